@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest';
+import {
+  codeOnly,
+  filesBelow,
+  type SourceFile,
+  sourceFiles,
+  textOf,
+} from '../support/source-tree.ts';
+
+const files = sourceFiles();
+
+/** What runs per request or per chunk. */
+const isHotPath = ({ path }: SourceFile): boolean =>
+  path.startsWith('edge/') ||
+  path.startsWith('wire/') ||
+  ['exchange.ts', 'upstream/call.ts', 'upstream/upload.ts'].includes(path);
+
+/** Runs once per worker, at boot: the binary must load after the environment variable that it reads was set. */
+const BOOT_ONLY: ReadonlyMap<string, RegExp> = new Map([
+  ['edge/uws-listener.ts', /export async function loadFrontEnd[\s\S]*?\n}\n/],
+]);
+
+/** Names that say nothing about what is inside, so that everything ends up inside. */
+const EMPTY_NAMES = /^(?:utils?|helpers?|common|misc|shared|types?|base|managers?|lib|stuff)$/;
+
+// Written in two parts: this file must not be its own finding.
+const OBSOLETE_RFC = new RegExp(`RFC[ -]?(?:${['26' + '16', '72' + '3[0-5]'].join('|')})`, 'i');
+
+const written = [
+  ...filesBelow('src', '.ts').map((path) => `src/${path}`),
+  ...filesBelow('test', '.ts').map((path) => `test/${path}`),
+  ...filesBelow('bench', '.ts').map((path) => `bench/${path}`),
+  ...filesBelow('wasm', '.ts').map((path) => `wasm/${path}`),
+];
+
+describe('rules of the house', () => {
+  test('nothing on the hot path awaits or makes a promise', () => {
+    const found = files.filter(isHotPath).flatMap(({ path, text }) => {
+      const code = codeOnly(text.replace(BOOT_ONLY.get(path) ?? '', ''));
+      return [...code.matchAll(/\b(?:async|await|Promise)\b/g)].map(([word]) => `${path}: ${word}`);
+    });
+    expect(found).toEqual([]);
+    expect(files.filter(isHotPath).length).toBeGreaterThan(10);
+  });
+
+  test('no file or folder has a name that says nothing', () => {
+    const segments = written.flatMap((path) =>
+      path.split('/').map((name) => ({ path, name: name.replace(/\..*$/, '') })),
+    );
+    expect(segments.filter(({ name }) => EMPTY_NAMES.test(name))).toEqual([]);
+  });
+
+  test('no source file has a default export', () => {
+    const found = files.filter(({ text }) =>
+      /^export\s+default\b|\bas default\b/m.test(codeOnly(text)),
+    );
+    expect(found.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('no file exports everything of another one', () => {
+    expect(files.filter(({ text }) => /^export \*/m.test(text)).map(({ path }) => path)).toEqual(
+      [],
+    );
+  });
+
+  test('no text cites an HTTP RFC that RFC 9110 to 9112 replaced', () => {
+    const documents = filesBelow('.', '.md');
+    expect([...written, ...documents].filter((path) => OBSOLETE_RFC.test(textOf(path)))).toEqual(
+      [],
+    );
+  });
+
+  test('no comment promises work without an issue number', () => {
+    const open = /\b(?:TODO|FIXME|HACK)\b(?!\s*\(?(?:issue\s|#)\d)/;
+    const found = written.filter(
+      (path) => path !== 'test/house/code-rules.test.ts' && open.test(textOf(path)),
+    );
+    expect(found).toEqual([]);
+  });
+
+  test('every test name is a claim, not a wish', () => {
+    const name = /\b(?:test|it)(?:\.\w+\([^\n]*?\))?\(\s*'([^'\n]*)'/g;
+    const found = written
+      .filter((path) => path.endsWith('.test.ts'))
+      .flatMap((path) => [...textOf(path).matchAll(name)].map((match) => match[1] ?? ''))
+      .filter((claim) => /\bshould\b/.test(claim));
+    expect(found).toEqual([]);
+  });
+
+  test('no file of the repository names a package registry', () => {
+    const registry = new RegExp(
+      ['registry\\.npm' + 'js', 'np' + 'mmirror', 'registry\\.yarn'].join('|'),
+      'i',
+    );
+    const files = [
+      ...written,
+      ...filesBelow('.', '.md'),
+      'package.json',
+      'package-lock.json',
+      '.npmrc',
+    ];
+    expect(files.filter((path) => registry.test(textOf(path)))).toEqual([]);
+  });
+});

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { REQUEST_SIDE, RESPONSE_SIDE } from '../../src/exchange-state.ts';
+import { textOf } from '../support/source-tree.ts';
+
+type Transitions = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>;
+
+const inCode = (table: Transitions): readonly string[] =>
+  Object.entries(table)
+    .flatMap(([state, row]) =>
+      Object.entries(row).map(([event, next]) => `${state} ${event} ${next}`),
+    )
+    .sort();
+
+/** Rows `| state, state | event | next | effect |` between a heading and the next text. */
+function inDocument(heading: string): readonly string[] {
+  const text = textOf('ARCHITECTURE.md');
+  const section = text.slice(text.indexOf(heading) + heading.length).trimStart();
+  return section
+    .slice(0, section.indexOf('\n\n'))
+    .split('\n')
+    .slice(2)
+    .flatMap((line) => {
+      const [states = '', event, next] = line
+        .split('|')
+        .slice(1)
+        .map((cell) => cell.trim());
+      return states.split(', ').map((state) => `${state} ${event} ${next}`);
+    })
+    .sort();
+}
+
+test.each([
+  ['Request side (client → upstream):', REQUEST_SIDE],
+  ['Response side (upstream → client):', RESPONSE_SIDE],
+] as const)('ARCHITECTURE.md prints the table in force: %s', (heading, table) => {
+  expect(inDocument(heading)).toEqual(inCode(table));
+});
