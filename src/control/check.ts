@@ -1,0 +1,27 @@
+import { providerTable } from '../admit/providers.ts';
+import type { Config } from './config.ts';
+import { printConfig } from './config-print.ts';
+
+/**
+ * `sluice check`: the configuration was valid when this is called; shows what it amounts to.
+ * @returns the exit code
+ */
+export function check({
+  config,
+  source,
+}: {
+  readonly config: Config;
+  readonly source: string | null;
+}): number {
+  const providers = providerTable(config.providers).map(
+    ({ name, authority: { host, port, tls }, dialect, authScheme }) => {
+      const origin = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${authScheme}`;
+    },
+  );
+  const from = source === null ? 'no file: defaults and environment' : source;
+  process.stdout.write(
+    `# ${from}: valid\n# providers:\n${providers.join('\n')}\n\n${printConfig(config)}`,
+  );
+  return 0;
+}

@@ -1,0 +1,37 @@
+/** What the main thread and its workers say to each other. */
+
+import type { ConfigDocument } from './config.ts';
+import type { LogFields, LogLevel } from './log.ts';
+
+/** Handed to a worker at its start. */
+export interface WorkerStart {
+  readonly document: ConfigDocument;
+  /** The counters of the whole node; `settle/metrics.ts` knows the layout. */
+  readonly memory: SharedArrayBuffer;
+  /** Which slab is this worker's. */
+  readonly index: number;
+  /** Concrete, except for the first worker of a node that lets the system choose. */
+  readonly port: number;
+}
+
+export type ToMain =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'lines'; readonly lines: string }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly event: string;
+      readonly fields: LogFields;
+    }
+  /** Nothing is in flight any more; only while draining. */
+  | { readonly kind: 'drained' }
+  /** Every connection is closed: the thread may be ended without aborting the process. */
+  | { readonly kind: 'closed' }
+  /** It cannot go on; `closed` follows. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export type ToWorker =
+  /** Take no new connections, finish what runs. */
+  | { readonly kind: 'drain' }
+  /** Close every connection now. */
+  | { readonly kind: 'close' };

@@ -1,0 +1,131 @@
+import { createServer } from 'node:net';
+import { providerTable } from '../admit/providers.ts';
+import { exposition } from '../settle/exposition.ts';
+import { MetricsLayout } from '../settle/metrics.ts';
+import { openAdmin } from './admin.ts';
+import { banner } from './banner.ts';
+import type { Config, ConfigDocument, ListenAddress } from './config.ts';
+import { NodeLog } from './log.ts';
+import { Supervisor } from './supervisor.ts';
+import { VERSION } from './version.ts';
+
+/** Closing every connection is a few loop turns; after this the process ends the hard way. Milliseconds. */
+const CLOSE_LIMIT_MS = 3_000;
+
+/** What `serve` was started with. */
+export interface ServeOptions {
+  readonly config: Config;
+  readonly document: ConfigDocument;
+  /** The file the configuration came from, or null. */
+  readonly source: string | null;
+}
+
+/**
+ * Runs the gateway until it is told to stop.
+ * @returns the process's exit code
+ * @throws Error with one line that says what to do when it cannot start
+ */
+export async function serve({ config, document, source }: ServeOptions): Promise<number> {
+  const terminal = process.stdout.isTTY === true;
+  const log = new NodeLog(config.logLevel, terminal);
+  await assertFree('listen', config.listen);
+  const providers = providerTable(config.providers);
+  const layout = new MetricsLayout(providers.map(({ name }) => name));
+  const memory = layout.allocate(config.workers);
+  const supervisor = new Supervisor(document, memory, log);
+  const admin = await openAdmin(config.metricsListen, {
+    metrics: () =>
+      exposition(layout, memory, config.workers, {
+        version: VERSION,
+        workerRestarts: supervisor.restarts,
+        logLinesDropped: log.dropped,
+      }),
+    ready: () => supervisor.ready,
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw cannotListen('metrics_listen', config.metricsListen, error);
+  });
+  try {
+    await supervisor.start();
+  } catch (error) {
+    admin.close();
+    await supervisor.close(CLOSE_LIMIT_MS);
+    throw error;
+  }
+  const stopped = stopSignal(log);
+  const listen = { host: config.listen.host, port: supervisor.port };
+  const metricsListen = { host: config.metricsListen.host, port: admin.port };
+  const facts = { config, listen, metricsListen, source, providers };
+  if (terminal) process.stdout.write(banner(facts));
+  else {
+    log.write('info', 'listening', {
+      version: VERSION,
+      listen: printed(listen),
+      metrics_listen: printed(metricsListen),
+      workers: config.workers,
+      tls: config.tlsCertFile !== null,
+      config: source,
+      providers: providers.map(({ name }) => name),
+    });
+  }
+
+  const signal = await stopped;
+  log.write('info', 'draining', { signal, grace_ms: config.shutdownGraceMs });
+  await supervisor.drain(config.shutdownGraceMs);
+  const closed = await supervisor.close(CLOSE_LIMIT_MS);
+  log.write('info', 'stopped', { signal });
+  admin.close();
+  await log.flush();
+  // With a connection still open in some worker, a normal exit would abort the process and leave a core dump.
+  if (!closed) process.kill(process.pid, 'SIGKILL');
+  return 0;
+}
+
+/** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
+function stopSignal(log: NodeLog): Promise<string> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const on = (signal: string): void => {
+      if (asked) {
+        log.write('warn', 'stopped_at_once', { signal });
+        // Not process.exit(): workers still hold connections (platform facts C, worker_threads).
+        void log.flush().then(() => process.kill(process.pid, 'SIGKILL'));
+      }
+      asked = true;
+      resolve(signal);
+    };
+    process.on('SIGTERM', on);
+    process.on('SIGINT', on);
+  });
+}
+
+/**
+ * The workers share their port on purpose, so a second Sluice on the same port would silently get half of the
+ * connections (SO_REUSEPORT). A plain listener sees it.
+ */
+async function assertFree(key: string, address: ListenAddress): Promise<void> {
+  if (address.port === 0) return;
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen({ ...address, exclusive: true }, resolve);
+    });
+  } catch (error) {
+    throw cannotListen(key, address, error as NodeJS.ErrnoException);
+  }
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+}
+
+function cannotListen(key: string, address: ListenAddress, { code }: NodeJS.ErrnoException): Error {
+  const advice =
+    code === 'EADDRINUSE'
+      ? 'Another process has that port: stop it, or choose another one'
+      : 'Choose an address of this machine and a port that this user may bind';
+  return new Error(
+    `Cannot listen on ${printed(address)} (${code}). ${advice} with ${key} in the config or AI_${key.toUpperCase()}.`,
+  );
+}
+
+export function printed({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

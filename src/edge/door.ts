@@ -1,0 +1,94 @@
+/**
+ * The door: all that the rest of the house knows of the listener. Another front end (a newer build of
+ * uWebSockets.js, or another listener altogether) has to offer exactly this, and pass `test/claims/edge-*`.
+ */
+
+import type { RequestFraming } from '../wire/request-framing.ts';
+
+/** The head of one request, copied out of the front end before its callback returned. */
+export interface RequestHead {
+  /** Case-sensitive, as sent. */
+  readonly method: string;
+  /** Raw path: no decoding, no dot-segment removal. One character per byte. */
+  readonly path: string;
+  /** Raw query without its `?`; empty when there is none. */
+  readonly query: string;
+  /** `[name, value, …]`, names lower-case, values one character per byte, wire order, duplicates kept. */
+  readonly fields: readonly string[];
+  readonly framing: RequestFraming;
+  /** The client will close after this exchange (`Connection: close`). */
+  readonly closes: boolean;
+}
+
+/** What the conductor is told about the client's side of an exchange. Never called after `onClientGone`. */
+export interface ClientEvents {
+  /** One piece of the request body, already copied: the callee owns it. */
+  onBodyChunk(chunk: Buffer, last: boolean): void;
+  /** The upstream has taken nothing of the upload for `uploadStallTimeoutMs`. */
+  onUploadStalled(): void;
+  /** Everything queued was taken by the connection: the upstream may go on. */
+  onWriterDrained(): void;
+  /** The response is over: handed to the connection whole, or cut as the conductor asked. */
+  onResponseOver(): void;
+  /** The client closed, was cut by the front end's own timers, or stopped reading for too long. */
+  onClientGone(): void;
+}
+
+/** The client's body. Pausing is advisory: what one read already holds is still delivered. */
+export interface RequestBody {
+  pause(): void;
+  resume(): void;
+}
+
+/** How a response's body is delimited towards the client. */
+export type ResponseSize = number | 'chunked' | 'none';
+
+/** The response. Its one job is the writing discipline; see `response-writer.ts`. */
+export interface ResponseWriter {
+  /**
+   * @param head status code, reason and field lines joined by CRLF, without the last CRLF and without
+   *   `Content-Length`, `Transfer-Encoding`, `Date`; one character per byte
+   * @param size body length in bytes, `'chunked'` when unknown, `'none'` when the status or method forbids one
+   */
+  start(head: string, size: ResponseSize): void;
+  /** Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`. */
+  write(chunk: Buffer): boolean;
+  /** The body is complete: ends the message once every byte was taken. */
+  end(): void;
+  /** Ends a message that is not complete, so that no client can take it for one. `event` goes out before it. */
+  cut(event: Buffer | null): void;
+  /** A whole small response in one piece; `closes` also closes the connection. Only instead of `start`. */
+  respond(head: string, body: string, bodyless: boolean, closes: boolean): void;
+  /** True until the response ended or the client left. */
+  readonly open: boolean;
+  /** True once a byte of the head may have left. */
+  readonly started: boolean;
+  /** Body bytes handed to the connection so far. */
+  readonly bytesOut: number;
+}
+
+/** Makes the conductor for one request. Called with the front end's stack still in place: must not throw. */
+export type Receive = (
+  head: RequestHead,
+  body: RequestBody,
+  writer: ResponseWriter,
+) => ClientEvents;
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 lets the system choose; the chosen one is in `Door.port`. */
+  readonly port: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** A client that takes no byte for so long is gone. 0 = never. */
+  readonly clientStallTimeoutMs: number;
+  /** An upload of which the upstream takes no byte for so long is given up. 0 = never. */
+  readonly uploadStallTimeoutMs: number;
+}
+
+export interface Door {
+  readonly port: number;
+  /** Takes no new connections; running ones go on. */
+  stopListening(): void;
+  /** Closes every connection at once. */
+  close(): void;
+}

@@ -1,0 +1,114 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import type { RequestBody } from './door.ts';
+import type { Ticker, Ticking } from './ticker.ts';
+
+/** Well below the front end's 8 s minimum, and above what a healthy upload ever waits between two chunks. */
+const REARM_AFTER_MS = 3_000;
+
+/**
+ * What may slip in while paused, in bytes: four reads of the front end's 512 KiB buffer. Each look for a client that
+ * left can let one read through; past this no more looks are taken until the upstream drains or the stall limit ends it.
+ */
+const SLIP_LIMIT_BYTES = 4 * 524_288;
+
+/** Told when the upstream has taken nothing of an upload for the stall limit. */
+export type UploadStalled = () => void;
+
+/**
+ * The request pump's client end: copies each piece once and holds the client back when the upstream is full.
+ *
+ * Rules of the front end that it lives by (platform facts C, uWS v20.68):
+ * - The ArrayBuffer of a chunk is detached when the callback returns: copy at once.
+ * - Below 16 KiB/s the front end cuts an upload after about 12 s even while bytes flow. Only pause() and resume() in a
+ *   row arm its timer again.
+ * - While paused it sees no disconnect and has no timeout, so a paused body looks up once a tick.
+ * - resume() restores the event mask that some pause() on this thread saved last (one for sockets with and one for
+ *   sockets without unsent data): never without a pause() right before, and never before the first mask was saved.
+ * - resume() after the last chunk would arm a timer that kills the waiting response.
+ */
+export class ClientBody implements RequestBody, Ticking {
+  readonly #res: HttpResponse;
+  readonly #ticker: Ticker;
+  readonly #stallTimeoutMs: number;
+  readonly #stalled: UploadStalled;
+  #reading = true;
+  #paused = false;
+  #pausedAtMs = 0;
+  #slippedBytes = 0;
+  #armedAtMs: number;
+  /** The writer waits for a writable event, which a paused socket never gets. */
+  #yielding = false;
+
+  /** True once some socket of this thread saved its event mask. */
+  static #primed = false;
+
+  constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number, stalled: UploadStalled) {
+    this.#res = res;
+    this.#ticker = ticker;
+    this.#stallTimeoutMs = stallTimeoutMs;
+    this.#stalled = stalled;
+    this.#armedAtMs = ticker.now;
+    if (!ClientBody.#primed) {
+      ClientBody.#primed = true;
+      this.#rearm();
+    }
+  }
+
+  /** @returns an owned copy of one chunk: the one copy that the edge forces */
+  take(chunk: ArrayBuffer, last: boolean): Buffer {
+    const copy = Buffer.from(new Uint8Array(chunk));
+    if (last) {
+      this.stop();
+    } else if (this.#paused) {
+      this.#slippedBytes += copy.length;
+      this.#hold();
+    } else if (this.#ticker.now - this.#armedAtMs > REARM_AFTER_MS) {
+      this.#rearm();
+    }
+    return copy;
+  }
+
+  pause(): void {
+    if (!this.#reading || this.#paused) return;
+    this.#paused = true;
+    this.#pausedAtMs = this.#ticker.now;
+    this.#slippedBytes = 0;
+    this.#hold();
+    this.#ticker.add(this);
+  }
+
+  resume(): void {
+    if (!this.#reading || !this.#paused) return;
+    this.#paused = false;
+    this.#ticker.remove(this);
+    this.#rearm();
+  }
+
+  /** While the writer is blocked the socket must not be paused; the slip limit still bounds what comes in. */
+  yieldToWriter(yielding: boolean): void {
+    this.#yielding = yielding;
+    if (yielding && this.#paused && this.#reading) this.#rearm();
+  }
+
+  /** No more chunks will come, or nobody wants them. */
+  stop(): void {
+    this.#reading = false;
+    this.#ticker.remove(this);
+  }
+
+  onTick(nowMs: number): void {
+    if (this.#stallTimeoutMs > 0 && nowMs - this.#pausedAtMs > this.#stallTimeoutMs)
+      this.#stalled();
+    else if (this.#slippedBytes < SLIP_LIMIT_BYTES) this.#rearm();
+  }
+
+  #hold(): void {
+    if (!this.#yielding || this.#slippedBytes >= SLIP_LIMIT_BYTES) this.#res.pause();
+  }
+
+  #rearm(): void {
+    this.#armedAtMs = this.#ticker.now;
+    this.#res.pause();
+    this.#res.resume();
+  }
+}

@@ -1,0 +1,330 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
+import type { ClientBody } from './request-body.ts';
+import type { Ticker, Ticking } from './ticker.ts';
+
+/**
+ * What one cork may hold, in bytes, framing counted. The front end's cork buffer has 16,384; a write that does not fit
+ * flushes it first, and if that flush fails the new piece is dropped while write() says "buffered" (161 of 200
+ * responses damaged). At 15,000 and less per cork: 0 of 200, and 0 of 30 over TLS (platform facts B).
+ */
+export const CORK_BUDGET_BYTES = 15_000;
+
+/** What the front end adds itself: `Date`, `Transfer-Encoding: chunked` or `Content-Length`, and one chunk's framing. */
+const FRAMING_BYTES = 128;
+
+/** A longer head leaves in a cork of its own. */
+const HEAD_ALONE_BYTES = 12_000;
+
+/**
+ * Sized bodies go through tryEnd, which never drops: it takes what fits and says how much. Bigger pieces mean fewer
+ * system calls; one upstream read is at most 64 KiB.
+ */
+const SIZED_PIECE_BYTES = 65_536;
+
+/**
+ * Chunks from this size on, and all chunks of a client that was ever slow, leave in two corks, the last byte alone. A
+ * cork's flush can fail silently; only the next write that carries data reports it. Without that probe the end of a
+ * message could be declared while its tail waits in the front end, whose 10 s timer then cuts a slow reader.
+ */
+const PROBE_FROM_BYTES = 4_096;
+
+/** The front end's write timer is 8 to 12 s; three ticks re-arm it well before that. */
+const REARM_TICKS = 3;
+
+const EMPTY = Buffer.alloc(0);
+const NOTHING = (): void => {};
+
+// cork() takes a function. One at module level and the writer it works for spare a closure per write; cork() runs its
+// function before it returns, so there is never more than one.
+let corked: UwsResponseWriter;
+const step = (): void => corked.writeCorked();
+
+// Sized heads that came without body bytes wait for the end of the turn: most bodies follow their head in the same
+// read, and then both leave in one system call.
+let heldHeads: UwsResponseWriter[] = [];
+function releaseHeads(): void {
+  const writers = heldHeads;
+  heldHeads = [];
+  for (const writer of writers) writer.releaseHead();
+}
+
+type Phase = 'idle' | 'open' | 'ending' | 'cutting' | 'closed';
+
+/**
+ * Writes one response without losing a byte. Its discipline (platform facts B; each rule has a claim in
+ * test/claims/edge-writer-*.test.ts), seen on uWS C++ v20.68 as packed in uws-pack 20.0.8:
+ *
+ * 1. No cork holds more than CORK_BUDGET_BYTES; everything is corked (uncorked writes print a warning each).
+ * 2. Chunked: write() false means taken and buffered: never again, and no more until a writable event.
+ * 3. Sized: tryEnd() false means not taken beyond getWriteOffset(): the rest is kept here.
+ * 4. The first statement of every writable event is an empty cork: with a handler set, the front end does not drain its
+ *    own buffer, and if nothing is written polling stops (4.4 of 8 MB stranded).
+ * 5. The writable handler is set once, before the first write: without one, a quiet stream is cut after 10 s.
+ * 6. While a client is slow, pause() and resume() in a row re-arm the 10 s write timer every three ticks. (Retrying
+ *    with real data does so too, but each retry buffers another slice natively and the last byte has no successor.)
+ * 7. end() only after the last write was taken; a body short of its size is never ended, but cut.
+ *
+ * Decision: the head of a chunked response leaves with its first body byte. This build has no header flush (the blank
+ * line is part of the first chunk's framing); newer ones have beginWrite(). In return a provider that dies between
+ * head and body still gives the client a clean 502.
+ */
+export class UwsResponseWriter implements ResponseWriter, Ticking {
+  readonly #res: HttpResponse;
+  readonly #ticker: Ticker;
+  readonly #stallTimeoutMs: number;
+  #events: ClientEvents | null = null;
+  #body: ClientBody | null = null;
+
+  #phase: Phase = 'idle';
+  #size: ResponseSize = 'none';
+  /** The head as long as it was not written; null afterwards. */
+  #head: string | null = null;
+  /** Body pieces not yet taken, in order. At most one upstream read: the upstream is paused while it is not empty. */
+  readonly #queue: Buffer[] = [];
+  #cutEvent: Buffer | null = null;
+  #blocked = false;
+  #slow = false;
+  #ticks = 0;
+  #progressAtMs = 0;
+  bytesOut = 0;
+
+  /** Hand-over between #cork() and writeCorked(). */
+  #piece: Buffer = EMPTY;
+  #taken = true;
+
+  constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number) {
+    this.#res = res;
+    this.#ticker = ticker;
+    this.#stallTimeoutMs = stallTimeoutMs;
+  }
+
+  /** @param body the request's body when it has one: reading and writing share one socket's event mask */
+  bind(events: ClientEvents, body: ClientBody | null): void {
+    this.#events = events;
+    this.#body = body;
+  }
+
+  get open(): boolean {
+    return this.#phase !== 'closed';
+  }
+
+  get started(): boolean {
+    return this.#phase !== 'idle' && this.#head === null;
+  }
+
+  respond(head: string, body: string, bodyless: boolean, closes: boolean): void {
+    if (this.#phase === 'closed') return;
+    this.#close();
+    const res = this.#res;
+    res.cork(() => {
+      if (!bodyless) res.writeStatus(head).end(body, closes);
+      else if (closes) res.writeStatus(head).end(EMPTY, true);
+      else
+        res.writeStatus(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}`).endWithoutBody();
+    });
+  }
+
+  start(head: string, size: ResponseSize): void {
+    if (this.#phase !== 'idle') return;
+    this.#phase = 'open';
+    this.#head = head;
+    this.#size = size;
+    this.#res.onWritable(() => this.#onWritable());
+    if (typeof size !== 'number' || size === 0) return;
+    if (heldHeads.push(this) === 1) queueMicrotask(releaseHeads);
+  }
+
+  /** End of the turn in which a sized head came: it leaves now, body or not. */
+  releaseHead(): void {
+    if (this.#head === null || this.#phase !== 'open' || this.#queue.length > 0) return;
+    this.#cork(EMPTY);
+  }
+
+  write(chunk: Buffer): boolean {
+    if (this.#phase !== 'open' || chunk.length === 0) return true;
+    this.#queue.push(chunk);
+    if (!this.#blocked) this.#pump();
+    return this.#phase !== 'open' || !this.#blocked;
+  }
+
+  end(): void {
+    if (this.#phase !== 'open') return;
+    this.#phase = 'ending';
+    if (!this.#blocked) this.#pump();
+  }
+
+  cut(event: Buffer | null): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'cutting';
+    this.#cutEvent = this.#size === 'chunked' && this.#head === null ? event : null;
+    if (!this.#blocked) this.#pump();
+  }
+
+  /** The front end says the connection is gone; every method of `res` throws from here on. */
+  onAborted(): void {
+    if (this.#phase === 'closed') return;
+    this.#close();
+    this.#events?.onClientGone();
+  }
+
+  onTick(nowMs: number): void {
+    if (this.#phase === 'closed') return;
+    if (
+      this.#blocked &&
+      this.#stallTimeoutMs > 0 &&
+      nowMs - this.#progressAtMs > this.#stallTimeoutMs
+    ) {
+      // close() runs onAborted, which tells the conductor that the client is gone.
+      this.#res.close();
+    } else if (++this.#ticks % REARM_TICKS === 0) {
+      this.#res.pause();
+      this.#res.resume();
+    }
+  }
+
+  /** Runs inside a cork: writes the head if it is still here, then #piece. */
+  writeCorked(): void {
+    const res = this.#res;
+    if (this.#head !== null) {
+      // Field values are bytes; a string would be sent as UTF-8.
+      res.writeStatus(isPlain(this.#head) ? this.#head : Buffer.from(this.#head, 'latin1'));
+      this.#head = null;
+    }
+    if (typeof this.#size === 'number') {
+      const [ok, done] = res.tryEnd(this.#piece, this.#size);
+      this.#taken = ok;
+      if (done) this.#phase = 'closed';
+    } else if (this.#piece.length > 0) {
+      this.#taken = res.write(this.#piece);
+    }
+  }
+
+  #onWritable(): boolean {
+    if (!this.open) return true;
+    this.#res.cork(NOTHING);
+    if (!this.open) return true;
+    this.#progressAtMs = this.#ticker.now;
+    this.#becomeSlow();
+    if (this.#blocked) {
+      this.#blocked = false;
+      this.#body?.yieldToWriter(false);
+      this.#pump();
+      if (this.#phase === 'open' && !this.#blocked) this.#events?.onWriterDrained();
+    }
+    return true;
+  }
+
+  /** Writes what is queued until it is all taken or the connection is full; then does what is due. */
+  #pump(): void {
+    const queue = this.#queue;
+    while (queue.length > 0 && !this.#blocked && this.open) {
+      const chunk = queue[0] ?? EMPTY;
+      const piece = this.#slice(chunk);
+      const taken = this.#cork(piece);
+      if (taken < chunk.length) queue[0] = chunk.subarray(taken);
+      else queue.shift();
+    }
+    if (this.#blocked) return;
+    if (this.#phase === 'ending') this.#finish();
+    else if (this.#phase === 'cutting') this.#finishCut();
+    else if (!this.open) this.#delivered();
+  }
+
+  /** The next piece of `chunk` that one cork may carry. */
+  #slice(chunk: Buffer): Buffer {
+    let budget = CORK_BUDGET_BYTES - FRAMING_BYTES;
+    if (typeof this.#size === 'number') budget = SIZED_PIECE_BYTES;
+    else if (this.#head !== null && this.#head.length <= HEAD_ALONE_BYTES)
+      budget -= this.#head.length;
+    const length = Math.min(this.#probed(chunk) ? chunk.length - 1 : chunk.length, budget);
+    return length < chunk.length ? chunk.subarray(0, length) : chunk;
+  }
+
+  /** Whether the last byte of `chunk` waits for a cork of its own. Of a sized body only the very last one has to. */
+  #probed(chunk: Buffer): boolean {
+    if (chunk.length === 1 || !(this.#slow || chunk.length >= PROBE_FROM_BYTES)) return false;
+    return typeof this.#size !== 'number' || this.bytesOut + chunk.length >= this.#size;
+  }
+
+  /** One cork. Returns how many bytes of `piece` are off our hands. */
+  #cork(piece: Buffer): number {
+    if (this.#head !== null && this.#head.length > HEAD_ALONE_BYTES) {
+      this.#piece = EMPTY;
+      corked = this;
+      this.#res.cork(step);
+    }
+    this.#piece = piece;
+    this.#taken = true;
+    corked = this;
+    this.#res.cork(step);
+    this.#piece = EMPTY;
+    let taken = piece.length;
+    if (!this.#taken) {
+      if (typeof this.#size === 'number') taken = this.#res.getWriteOffset() - this.bytesOut;
+      this.#block();
+    }
+    this.bytesOut += taken;
+    return taken;
+  }
+
+  #block(): void {
+    this.#blocked = true;
+    this.#progressAtMs = this.#ticker.now;
+    this.#becomeSlow();
+    this.#body?.yieldToWriter(true);
+  }
+
+  #becomeSlow(): void {
+    if (this.#slow) return;
+    this.#slow = true;
+    this.#ticker.add(this);
+  }
+
+  /** Every byte was taken: ends the message, or cuts it when it is short of its size. */
+  #finish(): void {
+    if (typeof this.#size === 'number' && this.bytesOut < this.#size) {
+      this.#finishCut();
+      return;
+    }
+    const res = this.#res;
+    const head = this.#head;
+    const bodyless = this.#size === 'none';
+    this.#head = null;
+    this.#phase = 'closed';
+    res.cork(() => {
+      if (head !== null) res.writeStatus(isPlain(head) ? head : Buffer.from(head, 'latin1'));
+      if (bodyless) res.endWithoutBody();
+      else res.end();
+    });
+    this.#delivered();
+  }
+
+  #finishCut(): void {
+    const event = this.#cutEvent;
+    this.#cutEvent = null;
+    if (event !== null) this.#cork(event);
+    // close() runs onAborted synchronously; the conductor knows already.
+    this.#close();
+    this.#res.close();
+    this.#events?.onResponseOver();
+  }
+
+  #delivered(): void {
+    this.#close();
+    this.#events?.onResponseOver();
+  }
+
+  #close(): void {
+    this.#phase = 'closed';
+    this.#queue.length = 0;
+    this.#ticker.remove(this);
+    this.#body?.stop();
+  }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the definition of ASCII
+const PLAIN = /^[\x00-\x7f]*$/;
+function isPlain(head: string): boolean {
+  return PLAIN.test(head);
+}

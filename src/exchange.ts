@@ -1,0 +1,319 @@
+/**
+ * The conductor: one request from its first byte to its settlement, readable from top to bottom. It is the only file
+ * that knows both sides. Everything it is told arrives as a call: from the client's side (`ClientEvents`), from the
+ * upstream's (`UpstreamEvents`). Forward go bytes; back go only pressure and abort.
+ */
+
+import { Admission, type Admittance, admit, tooLarge } from './admit/admit.ts';
+import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from './edge/door.ts';
+import {
+  nextRequestState,
+  nextResponseState,
+  type RequestState,
+  type ResponseState,
+} from './exchange-state.ts';
+import {
+  REJECTIONS,
+  type Rejection,
+  type RejectionCode,
+  rejection,
+  renderErrorEvent,
+  renderRejection,
+} from './rejection.ts';
+import type { Outcome, WorkerMetrics } from './settle/metrics.ts';
+import type { Settler } from './settle/settle.ts';
+import { UpstreamCall, type UpstreamEvents } from './upstream/call.ts';
+import type { UpstreamFailure } from './upstream/failure.ts';
+import type { Origin } from './upstream/origins.ts';
+import { byoFields } from './upstream/outgoing-head.ts';
+import { Upload } from './upstream/upload.ts';
+import { EventBoundary } from './wire/event-boundary.ts';
+import { fieldValue } from './wire/fields.ts';
+import { responseHead } from './wire/response-head.ts';
+
+/** What every exchange of a worker shares. */
+export interface WorkerContext extends Admittance {
+  /** By the provider's index. */
+  readonly origins: readonly Origin[];
+  readonly metrics: WorkerMetrics;
+  readonly settler: Settler;
+  /** The grace period is over: what is still running is being closed by us, not by its clients. */
+  readonly closing: boolean;
+  nextRequestId(): string;
+}
+
+const STALLED: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'UPLOAD_STALLED',
+};
+
+export class Exchange implements ClientEvents, UpstreamEvents {
+  readonly #context: WorkerContext;
+  readonly #head: RequestHead;
+  readonly #body: RequestBody;
+  readonly #writer: ResponseWriter;
+  readonly #requestId: string;
+  readonly #admission: Admission;
+  readonly #beganMs = performance.now();
+
+  #requestState: RequestState = 'reading';
+  #responseState: ResponseState = 'waiting';
+  /** Made when the request is sent upstream. */
+  #call: UpstreamCall | null = null;
+  /** Only for bodies that come in more than one piece. */
+  #upload: Upload | null = null;
+  /** Only for event streams. */
+  #boundary: EventBoundary | null = null;
+  #bytesIn = 0;
+  #status = 0;
+  #rejection: RejectionCode | null = null;
+  #failure: UpstreamFailure | null = null;
+  #firstByteMs: number | null = null;
+  /** Own time until the request left, in milliseconds. */
+  #overheadMs = 0;
+  #settled = false;
+
+  constructor(
+    context: WorkerContext,
+    head: RequestHead,
+    body: RequestBody,
+    writer: ResponseWriter,
+  ) {
+    this.#context = context;
+    this.#head = head;
+    this.#body = body;
+    this.#writer = writer;
+    this.#requestId = context.nextRequestId();
+    this.#admission = new Admission(head);
+  }
+
+  /** Admits the request; what has no body is sent at once, the rest with its body's first piece. */
+  begin(): void {
+    this.#context.metrics.requestBegan();
+    const rejected = admit(this.#admission, this.#context);
+    if (rejected !== null) {
+      this.#reject(rejected, 'rejected');
+      return;
+    }
+    const { chunked, contentLength } = this.#head.framing;
+    if (!chunked && contentLength <= 0) {
+      this.#requestState = nextRequestState(this.#requestState, 'last');
+      this.#send(null);
+      this.#overheadMs = performance.now() - this.#beganMs;
+      this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
+    } else {
+      this.#overheadMs = performance.now() - this.#beganMs;
+    }
+  }
+
+  // ---- the client's side -------------------------------------------------------------------------------------------
+
+  onBodyChunk(chunk: Buffer, last: boolean): void {
+    if (this.#requestState !== 'reading') return;
+    this.#bytesIn += chunk.length;
+    const limitBytes = this.#context.maxRequestBodyBytes;
+    if (limitBytes > 0 && this.#bytesIn > limitBytes) {
+      this.#refuseBody(limitBytes);
+      return;
+    }
+    if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
+    if (this.#upload !== null) this.#forward(this.#upload, chunk, last);
+    else this.#sendFirst(chunk, last);
+  }
+
+  onUploadStalled(): void {
+    this.#call?.abort();
+    this.onUpstreamFailure(STALLED);
+  }
+
+  onWriterDrained(): void {
+    this.#call?.resume();
+  }
+
+  onClientGone(): void {
+    this.#requestState = nextRequestState(this.#requestState, 'gone');
+    this.#responseState = nextResponseState(this.#responseState, 'gone');
+    this.#call?.abort();
+    this.#settle(this.#context.closing ? 'drained' : 'client_gone');
+  }
+
+  onResponseOver(): void {
+    if (this.#responseState === 'complete') this.#settle('complete');
+    else if (this.#responseState === 'truncated') this.#settle(this.#outcomeOfFailure());
+    // Else: the last byte of a sized body is out, and the upstream's own end follows.
+  }
+
+  // ---- sending -----------------------------------------------------------------------------------------------------
+
+  /** The body's first piece: often it is all of it, and then head and body leave in one write. */
+  #sendFirst(chunk: Buffer, last: boolean): void {
+    const beganMs = performance.now();
+    if (last && !this.#head.framing.chunked) {
+      this.#send(chunk.length > 0 ? chunk : null);
+    } else {
+      this.#upload = new Upload(this);
+      this.#forward(this.#upload, chunk, last);
+      this.#send(this.#upload);
+    }
+    this.#overheadMs += performance.now() - beganMs;
+    this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
+  }
+
+  #forward(upload: Upload, chunk: Buffer, last: boolean): void {
+    const taken = chunk.length === 0 || upload.push(chunk);
+    if (last) upload.end();
+    else if (!taken) this.#body.pause();
+  }
+
+  #send(body: Buffer | Upload | null): void {
+    const { provider, target, asked } = this.#admission;
+    const origin = provider === null ? undefined : this.#context.origins[provider.index];
+    if (origin === undefined) throw new Error('An admitted request has no origin.');
+    this.#call = new UpstreamCall(
+      origin,
+      { method: asked.method, target, fields: byoFields(asked.fields, origin.host), body },
+      this,
+    );
+    this.#call.send();
+  }
+
+  onRequestRetried(): void {
+    if (this.#admission.provider !== null)
+      this.#context.metrics.retried(this.#admission.provider.index);
+  }
+
+  onUploadDrained(): void {
+    this.#body.resume();
+  }
+
+  /** The running total exceeds the cap: whatever was sent upstream is taken back. */
+  #refuseBody(limitBytes: number): void {
+    this.#requestState = nextRequestState(this.#requestState, 'over');
+    this.#call?.abort();
+    if (this.#writer.started) {
+      this.#rejection = 'body_too_large';
+      this.#cut(null);
+    } else {
+      this.#reject(tooLarge(limitBytes), 'rejected');
+    }
+  }
+
+  // ---- the upstream's side -----------------------------------------------------------------------------------------
+
+  onResponseHead(status: number, reason: string, fields: readonly string[]): void {
+    const { provider } = this.#admission;
+    this.#responseState = nextResponseState(this.#responseState, 'head');
+    this.#status = status;
+    if (provider !== null) this.#context.metrics.responded(provider.index, status);
+    const head = responseHead(this.#head.method, status, reason, fields, this.#ownLines());
+    if (head.eventStream) {
+      this.#boundary = new EventBoundary();
+      this.#context.metrics.streamBegan();
+    }
+    this.#writer.start(head.head, head.size);
+  }
+
+  onResponseChunk(chunk: Buffer): void {
+    this.#firstByteMs ??= performance.now();
+    this.#boundary?.push(chunk);
+    if (!this.#writer.write(chunk)) this.#call?.pause();
+  }
+
+  onResponseEnd(): void {
+    this.#requestState = nextRequestState(this.#requestState, 'answered');
+    this.#responseState = nextResponseState(this.#responseState, 'end');
+    if (this.#writer.open) this.#writer.end();
+    else this.#settle('complete');
+  }
+
+  onUpstreamFailure(failure: UpstreamFailure): void {
+    const { provider } = this.#admission;
+    this.#failure = failure;
+    this.#requestState = nextRequestState(this.#requestState, 'failed');
+    if (failure.kind === 'connect' && provider !== null)
+      this.#context.metrics.connectFailed(provider.index);
+    if (!this.#writer.open) {
+      // The last byte of a sized body is with the client already: to it nothing is missing.
+      this.#responseState = nextResponseState(this.#responseState, 'end');
+      this.#settle('complete');
+    } else if (this.#writer.started) {
+      const event = this.#boundary?.atBoundary === true;
+      this.#cut(
+        event
+          ? renderErrorEvent(failure.rejection, this.#admission.dialect, this.#requestId)
+          : null,
+      );
+    } else {
+      this.#reject(rejection(failure.rejection), this.#outcomeOfFailure());
+    }
+  }
+
+  /** The gateway itself failed while it admitted or sent the request. */
+  fail(): void {
+    this.#call?.abort();
+    if (this.#writer.started) this.#cut(null);
+    else if (!this.#settled) this.#reject(rejection('internal_error'), 'rejected');
+  }
+
+  // ---- ends --------------------------------------------------------------------------------------------------------
+
+  /** The gateway's own answer. Only while no byte of a head has left. */
+  #reject(rejected: Rejection, outcome: Outcome): void {
+    const { head, body, closes } = renderRejection(
+      rejected,
+      this.#admission.dialect,
+      this.#requestId,
+    );
+    this.#requestState = nextRequestState(this.#requestState, 'over');
+    this.#responseState = nextResponseState(this.#responseState, 'unanswered');
+    this.#status = REJECTIONS[rejected.code].status;
+    this.#rejection = rejected.code;
+    this.#writer.respond(head, body, this.#head.method === 'HEAD', closes);
+    this.#settle(outcome);
+  }
+
+  /** The message cannot be completed: the client must see that it was not. */
+  #cut(event: Buffer | null): void {
+    this.#responseState = nextResponseState(this.#responseState, 'failed');
+    this.#writer.cut(event);
+  }
+
+  #outcomeOfFailure(): Outcome {
+    if (this.#failure === null) return 'rejected';
+    if (this.#failure.kind === 'timeout' || this.#failure.rejection === 'upstream_timeout')
+      return 'timeout';
+    return this.#responseState === 'truncated' ? 'upstream_cut' : 'upstream_error';
+  }
+
+  /** Field lines of the gateway itself. */
+  #ownLines(): string {
+    const id = `x-sluice-request-id: ${this.#requestId}`;
+    // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
+    // ended is read to its end and thrown away, so the client had better not send the next one behind it.
+    const closes = this.#head.closes || this.#context.draining || this.#requestState === 'reading';
+    return closes ? `connection: close\r\n${id}` : id;
+  }
+
+  #settle(outcome: Outcome): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    if (this.#requestState !== 'sent') this.#upload?.destroy();
+    this.#context.settler.settle({
+      requestId: this.#requestId,
+      traceparent: fieldValue(this.#head.fields, 'traceparent'),
+      method: this.#head.method,
+      path: this.#head.path,
+      provider: this.#admission.provider,
+      status: this.#status,
+      outcome,
+      rejection: this.#rejection,
+      failure: this.#failure?.code ?? null,
+      eventStream: this.#boundary !== null,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#writer.bytesOut,
+      ttfbMs: this.#firstByteMs === null ? null : this.#firstByteMs - this.#beganMs,
+      durationMs: performance.now() - this.#beganMs,
+    });
+  }
+}

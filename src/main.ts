@@ -1,0 +1,124 @@
+/** The `sluice` command: parses argv and hands over, nothing else. */
+
+import { parseArgs } from 'node:util';
+import { check } from './control/check.ts';
+import { ConfigError, loadConfig } from './control/config.ts';
+import { VERSION } from './control/version.ts';
+
+/** ABI of Node 22: the newest that the front end's binary loads on. */
+const NODE_ABI = '127';
+
+interface Command {
+  readonly summary: string;
+  readonly help: () => Promise<string>;
+  /** @returns the exit code */
+  readonly run: (argv: readonly string[]) => Promise<number>;
+}
+
+const CONFIG_HELP = `  --config FILE   TOML configuration (default: AI_CONFIG, else ./config.toml if there is one, else none)
+  Every scalar key can be overridden by AI_<KEY> in upper case; config.example.toml documents them all.`;
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: {
+    summary: 'run the gateway (default)',
+    help: async () => `sluice serve [--config FILE]
+
+Relays LLM traffic. Without any configuration callers bring their own keys, on port 8080.
+
+${CONFIG_HELP}
+
+SIGTERM or SIGINT: stops listening, lets what is in flight finish within shutdown_grace_secs, exits 0.
+A second signal ends it at once.`,
+    run: async (argv) => {
+      const loaded = loadConfig(configOptions(argv));
+      const { serve } = await import('./control/serve.ts');
+      return await serve(loaded);
+    },
+  },
+  check: {
+    summary: 'validate the configuration and print the effective one',
+    help: async () => `sluice check [--config FILE]
+
+Prints the effective configuration as TOML, secrets as ***. Exit code 1, and a line per problem with file, key, what was
+found and what was expected, when it is not valid.
+
+${CONFIG_HELP}`,
+    run: async (argv) => check(loadConfig(configOptions(argv))),
+  },
+  mock: {
+    summary: 'run a provider to develop against',
+    help: async () => (await import('./mock/command.ts')).mockHelp(),
+    run: async (argv) => await (await import('./mock/command.ts')).runMock(argv),
+  },
+  version: {
+    summary: 'print the version',
+    help: async () =>
+      'sluice version\n\nPrints the version of Sluice, of Node and of the platform.',
+    run: async () => {
+      print(`sluice ${VERSION} (node ${process.version}, ${process.platform}-${process.arch})`);
+      return 0;
+    },
+  },
+};
+
+function usage(): string {
+  const rows = Object.entries(COMMANDS).map(
+    ([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`,
+  );
+  return `sluice: one proxy for all LLM traffic\n\nUsage: sluice [command] [options]\n\n${rows.join('\n')}\n\nsluice <command> --help says more.`;
+}
+
+function configOptions(argv: readonly string[]) {
+  const { values } = parseArgs({ args: [...argv], options: { config: { type: 'string' } } });
+  return { env: process.env, ...(values.config === undefined ? {} : { path: values.config }) };
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first = 'serve'] = argv;
+  if (first === '--help' || first === '-h' || first === 'help') {
+    print(usage());
+    return 0;
+  }
+  if (first === '--version' || first === '-v') return await main(['version']);
+  const implied = first.startsWith('-');
+  const name = implied ? 'serve' : first;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    process.stderr.write(`sluice: there is no command "${name}". sluice --help lists them.\n`);
+    return 2;
+  }
+  const rest = implied ? argv : argv.slice(1);
+  if (rest.includes('--help') || rest.includes('-h')) {
+    print(await command.help());
+    return 0;
+  }
+  return await command.run(rest);
+}
+
+/** One line per problem; a stack helps nobody who mistyped a key. */
+function complain(error: unknown): void {
+  const text = error instanceof Error ? error.message : 'unknown error';
+  const lines = error instanceof ConfigError ? text.split('\n') : [text];
+  for (const line of lines) process.stderr.write(`sluice: ${line}\n`);
+}
+
+if (process.versions.modules !== NODE_ABI) {
+  complain(
+    new Error(
+      `Node 22 is needed, this is ${process.version}. Use "npm start", which runs the pinned one.`,
+    ),
+  );
+  process.exitCode = 1;
+} else {
+  try {
+    // Not process.exitCode: a finished command must not hang on what the platform still holds.
+    process.exit(await main(process.argv.slice(2)));
+  } catch (error) {
+    complain(error);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,224 @@
+/**
+ * Every answer the gateway itself can give: one closed table. A rejection names a row; nothing else in the house
+ * writes a status of its own. Which statuses the stock SDKs retry (408, 409, 429, 5xx) is why the rows have theirs.
+ */
+
+export type Dialect = 'openai' | 'anthropic';
+export type Fault = 'client' | 'upstream' | 'gateway';
+
+interface Row {
+  readonly status: number;
+  readonly reason: string;
+  readonly fault: Fault;
+  /** `error.type` in each dialect, from the vendors' error pages. */
+  readonly openaiType: string;
+  readonly anthropicType: string;
+  /** Says what to do. A detail, where the row gets one, is appended. */
+  readonly message: string;
+  /** The connection cannot be used again: what follows on it cannot be trusted. */
+  readonly closes: boolean;
+}
+
+const row = (
+  status: number,
+  reason: string,
+  fault: Fault,
+  types: readonly [openai: string, anthropic: string],
+  message: string,
+  closes = false,
+): Row => ({
+  status,
+  reason,
+  fault,
+  openaiType: types[0],
+  anthropicType: types[1],
+  message,
+  closes,
+});
+
+const INVALID = ['invalid_request_error', 'invalid_request_error'] as const;
+const AUTH = ['authentication_error', 'authentication_error'] as const;
+const UNAVAILABLE = ['server_error', 'overloaded_error'] as const;
+
+// OpenAI: platform.openai.com/docs/guides/error-codes. Anthropic: docs.anthropic.com/en/api/errors.
+export const REJECTIONS = {
+  bad_request: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'The request cannot be forwarded safely.',
+    true,
+  ),
+  missing_key: row(
+    401,
+    'Unauthorized',
+    'client',
+    AUTH,
+    'No API key was sent. Put your provider key or gateway key where your SDK puts it (Authorization: Bearer, or x-api-key).',
+  ),
+  bad_key: row(
+    401,
+    'Unauthorized',
+    'client',
+    AUTH,
+    'This gateway key is not valid here. Ask whoever runs the gateway for a new one.',
+  ),
+  unknown_provider: row(
+    404,
+    'Not Found',
+    'client',
+    ['invalid_request_error', 'not_found_error'],
+    'The first path segment names no provider.',
+  ),
+  method_not_allowed: row(
+    405,
+    'Method Not Allowed',
+    'client',
+    INVALID,
+    'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.',
+  ),
+  length_required: row(
+    411,
+    'Length Required',
+    'client',
+    INVALID,
+    'A POST, PUT or PATCH needs Content-Length or Transfer-Encoding: chunked.',
+    true,
+  ),
+  body_too_large: row(
+    413,
+    'Content Too Large',
+    'client',
+    ['invalid_request_error', 'request_too_large'],
+    'The request body is larger than this gateway accepts.',
+  ),
+  internal_error: row(
+    500,
+    'Internal Server Error',
+    'gateway',
+    ['server_error', 'api_error'],
+    'The gateway failed. Retry, and report the request id if it happens again.',
+  ),
+  upstream_unreachable: row(
+    502,
+    'Bad Gateway',
+    'upstream',
+    ['server_error', 'api_error'],
+    'The provider could not be reached or broke the connection before it answered. Retry.',
+  ),
+  overloaded: row(
+    503,
+    'Service Unavailable',
+    'gateway',
+    UNAVAILABLE,
+    'The gateway is at its limit. Retry shortly.',
+  ),
+  draining: row(
+    503,
+    'Service Unavailable',
+    'gateway',
+    UNAVAILABLE,
+    'This gateway instance is shutting down. Retry on a new connection.',
+  ),
+  upstream_timeout: row(
+    504,
+    'Gateway Timeout',
+    'upstream',
+    ['server_error', 'timeout_error'],
+    'The provider did not answer in time.',
+  ),
+} as const satisfies Record<string, Row>;
+
+export type RejectionCode = keyof typeof REJECTIONS;
+export const REJECTION_CODES = Object.keys(REJECTIONS) as readonly RejectionCode[];
+
+/** One rejection of one request: a row, and what only this request can say. */
+export interface Rejection {
+  readonly code: RejectionCode;
+  /** Appended to the row's message; never holds a credential. */
+  readonly detail: string;
+  /** Whole field lines for this row (`allow`, `retry-after`), each ended by CRLF, or empty. */
+  readonly fieldLines: string;
+}
+
+/** A rejection without detail, made once at load. */
+const BARE = Object.fromEntries(
+  REJECTION_CODES.map((code) => [code, { code, detail: '', fieldLines: '' }]),
+) as Readonly<Record<RejectionCode, Rejection>>;
+
+/** @param detail one sentence for the caller, appended to the row's message */
+export function rejection(code: RejectionCode, detail = '', fieldLines = ''): Rejection {
+  return detail === '' && fieldLines === '' ? BARE[code] : { code, detail, fieldLines };
+}
+
+/** What goes on the wire: status line and fields without their last CRLF, and the body. */
+export interface RenderedRejection {
+  readonly head: string;
+  readonly body: string;
+  readonly closes: boolean;
+}
+
+interface Template {
+  readonly head: string;
+  readonly beforeMessage: string;
+  readonly afterMessage: string;
+}
+
+function template(code: RejectionCode, dialect: Dialect): Template {
+  const { status, reason, openaiType, anthropicType, message } = REJECTIONS[code];
+  const text = JSON.stringify(message).slice(0, -1);
+  const head = `${status} ${reason}\r\ncontent-type: application/json\r\n`;
+  return dialect === 'openai'
+    ? {
+        head,
+        beforeMessage: `{"error":{"message":${text}`,
+        afterMessage: `","type":"${openaiType}","param":null,"code":"${code}"}}`,
+      }
+    : {
+        head,
+        beforeMessage: `{"type":"error","error":{"type":"${anthropicType}","message":${text}`,
+        afterMessage: '"},"request_id":"',
+      };
+}
+
+const templates = (dialect: Dialect): Readonly<Record<RejectionCode, Template>> =>
+  Object.fromEntries(REJECTION_CODES.map((code) => [code, template(code, dialect)])) as Record<
+    RejectionCode,
+    Template
+  >;
+
+const TEMPLATES: Readonly<Record<Dialect, Readonly<Record<RejectionCode, Template>>>> = {
+  openai: templates('openai'),
+  anthropic: templates('anthropic'),
+};
+
+/**
+ * The answer for one request, from the pre-rendered rows.
+ * @param requestId goes into `x-sluice-request-id`, and into Anthropic's body
+ */
+export function renderRejection(
+  rejected: Rejection,
+  dialect: Dialect,
+  requestId: string,
+): RenderedRejection {
+  const { head, beforeMessage, afterMessage } = TEMPLATES[dialect][rejected.code];
+  const detail = rejected.detail === '' ? '' : ` ${JSON.stringify(rejected.detail).slice(1, -1)}`;
+  const end = dialect === 'anthropic' ? `${requestId}"}` : '';
+  return {
+    head: `${head}${rejected.fieldLines}x-sluice-request-id: ${requestId}`,
+    body: `${beforeMessage}${detail}${afterMessage}${end}`,
+    closes: REJECTIONS[rejected.code].closes,
+  };
+}
+
+/**
+ * The event that goes before a cut on an event stream, in the shape that makes the dialect's stock SDK raise.
+ * OpenAI SDKs throw on `data: {"error":…}`; Anthropic's on `event: error`.
+ */
+export function renderErrorEvent(code: RejectionCode, dialect: Dialect, requestId: string): Buffer {
+  const { body } = renderRejection(rejection(code), dialect, requestId);
+  return Buffer.from(
+    dialect === 'openai' ? `data: ${body}\n\n` : `event: error\ndata: ${body}\n\n`,
+  );
+}

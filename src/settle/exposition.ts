@@ -1,0 +1,151 @@
+/** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
+
+import { REJECTION_CODES } from '../rejection.ts';
+import {
+  LATENCY_BUCKETS,
+  type MetricsLayout,
+  OUTCOMES,
+  OVERHEAD_BUCKETS,
+  STATUS_CLASSES,
+} from './metrics.ts';
+
+/** What only the main thread knows. */
+export interface NodeFacts {
+  readonly version: string;
+  readonly workerRestarts: number;
+  readonly logLinesDropped: number;
+}
+
+/** @returns the whole page, ended by a newline */
+export function exposition(
+  layout: MetricsLayout,
+  memory: SharedArrayBuffer,
+  workers: number,
+  node: NodeFacts,
+): string {
+  const sums = sum(layout, memory, workers);
+  const page = new Page();
+  const at = (cell: number): number => sums[cell] ?? 0;
+  const perProvider = (base: number): Samples =>
+    layout.providers.map((name, index) => [`provider="${name}"`, at(base + index)]);
+
+  page.add('ai_requests_total', 'counter', 'Requests received.', [['', at(layout.requests)]]);
+  page.add('ai_exchanges_settled_total', 'counter', 'Exchanges settled, by how they ended.', [
+    ...OUTCOMES.map(
+      (outcome, index): Sample => [`outcome="${outcome}"`, at(layout.outcomes + index)],
+    ),
+  ]);
+  page.add('ai_requests_in_flight', 'gauge', 'Exchanges that have not settled.', [
+    ['', at(layout.inFlight)],
+  ]);
+  page.add('ai_active_streams', 'gauge', 'Event streams being relayed.', [
+    ['', at(layout.activeStreams)],
+  ]);
+  page.add('ai_rejections_total', 'counter', 'Answers given by the gateway itself.', [
+    ...REJECTION_CODES.map(
+      (code, index): Sample => [`reason="${code}"`, at(layout.rejections + index)],
+    ),
+  ]);
+  page.add('ai_upstream_responses_total', 'counter', 'Response heads received, by status class.', [
+    ...layout.providers.flatMap((name, provider) =>
+      STATUS_CLASSES.map(
+        (statusClass, index): Sample => [
+          `provider="${name}",status="${statusClass}"`,
+          at(layout.responses + provider * STATUS_CLASSES.length + index),
+        ],
+      ),
+    ),
+  ]);
+  page.add(
+    'ai_connect_failures_total',
+    'counter',
+    'Connections to providers that failed.',
+    perProvider(layout.connectFailures),
+  );
+  page.add(
+    'ai_upstream_retries_total',
+    'counter',
+    'Requests sent again because a reused connection was dead.',
+    perProvider(layout.retries),
+  );
+  page.histogram(
+    'ai_overhead_seconds',
+    'Time spent in the gateway before the upstream request left.',
+    OVERHEAD_BUCKETS,
+    [['', sums.subarray(layout.overhead)]],
+  );
+  const latency = (base: number): Histograms =>
+    layout.providers.map((name, index) => [
+      `provider="${name}"`,
+      sums.subarray(base + index * (LATENCY_BUCKETS.length + 2)),
+    ]);
+  page.histogram(
+    'ai_ttft_seconds',
+    'From the request to the first byte of the response body.',
+    LATENCY_BUCKETS,
+    latency(layout.firstByte),
+  );
+  page.histogram(
+    'ai_upstream_latency_seconds',
+    'From the request to the last byte of the response.',
+    LATENCY_BUCKETS,
+    latency(layout.latency),
+  );
+  page.add('ai_worker_restarts_total', 'counter', 'Workers that died and were replaced.', [
+    ['', node.workerRestarts],
+  ]);
+  page.add('ai_log_lines_dropped_total', 'counter', 'Log lines dropped because nobody read them.', [
+    ['', node.logLinesDropped],
+  ]);
+  page.add('ai_build_info', 'gauge', 'Version of this process.', [
+    [`version="${node.version}",node="${process.version}"`, 1],
+  ]);
+  return page.text;
+}
+
+type Sample = readonly [labels: string, value: number];
+type Samples = readonly Sample[];
+type Histograms = readonly (readonly [labels: string, cells: Float64Array])[];
+
+class Page {
+  text = '';
+
+  add(name: string, type: 'counter' | 'gauge', help: string, samples: Samples): void {
+    this.#head(name, type, help);
+    for (const [labels, value] of samples) this.#line(name, labels, value);
+  }
+
+  histogram(name: string, help: string, buckets: readonly number[], series: Histograms): void {
+    this.#head(name, 'histogram', help);
+    for (const [labels, cells] of series) {
+      const prefix = labels === '' ? '' : `${labels},`;
+      let count = 0;
+      for (const [index, bound] of buckets.entries()) {
+        count += cells[index] ?? 0;
+        this.#line(`${name}_bucket`, `${prefix}le="${bound}"`, count);
+      }
+      count += cells[buckets.length] ?? 0;
+      this.#line(`${name}_bucket`, `${prefix}le="+Inf"`, count);
+      this.#line(`${name}_sum`, labels, cells[buckets.length + 1] ?? 0);
+      this.#line(`${name}_count`, labels, count);
+    }
+  }
+
+  #head(name: string, type: string, help: string): void {
+    this.text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+  }
+
+  #line(name: string, labels: string, value: number): void {
+    this.text += labels === '' ? `${name} ${value}\n` : `${name}{${labels}} ${value}\n`;
+  }
+}
+
+function sum(layout: MetricsLayout, memory: SharedArrayBuffer, workers: number): Float64Array {
+  const sums = new Float64Array(layout.cells);
+  for (let worker = 0; worker < workers; worker++) {
+    const slab = layout.slab(memory, worker);
+    for (let cell = 0; cell < layout.cells; cell++)
+      sums[cell] = (sums[cell] ?? 0) + (slab[cell] ?? 0);
+  }
+  return sums;
+}

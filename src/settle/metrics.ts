@@ -1,0 +1,179 @@
+/**
+ * Counters of the whole node in shared memory, so that one scrape shows every worker and no worker ever waits for
+ * another: each writes a slab of its own and the scraper adds them up.
+ *
+ * A cell is a float64: exact to 2^53, and an aligned 64-bit store is not torn on any platform that we run on. Slabs
+ * outlive their worker (a restarted worker goes on in the slab of its predecessor), so counters never fall.
+ */
+
+import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
+
+export const OUTCOMES = [
+  'complete',
+  'rejected',
+  'client_gone',
+  'upstream_cut',
+  'upstream_error',
+  'timeout',
+  'drained',
+] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+export const STATUS_CLASSES = ['2xx', '3xx', '4xx', '5xx', 'other'] as const;
+
+/** Seconds. To 600, which is the longest a provider may be silent by default. */
+export const LATENCY_BUCKETS = [
+  0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+] as const;
+
+/** Seconds. Own time is tens of microseconds; what exceeds 10 ms is a stall worth seeing. */
+export const OVERHEAD_BUCKETS = [
+  0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1,
+] as const;
+
+const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
+
+/** Cells of a histogram: one per bucket, one for +Inf, the sum. */
+const cellsOf = (buckets: readonly number[]): number => buckets.length + 2;
+
+/** Where each value sits in a slab. Fixed by the provider table; the same in every thread. */
+export class MetricsLayout {
+  readonly providers: readonly string[];
+  readonly requests = 0;
+  readonly inFlight = 1;
+  readonly activeStreams = 2;
+  readonly rejections = 3;
+  readonly outcomes: number;
+  readonly responses: number;
+  readonly connectFailures: number;
+  readonly retries: number;
+  readonly overhead: number;
+  readonly firstByte: number;
+  readonly latency: number;
+  readonly cells: number;
+
+  constructor(providers: readonly string[]) {
+    this.providers = providers;
+    const count = providers.length;
+    this.outcomes = this.rejections + REJECTION_CODES.length;
+    this.responses = this.outcomes + OUTCOMES.length;
+    this.connectFailures = this.responses + count * STATUS_CLASSES.length;
+    this.retries = this.connectFailures + count;
+    this.overhead = this.retries + count;
+    this.firstByte = this.overhead + cellsOf(OVERHEAD_BUCKETS);
+    this.latency = this.firstByte + count * cellsOf(LATENCY_BUCKETS);
+    this.cells = this.latency + count * cellsOf(LATENCY_BUCKETS);
+  }
+
+  /** Shared memory for the slabs of `workers` workers. */
+  allocate(workers: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(workers * this.cells * CELL_BYTES);
+  }
+
+  slab(memory: SharedArrayBuffer, worker: number): Float64Array {
+    return new Float64Array(memory, worker * this.cells * CELL_BYTES, this.cells);
+  }
+}
+
+const REJECTION_AT: ReadonlyMap<RejectionCode, number> = new Map(
+  REJECTION_CODES.map((code, at) => [code, at]),
+);
+const OUTCOME_AT: ReadonlyMap<Outcome, number> = new Map(
+  OUTCOMES.map((outcome, at) => [outcome, at]),
+);
+
+/** One worker's writing end. */
+export class WorkerMetrics {
+  readonly #layout: MetricsLayout;
+  readonly #slab: Float64Array;
+  /** Every worker's in-flight cell; a limit on the node's exchanges adds them up. */
+  readonly #slabs: readonly Float64Array[];
+
+  constructor(layout: MetricsLayout, memory: SharedArrayBuffer, worker: number) {
+    this.#layout = layout;
+    this.#slab = layout.slab(memory, worker);
+    const workers = memory.byteLength / (layout.cells * CELL_BYTES);
+    this.#slabs = Array.from({ length: workers }, (_, index) => layout.slab(memory, index));
+    // Gauges of a worker that died are of exchanges that died with it.
+    this.#slab[layout.inFlight] = 0;
+    this.#slab[layout.activeStreams] = 0;
+  }
+
+  /** Exchanges running on the node: exact but for those that other workers are admitting in this very moment. */
+  nodeInFlight(): number {
+    let sum = 0;
+    for (const slab of this.#slabs) sum += slab[this.#layout.inFlight] ?? 0;
+    return sum;
+  }
+
+  get inFlight(): number {
+    return this.#slab[this.#layout.inFlight] ?? 0;
+  }
+
+  requestBegan(): void {
+    this.#add(this.#layout.requests, 1);
+    this.#add(this.#layout.inFlight, 1);
+  }
+
+  requestSettled(outcome: Outcome): void {
+    this.#add(this.#layout.inFlight, -1);
+    this.#add(this.#layout.outcomes + (OUTCOME_AT.get(outcome) ?? 0), 1);
+  }
+
+  streamBegan(): void {
+    this.#add(this.#layout.activeStreams, 1);
+  }
+
+  streamEnded(): void {
+    this.#add(this.#layout.activeStreams, -1);
+  }
+
+  rejected(code: RejectionCode): void {
+    this.#add(this.#layout.rejections + (REJECTION_AT.get(code) ?? 0), 1);
+  }
+
+  responded(provider: number, status: number): void {
+    const statusClass =
+      status >= 200 && status < 600 ? Math.floor(status / 100) - 2 : STATUS_CLASSES.length - 1;
+    this.#add(this.#layout.responses + provider * STATUS_CLASSES.length + statusClass, 1);
+  }
+
+  connectFailed(provider: number): void {
+    this.#add(this.#layout.connectFailures + provider, 1);
+  }
+
+  retried(provider: number): void {
+    this.#add(this.#layout.retries + provider, 1);
+  }
+
+  observeOverhead(seconds: number): void {
+    this.#observe(this.#layout.overhead, OVERHEAD_BUCKETS, seconds);
+  }
+
+  observeFirstByte(provider: number, seconds: number): void {
+    this.#observe(
+      this.#layout.firstByte + provider * cellsOf(LATENCY_BUCKETS),
+      LATENCY_BUCKETS,
+      seconds,
+    );
+  }
+
+  observeLatency(provider: number, seconds: number): void {
+    this.#observe(
+      this.#layout.latency + provider * cellsOf(LATENCY_BUCKETS),
+      LATENCY_BUCKETS,
+      seconds,
+    );
+  }
+
+  #observe(base: number, buckets: readonly number[], seconds: number): void {
+    let at = 0;
+    while (at < buckets.length && seconds > (buckets[at] ?? 0)) at++;
+    this.#add(base + at, 1);
+    this.#add(base + buckets.length + 1, seconds);
+  }
+
+  #add(cell: number, amount: number): void {
+    this.#slab[cell] = (this.#slab[cell] ?? 0) + amount;
+  }
+}

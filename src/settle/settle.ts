@@ -1,0 +1,74 @@
+import type { RejectionCode } from '../rejection.ts';
+import { traceId } from '../wire/trace-context.ts';
+import type { Outcome, WorkerMetrics } from './metrics.ts';
+
+/** What is left of an exchange when its bytes are gone. */
+export interface Settlement {
+  readonly requestId: string;
+  /** The caller's `traceparent` field, unchecked. */
+  readonly traceparent: string | null;
+  readonly method: string;
+  /** Without the query, which may hold a key. */
+  readonly path: string;
+  /** Null when the request never got as far as a provider. */
+  readonly provider: { readonly name: string; readonly index: number } | null;
+  /** Status sent to the client; 0 when none was. */
+  readonly status: number;
+  readonly outcome: Outcome;
+  readonly rejection: RejectionCode | null;
+  /** The upstream failure's code, from the libraries' closed sets. */
+  readonly failure: string | null;
+  readonly eventStream: boolean;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Milliseconds from the request to the first byte of the response body; null when there was none. */
+  readonly ttfbMs: number | null;
+  readonly durationMs: number;
+}
+
+/** Takes one finished JSON line, without its newline. */
+export type LineSink = (line: string) => void;
+
+/** The one place where an exchange ends. `Exchange` calls it exactly once. */
+export class Settler {
+  readonly #metrics: WorkerMetrics;
+  readonly #accessLog: LineSink | null;
+
+  constructor(metrics: WorkerMetrics, accessLog: LineSink | null) {
+    this.#metrics = metrics;
+    this.#accessLog = accessLog;
+  }
+
+  settle(settlement: Settlement): void {
+    const { provider, outcome, rejection, ttfbMs } = settlement;
+    this.#metrics.requestSettled(outcome);
+    if (rejection !== null) this.#metrics.rejected(rejection);
+    if (settlement.eventStream) this.#metrics.streamEnded();
+    if (provider !== null && ttfbMs !== null) {
+      this.#metrics.observeFirstByte(provider.index, ttfbMs / 1_000);
+      this.#metrics.observeLatency(provider.index, settlement.durationMs / 1_000);
+    }
+    this.#accessLog?.(accessLine(settlement));
+  }
+}
+
+function accessLine(s: Settlement): string {
+  return JSON.stringify({
+    level: 'info',
+    time: new Date().toISOString(),
+    event: 'access',
+    request_id: s.requestId,
+    trace_id: traceId(s.traceparent),
+    method: s.method,
+    path: s.path,
+    provider: s.provider?.name ?? null,
+    status: s.status,
+    outcome: s.outcome,
+    rejection: s.rejection,
+    failure: s.failure,
+    bytes_in: s.bytesIn,
+    bytes_out: s.bytesOut,
+    ttfb_ms: s.ttfbMs === null ? null : Math.round(s.ttfbMs),
+    duration_ms: Math.round(s.durationMs),
+  });
+}

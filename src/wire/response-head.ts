@@ -1,0 +1,54 @@
+import { connectionOptions, endsHere, isFieldName, isFieldValue } from './fields.ts';
+
+/** A provider's response head as the client gets it. */
+export interface ResponseHead {
+  /** Status and field lines joined by CRLF, without the last one; one character per byte. */
+  readonly head: string;
+  /** Body length in bytes, `'chunked'` when the provider did not say, `'none'` when there is no body. */
+  readonly size: number | 'chunked' | 'none';
+  /** An event stream whose bytes are its text: an error event may be put at an event boundary. */
+  readonly eventStream: boolean;
+}
+
+const LENGTH = /^\d{1,15}$/;
+
+/**
+ * Turns a provider's head into the client's: end-to-end fields verbatim and in order, hop-by-hop ones gone, framing
+ * left to the front end. Names and values are checked although llhttp did: the front end would write CR, LF and NUL to
+ * the wire as they are, and split the response.
+ * @param method of the request: a response to HEAD has no body (RFC 9110 §9.3.2)
+ * @param fields `[name, value, …]` as the wire had them
+ * @param ownLines field lines of the gateway, joined by CRLF
+ */
+export function responseHead(
+  method: string,
+  status: number,
+  reason: string,
+  fields: readonly string[],
+  ownLines: string,
+): ResponseHead {
+  const named = connectionOptions(fields);
+  // RFC 9110 §6.4.1: these never have a body, whatever their fields say.
+  const bodyless = method === 'HEAD' || status === 204 || status === 304;
+  let head = `${status} ${isFieldValue(reason) ? reason : ''}\r\n`;
+  let size: ResponseHead['size'] = bodyless ? 'none' : 'chunked';
+  let events = false;
+  let encoded = false;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    const value = fields[i + 1] ?? '';
+    const lower = name.toLowerCase();
+    if (lower === 'content-length') {
+      if (method === 'HEAD') head += `${name}: ${value}\r\n`;
+      else if (!bodyless && LENGTH.test(value)) size = Number(value);
+      continue;
+    }
+    // The front end writes a Date of its own, always; a second one would be sent beside it.
+    if (lower === 'date' || endsHere(lower) || named?.has(lower) === true) continue;
+    if (!isFieldName(name) || !isFieldValue(value)) continue;
+    if (lower === 'content-type') events = value.toLowerCase().startsWith('text/event-stream');
+    else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity';
+    head += `${name}: ${value}\r\n`;
+  }
+  return { head: head + ownLines, size, eventStream: events && !encoded };
+}
