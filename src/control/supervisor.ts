@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { raiseHeadLimit } from '../edge/head-limit.ts';
 import type { ConfigDocument } from './config.ts';
 import type { NodeLog } from './log.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
@@ -58,6 +59,7 @@ export class Supervisor {
    * @throws Error when a worker cannot listen
    */
   async start(): Promise<void> {
+    raiseHeadLimit();
     const [first, ...others] = this.#slots;
     if (first !== undefined) await this.#firstListen(first);
     await Promise.all(others.map((slot) => this.#firstListen(slot)));

@@ -115,6 +115,20 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
 
   respond(head: string, body: string, bodyless: boolean, closes: boolean): void {
     if (this.#phase === 'closed') return;
+    if (!closes) {
+      this.#answer(head, body, bodyless, false);
+      return;
+    }
+    // Whoever is told to go away may have sent more in the same segment. Answered here, inside the parser, the front
+    // end would go on to parse that as the next request, although it is told to close: a smuggled request arrived. As
+    // long as a response is pending it closes the connection on the next request instead, so the answer waits.
+    this.#phase = 'ending';
+    setImmediate(() => {
+      if (this.#phase !== 'closed') this.#answer(head, body, bodyless, true);
+    });
+  }
+
+  #answer(head: string, body: string, bodyless: boolean, closes: boolean): void {
     this.#close();
     const res = this.#res;
     res.cork(() => {

@@ -5,15 +5,6 @@ import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
 import type { Ticker } from './ticker.ts';
 
-/**
- * Request heads up to 32 KiB are a contract (long tokens, SDK fields); the front end's own limit is 4,096. A little
- * more, because it counts the request line as well.
- */
-export const HEAD_LIMIT_BYTES = 36_864;
-
-// The front end reads this once, when its binary loads: hence before the import below, and hence a dynamic import.
-process.env['UWS_HTTP_MAX_HEADERS_SIZE'] = String(HEAD_LIMIT_BYTES);
-
 type FrontEnd = typeof import('uWebSockets.js');
 
 /**

@@ -167,6 +167,6 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
 /** undici 8.12.4 keeps the fields as Buffers, in wire case and order. */
 function wireFields(raw: readonly Buffer[]): readonly string[] {
   const fields: string[] = [];
-  for (const piece of raw) fields.push(piece.latin1Slice());
+  for (const piece of raw) fields.push(piece.toString('latin1'));
   return fields;
 }

@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { until } from './conditions.ts';
+import { Metrics } from './metrics.ts';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export const MAIN = join(ROOT, 'src/main.ts');
+
+export type LogLine = Readonly<Record<string, unknown>>;
+
+export interface GatewayOptions {
+  /** TOML; `listen` and `metrics_listen` on free loopback ports are put before it. */
+  readonly config?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly nodeArgs?: readonly string[];
+}
+
+/** The real process, driven from outside. */
+export class Gateway {
+  readonly child: ChildProcess;
+  readonly logs: LogLine[] = [];
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+  stderr = '';
+  port = 0;
+  metricsPort = 0;
+  /** False: nobody reads its stdout any more. */
+  readonly #folder: string;
+
+  constructor({ config = '', env = {}, nodeArgs = [] }: GatewayOptions) {
+    this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+    const file = join(this.#folder, 'config.toml');
+    writeFileSync(file, `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n${config}`);
+    this.child = spawn(process.execPath, [...nodeArgs, MAIN, 'serve', '--config', file], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stderr?.on('data', (text: Buffer) => {
+      this.stderr += text.toString();
+    });
+    if (this.child.stdout !== null) {
+      createInterface(this.child.stdout).on('line', (line) => this.logs.push(JSON.parse(line)));
+    }
+    this.exited = new Promise((resolve) => {
+      this.child.once('exit', (code, signal) => resolve({ code, signal }));
+    });
+    running.add(this);
+    void this.exited.then(() => {
+      running.delete(this);
+      rmSync(this.#folder, { recursive: true, force: true });
+    });
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async ready(): Promise<this> {
+    const line = await until(`the gateway to listen. ${this.stderr}`, () => {
+      if (this.child.exitCode !== null) throw new Error(`The gateway ended: ${this.stderr}`);
+      return this.logs.find(({ event }) => event === 'listening');
+    });
+    this.port = Number(String(line['listen']).split(':').pop());
+    this.metricsPort = Number(String(line['metrics_listen']).split(':').pop());
+    return this;
+  }
+
+  async metrics(): Promise<Metrics> {
+    const response = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`);
+    return new Metrics(await response.text());
+  }
+
+  /** Resident memory of the whole process, in bytes. */
+  rssBytes(): number {
+    const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  }
+
+  /** Waits until nothing is in flight; every exchange must get there. */
+  async idle(): Promise<Metrics> {
+    return await until('nothing in flight', async () => {
+      const metrics = await this.metrics();
+      return metrics.get('ai_requests_in_flight') === 0 && metrics;
+    });
+  }
+
+  async waitForLog(matches: (line: LogLine) => boolean): Promise<LogLine> {
+    return await until('a log line', () => this.logs.find(matches));
+  }
+
+  access(): readonly LogLine[] {
+    return this.logs.filter(({ event }) => event === 'access');
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+const running = new Set<Gateway>();
+process.on('exit', () => {
+  for (const { child } of running) child.kill('SIGKILL');
+});
+
+export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
+  return await new Gateway(options).ready();
+}
+
+/** The config lines that send these providers to local upstreams. */
+export function authorities(rows: Readonly<Record<string, number>>): string {
+  const lines = Object.entries(rows).map(([name, port]) => `${name} = "http://127.0.0.1:${port}"`);
+  return `[provider_authorities]\n${lines.join('\n')}\n`;
+}
