@@ -1,0 +1,332 @@
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Asked } from './asked.ts';
+import { ENDPOINTS, type Endpoint } from './endpoints.ts';
+import { type Fault, faultOf, spoiled } from './faults.ts';
+import { answerFile } from './files.ts';
+import { EMPTY_OBJECT, parseObject, stringAt } from './json.ts';
+import { UploadReader } from './multipart.ts';
+import { PATTERN_PERIOD_BYTES, patternBlock } from './pattern.ts';
+import type { BodyReply, EventsReply, PatternReply, Reply, Tokens } from './reply.ts';
+import { errorReply, type Voice } from './vendor-errors.ts';
+
+export interface MockOptions {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  /** Between two events of a stream; 0 = as fast as they are taken. */
+  readonly eventDelayMs: number;
+  readonly log?: (line: string) => void;
+}
+
+/** What the mock gave out: what a gateway counted must equal it. */
+export interface MockStats {
+  readonly requests: Readonly<Record<string, number>>;
+  readonly openStreams: number;
+  /** Answers whose client left before their end. */
+  readonly aborted: number;
+  /** Of answers that were sent whole. */
+  readonly tokens: Tokens;
+}
+
+export interface RunningMock {
+  readonly origin: string;
+  readonly port: number;
+  stats(): MockStats;
+  close(): Promise<void>;
+}
+
+/** A JSON request body at most; a base64 image of 48 MiB fits. */
+const MAX_BODY_BYTES = 64 * 1_048_576;
+
+const VENDORS = [
+  'openai',
+  'groq',
+  'mistral',
+  'deepseek',
+  'cerebras',
+  'together',
+  'openrouter',
+  'xai',
+  'perplexity',
+  'fireworks',
+  'azure',
+] as const;
+
+/** Starts a provider to develop against. */
+export async function startMock(options: MockOptions): Promise<RunningMock> {
+  const mock = new Mock(options);
+  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
+    mock.serve(request, response),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, () => resolve());
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    origin: `http://${options.host}:${port}`,
+    port,
+    stats: () => mock.stats(),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+class Mock {
+  readonly #options: MockOptions;
+  readonly #requests = new Map<string, number>();
+  /** Seeds of requests that were refused once and are answered the next time. Cleared when a thousand are in it. */
+  readonly #refusedOnce = new Set<string>();
+  #openStreams = 0;
+  #aborted = 0;
+  #input = 0;
+  #output = 0;
+
+  constructor(options: MockOptions) {
+    this.#options = options;
+  }
+
+  stats(): MockStats {
+    return {
+      requests: Object.fromEntries(this.#requests),
+      openStreams: this.#openStreams,
+      aborted: this.#aborted,
+      tokens: { input: this.#input, output: this.#output },
+    };
+  }
+
+  serve(request: IncomingMessage, response: ServerResponse): void {
+    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+    const method = request.method === 'HEAD' ? 'GET' : request.method;
+    const endpoint = ENDPOINTS.find((row) => row.method === method && row.path.test(path));
+    const voice = voiceOf(request, path, '');
+    if (!hasKey(request)) {
+      request.resume();
+      this.#body(response, errorReply(voice, 401, 'No API key was sent to the mock.'));
+    } else if (endpoint === undefined) {
+      request.resume();
+      this.#body(response, errorReply(voice, 404, `The mock has no ${request.method} ${path}.`));
+    } else {
+      this.#requests.set(endpoint.name, (this.#requests.get(endpoint.name) ?? 0) + 1);
+      if (endpoint.answer === null) this.#upload(request, response);
+      else this.#read(request, response, endpoint, path);
+    }
+  }
+
+  #upload(request: IncomingMessage, response: ServerResponse): void {
+    const reader = new UploadReader(request.headers['content-type'] ?? '');
+    request.on('data', (chunk: Buffer) => reader.push(chunk));
+    request.on('end', () => this.#send(response, answerFile(reader.end()), null));
+  }
+
+  #read(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: Endpoint,
+    path: string,
+  ): void {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
+    });
+    request.on('end', () => {
+      const raw = Buffer.concat(chunks);
+      const body = raw.length === 0 ? EMPTY_OBJECT : parseObject(raw);
+      if (body === null || bytes > MAX_BODY_BYTES) {
+        this.#body(
+          response,
+          errorReply(
+            voiceOf(request, path, ''),
+            400,
+            'The body is no JSON object that the mock takes.',
+          ),
+        );
+        return;
+      }
+      const model =
+        stringAt(body, 'model') ?? decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
+      const asked: Asked = {
+        path,
+        fields: request.headers,
+        body,
+        model,
+        seed: createHash('sha256').update(path).update(raw).digest('hex'),
+        voice: voiceOf(request, path, model),
+      };
+      this.#answer(response, endpoint, asked);
+    });
+  }
+
+  #answer(response: ServerResponse, { answer, name }: Endpoint, asked: Asked): void {
+    const fault = faultOf(asked.model);
+    this.#options.log?.(`${name} ${asked.model}${fault === null ? '' : ` (${fault.kind})`}`);
+    const send = (): void => {
+      if (answer !== null) this.#send(response, answer(asked), fault);
+    };
+    switch (fault?.kind) {
+      case 'status':
+        this.#refuse(response, asked.voice, fault.amount);
+        break;
+      case 'status-once':
+        if (this.#firstTime(asked.seed)) this.#refuse(response, asked.voice, fault.amount);
+        else send();
+        break;
+      case 'reset':
+        response.socket?.resetAndDestroy();
+        break;
+      case 'silence':
+        break;
+      case 'garbage':
+        response.socket?.end('this is not HTTP\r\n\r\n');
+        break;
+      case 'slow-first-byte':
+        setTimeout(send, fault.amount);
+        break;
+      default:
+        send();
+    }
+  }
+
+  #firstTime(seed: string): boolean {
+    if (this.#refusedOnce.delete(seed)) return false;
+    if (this.#refusedOnce.size > 1_000) this.#refusedOnce.clear();
+    this.#refusedOnce.add(seed);
+    return true;
+  }
+
+  #refuse(response: ServerResponse, voice: Voice, status: number): void {
+    const fields = status === 429 ? ['retry-after', '1'] : [];
+    this.#body(
+      response,
+      errorReply(voice, status, `The mock answers ${status}, as it was asked to.`, fields),
+    );
+  }
+
+  #send(response: ServerResponse, reply: Reply, fault: Fault | null): void {
+    response.on('close', () => {
+      if (!response.writableFinished) this.#aborted++;
+    });
+    if (reply.kind === 'body') this.#body(response, reply, fault);
+    else if (reply.kind === 'pattern') sendPattern(response, reply);
+    else this.#events(response, reply, fault);
+  }
+
+  #body(response: ServerResponse, reply: BodyReply, fault: Fault | null = null): void {
+    const bytes = Buffer.from(reply.body);
+    response.writeHead(reply.status, [
+      'content-type',
+      reply.contentType,
+      'content-length',
+      String(bytes.length),
+      'x-request-id',
+      'req_mock',
+      ...reply.fields,
+    ]);
+    if (fault?.kind === 'short-length') {
+      response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
+      return;
+    }
+    response.end(bytes, () => this.#count(reply.tokens));
+  }
+
+  #events(response: ServerResponse, reply: EventsReply, fault: Fault | null): void {
+    response.writeHead(200, [
+      'content-type',
+      'text/event-stream; charset=utf-8',
+      'cache-control',
+      'no-cache',
+      'x-request-id',
+      'req_mock',
+    ]);
+    this.#openStreams++;
+    response.on('close', () => this.#openStreams--);
+    const delayMs = fault?.kind === 'pace' ? fault.amount : this.#options.eventDelayMs;
+    sendEvents(response, spoiled(fault, reply), fault, delayMs, () => this.#count(reply.tokens));
+  }
+
+  #count(tokens: Tokens | null): void {
+    this.#input += tokens?.input ?? 0;
+    this.#output += tokens?.output ?? 0;
+  }
+}
+
+function sendEvents(
+  response: ServerResponse,
+  events: readonly string[],
+  fault: Fault | null,
+  delayMs: number,
+  done: () => void,
+): void {
+  let at = 0;
+  const step = (): void => {
+    while (!response.destroyed) {
+      if (fault !== null && at >= fault.amount && struck(response, fault, events[at] ?? '')) return;
+      const event = events[at++];
+      if (event === undefined) {
+        response.end(done);
+        return;
+      }
+      const taken = response.write(event);
+      if (delayMs > 0) setTimeout(step, delayMs);
+      else if (!taken) response.once('drain', step);
+      if (delayMs > 0 || !taken) return;
+    }
+  };
+  step();
+}
+
+/** Does to the connection what the fault says; true when nothing more is to be sent. */
+function struck(response: ServerResponse, { kind }: Fault, next: string): boolean {
+  if (kind === 'stall') return true;
+  if (kind === 'cut') {
+    // Behind the events that wait in the connection, not before them.
+    response.socket?.end();
+    return true;
+  }
+  if (kind !== 'cut-midevent') return false;
+  response.write(next.slice(0, Math.max(1, next.length >> 1)));
+  response.socket?.end();
+  return true;
+}
+
+function sendPattern(response: ServerResponse, { contentType, bytes }: PatternReply): void {
+  response.writeHead(200, ['content-type', contentType, 'x-request-id', 'req_mock']);
+  let sent = 0;
+  const step = (): void => {
+    while (sent < bytes && !response.destroyed) {
+      const block = patternBlock(Math.min(PATTERN_PERIOD_BYTES, bytes - sent));
+      sent += block.length;
+      if (!response.write(block)) {
+        response.once('drain', step);
+        return;
+      }
+    }
+    response.end();
+  };
+  step();
+}
+
+function hasKey({ headers, url }: IncomingMessage): boolean {
+  const bearer = /^bearer +\S/i.test(headers.authorization ?? '');
+  const fields = ['x-api-key', 'api-key', 'x-goog-api-key'].some(
+    (name) => (headers[name] ?? '') !== '',
+  );
+  return bearer || fields || /[?&]key=[^&]/.test(url ?? '');
+}
+
+/** Whose wire shape is spoken: `x-mock-provider`, else a `provider/` before the model, else the path's dialect. */
+function voiceOf(request: IncomingMessage, path: string, model: string): Voice {
+  const anthropic =
+    /\/messages(?:\/count_tokens)?$/.test(path) ||
+    request.headers['anthropic-version'] !== undefined;
+  const named = request.headers['x-mock-provider'] ?? model.split('/', 1)[0];
+  const vendor = VENDORS.find((name) => name === named) ?? 'openai';
+  return anthropic ? { dialect: 'anthropic', vendor: 'anthropic' } : { dialect: 'openai', vendor };
+}

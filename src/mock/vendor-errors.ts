@@ -1,0 +1,93 @@
+import { type BodyReply, dataEvent, namedEvent } from './reply.ts';
+
+/** Whose error shape a caller reads: the dialect, and within the OpenAI dialect the vendor. */
+export interface Voice {
+  readonly dialect: 'openai' | 'anthropic';
+  readonly vendor: string;
+}
+
+interface ErrorKind {
+  readonly anthropic: string;
+  readonly openai: string;
+  readonly code: string | null;
+}
+
+const ERROR_KINDS: ReadonlyMap<number, ErrorKind> = new Map([
+  [400, { anthropic: 'invalid_request_error', openai: 'invalid_request_error', code: null }],
+  [
+    401,
+    { anthropic: 'authentication_error', openai: 'invalid_request_error', code: 'invalid_api_key' },
+  ],
+  [402, { anthropic: 'billing_error', openai: 'insufficient_quota', code: 'insufficient_quota' }],
+  [403, { anthropic: 'permission_error', openai: 'invalid_request_error', code: null }],
+  [404, { anthropic: 'not_found_error', openai: 'invalid_request_error', code: null }],
+  [405, { anthropic: 'invalid_request_error', openai: 'invalid_request_error', code: null }],
+  [413, { anthropic: 'request_too_large', openai: 'invalid_request_error', code: null }],
+  [429, { anthropic: 'rate_limit_error', openai: 'requests', code: 'rate_limit_exceeded' }],
+  [503, { anthropic: 'overloaded_error', openai: 'server_error', code: 'service_unavailable' }],
+  [529, { anthropic: 'overloaded_error', openai: 'server_error', code: null }],
+]);
+const CLIENT_FAULT: ErrorKind = {
+  anthropic: 'invalid_request_error',
+  openai: 'invalid_request_error',
+  code: null,
+};
+const SERVER_FAULT: ErrorKind = { anthropic: 'api_error', openai: 'server_error', code: null };
+
+function kindOf(status: number): ErrorKind {
+  return ERROR_KINDS.get(status) ?? (status < 500 ? CLIENT_FAULT : SERVER_FAULT);
+}
+
+/** How a vendor of the OpenAI dialect spells an error where it departs from OpenAI. */
+type Spelling = (message: string, status: number, kind: ErrorKind) => object;
+
+const openai: Spelling = (message, _status, kind) => ({
+  error: { message, type: kind.openai, param: null, code: kind.code },
+});
+
+/** Seen in recorded error bodies; vendors without a row speak OpenAI's. */
+const SPELLINGS: ReadonlyMap<string, Spelling> = new Map<string, Spelling>([
+  ['azure', (message, status) => ({ error: { code: String(status), message } })],
+  [
+    'groq',
+    (message, _status, kind) => ({
+      error: { message, type: kind.openai, ...(kind.code === null ? {} : { code: kind.code }) },
+    }),
+  ],
+  ['openrouter', (message, status) => ({ error: { message, code: status }, user_id: 'user_mock' })],
+  [
+    'perplexity',
+    (message, status, kind) => ({ error: { message, type: kind.openai, code: status } }),
+  ],
+  ['xai', (message, _status, kind) => ({ code: kind.anthropic, error: message })],
+]);
+
+/** The JSON text of an error in the caller's dialect and its vendor's spelling. */
+export function vendorError(voice: Voice, status: number, message: string): string {
+  const kind = kindOf(status);
+  if (voice.dialect === 'anthropic') {
+    const error = { type: kind.anthropic, message };
+    return JSON.stringify({ type: 'error', error, request_id: 'req_mock' });
+  }
+  return JSON.stringify((SPELLINGS.get(voice.vendor) ?? openai)(message, status, kind));
+}
+
+/** An error response. `fields` are further response fields, name and value alternating. */
+export function errorReply(
+  voice: Voice,
+  status: number,
+  message: string,
+  fields: readonly string[] = [],
+): BodyReply {
+  const body = vendorError(voice, status, message);
+  return { kind: 'body', status, contentType: 'application/json', body, fields, tokens: null };
+}
+
+const STREAM_FAILURE = 'The mock failed in the middle of the stream, as it was asked to';
+
+/** The event by which a vendor reports an error within a 200 stream. */
+export function streamFailure(voice: Voice): string {
+  const json = vendorError(voice, voice.dialect === 'anthropic' ? 529 : 502, STREAM_FAILURE);
+  const named = voice.dialect === 'anthropic' || voice.vendor === 'groq';
+  return named ? namedEvent('error', json) : dataEvent(json);
+}
