@@ -75,9 +75,14 @@ const credential: Gate = (admission) => {
   return null;
 };
 
+// Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 puts its
+// key into Authorization, and its models.list() on a bare base URL would else go to OpenAI.
 const route: Gate = (admission, { router }) => {
-  const { path, query } = admission.asked;
-  const found = router.route(path, admission.credential === 'byo-x-api-key');
+  const { path, query, fields } = admission.asked;
+  const { credential: key } = admission;
+  const anthropic =
+    key === 'byo-x-api-key' || (key === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
+  const found = router.route(path, anthropic);
   if (found === null) return rejection('unknown_provider', router.explain(path));
   admission.provider = found.provider;
   admission.dialect = found.provider.dialect;

@@ -32,14 +32,14 @@ export class Router {
 
   /**
    * @param path raw, begins with `/`
-   * @param anthropicKey the caller's own key came in `x-api-key`, which only Anthropic SDKs send
+   * @param anthropicCaller the caller's own key came the way that only Anthropic's SDKs send it
    * @returns null when the first segment names nobody
    */
-  route(path: string, anthropicKey: boolean): Route | null {
+  route(path: string, anthropicCaller: boolean): Route | null {
     const segment = firstSegment(path);
     if (segment === 'v1') {
       const messages = path === '/v1/messages' || path.startsWith('/v1/messages/');
-      return { provider: messages || anthropicKey ? this.#anthropic : this.#openai, path };
+      return { provider: messages || anthropicCaller ? this.#anthropic : this.#openai, path };
     }
     const provider = this.#providers.get(segment);
     if (provider === undefined) return null;

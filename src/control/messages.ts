@@ -5,17 +5,16 @@ import type { LogFields, LogLevel } from './log.ts';
 
 /** Handed to a worker at its start. */
 export interface WorkerStart {
+  /** Its `listen` has a concrete port, which all workers share. */
   readonly document: ConfigDocument;
   /** The counters of the whole node; `settle/metrics.ts` knows the layout. */
   readonly memory: SharedArrayBuffer;
   /** Which slab is this worker's. */
   readonly index: number;
-  /** Concrete, except for the first worker of a node that lets the system choose. */
-  readonly port: number;
 }
 
 export type ToMain =
-  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'listening' }
   | { readonly kind: 'lines'; readonly lines: string }
   | {
       readonly kind: 'log';

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { providerTable } from '../admit/providers.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
@@ -28,11 +28,11 @@ export interface ServeOptions {
 export async function serve({ config, document, source }: ServeOptions): Promise<number> {
   const terminal = process.stdout.isTTY === true;
   const log = new NodeLog(config.logLevel, terminal);
-  await assertFree('listen', config.listen);
+  const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
   const providers = providerTable(config.providers);
   const layout = new MetricsLayout(providers.map(({ name }) => name));
   const memory = layout.allocate(config.workers);
-  const supervisor = new Supervisor(document, memory, log);
+  const supervisor = new Supervisor({ ...document, listen }, memory, log);
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(layout, memory, config.workers, {
@@ -52,7 +52,6 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     throw error;
   }
   const stopped = stopSignal(log);
-  const listen = { host: config.listen.host, port: supervisor.port };
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));
@@ -99,11 +98,12 @@ function stopSignal(log: NodeLog): Promise<string> {
 }
 
 /**
- * The workers share their port on purpose, so a second Sluice on the same port would silently get half of the
- * connections (SO_REUSEPORT). A plain listener sees it.
+ * Finds out which port the workers will share, and that nobody else has it. They share it on purpose, so a second
+ * Sluice on the same port would silently get half of the connections (SO_REUSEPORT); a plain listener sees it. And for
+ * port 0 the front end does not set SO_REUSEPORT, so the system's choice is made here, for all of them.
+ * @returns the concrete port
  */
-async function assertFree(key: string, address: ListenAddress): Promise<void> {
-  if (address.port === 0) return;
+async function claimPort(key: string, address: ListenAddress): Promise<number> {
   const probe = createServer();
   try {
     await new Promise<void>((resolve, reject) => {
@@ -113,7 +113,9 @@ async function assertFree(key: string, address: ListenAddress): Promise<void> {
   } catch (error) {
     throw cannotListen(key, address, error as NodeJS.ErrnoException);
   }
+  const { port } = probe.address() as AddressInfo;
   await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return port;
 }
 
 function cannotListen(key: string, address: ListenAddress, { code }: NodeJS.ErrnoException): Error {

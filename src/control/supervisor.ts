@@ -25,16 +25,15 @@ export class Supervisor {
   readonly #memory: SharedArrayBuffer;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
-  #port: number;
   #stopping = false;
   #changed: () => void = () => {};
   restarts = 0;
 
+  /** @param document its `listen` has a concrete port */
   constructor(document: ConfigDocument, memory: SharedArrayBuffer, log: NodeLog) {
     this.#document = document;
     this.#memory = memory;
     this.#log = log;
-    this.#port = document.listen.port;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
       worker: null,
@@ -44,25 +43,18 @@ export class Supervisor {
     }));
   }
 
-  /** The client port; concrete once `start` has resolved. */
-  get port(): number {
-    return this.#port;
-  }
-
   /** True while at least one worker takes connections and nobody asked to stop. */
   get ready(): boolean {
     return !this.#stopping && this.#slots.some(({ state }) => state === 'listening');
   }
 
   /**
-   * Starts every worker; the first alone, because it may be the one that learns which port the system chose.
-   * @throws Error when a worker cannot listen
+   * Starts every worker.
+   * @throws Error when one cannot listen
    */
   async start(): Promise<void> {
     raiseHeadLimit();
-    const [first, ...others] = this.#slots;
-    if (first !== undefined) await this.#firstListen(first);
-    await Promise.all(others.map((slot) => this.#firstListen(slot)));
+    await Promise.all(this.#slots.map((slot) => this.#firstListen(slot)));
   }
 
   /** Listening stops; resolves when nothing is in flight, or after `graceMs`. */
@@ -88,7 +80,6 @@ export class Supervisor {
       document: this.#document,
       memory: this.#memory,
       index: slot.index,
-      port: this.#port,
     };
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: start,
@@ -112,7 +103,6 @@ export class Supervisor {
   ): void {
     switch (message.kind) {
       case 'listening':
-        this.#port = message.port;
         slot.state = 'listening';
         listening();
         break;

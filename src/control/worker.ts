@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   const context = new Context();
   const ticker = new Ticker();
   const uws = await loadFrontEnd();
-  const door = openDoor(uws, listenOptions(config, start.port), ticker, (head, body, writer) =>
+  const door = openDoor(uws, listenOptions(config), ticker, (head, body, writer) =>
     receive(context, head, body, writer),
   );
   process.on('uncaughtException', (error) => {
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
     if (message.kind === 'drain') drain(context, door);
     else close(context, door);
   });
-  tell({ kind: 'listening', port: door.port });
+  tell({ kind: 'listening' });
 }
 
 function receive(
@@ -95,11 +95,11 @@ function receive(
   return exchange;
 }
 
-function listenOptions(from: Config, port: number) {
+function listenOptions(from: Config) {
   const { tlsCertFile, tlsKeyFile } = from;
   return {
     host: from.listen.host,
-    port,
+    port: from.listen.port,
     tls:
       tlsCertFile === null || tlsKeyFile === null
         ? null

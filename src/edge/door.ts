@@ -76,7 +76,6 @@ export type Receive = (
 
 export interface ListenOptions {
   readonly host: string;
-  /** 0 lets the system choose; the chosen one is in `Door.port`. */
   readonly port: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   /** A client that takes no byte for so long is gone. 0 = never. */
@@ -86,7 +85,6 @@ export interface ListenOptions {
 }
 
 export interface Door {
-  readonly port: number;
   /** Takes no new connections; running ones go on. */
   stopListening(): void;
   /** Closes every connection at once. */

@@ -1,6 +1,6 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import type { RequestBody } from './door.ts';
-import type { Ticker, Ticking } from './ticker.ts';
+import { REARM_TICKS, type Ticker, type Ticking } from './ticker.ts';
 
 /** Well below the front end's 8 s minimum, and above what a healthy upload ever waits between two chunks. */
 const REARM_AFTER_MS = 3_000;
@@ -24,7 +24,9 @@ export type UploadStalled = () => void;
  * - While paused it sees no disconnect and has no timeout, so a paused body looks up once a tick.
  * - resume() restores the event mask that some pause() on this thread saved last (one for sockets with and one for
  *   sockets without unsent data): never without a pause() right before, and never before the first mask was saved.
- * - resume() after the last chunk would arm a timer that kills the waiting response.
+ * - resume() after the last chunk arms a timer that kills the waiting response. It cannot be avoided when the last chunk
+ *   slips in while paused, because a socket that stays paused notices nothing and never reads its next request; so that
+ *   timer is armed again until the response is over.
  */
 export class ClientBody implements RequestBody, Ticking {
   readonly #res: HttpResponse;
@@ -36,6 +38,9 @@ export class ClientBody implements RequestBody, Ticking {
   #pausedAtMs = 0;
   #slippedBytes = 0;
   #armedAtMs: number;
+  /** The last chunk came while paused: the timer that reading on has armed must not run out. */
+  #awaiting = false;
+  #ticks = 0;
   /** The writer waits for a writable event, which a paused socket never gets. */
   #yielding = false;
 
@@ -58,7 +63,7 @@ export class ClientBody implements RequestBody, Ticking {
   take(chunk: ArrayBuffer, last: boolean): Buffer {
     const copy = Buffer.from(new Uint8Array(chunk));
     if (last) {
-      this.stop();
+      this.#complete();
     } else if (this.#paused) {
       this.#slippedBytes += copy.length;
       this.#hold();
@@ -90,14 +95,34 @@ export class ClientBody implements RequestBody, Ticking {
     if (yielding && this.#paused && this.#reading) this.#rearm();
   }
 
-  /** No more chunks will come, or nobody wants them. */
-  stop(): void {
+  /**
+   * The response is about to end: what is left of the upload is read and thrown away by the front end, which a paused
+   * socket would never do. To be called while `res` is still alive.
+   */
+  release(): void {
+    if (this.#reading && this.#paused) this.#rearm();
+    this.abandon();
+  }
+
+  /** The connection is gone. */
+  abandon(): void {
     this.#reading = false;
+    this.#paused = false;
     this.#ticker.remove(this);
   }
 
+  #complete(): void {
+    this.#reading = false;
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#awaiting = true;
+    this.#rearm();
+  }
+
   onTick(nowMs: number): void {
-    if (this.#stallTimeoutMs > 0 && nowMs - this.#pausedAtMs > this.#stallTimeoutMs)
+    if (this.#awaiting) {
+      if (++this.#ticks % REARM_TICKS === 0) this.#rearm();
+    } else if (this.#stallTimeoutMs > 0 && nowMs - this.#pausedAtMs > this.#stallTimeoutMs)
       this.#stalled();
     else if (this.#slippedBytes < SLIP_LIMIT_BYTES) this.#rearm();
   }

@@ -1,7 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
 import type { ClientBody } from './request-body.ts';
-import type { Ticker, Ticking } from './ticker.ts';
+import { REARM_TICKS, type Ticker, type Ticking } from './ticker.ts';
 
 /**
  * What one cork may hold, in bytes, framing counted. The front end's cork buffer has 16,384; a write that does not fit
@@ -28,9 +28,6 @@ const SIZED_PIECE_BYTES = 65_536;
  * message could be declared while its tail waits in the front end, whose 10 s timer then cuts a slow reader.
  */
 const PROBE_FROM_BYTES = 4_096;
-
-/** The front end's write timer is 8 to 12 s; three ticks re-arm it well before that. */
-const REARM_TICKS = 3;
 
 const EMPTY = Buffer.alloc(0);
 const NOTHING = (): void => {};
@@ -129,6 +126,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   }
 
   #answer(head: string, body: string, bodyless: boolean, closes: boolean): void {
+    this.#body?.release();
     this.#close();
     const res = this.#res;
     res.cork(() => {
@@ -268,6 +266,9 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
       corked = this;
       this.#res.cork(step);
     }
+    if (typeof this.#size === 'number' && this.bytesOut + piece.length >= this.#size) {
+      this.#body?.release();
+    }
     this.#piece = piece;
     this.#taken = true;
     corked = this;
@@ -304,6 +305,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     const res = this.#res;
     const head = this.#head;
     const bodyless = this.#size === 'none';
+    this.#body?.release();
     this.#head = null;
     this.#phase = 'closed';
     res.cork(() => {
@@ -333,7 +335,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#phase = 'closed';
     this.#queue.length = 0;
     this.#ticker.remove(this);
-    this.#body?.stop();
+    this.#body?.abandon();
   }
 }
 

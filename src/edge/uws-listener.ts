@@ -49,9 +49,7 @@ export function openDoor(
     socket = listening;
   });
   if (socket === false) throw new Error(`Cannot listen on ${options.host}:${options.port}.`);
-  const port = uws.us_socket_local_port(socket);
   return {
-    port,
     stopListening() {
       if (socket !== false) uws.us_listen_socket_close(socket);
       socket = false;

@@ -274,6 +274,8 @@ function sendEvents(
         return;
       }
       const taken = response.write(event);
+      // A provider ends its answer right behind the last event.
+      if (at === events.length && fault === null) continue;
       if (delayMs > 0) setTimeout(step, delayMs);
       else if (!taken) response.once('drain', step);
       if (delayMs > 0 || !taken) return;

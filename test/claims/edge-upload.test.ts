@@ -1,0 +1,175 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pause, until } from '../support/conditions.ts';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { head, RawClient } from '../support/raw-client.ts';
+import { type Script, type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+
+let gateway: Gateway;
+const upstreams: ScriptedUpstream[] = [];
+const MIB = 1_048_576;
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const echo: Script = async (turn) => {
+  await turn.bodyDone();
+  await turn.answer('ok');
+};
+let fast: ScriptedUpstream;
+let slow: ScriptedUpstream;
+
+beforeAll(async () => {
+  fast = await startUpstream(echo);
+  slow = await startUpstream(echo, { readBytesPerSecond: 24 * MIB });
+  upstreams.push(fast, slow);
+  gateway = await startGateway({
+    config: `workers = 1\n${authorities({ openai: fast.port, groq: slow.port })}`,
+  });
+});
+afterAll(async () => {
+  await gateway.stop();
+  for (const upstream of upstreams) await upstream.close();
+});
+
+async function upload(client: RawClient, target: string, body: Buffer, chunked: boolean) {
+  client.send(
+    head('POST', target, [
+      chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`,
+    ]),
+  );
+  for (let at = 0; at < body.length; ) {
+    const piece = body.subarray(at, at + 1 + Math.floor(Math.random() * 90_000));
+    at += piece.length;
+    if (chunked) client.send(`${piece.length.toString(16)}\r\n`);
+    client.send(piece);
+    if (chunked) client.send('\r\n');
+    if (client.socket.writableLength > MIB)
+      await new Promise((resolve) => client.socket.once('drain', resolve));
+  }
+  if (chunked) client.send('0\r\n\r\n');
+}
+
+describe.each([
+  ['sized', false],
+  ['chunked', true],
+])('a %s request body', (_form, chunked) => {
+  it('of any size arrives byte for byte, framed as the client framed it', async () => {
+    for (const size of [0, 1, 100, 65_536, 600_000, 5 * MIB]) {
+      const body = randomBytes(size);
+      const client = new RawClient(gateway.port);
+      await upload(client, '/v1/x', body, chunked);
+      expect((await client.response()).status).toBe(200);
+      client.close();
+      const seen = fast.requests.at(-1);
+      expect(seen?.sha256).toBe(sha256(body));
+      // An empty chunked body has a known length: undici says so.
+      const declared = chunked && size > 0 ? undefined : String(size);
+      expect(seen?.field('content-length')).toBe(declared);
+      if (size > 0) expect(seen?.field('transfer-encoding')).toBe(chunked ? 'chunked' : undefined);
+    }
+  });
+
+  it('reaches a slow upstream whole, and memory stays flat', async () => {
+    const body = randomBytes(48 * MIB);
+    const before = gateway.rssBytes();
+    let peak = 0;
+    const watch = setInterval(() => {
+      peak = Math.max(peak, gateway.rssBytes());
+    }, 50);
+    const client = new RawClient(gateway.port);
+    const sent = upload(client, '/groq/x', body, chunked);
+    const response = await client.response();
+    await sent;
+    clearInterval(watch);
+    expect(response.status).toBe(200);
+    expect(slow.requests.at(-1)?.sha256).toBe(sha256(body));
+    // 1 GiB against 32 MiB, the stated bound, is in test/long/memory.test.ts.
+    expect(peak - before).toBeLessThan(64 * MIB);
+    client.close();
+  });
+});
+
+describe('after an upload that was held back', () => {
+  it('a response that takes 14 s arrives, and the connection serves the next request', async () => {
+    const upstream = await startUpstream(
+      async (turn) => {
+        await turn.bodyDone();
+        if (turn.request.method === 'POST') await pause(14_000);
+        await turn.answer('ok');
+      },
+      { readBytesPerSecond: 64 * MIB },
+    );
+    const other = await startGateway({
+      config: `workers = 1\n${authorities({ openai: upstream.port })}`,
+    });
+    const client = new RawClient(other.port);
+    await upload(client, '/v1/x', randomBytes(8 * MIB), false);
+    expect((await client.response()).status).toBe(200);
+    client.send(head('GET', '/v1/next'));
+    expect((await client.response()).status).toBe(200);
+    client.close();
+    await other.stop();
+    await upstream.close();
+  });
+});
+
+describe('an upstream that answers before the upload ends', () => {
+  it.each(['sized', 'chunked'])('is answered through at once, %s', async (form) => {
+    fast.script = async (turn) => {
+      if (form === 'sized') await turn.answer('{"error":"early"}');
+      else {
+        await turn.stream(['content-type: application/json']);
+        await turn.chunk('{"error":"early"}');
+        await turn.lastChunk();
+      }
+    };
+    const client = new RawClient(gateway.port).send(
+      head('POST', '/v1/x', [`Content-Length: ${4 * MIB}`]),
+    );
+    client.send(randomBytes(MIB));
+    const response = await client.response();
+    expect(response.body.toString()).toBe('{"error":"early"}');
+    expect(response.field('connection')).toBe('close');
+    fast.script = echo;
+    // The rest is read and thrown away: whoever reuses the connection all the same is not out of step.
+    client.send(randomBytes(3 * MIB)).send(head('GET', '/v1/after'));
+    expect((await client.response()).status).toBe(200);
+    client.close();
+    await gateway.idle();
+  });
+});
+
+describe('a client that leaves in the middle of its upload', () => {
+  it('closes the upstream connection, also while it was held back', async () => {
+    const stuck = await startUpstream(async (turn) => {
+      turn.socket.pause();
+      await new Promise(() => {});
+    });
+    upstreams.push(stuck);
+    const other = await startGateway({
+      config: `workers = 1\n${authorities({ openai: stuck.port })}`,
+    });
+    const client = new RawClient(other.port).send(
+      head('POST', '/v1/x', [`Content-Length: ${64 * MIB}`]),
+    );
+    client.send(randomBytes(16 * MIB));
+    await stuck.request(0);
+    await until('the client to be held back', () => client.socket.writableLength > MIB);
+    client.close();
+    const metrics = await other.idle();
+    expect(metrics.get('ai_exchanges_settled_total{outcome="client_gone"}')).toBe(1);
+    await other.stop();
+  });
+});
+
+describe('expectations', () => {
+  it('100-continue is answered before the body comes, and goes no further', async () => {
+    const client = new RawClient(gateway.port).send(
+      head('POST', '/v1/x', ['Content-Length: 2', 'Expect: 100-continue']),
+    );
+    await until('the interim response', () => client.receivedBytes > 0);
+    expect(client.received[0]?.toString()).toContain('100 Continue');
+    client.send('{}');
+    expect((await client.response()).status).toBe(200);
+    expect(fast.requests.at(-1)?.field('expect')).toBeUndefined();
+    client.close();
+  });
+});
