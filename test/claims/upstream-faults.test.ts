@@ -4,16 +4,10 @@ import { type DeafListener, startDeafListener } from '../support/deaf-listener.t
 import { freePort } from '../support/free-port.ts';
 import { type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
-import {
-  type Script,
-  type ScriptedUpstream,
-  startUpstream,
-  type Turn,
-} from '../support/scripted-upstream.ts';
+import { type Script, type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 const DIALECTS = ['openai', 'anthropic'] as const;
 const PRELOAD = new URL('../support/scripted-names.ts', import.meta.url).href;
-const EVENT = 'data: {"choices":[]}\n\n';
 const UNREACHABLE = [502, 'upstream_unreachable'] as const;
 const TIMED_OUT = [504, 'upstream_timeout'] as const;
 
@@ -99,8 +93,9 @@ beforeAll(async () => {
         'none.test': ['127.0.0.2', '127.0.0.3'],
       }),
     },
+    // Short ones, because silence and a deaf listener have to run into them; nothing else here waits for anything.
     config:
-      'workers = 1\naccess_log = true\nconnect_timeout_secs = 1\nfirst_byte_timeout_secs = 1\nidle_timeout_secs = 1\n' +
+      'workers = 1\naccess_log = true\nconnect_timeout_secs = 1\nfirst_byte_timeout_secs = 1\n' +
       `[provider_authorities]\n${rows.join('\n')}\n[provider_dialects]\n${dialects.join('\n')}\n`,
   });
 });
@@ -150,8 +145,8 @@ describe.each(DIALECTS)('before the response head, in the %s dialect', (dialect)
     const counted = `ai_rejections_total{reason="${code}"}`;
     expect(after.get(counted)).toBe(before.get(counted) + 1);
     const failed = `ai_connect_failures_total{provider="${name}-${dialect}"}`;
-    // A connection that was made and then reset did not fail to connect.
-    expect(after.get(failed) - before.get(failed)).toBe(name === 'slamming' ? 0 : 1);
+    // Whether a reset comes before or behind "connected" is the kernel's to say.
+    if (name !== 'slamming') expect(after.get(failed)).toBe(before.get(failed) + 1);
   });
 
   it.each(Object.entries(BEFORE_THE_HEAD))('%s is a 502', async (_what, script) => {
@@ -174,121 +169,6 @@ async function lastAccess(): Promise<Readonly<Record<string, unknown>>> {
   await gateway.waitForLog(() => gateway.access().length === total);
   return gateway.access().at(-1) ?? {};
 }
-
-/** How an upstream can stop in the middle of a body. */
-const ENDS: Readonly<Record<string, (turn: Turn) => void>> = {
-  'the upstream ends the connection': (turn) => void turn.socket.end(),
-  'the upstream resets the connection': (turn) => turn.reset(),
-  'the upstream stalls': () => {},
-};
-
-describe.each(Object.entries(ENDS))('after the response head, when %s', (what, stop) => {
-  const outcome = what.endsWith('stalls') ? 'timeout' : 'upstream_cut';
-
-  it('a sized body stays short of its length', async () => {
-    const response = await scripted('openai', async (turn) => {
-      await turn.write(`${OK}content-length: 10\r\n\r\nhello`);
-      await arrived(5);
-      stop(turn);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    expect(response.body.toString()).toBe('hello');
-    expect((await lastAccess())['outcome']).toBe(outcome);
-  });
-
-  it('a chunked body has no last chunk', async () => {
-    const response = await scripted('openai', async (turn) => {
-      await turn.stream(['content-type: application/json']);
-      await turn.chunk('{"a":1}');
-      await arrived(7);
-      stop(turn);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    expect(response.body.toString()).toBe('{"a":1}');
-    expect((await lastAccess())['outcome']).toBe(outcome);
-  });
-
-  it.each(DIALECTS)('an event stream between events gets one %s error event', async (dialect) => {
-    const response = await scripted(dialect, async (turn) => {
-      await turn.stream();
-      await turn.chunk(EVENT + EVENT);
-      await arrived(2 * EVENT.length);
-      stop(turn);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    const text = response.body.toString();
-    expect(text.startsWith(EVENT + EVENT)).toBe(true);
-    const added = text.slice(2 * EVENT.length);
-    const lines = added.split('\n');
-    if (dialect === 'openai') {
-      expect(lines).toEqual([expect.stringMatching(/^data: \{"error":/), '', '']);
-    } else {
-      expect(lines).toEqual([
-        'event: error',
-        expect.stringMatching(/^data: \{"type":"error"/),
-        '',
-        '',
-      ]);
-    }
-    const code = outcome === 'timeout' ? 'upstream_timeout' : 'upstream_unreachable';
-    const data: unknown = JSON.parse(added.slice(added.indexOf('{')));
-    const id = response.field('x-sluice-request-id');
-    expect(data).toMatchObject(dialect === 'openai' ? { error: { code } } : { request_id: id });
-    expect((await lastAccess())['outcome']).toBe(outcome);
-  });
-
-  it.each([
-    ['inside a line', 'data: {"choi'],
-    ['between a line and the empty one', 'data: {}\n'],
-    ['inside a CRLF', 'data: {}\r\n\r'],
-  ])('an event stream %s gets nothing added', async (where, half) => {
-    const response = await scripted('openai', async (turn) => {
-      await turn.stream();
-      await turn.chunk(EVENT + half);
-      await arrived(EVENT.length + half.length);
-      stop(turn);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    // A lone CR ends a line as well (WHATWG HTML §9.2.5): what looks like half a CRLF may be an end.
-    if (where !== 'inside a CRLF') expect(response.body.toString()).toBe(EVENT + half);
-    else expect(response.body.toString().startsWith(EVENT + half)).toBe(true);
-  });
-
-  it('a compressed event stream gets nothing added', async () => {
-    const response = await scripted('openai', async (turn) => {
-      await turn.stream(['content-type: text/event-stream', 'content-encoding: br']);
-      await turn.chunk('\n\n');
-      await arrived(2);
-      stop(turn);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    expect(response.body.toString()).toBe('\n\n');
-  });
-});
-
-/** Resolves when the gateway has read so many body bytes of the running response. */
-async function arrived(_bytes: number): Promise<void> {
-  // The client's side cannot tell this script; a loop turn per side of the gateway is what there is to wait for, and
-  // an earlier end only makes the claim harder: the bytes are in the gateway's receive buffer before the end is.
-  await new Promise((resolve) => setTimeout(resolve, 20));
-}
-
-describe('broken framing after the response head', () => {
-  it.each([
-    ['a bad chunk size', 'zz\r\n'],
-    ['a chunk without its CRLF', '3\r\nabcdef\r\n'],
-  ])('%s cuts the response', async (_what, bytes) => {
-    const response = await scripted('openai', async (turn) => {
-      await turn.stream(['content-type: application/json']);
-      await turn.chunk('{"a":1}');
-      await arrived(7);
-      await turn.write(bytes);
-    });
-    expect(response).toMatchObject({ status: 200, complete: false });
-    expect(response.body.toString().startsWith('{"a":1}')).toBe(true);
-    expect((await lastAccess())['outcome']).toBe('upstream_cut');
-  });
-});
 
 describe('what a provider may send and a strict parser may dislike', () => {
   const ACCEPTED: readonly (readonly [
@@ -358,77 +238,5 @@ describe('a name with several addresses', () => {
 
   it('is a 502 when all of them refuse', async () => {
     expectRejection(await get('/none-openai/v1/x'), 'openai', ...UNREACHABLE);
-  });
-});
-
-describe('a kept connection that died before any byte of the response', () => {
-  /** Answers the first request of each connection and does `then` to the second. */
-  const dying =
-    (then: (turn: Turn) => void): Script =>
-    async (turn) => {
-      await turn.bodyDone();
-      if (turn.request.onConnection === 0) await turn.answer('{"fresh":true}');
-      else then(turn);
-    };
-
-  /** Leaves the gateway with one idle connection on which the next request dies. */
-  async function withKeptConnection(name: string, script: Script): Promise<void> {
-    upstream.script = script;
-    const response = await get(`/${name}-openai/v1/first`);
-    expect(response.status).toBe(200);
-    await gateway.idle();
-  }
-
-  it('is replaced once for a GET, which the caller does not notice', async () => {
-    await withKeptConnection(
-      'scripted',
-      dying((turn) => turn.reset()),
-    );
-    const before = (await gateway.metrics()).sum('ai_upstream_retries_total');
-    const seen = upstream.requests.length;
-    const response = await get('/scripted-openai/v1/again');
-    expect(response.json()).toEqual({ fresh: true });
-    expect(upstream.requests.slice(seen).map(({ onConnection }) => onConnection)).toEqual([1, 0]);
-    expect((await gateway.idle()).sum('ai_upstream_retries_total')).toBe(before + 1);
-  });
-
-  it('is not replaced for a POST whose body left', async () => {
-    await withKeptConnection(
-      'scripted',
-      dying((turn) => turn.reset()),
-    );
-    const seen = upstream.requests.length;
-    const client = new RawClient(gateway.port).send(
-      `${head('POST', '/scripted-openai/v1/again', ['Content-Length: 2'])}{}`,
-    );
-    const response = await client.response();
-    client.close();
-    expectRejection(response, 'openai', ...UNREACHABLE);
-    expect(upstream.requests.slice(seen).map(({ onConnection }) => onConnection)).toEqual([1]);
-  });
-
-  it('is replaced only once: a second death is a 502', async () => {
-    await withKeptConnection(
-      'scripted',
-      dying((turn) => turn.reset()),
-    );
-    const seen = upstream.requests.length;
-    upstream.script = (turn) => turn.reset();
-    expectRejection(await get('/scripted-openai/v1/again'), 'openai', ...UNREACHABLE);
-    expect(upstream.requests.length).toBe(seen + 2);
-  });
-
-  it('is not replaced when a byte of the response had come', async () => {
-    const half = async (turn: Turn): Promise<void> => {
-      await turn.write(`${OK}content-length: 10\r\n\r\nhello`);
-      turn.socket.end();
-    };
-    await withKeptConnection(
-      'scripted',
-      dying((turn) => void half(turn)),
-    );
-    const seen = upstream.requests.length;
-    expect((await get('/scripted-openai/v1/again')).complete).toBe(false);
-    expect(upstream.requests.length).toBe(seen + 1);
   });
 });
