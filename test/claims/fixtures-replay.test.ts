@@ -12,7 +12,6 @@ import {
   recordedResponses,
   sha256,
 } from '../support/fixtures.ts';
-import { freePort } from '../support/free-port.ts';
 import { type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { head, RawClient } from '../support/raw-client.ts';
@@ -114,7 +113,6 @@ beforeAll(async () => {
   const providers = [...new Set([...RESPONSES, ...REQUESTS].map(({ provider }) => provider))];
   const rows = providers.map((name) => `${name} = "http://127.0.0.1:${upstream.port}"`);
   gateway = await startGateway({
-    env: { AI_LISTEN: `127.0.0.1:${await freePort()}` },
     config: `workers = 2\n[provider_authorities]\n${rows.join('\n')}`,
   });
 });
