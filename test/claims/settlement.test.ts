@@ -91,6 +91,11 @@ describe('every exchange settles exactly once', () => {
     expect((await early.response()).status).toBe(200);
     early.close();
 
+    // The upstream died while the upload was coming.
+    const dropped = open('/v1/reset').send('{');
+    expect((await dropped.response()).status).toBe(502);
+    dropped.close();
+
     const metrics = await gateway.idle();
     await until('a line for each', () => gateway.access().length >= sent);
     expect(metrics.get('ai_requests_total')).toBe(sent);
@@ -106,7 +111,7 @@ describe('every exchange settles exactly once', () => {
       complete: 2,
       upstream_cut: 1,
       timeout: 2,
-      upstream_error: 2,
+      upstream_error: 3,
       rejected: 4,
       client_gone: 3,
     });
