@@ -58,7 +58,9 @@ function count(unit: string) {
 function byteSize() {
   const expected = 'bytes: 0 (no limit), a whole number, or a text like "200MiB" (KiB, MiB, GiB)';
   return z
-    .union([z.int().min(0), z.string()], { error: expected })
+    .union([z.int({ error: expected }).min(0, { error: expected }), z.string()], {
+      error: expected,
+    })
     .transform((value) => (typeof value === 'number' ? value : bytesOf(value)))
     .pipe(z.int({ error: expected }));
 }
@@ -71,7 +73,10 @@ function bytesOf(value: string): number {
 
 function workers() {
   const expected = `"auto" (one for each core), or a whole number from 1 to ${MAX_WORKERS}`;
-  return z.union([z.literal('auto'), z.int().min(1).max(MAX_WORKERS)], { error: expected });
+  const number = z.int({ error: expected }).min(1, { error: expected });
+  return z.union([z.literal('auto'), number.max(MAX_WORKERS, { error: expected })], {
+    error: expected,
+  });
 }
 
 function table<Value extends z.ZodType>(entries: string, value: Value) {
