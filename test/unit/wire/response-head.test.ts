@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { connectionOptions, endsHere } from '../../../src/wire/fields.ts';
+import { responseHead } from '../../../src/wire/response-head.ts';
+import { traceId } from '../../../src/wire/trace-context.ts';
+
+const OWN = 'x-sluice-request-id: req_1';
+const make = (fields: readonly string[], method = 'GET', status = 200, reason = 'OK') =>
+  responseHead(method, status, reason, fields, OWN);
+
+describe('a response head', () => {
+  it('never carries a line end that a provider put into it', () => {
+    const { head } = make(
+      ['X-A', 'a\r\nX-Evil: 1', 'X\nB', 'b', 'X-C', 'c\0'],
+      'GET',
+      200,
+      'OK\r\nX-Evil: 1',
+    );
+    expect(head).toBe(`200 \r\n${OWN}`);
+  });
+
+  it('takes its size from the length, and only where there is a body', () => {
+    expect(make(['Content-Length', '5']).size).toBe(5);
+    expect(make(['Content-Length', '5'], 'HEAD')).toMatchObject({
+      size: 'none',
+      head: expect.stringContaining('Content-Length: 5'),
+    });
+    expect(make(['Content-Length', '5'], 'GET', 304).size).toBe('none');
+    expect(make([]).size).toBe('chunked');
+  });
+
+  it('is an event stream only when its bytes are its text', () => {
+    expect(make(['Content-Type', 'text/event-stream; charset=utf-8']).eventStream).toBe(true);
+    expect(
+      make(['Content-Type', 'text/event-stream', 'Content-Encoding', 'gzip']).eventStream,
+    ).toBe(false);
+    expect(make(['Content-Type', 'application/json']).eventStream).toBe(false);
+  });
+});
+
+describe('fields of the hop', () => {
+  it('are those of RFC 9110 §7.6.1, those that Connection names, and our own', () => {
+    expect(['connection', 'te', 'upgrade', 'x-sluice-x'].every(endsHere)).toBe(true);
+    expect(['content-type', 'authorization', 'retry-after', 'x-slu'].some(endsHere)).toBe(false);
+    expect([
+      ...(connectionOptions(['Connection', 'X-A , close', 'connection', 'x-b']) ?? []),
+    ]).toEqual(['x-a', 'close', 'x-b']);
+    expect(connectionOptions(['connection', 'keep-alive'])).toBeNull();
+  });
+});
+
+describe('a traceparent', () => {
+  const id = '0af7651916cd43dd8448eb211c80319c';
+  it('gives its trace id only when it is valid', () => {
+    expect(traceId(`00-${id}-b7ad6b7169203331-01`)).toBe(id);
+    for (const bad of [
+      null,
+      '',
+      `ff-${id}-b7ad6b7169203331-01`,
+      `00-${'0'.repeat(32)}-b7ad6b7169203331-01`,
+      `00-${id}-01`,
+    ]) {
+      expect(traceId(bad)).toBeNull();
+    }
+  });
+});
