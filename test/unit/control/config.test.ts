@@ -82,7 +82,7 @@ describe('where values come from', () => {
   it('values may be references to the environment and to files', () => {
     const secret = join(folder, 'secret');
     writeFileSync(secret, 'sk-from-file\n');
-    const text = '[pool_keys]\nopenai = ["${FIRST}", "file:' + secret + '"]\n';
+    const text = `[pool_keys]\nopenai = ["\${FIRST}", "file:${secret}"]\n`;
     const keys = load(text, { FIRST: 'sk-from-env', AI_POOL_KEY_GROQ: 'gsk-a' }).poolKeys;
     expect(keys.get('openai')?.map((key) => key.reveal())).toEqual(['sk-from-env', 'sk-from-file']);
     expect(keys.get('groq')?.map((key) => key.reveal())).toEqual(['gsk-a']);
