@@ -18,6 +18,7 @@ export class Upload extends EventEmitter {
   readonly _readableState = AUTO_DESTROY;
   readonly #events: UploadEvents;
   readonly #queue: Buffer[] = [];
+  #begun = false;
   #flowing = false;
   #ended = false;
   #finished = false;
@@ -53,10 +54,23 @@ export class Upload extends EventEmitter {
 
   resume(): this {
     if (this.destroyed || this.#flowing) return this;
+    if (this.#begun) {
+      this.flow();
+      return this;
+    }
+    // undici adds its last listeners to the socket behind its first resume(): a body that ended within it left them on
+    // the socket for ever.
+    this.#begun = true;
+    process.nextTick(flow, this);
+    return this;
+  }
+
+  /** Hands over what is queued and says when there is room for more. */
+  flow(): void {
+    if (this.destroyed || this.#flowing) return;
     this.#flowing = true;
     this.#flow();
     if (this.#flowing && !this.#ended) this.#events.onUploadDrained();
-    return this;
   }
 
   /** Only its presence counts: it is how undici tells a stream from an iterable. */
@@ -97,3 +111,7 @@ export class Upload extends EventEmitter {
 }
 
 function ignore(): void {}
+
+function flow(upload: Upload): void {
+  upload.flow();
+}

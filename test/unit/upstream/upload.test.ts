@@ -63,7 +63,42 @@ describe('an upload as undici reads it', () => {
     ).rejects.toThrow('gone');
   });
 
-  it('asks for a pause until it is read, and says when it is drained', () => {
+  it('that ends at once leaves no listener on the socket', async () => {
+    // Cause: undici 8.12.4 adds listeners to the socket behind its first resume(). Trigger: a body that ended within
+    // that call. Fix: the first flow is a tick later.
+    const warnings: string[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', warn);
+    const server = createServer((request, response) =>
+      request.resume().on('end', () => response.end('ok')),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const client = new Client(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    for (let i = 0; i < 15; i++) {
+      const upload = new Upload({ onUploadDrained() {} });
+      upload.push(Buffer.from('x'));
+      upload.end();
+      await new Promise<void>((resolve, reject) => {
+        client.dispatch(
+          { method: 'POST', path: '/', body: upload as unknown as Buffer },
+          {
+            onRequestStart() {},
+            onResponseStart() {},
+            onResponseData() {},
+            onResponseEnd: () => resolve(),
+            onResponseError: (_controller, error) => reject(error),
+          },
+        );
+      });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', warn);
+    await client.destroy();
+    server.close();
+    expect(warnings).toEqual([]);
+  });
+
+  it('asks for a pause until it is read, and says when it is drained', async () => {
     let drained = 0;
     const upload = new Upload({ onUploadDrained: () => drained++ });
     const seen: number[] = [];
@@ -74,6 +109,7 @@ describe('an upload as undici reads it', () => {
     expect(upload.push(Buffer.alloc(1))).toBe(false);
     upload.push(Buffer.alloc(2));
     upload.resume();
+    await new Promise((resolve) => process.nextTick(resolve));
     expect(seen).toEqual([1]);
     expect(drained).toBe(0);
     upload.resume();
