@@ -1,0 +1,132 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { pause } from '../support/conditions.ts';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { inLanes } from '../support/lanes.ts';
+import { head } from '../support/raw-client.ts';
+import {
+  leavingAt,
+  type ReadOptions,
+  readResponse,
+  stopping,
+  stuttering,
+} from '../support/response-reader.ts';
+import {
+  type AskedBody,
+  answerBody,
+  BODY_BYTES,
+  bodyHash,
+  bodyTarget,
+  FORMS,
+  PIECES,
+} from '../support/scripted-bodies.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { type TlsFiles, tlsFiles } from '../support/tls-files.ts';
+
+// Rules of the platform facts, section B, seen from outside (uWS C++ v20.67/68, uws-pack 20.0.8). Each of them was
+// damage on the wire when it was broken. What takes 200 runs or minutes is in test/long/edge-writer.test.ts.
+
+const WHOLE = bodyHash(BODY_BYTES);
+let upstream: ScriptedUpstream;
+let files: TlsFiles;
+let plain: Gateway;
+let tls: Gateway;
+
+beforeAll(async () => {
+  files = tlsFiles();
+  upstream = await startUpstream(answerBody);
+  const config = `workers = 1\n${authorities({ openai: upstream.port })}`;
+  plain = await startGateway({ config });
+  tls = await startGateway({ config: `${files.config}${config}` });
+});
+afterEach(async () => {
+  upstream.script = answerBody;
+  await upstream.noneBusy();
+  for (const gateway of [plain, tls]) {
+    await gateway.idle();
+    // Every write outside of a cork prints a line from native code.
+    expect(gateway.stderr).toBe('');
+  }
+});
+afterAll(async () => {
+  await plain.stop();
+  await tls.stop();
+  await upstream.close();
+  files.remove();
+});
+
+type Connection = 'plain' | 'TLS';
+const CONNECTIONS: readonly Connection[] = ['plain', 'TLS'];
+
+const send = (over: Connection, request: string, options: ReadOptions) =>
+  over === 'plain'
+    ? readResponse(plain.port, request, options)
+    : readResponse(tls.port, request, { ...options, ca: files.ca });
+
+describe.each(CONNECTIONS)('over %s connections', (over) => {
+  describe.each(FORMS)('a %s response', (form) => {
+    const ask = (asked: Omit<AskedBody, 'form'>, options: ReadOptions) =>
+      send(over, head('GET', bodyTarget({ form, ...asked })), options);
+
+    it.each(PIECES)('in %s pieces arrives whole at a stuttering reader', async (pieces) => {
+      const response = await ask({ bytes: BODY_BYTES, pieces }, { pace: stuttering(1) });
+      expect(response).toMatchObject({ fault: null, complete: true, sha256: WHOLE });
+      expect(response.field('content-length')).toBe(
+        form === 'sized' ? String(BODY_BYTES) : undefined,
+      );
+      expect(response.field('transfer-encoding')).toBe(form === 'sized' ? undefined : 'chunked');
+    });
+
+    it('strands nothing when its reader was slow and its upstream falls silent', async () => {
+      const response = await ask(
+        { bytes: BODY_BYTES, quiet: true },
+        { asleepMs: 1_000, pace: leavingAt(BODY_BYTES) },
+      );
+      expect(response).toMatchObject({ fault: null, complete: false, sha256: WHOLE });
+    });
+  });
+});
+
+// What one connection holds while its reader does not read is 3.96 to 4.02 MB with Linux' default buffers: some of these
+// lengths end in the very write that fills it. All other lengths are swept in test/long/edge-writer.test.ts.
+const FULL_LENGTHS = Array.from({ length: 101 }, (_, index) => 3_930_000 + index * 1_000);
+
+it('a response that ends where the connection is just full strands nothing', async () => {
+  const stranded: number[] = [];
+  const none = (): null => null;
+  await inLanes(FULL_LENGTHS, 32, none, async (bytes) => {
+    const target = bodyTarget({ form: 'chunked', bytes, pieces: 'large', quiet: true });
+    const options = { asleepMs: 700, pace: leavingAt(bytes) };
+    const { sha256 } = await send('plain', head('GET', target), options);
+    if (sha256 !== bodyHash(bytes)) stranded.push(bytes);
+  });
+  expect(stranded).toEqual([]);
+});
+
+it('a response lives through 14 s of silence behind a slow phase of its reader', async () => {
+  const bytes = 8_000_000;
+  upstream.script = async (turn) => {
+    await turn.bodyDone();
+    const sized = turn.request.target === '/v1/sized';
+    if (sized) await turn.write(`HTTP/1.1 200 OK\r\ncontent-length: ${bytes + 6}\r\n\r\n`);
+    else await turn.stream();
+    for (let sent = 0; sent < bytes; sent += 40_000)
+      await (sized ? turn.write(Buffer.alloc(40_000)) : turn.chunk(Buffer.alloc(40_000)));
+    await pause(14_000);
+    await (sized ? turn.write('behind') : turn.chunk('behind'));
+    if (!sized) await turn.lastChunk();
+  };
+  const requests = FORMS.flatMap((form) => [
+    head('GET', `/v1/${form}`),
+    // Reading a body and writing share the socket's event mask and its timer.
+    `${head('POST', `/v1/${form}`, ['Content-Length: 2'])}{}`,
+  ]);
+  // All at once: what takes the time is the silence.
+  const responses = await Promise.all(
+    CONNECTIONS.flatMap((over) =>
+      requests.map((request) => send(over, request, { pace: stopping(1, 1_000) })),
+    ),
+  );
+  expect(responses).toHaveLength(8);
+  for (const response of responses)
+    expect(response).toMatchObject({ fault: null, complete: true, bodyBytes: bytes + 6 });
+});
