@@ -6,10 +6,11 @@ import { REARM_TICKS, type Ticker, type Ticking } from './ticker.ts';
 const REARM_AFTER_MS = 3_000;
 
 /**
- * What may slip in while paused, in bytes: four reads of the front end's 512 KiB buffer. Each look for a client that
- * left can let one read through; past this no more looks are taken until the upstream drains or the stall limit ends it.
+ * What may slip in while paused, in bytes. Each look for a client that left reads what the kernel holds, and a client's
+ * end is seen only behind its last byte; past this no more looks are taken until the upstream drains or the stall limit
+ * ends it. Twice what Linux lets a connection buffer by default on its way here (6 MiB), and then some.
  */
-const SLIP_LIMIT_BYTES = 4 * 524_288;
+const SLIP_LIMIT_BYTES = 16 * 1_048_576;
 
 /** Told when the upstream has taken nothing of an upload for the stall limit. */
 export type UploadStalled = () => void;

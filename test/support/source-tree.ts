@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,6 +18,8 @@ export interface SourceFile {
 
 /** Files below a folder of the repository, relative to it, forward slashes, sorted. */
 export function filesBelow(folder: string, ending: string): readonly string[] {
+  // Git keeps no empty folder: a fresh clone may lack one.
+  if (!existsSync(join(ROOT, folder))) return [];
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .map((path) => path.replaceAll('\\', '/'))
     .filter((path) => path.endsWith(ending) && !path.includes('node_modules/'))
