@@ -141,7 +141,8 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   onResponseOver(): void {
     if (this.#responseState === 'complete') this.#settle('complete');
     else if (this.#responseState === 'truncated') this.#settle(this.#outcomeOfFailure());
-    // Else: the last byte of a sized body is out, and the upstream's own end follows.
+    // The last byte of a sized body is out; the upstream's own end follows, once it may go on.
+    else this.#call?.resume();
   }
 
   // ---- sending -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { until } from '../support/conditions.ts';
+import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { inLanes } from '../support/lanes.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 
@@ -40,6 +41,10 @@ async function act(turn: Turn): Promise<void> {
       await turn.answer('early');
       break;
     default:
+      if (turn.request.method === 'GET') {
+        await turn.answer(Buffer.alloc(Number(turn.request.target.split('/').pop())));
+        break;
+      }
       await turn.bodyDone();
       await turn.answer('ok');
   }
@@ -77,8 +82,8 @@ describe('every exchange settles exactly once', () => {
     }
     // The client leaves before its body ended, while waiting for the head, and between two events.
     const unfinished = open('/v1/ok').send('{');
-    const inFlight = async () => (await gateway.metrics()).get('ai_requests_in_flight') > 0;
-    await until('it to be read', inFlight);
+    const counted = async () => (await gateway.metrics()).get('ai_requests_total') === sent;
+    await until('it to be read', counted);
     unfinished.close();
     const waiting = open('/v1/silent').send('{}');
     await until('it to arrive', () => upstream.requests.at(-1)?.target === '/v1/silent');
@@ -115,6 +120,30 @@ describe('every exchange settles exactly once', () => {
       rejected: 4,
       client_gone: 3,
     });
+  });
+
+  it('a sized answer settles wherever its last byte had to wait for the client', async () => {
+    // Which size leaves exactly the last piece behind is the kernel's to say: one of these does.
+    const sizes = Array.from({ length: 300 }, (_, at) => 2_000_000 + at * 10_000);
+    await inLanes(
+      sizes,
+      30,
+      () => {},
+      async (size) => {
+        sent++;
+        const client = new RawClient(gateway.port);
+        client.socket.pause();
+        client.send(head('GET', `/v1/${size}`));
+        await pause(300);
+        client.socket.resume();
+        const response = await client.response();
+        client.close();
+        expect(response).toMatchObject({ complete: true });
+        expect(response.body.length).toBe(size);
+      },
+    );
+    await gateway.idle();
+    await upstream.noneBusy();
   });
 
   it('a line says what an incident needs and never a query or a key', async () => {
