@@ -12,7 +12,18 @@ const at = process.argv.indexOf('--out');
 const OUT = at < 0 ? HERE : process.argv[at + 1];
 
 // stub runtime: no allocator, no collector; layout.ts owns every address. 2 pages hold the fixed part and 191 slots.
-const COMMON = ['--runtime', 'stub', '-O3', '--noAssert', '--initialMemory', '2', '--memoryBase', '1024', '--use', 'abort='];
+const COMMON = [
+  '--runtime',
+  'stub',
+  '-O3',
+  '--noAssert',
+  '--initialMemory',
+  '2',
+  '--memoryBase',
+  '1024',
+  '--use',
+  'abort=',
+];
 const BUILDS = { simd: ['--enable', 'simd'], scalar: [] };
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
@@ -25,7 +36,15 @@ for (const name of readdirSync(SOURCES).sort()) {
 for (const [build, flags] of Object.entries(BUILDS)) {
   const name = `json-scanner.${build}.wasm`;
   const outFile = join(OUT, name);
-  const result = await asc.main(['scanner.ts', '--baseDir', SOURCES, '--outFile', outFile, ...COMMON, ...flags]);
+  const result = await asc.main([
+    'scanner.ts',
+    '--baseDir',
+    SOURCES,
+    '--outFile',
+    outFile,
+    ...COMMON,
+    ...flags,
+  ]);
   if (result.error) {
     process.stderr.write(`${result.stderr.toString()}\n`);
     throw result.error;
