@@ -1,8 +1,8 @@
-import { BLOCK_BYTES, brokenEscapes, escapedBytes, nextEscaped, nextHex } from './strings';
+import { BLOCK_BYTES, brokenEscapes, escapedBytes, nextEscaped, nextHex, skipText } from './strings';
 import {
   CARRY, DEPTH, ESCAPED, FLAGS, HEX, INVALID, IN_STRING, KINDS, KINDS_TOP, KIND_LEVELS, STATE, TOO_DEEP,
 } from './layout';
-import { equalMask, equalWithMask, isPlainText, parity, rangeMask, through } from './masks';
+import { equalMask, equalWithMask, hasControl, parity, rangeMask, through } from './masks';
 import { brokenScalars } from './scalars';
 
 // Why not a loop over tokens: dense JSON has a token every three bytes, and a branch on each costs more
@@ -113,8 +113,10 @@ export function skipNested(s: usize, p: usize, end: usize): usize {
   // strings of dense documents would fail that test every time.
   let isText = inString != 0;
   while (p < end) {
-    if (isText && (escaped | hex) == 0) {
-      while (p + 64 <= end && isPlainText(p)) p += 64;
+    if (isText) {
+      p = skipText(p, end, escaped, hex);
+      escaped = nextEscaped;
+      hex = nextHex;
       if (p == end) break;
     }
     const length = min<u32>(BLOCK_BYTES, (end - p) as u32);
@@ -124,7 +126,7 @@ export function skipNested(s: usize, p: usize, end: usize): usize {
     if (slashes | escaped) behind = escapedBytes(slashes, escaped, length);
     else nextEscaped = 0;
     const quotes = equalMask(p, 0x22) & ~behind & valid;
-    const controls = rangeMask(p, 0, 0, 0x20) & valid;
+    const controls = hasControl(p) ? rangeMask(p, 0, 0, 0x20) & valid : 0;
     let broken: u64 = 0;
     if (behind | hex) broken = brokenEscapes(p, behind & valid, hex, length) & valid;
     else nextHex = 0;

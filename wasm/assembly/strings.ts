@@ -1,5 +1,5 @@
 import { ESCAPED, HEX, INVALID, STATE } from './layout';
-import { equalMask, escapableMask, isPlainText, rangeMask } from './masks';
+import { equalMask, escapableMask, hasControl, hexMask, isPlainText, rangeMask } from './masks';
 
 /** Even bit positions are 0, odd ones 1. */
 const ODD_BITS: u64 = 0xaaaaaaaaaaaaaaaa;
@@ -37,16 +37,53 @@ export function brokenEscapes(p: usize, escaped: u64, hex: u64, length: u32): u6
   let left: i32 = (64 - (clz(hex) as i32)) - (length as i32);
   let digits = hex;
   if (escaped) {
-    broken = escaped & ~escapableMask(p);
+    broken = escaped & ~(escapableMask(p) | equalMask(p, 0x22));
     const unicode = escaped & equalMask(p, 0x75);
     if (unicode) {
       digits |= (unicode << 1) | (unicode << 2) | (unicode << 3) | (unicode << 4);
       left = 63 - (clz(unicode) as i32) + 5 - (length as i32);
     }
   }
-  if (digits) broken |= digits & ~(rangeMask(p, 0, 0x30, 10) | rangeMask(p, 0x20, 0x61, 6));
+  if (digits) broken |= digits & ~hexMask(p);
   nextHex = left > 0 ? ((1 as u64) << left) - 1 : 0;
   return broken;
+}
+
+/**
+ * Passes over whole blocks of 64 bytes inside a string, for as long as they hold neither its closing quote nor an
+ * error; `nextEscaped` and `nextHex` hold what carries over at the position that is returned.
+ */
+export function skipText(p: usize, end: usize, escaped: u64, hex: u64): usize {
+  while (p + 64 <= end) {
+    const slashes = equalMask(p, 0x5c);
+    const quotes = equalMask(p, 0x22);
+    if (hasControl(p)) break;
+    if (!(slashes | escaped | hex)) {
+      if (quotes) break;
+      p += 64;
+      while (p + 64 <= end && isPlainText(p)) p += 64;
+      continue;
+    }
+    const active = slashes & ~escaped;
+    const marks = (((active << 1) | ODD_BITS) - active) ^ ODD_BITS;
+    const behind = marks ^ (slashes | escaped);
+    if (quotes & ~behind) break;
+    const unicode = behind & equalMask(p, 0x75);
+    let digits = hex;
+    let left: i32 = 0;
+    if (unicode) {
+      digits |= (unicode << 1) | (unicode << 2) | (unicode << 3) | (unicode << 4);
+      left = 4 - (clz(unicode) as i32);
+    }
+    if (behind & ~(quotes | escapableMask(p))) break;
+    if (digits && digits & ~hexMask(p)) break;
+    escaped = (marks & slashes) >>> 63;
+    hex = left > 0 ? ((1 as u64) << left) - 1 : 0;
+    p += 64;
+  }
+  nextEscaped = escaped;
+  nextHex = hex;
+  return p;
 }
 
 /**
@@ -60,8 +97,10 @@ export function skipString(s: usize, p: usize, end: usize): usize {
   let hex: u64 = load<u32>(s + HEX);
   stringClosed = false;
   while (p < end) {
-    if ((escaped | hex) == 0) {
-      while (p + 64 <= end && isPlainText(p)) p += 64;
+    if (p + 64 <= end) {
+      p = skipText(p, end, escaped, hex);
+      escaped = nextEscaped;
+      hex = nextHex;
       if (p == end) break;
     }
     const length = min<u32>(BLOCK_BYTES, (end - p) as u32);
