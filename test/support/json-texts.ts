@@ -25,6 +25,7 @@ const stringPiece = fc.oneof(
   },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 140 }).map((n) => 'x'.repeat(n)) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 70 }).map((n) => '\\\\'.repeat(n)) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 40 }).map((n) => '\\u00e9'.repeat(n)) },
 );
 const stringText = fc.array(stringPiece, { maxLength: 6 }).map((pieces) => `"${pieces.join('')}"`);
 

@@ -149,7 +149,9 @@ export function skipNested(s: usize, p: usize, end: usize): usize {
     broken |= controls & inside;
     const commas = equalMask(p, 0x2c) & outside;
     const colons = equalMask(p, 0x3a) & outside;
-    const opens = equalWithMask(p, 0x20, 0x7b) & outside;
+    const objectOpens = equalMask(p, 0x7b) & outside;
+    const arrayOpens = equalMask(p, 0x5b) & outside;
+    const opens = objectOpens | arrayOpens;
     const closes = equalWithMask(p, 0x20, 0x7d) & outside;
     let spaces = equalMask(p, 0x20);
     if (controls) spaces |= equalMask(p, 0x0a) | equalMask(p, 0x0d) | equalMask(p, 0x09);
@@ -170,7 +172,6 @@ export function skipNested(s: usize, p: usize, end: usize): usize {
     }
 
     const stringStarts = quotes & inside;
-    const objectOpens = opens & equalMask(p, 0x7b);
     const afterObjectComma = through(((commas & inObject) << 1) | ((carry >>> 2) & 1), spaces);
     const afterObjectOpen = through((objectOpens << 1) | ((carry >>> 5) & 1), spaces);
     const keyStarts = stringStarts & (afterObjectComma | afterObjectOpen);
@@ -180,12 +181,12 @@ export function skipNested(s: usize, p: usize, end: usize): usize {
     const afterValue = through((valueEnds << 1) | scalarEnds | (carry & 1), spaces);
     const afterKey = through((keyEnds << 1) | ((carry >>> 1) & 1), spaces);
     const afterValueMark = through((((commas & ~inObject) | colons) << 1) | ((carry >>> 3) & 1), spaces);
-    const afterArrayOpen = through(((opens & ~objectOpens) << 1) | ((carry >>> 4) & 1), spaces);
+    const afterArrayOpen = through((arrayOpens << 1) | ((carry >>> 4) & 1), spaces);
 
     const valueStarts = stringStarts | opens | scalarStarts;
     const misplaced =
       (afterValue & ~(commas | closes)) |
-      (afterKey ^ colons) |
+      (afterKey & ~colons) |
       (afterObjectComma & ~stringStarts) |
       (afterValueMark & ~valueStarts) |
       (afterArrayOpen & ~(valueStarts | closes)) |

@@ -67,16 +67,14 @@ export function skipText(p: usize, end: usize, escaped: u64, hex: u64): usize {
     const active = slashes & ~escaped;
     const marks = (((active << 1) | ODD_BITS) - active) ^ ODD_BITS;
     const behind = marks ^ (slashes | escaped);
-    if (quotes & ~behind) break;
     const unicode = behind & equalMask(p, 0x75);
-    let digits = hex;
-    let left: i32 = 0;
-    if (unicode) {
-      digits |= (unicode << 1) | (unicode << 2) | (unicode << 3) | (unicode << 4);
-      left = 4 - (clz(unicode) as i32);
-    }
-    if (behind & ~(quotes | escapableMask(p))) break;
-    if (digits && digits & ~hexMask(p)) break;
+    const digits = hex | (unicode << 1) | (unicode << 2) | (unicode << 3) | (unicode << 4);
+    // One branch for all that may stop here: each of them alone is too rare to be worth its own.
+    let stops = (quotes & ~behind) | (behind & ~(quotes | escapableMask(p)));
+    if (digits) stops |= digits & ~hexMask(p);
+    if (stops) break;
+    // Without a \u, clz is 64 and nothing is left.
+    const left = 4 - (clz(unicode) as i32);
     escaped = (marks & slashes) >>> 63;
     hex = left > 0 ? ((1 as u64) << left) - 1 : 0;
     p += 64;

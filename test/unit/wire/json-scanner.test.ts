@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { JSON_PATH, pathBits } from '../../../src/wire/json-paths.ts';
@@ -93,6 +91,68 @@ const INVALID = [
   '\\"',
 ];
 
+/** Right and wrong spellings inside a string. */
+const STRING_PIECES = [
+  '\\u0123',
+  '\\u012g',
+  '\\u01g2',
+  '\\u0g12',
+  '\\ug012',
+  '\\uABcd\\uefEF\\u0000',
+  '\\u012\\u0123',
+  '\\uabc:\\n',
+  '\\u00`0',
+  '\\U0123',
+  '\\\\u012g',
+  '\\\\\\u012g',
+  '\\\\\\u012f',
+  '\\x',
+  '\\\\x',
+  '\\\\\\x',
+  '\\"\\/\\b\\f\\n\\r\\t\\\\',
+  '\\v',
+  "\\'",
+  '\\0',
+  '\\B',
+  '\\\u00e9',
+  '\u0000',
+  '\u001f',
+  '\n',
+  '\u007f\u00e9\ud83d\ude00',
+  `${'\\\\'.repeat(40)}`,
+  `${'\\\\'.repeat(40)}\\q`,
+  `${'\\"'.repeat(40)}`,
+  '",5,"',
+  '",x,"',
+];
+
+/** Right and wrong tokens where an array's item may stand. */
+const TOKENS = [
+  ...'true false null 0 -0 7 123 -45 0.5 1.25 -0.0 1e5 1E+5 2e-7 3.5e10 -1.5E-3 0e0 [] {}'.split(
+    ' ',
+  ),
+  ...'tru truee True nul nulll fals falsee falsx 01 -01 00 - -- +1 .5 1. 1.e5 1e 1e+ 1ee5 1e5.5 1.2.3'.split(
+    ' ',
+  ),
+  ...'-a 1a a1 1-2 1+2 0x1 NaN Infinity -Infinity e5 1e5e5 1e- [,] {,} [1,] {"a":1,} {"a"} {"a":} {1:1}'.split(
+    ' ',
+  ),
+  ...['"', '"a" "b"', '1 2', '[] []', '1,', ',1', ':', '"a":1', '}', ']', '[', '{', '{]', '[}'],
+  ...['{"a":1}', '{"a":[{"b":null}]}', '{"a" : -1.5 , "b":"c"}', '{"a":1 "b":2}', '{"a":"b":"c"}'],
+  ...[
+    '{"a",1}',
+    '{"a":1:2}',
+    '{"a":1,2}',
+    '{[]:1}',
+    '\\',
+    '\u0001',
+    '\u00e9',
+    '\u00a0',
+    "'a'",
+    '/**/',
+  ],
+];
+
 describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (build) => {
   const scanner = loadJsonScanner(build);
   const scan = scanner.scan(EVERY_PATH);
@@ -156,6 +216,40 @@ describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (
       ),
       { numRuns: 3_000 },
     );
+  });
+
+  test('judges an escape wherever it falls in a block, in every place a string may stand', () => {
+    const wrong: string[] = [];
+    for (const piece of STRING_PIECES) {
+      for (let before = 0; before < 135; before++) {
+        const text = `"${'x'.repeat(before)}${piece}${'y'.repeat(140)}"`;
+        for (const json of [text, `{"a":${text},"model":"m"}`, `{"a":[${text}],"model":"m"}`]) {
+          const bytes = Buffer.from(json);
+          const cut = scanCut(scan, bytes, [before % 70]).isJson;
+          const whole = scanCut(scan, bytes, []).isJson;
+          const expected = isJsonByPlatform(bytes);
+          if (whole !== expected || cut !== expected) wrong.push(json);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('judges a token wherever it falls in a block', () => {
+    const wrong: string[] = [];
+    for (const token of TOKENS) {
+      for (let before = 0; before < 135; before++) {
+        for (const filler of [' '.repeat(before), `"${'x'.repeat(before)}",`]) {
+          const bytes = Buffer.from(`{"a":[${filler}${token}${' '.repeat(before % 3)}]}`);
+          const expected = isJsonByPlatform(bytes);
+          const cut = scanCut(scan, bytes, [before % 70]).isJson;
+          if (scanCut(scan, bytes, []).isJson !== expected || cut !== expected) {
+            wrong.push(bytes.toString());
+          }
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
   });
 
   test('keeps interleaved scans apart', () => {
@@ -249,34 +343,6 @@ describe('loading the JSON scanner', () => {
 
   test('refuses a value of AI_WASM that names no build', () => {
     expect(() => loadJsonScanner('avx')).toThrow('expected simd, scalar, or nothing');
-  });
-});
-
-describe('the committed modules', () => {
-  const folder = new URL('../../../wasm/', import.meta.url);
-  const sha256 = (path: string): string =>
-    createHash('sha256')
-      .update(readFileSync(new URL(path, folder)))
-      .digest('hex');
-  const manifest: unknown = JSON.parse(readFileSync(new URL('manifest.json', folder), 'utf8'));
-  const listed = (part: 'sources' | 'modules'): readonly (readonly [string, unknown])[] => {
-    const entries: unknown = (manifest as Record<string, unknown>)[part];
-    return Object.entries(entries as Record<string, unknown>);
-  };
-
-  test('come from the sources that are committed beside them', () => {
-    const sources = listed('sources');
-    expect(sources.length).toBeGreaterThan(5);
-    for (const [name, hash] of sources) expect(sha256(`assembly/${name}`), name).toBe(hash);
-  });
-
-  test('are the bytes that the manifest lists', () => {
-    const modules = listed('modules');
-    expect(modules.map(([name]) => name)).toEqual([
-      'json-scanner.simd.wasm',
-      'json-scanner.scalar.wasm',
-    ]);
-    for (const [name, hash] of modules) expect(sha256(name), name).toBe(hash);
   });
 });
 
