@@ -1,0 +1,79 @@
+import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
+import { ValueCapture } from './value-capture.ts';
+
+/** Most raw bytes kept of one value: what `usage_raw` of a fact may hold. */
+export const CAPTURE_MAX_BYTES = 4_096;
+
+/**
+ * Keeps the raw bytes of the values at a few paths of one JSON text while it streams by: for usage that stands ahead of
+ * a long answer, or in an event larger than any tail. The last value of a path wins. Paths must not lie in each other.
+ * Memory: a scan's slot, and at most CAPTURE_MAX_BYTES for each path that occurs.
+ */
+export class JsonCaptures implements JsonEvents {
+  readonly #scan: JsonScan;
+  readonly #captures: (ValueCapture | undefined)[] = [];
+  #chunk: Uint8Array | null = null;
+  #open: ValueCapture | undefined;
+  #from = 0;
+
+  constructor(scan: JsonScan) {
+    this.#scan = scan;
+  }
+
+  /**
+   * @param wanted bits of JSON_PATH (see `pathBits`)
+   * @returns undefined when no scan is free
+   */
+  static open(scanner: JsonScanner, wanted: number): JsonCaptures | undefined {
+    const scan = scanner.scan(wanted);
+    return scan === undefined ? undefined : new JsonCaptures(scan);
+  }
+
+  /** Reads the text's next bytes. */
+  push(chunk: Uint8Array): void {
+    this.#chunk = chunk;
+    this.#from = 0;
+    this.#scan.feed(chunk, this);
+    this.#open?.take(chunk, this.#from, chunk.length);
+    this.#chunk = null;
+  }
+
+  valueStarts(path: number, at: number): void {
+    let capture = this.#captures[path];
+    if (capture === undefined) {
+      capture = new ValueCapture(CAPTURE_MAX_BYTES);
+      this.#captures[path] = capture;
+    }
+    capture.begin();
+    this.#open = capture;
+    this.#from = at;
+  }
+
+  valueEnds(_path: number, at: number): void {
+    if (this.#chunk !== null) this.#open?.take(this.#chunk, this.#from, at);
+    this.#open = undefined;
+  }
+
+  /** True when the bytes so far are one JSON text. Captures hold what was seen either way. */
+  get isJson(): boolean {
+    return this.#scan.isWhole;
+  }
+
+  /** The last value seen at `path`: raw bytes, whether they were cut, how often the path occurred. */
+  at(path: number): Pick<ValueCapture, 'bytes' | 'isTruncated' | 'count'> | undefined {
+    const capture = this.#captures[path];
+    // A value that the text's end cut off is no value.
+    return capture === this.#open ? undefined : capture;
+  }
+
+  /** Begins a new text, e.g. the next event of a stream. */
+  restart(): void {
+    this.#captures.length = 0;
+    this.#open = undefined;
+    this.#scan.restart();
+  }
+
+  release(): void {
+    this.#scan.release();
+  }
+}
