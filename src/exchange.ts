@@ -110,7 +110,9 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   // ---- the client's side -------------------------------------------------------------------------------------------
 
   onBodyChunk(chunk: Buffer, last: boolean): void {
-    if (this.#requestState !== 'reading') return;
+    // When a body does not come with its head, the front end says so with a piece of nothing: waiting for the real one
+    // lets head and body leave in one write.
+    if (this.#requestState !== 'reading' || (chunk.length === 0 && !last)) return;
     this.#bytesIn += chunk.length;
     const limitBytes = this.#context.maxRequestBodyBytes;
     if (limitBytes > 0 && this.#bytesIn > limitBytes) {

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Door, ListenOptions, Receive } from './door.ts';
+import { boundReceiveBuffer } from './receive-buffer.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
@@ -49,6 +50,7 @@ export function openDoor(
     socket = listening;
   });
   if (socket === false) throw new Error(`Cannot listen on ${options.host}:${options.port}.`);
+  boundReceiveBuffer(options.port);
   return {
     stopListening() {
       if (socket !== false) uws.us_listen_socket_close(socket);

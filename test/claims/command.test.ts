@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,6 +68,21 @@ describe('the command', () => {
     const { status, stderr } = sluice(['serve', '--config', configFile('listen = 5')]);
     expect(status).toBe(1);
     expect(stderr).toMatch(/listen/);
+  });
+
+  it('serve starts without any configuration file and relays to the ten providers', async () => {
+    const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
+    const child = spawn(process.execPath, [MAIN], {
+      cwd: mkdtempSync(join(tmpdir(), 'sluice-command-')),
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [text] = (await once(child.stdout, 'data')) as [Buffer];
+    const ready = JSON.parse(text.toString().split('\n')[0] ?? '') as Record<string, unknown>;
+    expect(ready).toMatchObject({ event: 'listening', config: null });
+    expect(ready['providers']).toHaveLength(10);
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   it('serve says what to do when its port is taken', async () => {

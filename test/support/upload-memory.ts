@@ -1,6 +1,6 @@
 /**
- * Run by test/long/memory.test.ts inside a network namespace of its own: uploads 1 GiB to a slow upstream, sized and
- * chunked, and prints one JSON line each with the peak of the gateway's memory above idle.
+ * Run by test/long/memory.test.ts as a process of its own: uploads 1 GiB to a slow upstream, sized and chunked, and
+ * prints one JSON line each with the peak of the gateway's memory above idle.
  */
 
 import { createHash } from 'node:crypto';
