@@ -3,6 +3,7 @@ import { parse, TomlError } from 'smol-toml';
 import { type ConfigProblem, nearest, showSecret, showValue } from './config-problem.ts';
 import { type Environment, readText, resolveReferences } from './config-reference.ts';
 import { KEYS, SECRET_TABLES, SHAPES, type Shape } from './config-schema.ts';
+import { MASK } from './secret.ts';
 
 /** Where a value came from: a file and its key, or the environment and the variable's name. */
 interface Origin {
@@ -64,10 +65,19 @@ export function problemAt(
   const show = SECRET_TABLES.has(String(path[0])) ? showSecret : showValue;
   return {
     file: origin?.file ?? raw.source ?? ENVIRONMENT,
-    key: origin?.file === ENVIRONMENT ? origin.key : dotted(path),
+    key: origin?.file === ENVIRONMENT ? origin.key : dotted(path.map(withoutSecret)),
     found: found ?? raw.references.get(dotted(path)) ?? show(valueAt(raw.values, path)),
     expected,
   };
+}
+
+/**
+ * Name and key swapped, `"sk-…" = "openai"`, would put the key into the path. Names are words, and
+ * a misspelt long one must stay readable.
+ */
+function withoutSecret(part: PropertyKey): PropertyKey {
+  if (typeof part !== 'string' || /^[a-z]+(?:_[a-z]+)*$/.test(part)) return part;
+  return showValue(part) === MASK ? MASK : part;
 }
 
 /** One key may stand for a list of one; a problem then names the key, not an index into it. */
@@ -173,7 +183,9 @@ function unknownVariable(name: string, table: string | undefined): ConfigProblem
     return { file: ENVIRONMENT, key: name, found: 'a variable for a table', expected };
   }
   const names = KEYS.filter((key) => key === 'pool_keys' || SHAPES.get(key) !== 'table');
-  const known = nearest(name, ['AI_CONFIG', ...names.map(variableOf)]);
+  const known = name.startsWith('AI_POOL_KEY')
+    ? variableOf('pool_keys')
+    : nearest(name, ['AI_CONFIG', ...names.map(variableOf)]);
   return {
     file: ENVIRONMENT,
     key: name,
