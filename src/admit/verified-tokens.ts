@@ -1,0 +1,151 @@
+/**
+ * Which tokens this worker already knows: a known one costs a map lookup instead of a signature check.
+ *
+ * Bounds. An entry (its own copy of the token, its identity, its place in the map) takes about 0.5 KB, so the 65,536
+ * known tokens cost a worker at most 33 MB; bench/micro/keys.bench.ts prints the measured figure. Only tokens whose
+ * signature held get in, so a stranger cannot fill it. Refused ones are kept apart, 2,048 of them: a misconfigured
+ * client that repeats one bad token would otherwise eat the budget that new good ones need, while a flood of distinct
+ * forgeries only cycles that set.
+ *
+ * Eviction is by two generations: when the young one is full it becomes the old one, and what was not asked for since
+ * then is gone. No list, no clock, no work per lookup but a move on the first hit of an old entry.
+ *
+ * Looking up by string compares in variable time. That tells nothing: a prober would first have to meet the entry's
+ * hash, which V8 seeds per process, and the signature it would be guessing has 512 bits.
+ */
+
+import { type KeyIdentity, parseToken, type SigningKeys, signatureHolds } from './virtual-key.ts';
+
+export const VERIFIED_TOKENS_MAX = 65_536;
+export const REFUSED_TOKENS_MAX = 2_048;
+
+/** Why a managed credential is not admitted: a row of the rejection table, and what a log may say about it. */
+export interface TokenRefusal {
+  readonly code: 'bad_key' | 'rate_limited';
+  readonly fault: 'malformed' | 'unknown_kid' | 'bad_signature' | 'verify_budget';
+  /** Whole seconds, at least 1, for `rate_limited`; else 0. */
+  readonly retryAfterSeconds: number;
+}
+
+/** The node-wide budget of first-time signature checks; `RateGuard` is one. */
+export interface VerifyBudget {
+  /** @returns 0 when a check may be made now, else whole seconds until it may be tried again */
+  admitVerify(): number;
+}
+
+const badKey = (fault: TokenRefusal['fault']): TokenRefusal => ({
+  code: 'bad_key',
+  fault,
+  retryAfterSeconds: 0,
+});
+const MALFORMED = badKey('malformed');
+const UNKNOWN_KID = badKey('unknown_kid');
+const BAD_SIGNATURE = badKey('bad_signature');
+
+/** Verifies managed tokens for one worker thread. */
+export class VerifiedTokens {
+  readonly #budget: VerifyBudget;
+  readonly #verified: Generations<KeyIdentity>;
+  readonly #refused: Generations<TokenRefusal>;
+  #keys: SigningKeys;
+
+  /**
+   * @param keys public keys by kid
+   * @param budget asked once per signature check, after everything cheaper has passed
+   * @param verifiedMax most verified tokens kept, even
+   * @param refusedMax most refused tokens kept, even
+   */
+  constructor(
+    keys: SigningKeys,
+    budget: VerifyBudget,
+    verifiedMax = VERIFIED_TOKENS_MAX,
+    refusedMax = REFUSED_TOKENS_MAX,
+  ) {
+    this.#keys = keys;
+    this.#budget = budget;
+    this.#verified = new Generations(verifiedMax);
+    this.#refused = new Generations(refusedMax);
+  }
+
+  /** Good tokens known now. */
+  get size(): number {
+    return this.#verified.size;
+  }
+
+  /**
+   * @param token the managed credential as it came, without `Bearer `
+   * @returns the identity (it has no `code`), or why there is none
+   */
+  check(token: string): KeyIdentity | TokenRefusal {
+    return this.#verified.get(token) ?? this.#checkUnknown(token);
+  }
+
+  /** Takes another set of signing keys; what was verified with the old ones is forgotten, all of it. */
+  replaceKeys(keys: SigningKeys): void {
+    this.#keys = keys;
+    this.#verified.clear();
+    this.#refused.clear();
+  }
+
+  #checkUnknown(token: string): KeyIdentity | TokenRefusal {
+    const parsed = parseToken(token);
+    if (parsed === null) return MALFORMED;
+    const key = this.#keys.get(parsed.claims.kid);
+    if (key === undefined) return UNKNOWN_KID;
+    const known = this.#refused.get(token);
+    if (known !== undefined) return known;
+    const retryAfterSeconds = this.#budget.admitVerify();
+    if (retryAfterSeconds > 0)
+      return { code: 'rate_limited', fault: 'verify_budget', retryAfterSeconds };
+    if (!signatureHolds(token, parsed, key)) {
+      this.#refused.set(token, BAD_SIGNATURE);
+      return BAD_SIGNATURE;
+    }
+    this.#verified.set(token, parsed.claims);
+    return parsed.claims;
+  }
+}
+
+/** A map of at most `max` entries that forgets what was not asked for lately. */
+class Generations<V> {
+  readonly #half: number;
+  #young = new Map<string, V>();
+  #old = new Map<string, V>();
+
+  constructor(max: number) {
+    if (!Number.isInteger(max) || max < 2 || max % 2 !== 0)
+      throw new RangeError('max must be an even number from 2 up');
+    this.#half = max / 2;
+  }
+
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
+  get(token: string): V | undefined {
+    return this.#young.get(token) ?? this.#fromOld(token);
+  }
+
+  set(token: string, value: V): void {
+    if (this.#young.size >= this.#half) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    // A copy of its own: what came may be a slice that holds on to a whole head of 32 KiB.
+    this.#young.set(Buffer.from(token, 'latin1').toString('latin1'), value);
+  }
+
+  clear(): void {
+    this.#young = new Map();
+    this.#old = new Map();
+  }
+
+  #fromOld(token: string): V | undefined {
+    const value = this.#old.get(token);
+    if (value !== undefined) {
+      this.#old.delete(token);
+      this.set(token, value);
+    }
+    return value;
+  }
+}
