@@ -12,6 +12,7 @@ import {
   type RequestState,
   type ResponseState,
 } from './exchange-state.ts';
+import { Metering } from './meter/metering.ts';
 import {
   REJECTIONS,
   type Rejection,
@@ -21,15 +22,19 @@ import {
   renderRejection,
 } from './rejection.ts';
 import type { Outcome, WorkerMetrics } from './settle/metrics.ts';
-import type { Settler } from './settle/settle.ts';
+import type { Settlement, Settler } from './settle/settle.ts';
+import type { UsageFact } from './settle/usage-fact.ts';
 import { UpstreamCall, type UpstreamEvents } from './upstream/call.ts';
 import type { UpstreamFailure } from './upstream/failure.ts';
 import type { Origin } from './upstream/origins.ts';
-import { byoFields } from './upstream/outgoing-head.ts';
+import { byoFields, managedFields } from './upstream/outgoing-head.ts';
 import { Upload } from './upstream/upload.ts';
 import { EventBoundary } from './wire/event-boundary.ts';
 import { fieldValue } from './wire/fields.ts';
+import type { JsonScanner } from './wire/json-scanner.ts';
 import { responseHead } from './wire/response-head.ts';
+import { traceId } from './wire/trace-context.ts';
+import type { PieceSink } from './wire/usage-option-editor.ts';
 
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance {
@@ -37,6 +42,7 @@ export interface WorkerContext extends Admittance {
   readonly origins: readonly Origin[];
   readonly metrics: WorkerMetrics;
   readonly settler: Settler;
+  readonly scanner: JsonScanner;
   /** The grace period is over: what is still running is being closed by us, not by its clients. */
   readonly closing: boolean;
   nextRequestId(): string;
@@ -63,10 +69,13 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #call: UpstreamCall | null = null;
   /** Only for bodies that come in more than one piece. */
   #upload: Upload | null = null;
-  /** Only for event streams. */
-  #boundary: EventBoundary | null = null;
+  /** Only for managed requests. */
+  #metering: Metering | null = null;
+  /** Made with the response's head. */
+  #delivery: Delivery | null = null;
   #bytesIn = 0;
   #status = 0;
+  #upstreamStatus: number | null = null;
   #rejection: RejectionCode | null = null;
   #failure: UpstreamFailure | null = null;
   #firstByteMs: number | null = null;
@@ -96,10 +105,14 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       this.#reject(rejected, 'rejected');
       return;
     }
+    const { managed, provider } = this.#admission;
+    if (managed !== null && provider !== null) {
+      this.#metering = new Metering(this.#context.scanner, managed, provider);
+    }
     const { chunked, contentLength } = this.#head.framing;
     if (!chunked && contentLength <= 0) {
       this.#requestState = nextRequestState(this.#requestState, 'last');
-      this.#send(null);
+      this.#send(null, contentLength);
       this.#overheadMs = performance.now() - this.#beganMs;
       this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
     } else {
@@ -152,32 +165,41 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   /** The body's first piece: often it is all of it, and then head and body leave in one write. */
   #sendFirst(chunk: Buffer, last: boolean): void {
     const beganMs = performance.now();
-    if (last && !this.#head.framing.chunked) {
-      this.#send(chunk.length > 0 ? chunk : null);
+    const { chunked, contentLength } = this.#head.framing;
+    if (last && !chunked) {
+      const body = this.#metering?.whole(chunk) ?? chunk;
+      this.#send(body.length > 0 ? body : null, body.length);
     } else {
+      const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
       this.#upload = new Upload(this);
       this.#forward(this.#upload, chunk, last);
-      this.#send(this.#upload);
+      this.#send(this.#upload, length);
     }
     this.#overheadMs += performance.now() - beganMs;
     this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
   }
 
   #forward(upload: Upload, chunk: Buffer, last: boolean): void {
-    const taken = chunk.length === 0 || upload.push(chunk);
-    if (last) upload.end();
-    else if (!taken) this.#body.pause();
+    const taken =
+      chunk.length === 0 || (this.#metering?.request(chunk, upload) ?? upload.push(chunk));
+    if (last) {
+      this.#metering?.requestEnded(upload);
+      upload.end();
+    } else if (!taken) {
+      this.#body.pause();
+    }
   }
 
-  #send(body: Buffer | Upload | null): void {
-    const { provider, target, asked } = this.#admission;
+  /** @param contentLength of the body as it leaves; negative when it is not declared */
+  #send(body: Buffer | Upload | null, contentLength: number): void {
+    const { provider, target, asked, managed } = this.#admission;
     const origin = provider === null ? undefined : this.#context.origins[provider.index];
     if (origin === undefined) throw new Error('An admitted request has no origin.');
-    this.#call = new UpstreamCall(
-      origin,
-      { method: asked.method, target, fields: byoFields(asked.fields, origin.host), body },
-      this,
-    );
+    const fields =
+      managed === null
+        ? byoFields(asked.fields, origin.host)
+        : managedFields(asked.fields, origin.host, managed.poolKey, contentLength);
+    this.#call = new UpstreamCall(origin, { method: asked.method, target, fields, body }, this);
     this.#call.send();
   }
 
@@ -208,22 +230,25 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     const { provider } = this.#admission;
     this.#responseState = nextResponseState(this.#responseState, 'head');
     this.#status = status;
+    this.#upstreamStatus = status;
     if (provider !== null) this.#context.metrics.responded(provider.index, status);
     const head = responseHead(this.#head.method, status, reason, fields, this.#ownLines());
-    if (head.eventStream) {
-      this.#boundary = new EventBoundary();
-      this.#context.metrics.streamBegan();
-    }
-    this.#writer.start(head.head, head.size);
+    if (head.eventStream) this.#context.metrics.streamBegan();
+    this.#delivery = new Delivery(this.#writer, head.eventStream);
+    const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
+    this.#writer.start(head.head, shrinks && head.size !== 'none' ? 'chunked' : head.size);
   }
 
   onResponseChunk(chunk: Buffer): void {
     this.#firstByteMs ??= performance.now();
-    this.#boundary?.push(chunk);
-    if (!this.#writer.write(chunk)) this.#call?.pause();
+    const delivery = this.#delivery;
+    if (delivery === null) return;
+    const more = this.#metering?.response(chunk, delivery) ?? delivery.push(chunk);
+    if (!more) this.#call?.pause();
   }
 
   onResponseEnd(): void {
+    if (this.#delivery !== null) this.#metering?.responseEnded(this.#delivery);
     this.#requestState = nextRequestState(this.#requestState, 'answered');
     this.#responseState = nextResponseState(this.#responseState, 'end');
     if (this.#writer.open) this.#writer.end();
@@ -241,7 +266,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       this.#responseState = nextResponseState(this.#responseState, 'end');
       this.#settle('complete');
     } else if (this.#writer.started) {
-      const event = this.#boundary?.atBoundary === true;
+      const event = this.#delivery?.atEventBoundary === true;
       this.#cut(
         event
           ? renderErrorEvent(failure.rejection, this.#admission.dialect, this.#requestId)
@@ -302,7 +327,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     if (this.#settled) return;
     this.#settled = true;
     if (this.#requestState !== 'sent') this.#upload?.destroy();
-    this.#context.settler.settle({
+    const settlement: Settlement = {
       requestId: this.#requestId,
       traceparent: fieldValue(this.#head.fields, 'traceparent'),
       method: this.#head.method,
@@ -312,11 +337,70 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       outcome,
       rejection: this.#rejection,
       failure: this.#failure?.code ?? null,
-      eventStream: this.#boundary !== null,
+      eventStream: this.#delivery?.eventStream === true,
       bytesIn: this.#bytesIn,
       bytesOut: this.#writer.bytesOut,
       ttfbMs: this.#firstByteMs === null ? null : this.#firstByteMs - this.#beganMs,
       durationMs: performance.now() - this.#beganMs,
-    });
+    };
+    this.#context.settler.settle(settlement, this.#usageFact(settlement));
+  }
+
+  /** Null for what nobody is billed for: a caller's own key, or a request that never reached its provider. */
+  #usageFact(settlement: Settlement): UsageFact | null {
+    const { managed, provider, dialect, path } = this.#admission;
+    if (this.#metering === null || managed === null || provider === null) return null;
+    const whole = this.#requestState === 'sent' || this.#requestState === 'unread';
+    const usage = this.#metering.finish(whole ? this.#bytesIn : 0);
+    if (this.#call?.reached !== true) return null;
+    const { tenantText, vpcText, keyText } = managed.identity;
+    return {
+      requestId: settlement.requestId,
+      traceId: traceId(settlement.traceparent),
+      dialect,
+      tenantId: tenantText,
+      vpcId: vpcText,
+      keyId: keyText,
+      provider: provider.name,
+      endpoint: path,
+      model: usage.model,
+      requestedModel: usage.requestedModel,
+      stream: usage.streamAsked || settlement.eventStream,
+      counts: usage.counts,
+      source: usage.source,
+      raw: usage.raw,
+      upstreamStatus: this.#upstreamStatus,
+      outcome: settlement.outcome,
+      bytesIn: settlement.bytesIn,
+      bytesOut: settlement.bytesOut,
+      ttfbMs: settlement.ttfbMs,
+      durationMs: settlement.durationMs,
+    };
+  }
+}
+
+/** Hands pieces of a response to the client, and knows where in an event stream they end. */
+class Delivery implements PieceSink {
+  readonly #writer: ResponseWriter;
+  /** Only for event streams. */
+  readonly #boundary: EventBoundary | null;
+
+  constructor(writer: ResponseWriter, eventStream: boolean) {
+    this.#writer = writer;
+    this.#boundary = eventStream ? new EventBoundary() : null;
+  }
+
+  push(piece: Buffer): boolean {
+    this.#boundary?.push(piece);
+    return this.#writer.write(piece);
+  }
+
+  get eventStream(): boolean {
+    return this.#boundary !== null;
+  }
+
+  /** True when an error event may be put here. */
+  get atEventBoundary(): boolean {
+    return this.#boundary?.atBoundary === true;
   }
 }

@@ -71,12 +71,19 @@ export const REJECTIONS = {
     ['invalid_request_error', 'not_found_error'],
     'The first path segment names no provider.',
   ),
+  endpoint_not_managed: row(
+    404,
+    'Not Found',
+    'client',
+    ['invalid_request_error', 'not_found_error'],
+    'A gateway key does not reach this endpoint: the provider key behind it is shared. Use a provider key of your own for it.',
+  ),
   method_not_allowed: row(
     405,
     'Method Not Allowed',
     'client',
     INVALID,
-    'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.',
+    'This method cannot be used here.',
   ),
   length_required: row(
     411,
@@ -93,6 +100,13 @@ export const REJECTIONS = {
     ['invalid_request_error', 'request_too_large'],
     'The request body is larger than this gateway accepts.',
   ),
+  rate_limited: row(
+    429,
+    'Too Many Requests',
+    'client',
+    ['rate_limit_error', 'rate_limit_error'],
+    'Too many requests with this key. Wait for as many seconds as retry-after says.',
+  ),
   internal_error: row(
     500,
     'Internal Server Error',
@@ -106,6 +120,13 @@ export const REJECTIONS = {
     'upstream',
     ['server_error', 'api_error'],
     'The provider could not be reached or broke the connection before it answered. Retry.',
+  ),
+  no_pool_key: row(
+    503,
+    'Service Unavailable',
+    'gateway',
+    UNAVAILABLE,
+    'The gateway has no key for this provider. Ask whoever runs the gateway to add one to pool_keys.',
   ),
   overloaded: row(
     503,

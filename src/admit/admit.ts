@@ -2,9 +2,14 @@ import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
-import { type Credential, findCredential } from './credential.ts';
+import { type Credential, findCredential, withoutCredentials } from './credential.ts';
+import type { EndpointMetering, ManagedEndpoints } from './endpoint.ts';
+import type { PoolKey, PoolKeys } from './pool-keys.ts';
 import type { Provider } from './providers.ts';
+import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
+import type { VerifiedTokens } from './verified-tokens.ts';
+import type { KeyIdentity } from './virtual-key.ts';
 
 /** What admission reads of a request. The door's `RequestHead` is one. */
 export interface Asked {
@@ -18,11 +23,22 @@ export interface Asked {
 /** What a worker knows when it admits: resolved at boot, except for the two that change while it runs. */
 export interface Admittance {
   readonly router: Router;
+  readonly rates: RateGuard;
+  readonly tokens: VerifiedTokens;
+  readonly endpoints: ManagedEndpoints;
+  readonly poolKeys: PoolKeys;
   /** Bytes; 0 = no limit. */
   readonly maxRequestBodyBytes: number;
   readonly draining: boolean;
   /** True when the node has as many exchanges as `max_in_flight` allows. */
   full(): boolean;
+}
+
+/** What a managed request has beside the others: who pays, with which key, and how it is metered. */
+export interface Managed {
+  readonly identity: KeyIdentity;
+  readonly poolKey: PoolKey;
+  readonly metering: EndpointMetering;
 }
 
 /** A request that may proceed, and where to. Filled gate by gate; whole once every gate has passed. */
@@ -31,17 +47,28 @@ export class Admission {
   /** Whose error shapes the caller reads: guessed from the head until the provider is known. */
   dialect: Dialect;
   /** Written by the credential gate. */
-  credential: Credential = 'none';
+  credential: Credential = NO_CREDENTIAL;
   /** Written by the route gate. */
   provider: Provider | null = null;
-  /** Path and query the provider is asked for. Written by the route gate. */
-  target = '';
+  /** The path the provider is asked for. Written by the route gate. */
+  path = '';
+  /** Null for callers with keys of their own. Written by the managed gate, the last one before capacity. */
+  managed: Managed | null = null;
 
   constructor(asked: Asked) {
     this.asked = asked;
     this.dialect = guessDialect(asked);
   }
+
+  /** Path and query as they are forwarded. */
+  get target(): string {
+    const { query } = this.asked;
+    const kept = this.managed === null ? query : withoutCredentials(query);
+    return kept === '' ? this.path : `${this.path}?${kept}`;
+  }
 }
+
+const NO_CREDENTIAL: Credential = { kind: 'none', token: '', inXApiKey: false };
 
 type Gate = (admission: Admission, house: Admittance) => Rejection | null;
 
@@ -56,9 +83,17 @@ const METHODS: ReadonlySet<string> = new Set([
 ]);
 const METHOD_NOT_ALLOWED = rejection(
   'method_not_allowed',
-  '',
+  'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.',
   'allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n',
 );
+
+const ONLY_POST = rejection('method_not_allowed', 'This endpoint takes POST.', 'allow: POST\r\n');
+const ONLY_GET = rejection(
+  'method_not_allowed',
+  'This endpoint takes GET and HEAD.',
+  'allow: GET, HEAD\r\n',
+);
+const UPGRADE = rejection('bad_request', 'A gateway key cannot be used with Upgrade.');
 
 const framing: Gate = ({ asked }) => {
   const { fault, lengthMissing } = asked.framing;
@@ -78,22 +113,44 @@ const credential: Gate = (admission) => {
 // Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 puts its
 // key into Authorization, and its models.list() on a bare base URL would else go to OpenAI.
 const route: Gate = (admission, { router }) => {
-  const { path, query, fields } = admission.asked;
-  const { credential: key } = admission;
+  const { path, fields } = admission.asked;
+  const { kind, inXApiKey } = admission.credential;
   const anthropic =
-    key === 'byo-x-api-key' || (key === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
+    inXApiKey || (kind === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
   const found = router.route(path, anthropic);
   if (found === null) return rejection('unknown_provider', router.explain(path));
   admission.provider = found.provider;
   admission.dialect = found.provider.dialect;
-  admission.target = query === '' ? found.path : `${found.path}?${query}`;
+  admission.path = found.path;
   return null;
 };
 
-const key: Gate = (admission) => {
-  if (admission.credential === 'none') return rejection('missing_key');
-  // No signing key can be configured yet, and without one every managed key is a bad one.
-  return admission.credential === 'managed' ? rejection('bad_key') : null;
+const key: Gate = ({ credential: { kind } }) => (kind === 'none' ? rejection('missing_key') : null);
+
+// Before any cryptography, and before anything that a flood could make expensive.
+const rate: Gate = ({ credential: { kind, token } }, { rates }) => {
+  const seconds = kind === 'managed' ? rates.admitCredential(token) : rates.admitByo();
+  return seconds === 0 ? null : tooMany(seconds);
+};
+
+const managed: Gate = (admission, house) => {
+  const { asked, credential, path, provider } = admission;
+  if (credential.kind !== 'managed' || provider === null) return null;
+  const identity = house.tokens.check(credential.token);
+  if ('code' in identity) {
+    return identity.code === 'rate_limited'
+      ? tooMany(identity.retryAfterSeconds)
+      : rejection(identity.code);
+  }
+  if (fieldValue(asked.fields, 'upgrade') !== null) return UPGRADE;
+  const metering = house.endpoints.judge(asked.method, path);
+  if (metering === 'unknown') return rejection('endpoint_not_managed');
+  if (metering === 'wrong-method-post') return ONLY_POST;
+  if (metering === 'wrong-method-get') return ONLY_GET;
+  const poolKey = house.poolKeys.next(provider);
+  if (poolKey === null) return rejection('no_pool_key', `The provider is ${provider.name}.`);
+  admission.managed = { identity, poolKey, metering };
+  return null;
 };
 
 const length: Gate = ({ asked }, { maxRequestBodyBytes }) =>
@@ -107,7 +164,17 @@ const capacity: Gate = (_admission, house) => {
 };
 
 /** Cheapest first, and each may rely on those before it. Whole walk: see bench/micro when it exists (issue 5). */
-const GATES: readonly Gate[] = [framing, method, credential, route, key, length, capacity];
+const GATES: readonly Gate[] = [
+  framing,
+  method,
+  credential,
+  route,
+  key,
+  rate,
+  managed,
+  length,
+  capacity,
+];
 
 /** @returns null when every gate passed and the admission is whole; else why the request may not proceed */
 export function admit(admission: Admission, house: Admittance): Rejection | null {
@@ -116,6 +183,11 @@ export function admit(admission: Admission, house: Admittance): Rejection | null
     if (rejected !== null) return rejected;
   }
   return null;
+}
+
+/** RFC 9110 §10.2.3: whole seconds. */
+function tooMany(seconds: number): Rejection {
+  return rejection('rate_limited', '', `retry-after: ${seconds}\r\n`);
 }
 
 /** @param limitBytes the cap that the body exceeds, for the caller to read */

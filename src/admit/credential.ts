@@ -4,7 +4,17 @@
  */
 
 /** What the credential positions of a request hold. */
-export type Credential = 'none' | 'byo' | 'byo-x-api-key' | 'managed';
+export interface Credential {
+  readonly kind: 'none' | 'byo' | 'managed';
+  /** The managed key as it came, without `Bearer `; empty for the others, whose keys are none of our business. */
+  readonly token: string;
+  /** A key of the caller's own came in `x-api-key`, where only Anthropic's SDKs put it. */
+  readonly inXApiKey: boolean;
+}
+
+const NONE: Credential = { kind: 'none', token: '', inXApiKey: false };
+const BYO: Credential = { kind: 'byo', token: '', inXApiKey: false };
+const BYO_X_API_KEY: Credential = { kind: 'byo', token: '', inXApiKey: true };
 
 /** Fields that hold a key and nothing else (contracts: where a caller's key may be). */
 const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog-api-key']);
@@ -12,47 +22,74 @@ const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog
 /** Every managed token begins so, whatever its version: `bai_v9…` is a bad key, never a BYO key. */
 const MANAGED = 'bai_v';
 
+/** Two different managed keys: nobody can say who pays, so it stands for neither and verifies as nothing. */
+const AMBIGUOUS = 'bai_v: two different keys';
+
 const BEARER = /^bearer[ \t]+(.+)$/i;
+
+/** The query parameter that Google's SDKs put a key into. */
+const KEY_PARAMETER = 'key';
+
+/** True for a field that holds a credential, whatever it says. */
+export function isCredentialField(name: string): boolean {
+  return name === 'authorization' || KEY_FIELDS.has(name);
+}
 
 /**
  * @param fields flat list with lower-case names
  * @param query raw, without `?`
  */
 export function findCredential(fields: readonly string[], query: string): Credential {
-  let found: Credential = 'none';
+  let byo = NONE;
+  let token = '';
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
     if (name === 'authorization') {
       // Not only behind "Bearer ": a token that a caller put there in any other way must not be forwarded either.
-      if (value.includes(MANAGED)) return 'managed';
-      if (found === 'none' && BEARER.test(value)) found = 'byo';
+      if (value.includes(MANAGED)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
+      else if (byo === NONE && BEARER.test(value)) byo = BYO;
     } else if (value !== '' && KEY_FIELDS.has(name)) {
-      if (value.includes(MANAGED)) return 'managed';
-      if (name === 'x-api-key') found = 'byo-x-api-key';
-      else if (found === 'none') found = 'byo';
+      if (value.includes(MANAGED)) token = joined(token, value);
+      else if (name === 'x-api-key') byo = BYO_X_API_KEY;
+      else if (byo === NONE) byo = BYO;
     }
   }
-  const key = query === '' ? '' : queryKey(query);
-  if (key.includes(MANAGED)) return 'managed';
-  return found === 'none' && key !== '' ? 'byo' : found;
-}
-
-/** The decoded values of every `key` parameter, however its name is spelled, joined; empty when there is none. */
-function queryKey(query: string): string {
-  let values = '';
-  for (const pair of query.split('&')) {
-    const at = pair.indexOf('=');
-    if (at !== -1 && decoded(pair.slice(0, at)) === 'key') values += decoded(pair.slice(at + 1));
+  for (const pair of query === '' ? [] : query.split('&')) {
+    const value = keyParameter(pair);
+    if (value.includes(MANAGED)) token = joined(token, value);
+    else if (value !== '' && byo === NONE) byo = BYO;
   }
-  return values;
+  return token === '' ? byo : { kind: 'managed', token, inXApiKey: false };
 }
 
+/** The query without its credentials, everything else verbatim. */
+export function withoutCredentials(query: string): string {
+  if (query === '') return '';
+  return query
+    .split('&')
+    .filter((pair) => !isKeyParameter(pair))
+    .join('&');
+}
+
+function joined(token: string, another: string): string {
+  return token === '' || token === another ? another : AMBIGUOUS;
+}
+
+/** The decoded value of a `key` parameter, however its name is spelled; empty for any other pair. */
+function keyParameter(pair: string): string {
+  return isKeyParameter(pair) ? decoded(pair.slice(pair.indexOf('=') + 1)) : '';
+}
+
+function isKeyParameter(pair: string): boolean {
+  const at = pair.indexOf('=');
+  return at !== -1 && decoded(pair.slice(0, at)) === KEY_PARAMETER;
+}
+
+/** Total, unlike decodeURIComponent: a broken escape beside a token must not hide it. */
 function decoded(text: string): string {
   if (!text.includes('%')) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
 }

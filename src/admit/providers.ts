@@ -3,6 +3,12 @@ import type { Dialect } from '../rejection.ts';
 /** How a provider takes its key. */
 export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key';
 
+/**
+ * Whether a chat stream reports its usage only when `stream_options.include_usage` asks for it (`ask`), or anyway
+ * (`sent`), in which case requests are never edited: some providers refuse the field.
+ */
+export type StreamUsage = 'ask' | 'sent';
+
 /** Where a provider listens. */
 export interface Authority {
   /** Name or address literal, IPv6 without brackets. */
@@ -19,31 +25,48 @@ export interface Provider {
   readonly authority: Authority;
   readonly authScheme: AuthScheme;
   readonly dialect: Dialect;
+  readonly streamUsage: StreamUsage;
 }
 
-type Row = readonly [name: string, authority: string, authScheme: AuthScheme, dialect: Dialect];
+type Row = readonly [
+  name: string,
+  authority: string,
+  authScheme: AuthScheme,
+  dialect: Dialect,
+  streamUsage: StreamUsage,
+];
 
 const BUILT_IN: readonly Row[] = [
   // platform.openai.com/docs/api-reference/authentication
-  ['openai', 'api.openai.com:443', 'bearer', 'openai'],
+  // Usage: platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options: usage only when asked for
+  ['openai', 'api.openai.com:443', 'bearer', 'openai', 'ask'],
   // docs.anthropic.com/en/api/overview#authentication
-  ['anthropic', 'api.anthropic.com:443', 'x-api-key', 'anthropic'],
+  // Usage: docs.anthropic.com/en/api/openai-sdk: its chat/completions takes stream_options; /v1/messages is never edited
+  ['anthropic', 'api.anthropic.com:443', 'x-api-key', 'anthropic', 'ask'],
   // openrouter.ai/docs/api-reference/authentication
-  ['openrouter', 'openrouter.ai:443', 'bearer', 'openai'],
+  // Usage: openrouter.ai/docs/use-cases/usage-accounting: always included, stream_options has no effect
+  ['openrouter', 'openrouter.ai:443', 'bearer', 'openai', 'sent'],
   // docs.fireworks.ai/api-reference/introduction
-  ['fireworks', 'api.fireworks.ai:443', 'bearer', 'openai'],
+  // Usage: docs.fireworks.ai/tools-sdks/openai-compatibility#token-usage-for-streaming-responses: in the last chunk
+  ['fireworks', 'api.fireworks.ai:443', 'bearer', 'openai', 'sent'],
   // console.groq.com/docs/openai
-  ['groq', 'api.groq.com:443', 'bearer', 'openai'],
+  // Usage: console.groq.com/docs/api-reference#chat-create: x_groq.usage in the last chunk; 13 of 16 recorded unasked
+  ['groq', 'api.groq.com:443', 'bearer', 'openai', 'sent'],
   // api-docs.deepseek.com
-  ['deepseek', 'api.deepseek.com:443', 'bearer', 'openai'],
+  // Usage: api-docs.deepseek.com/api/create-chat-completion: recorded unasked in 3 of 3
+  ['deepseek', 'api.deepseek.com:443', 'bearer', 'openai', 'sent'],
   // docs.together.ai/docs/openai-api-compatibility
-  ['together', 'api.together.ai:443', 'bearer', 'openai'],
+  // Usage: docs.together.ai/reference/chat-completions: recorded unasked in 2 of 2
+  ['together', 'api.together.ai:443', 'bearer', 'openai', 'sent'],
   // inference-docs.cerebras.ai/resources/openai
-  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai'],
+  // Usage: inference-docs.cerebras.ai/api-reference/chat-completions: takes stream_options; never recorded without
+  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai', 'ask'],
   // docs.mistral.ai/api
-  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai'],
+  // Usage: docs.mistral.ai/api/#tag/chat: sent unasked in 23 of 23, and 422 extra_forbidden for stream_options
+  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai', 'sent'],
   // docs.x.ai/docs/api-reference
-  ['xai', 'api.x.ai:443', 'bearer', 'openai'],
+  // Usage: docs.x.ai/docs/api-reference#chat-completions: usage only when asked for
+  ['xai', 'api.x.ai:443', 'bearer', 'openai', 'ask'],
 ];
 
 /** What the configuration may say about a provider; the shape of `Config.providers`. */
@@ -52,6 +75,7 @@ export interface ProviderOverride {
   readonly authority?: string;
   readonly dialect?: Dialect;
   readonly authScheme?: AuthScheme;
+  readonly streamUsage?: StreamUsage;
 }
 
 /**
@@ -73,10 +97,13 @@ export function parseAuthority(text: string): Authority | null {
  * @throws Error when an authority does not parse or an added provider has none
  */
 export function providerTable(overrides: readonly ProviderOverride[]): readonly Provider[] {
-  const rows = new Map<string, { authority: string; authScheme: AuthScheme; dialect: Dialect }>();
-  for (const [name, authority, authScheme, dialect] of BUILT_IN)
-    rows.set(name, { authority, authScheme, dialect });
-  for (const { name, authority, dialect, authScheme } of overrides) {
+  const rows = new Map<
+    string,
+    Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
+  >();
+  for (const [name, authority, authScheme, dialect, streamUsage] of BUILT_IN)
+    rows.set(name, { authority, authScheme, dialect, streamUsage });
+  for (const { name, authority, dialect, authScheme, streamUsage } of overrides) {
     const known = rows.get(name);
     const chosen = authority ?? known?.authority;
     if (chosen === undefined) throw new Error(`Provider ${name} has no authority.`);
@@ -84,12 +111,14 @@ export function providerTable(overrides: readonly ProviderOverride[]): readonly 
       authority: chosen,
       authScheme: authScheme ?? known?.authScheme ?? 'bearer',
       dialect: dialect ?? known?.dialect ?? 'openai',
+      // vLLM, Ollama and Azure, the usual additions, report usage only when asked.
+      streamUsage: streamUsage ?? known?.streamUsage ?? 'ask',
     });
   }
-  return [...rows].map(([name, { authority, authScheme, dialect }], index) => {
+  return [...rows].map(([name, { authority, authScheme, dialect, streamUsage }], index) => {
     const parsed = parseAuthority(authority);
     if (parsed === null)
       throw new Error(`Provider ${name} has the authority ${authority}, which does not parse.`);
-    return { name, index, authority: parsed, authScheme, dialect };
+    return { name, index, authority: parsed, authScheme, dialect, streamUsage };
   });
 }

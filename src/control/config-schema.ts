@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { RATE_LIMIT_MAX_RPS } from '../admit/rate.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 
 /** Longest time a Node timer can hold (2^31 - 1 ms), in whole seconds; more would fire at once. */
@@ -50,9 +51,9 @@ function seconds(meaningOfZero: string) {
     .transform((value) => Math.round(value * 1000));
 }
 
-function count(unit: string) {
-  const expected = `${unit}: 0 (off), or a whole number up to ${MAX_COUNT}`;
-  return z.int({ error: expected }).min(0, { error: expected }).max(MAX_COUNT, { error: expected });
+function count(unit: string, max = MAX_COUNT) {
+  const expected = `${unit}: 0 (off), or a whole number up to ${max}`;
+  return z.int({ error: expected }).min(0, { error: expected }).max(max, { error: expected });
 }
 
 function byteSize() {
@@ -157,9 +158,9 @@ export const SETTINGS = z.strictObject({
     .enum(['debug', 'info', 'warn', 'error'], { error: '"debug", "info", "warn" or "error"' })
     .prefault('info'),
   managed_endpoints: managedEndpoints().prefault([]),
-  rate_limit_rps: count('requests per second').prefault(100),
-  byo_rate_limit_rps: count('requests per second').prefault(1000),
-  verify_rate_limit_rps: count('checks per second').prefault(1000),
+  rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(100),
+  byo_rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(1000),
+  verify_rate_limit_rps: count('checks per second', RATE_LIMIT_MAX_RPS).prefault(1000),
   usage_spill_path: path().prefault(null),
   nats_url: natsUrl().prefault(null),
   nats_creds_file: path().prefault(null),

@@ -5,6 +5,9 @@ import { type Environment, readText, resolveReferences } from './config-referenc
 import { KEYS, SECRET_TABLES, SHAPES, type Shape } from './config-schema.ts';
 import { MASK } from './secret.ts';
 
+/** Variables that are read elsewhere: where the file is, and which build of the scanner runs (`json-scanner.ts`). */
+const NOT_KEYS: ReadonlySet<string> = new Set(['AI_CONFIG', 'AI_WASM']);
+
 /** Where a value came from: a file and its key, or the environment and the variable's name. */
 interface Origin {
   readonly file: string;
@@ -45,7 +48,7 @@ export function readSources(path: string | undefined, env: Environment): RawConf
   };
   if (source !== null) readFile(raw, source, path === undefined ? 'AI_CONFIG' : '--config');
   for (const [name, value] of Object.entries(env)) {
-    if (name.startsWith('AI_') && name !== 'AI_CONFIG' && value !== undefined) {
+    if (name.startsWith('AI_') && !NOT_KEYS.has(name) && value !== undefined) {
       overlay(raw, name, value);
     }
   }
@@ -185,7 +188,7 @@ function unknownVariable(name: string, table: string | undefined): ConfigProblem
   const names = KEYS.filter((key) => key === 'pool_keys' || SHAPES.get(key) !== 'table');
   const known = name.startsWith('AI_POOL_KEY')
     ? variableOf('pool_keys')
-    : nearest(name, ['AI_CONFIG', ...names.map(variableOf)]);
+    : nearest(name, [...NOT_KEYS, ...names.map(variableOf)]);
   return {
     file: ENVIRONMENT,
     key: name,

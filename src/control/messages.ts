@@ -9,13 +9,18 @@ export interface WorkerStart {
   readonly document: ConfigDocument;
   /** The counters of the whole node; `settle/metrics.ts` knows the layout. */
   readonly memory: SharedArrayBuffer;
+  /** The buckets of the rate guardrail, which all workers share; `admit/rate.ts` knows the layout. */
+  readonly rates: SharedArrayBuffer;
   /** Which slab is this worker's. */
   readonly index: number;
 }
 
 export type ToMain =
   | { readonly kind: 'listening' }
+  /** Finished lines of the access log, each ended by a newline. */
   | { readonly kind: 'lines'; readonly lines: string }
+  /** Finished usage facts, each ended by a newline. */
+  | { readonly kind: 'facts'; readonly lines: string }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

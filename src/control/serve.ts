@@ -1,16 +1,23 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { providerTable } from '../admit/providers.ts';
+import { createRateTable } from '../admit/rate.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import type { Config, ConfigDocument, ListenAddress } from './config.ts';
+import { FactSpill } from './fact-spill.ts';
+import { LineOutlet } from './line-outlet.ts';
 import { NodeLog } from './log.ts';
+import { openStdout } from './stdout.ts';
 import { Supervisor } from './supervisor.ts';
 import { VERSION } from './version.ts';
 
 /** Closing every connection is a few loop turns; after this the process ends the hard way. Milliseconds. */
 const CLOSE_LIMIT_MS = 3_000;
+
+/** How long the end of the process waits for stdout's reader, in milliseconds. */
+const FLUSH_LIMIT_MS = 3_000;
 
 /** What `serve` was started with. */
 export interface ServeOptions {
@@ -27,18 +34,30 @@ export interface ServeOptions {
  */
 export async function serve({ config, document, source }: ServeOptions): Promise<number> {
   const terminal = process.stdout.isTTY === true;
-  const log = new NodeLog(config.logLevel, terminal);
+  const out = new LineOutlet(openStdout(), openSpill(config.usageSpillPath));
+  const log = new NodeLog(out, config.logLevel, terminal);
+  out.onSpillChange = (error) => {
+    if (error === null) log.write('info', 'usage_spill_recovered');
+    else log.write('error', 'usage_spill_failed', { reason: error.message });
+  };
   const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
   const providers = providerTable(config.providers);
   const layout = new MetricsLayout(providers.map(({ name }) => name));
   const memory = layout.allocate(config.workers);
-  const supervisor = new Supervisor({ ...document, listen }, memory, log);
+  const rates = createRateTable({
+    credentialRps: config.rateLimitRps,
+    byoRps: config.byoRateLimitRps,
+    verifyRps: config.verifyRateLimitRps,
+  });
+  const supervisor = new Supervisor({ ...document, listen }, memory, rates, out, log);
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(layout, memory, config.workers, {
         version: VERSION,
         workerRestarts: supervisor.restarts,
-        logLinesDropped: log.dropped,
+        logLinesDropped: out.linesDropped,
+        usageFactsSpilled: out.factsSpilled,
+        usageFactsLost: out.factsLost,
       }),
     ready: () => supervisor.ready,
   }).catch((error: NodeJS.ErrnoException) => {
@@ -51,7 +70,7 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     await supervisor.close(CLOSE_LIMIT_MS);
     throw error;
   }
-  const stopped = stopSignal(log);
+  const stopped = stopSignal(log, out);
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));
@@ -73,21 +92,44 @@ export async function serve({ config, document, source }: ServeOptions): Promise
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
   log.write('info', 'stopped', { signal });
   admin.close();
-  await log.flush();
+  await finish(out);
   // With a connection still open in some worker, a normal exit would abort the process and leave a core dump.
   if (!closed) process.kill(process.pid, 'SIGKILL');
   return 0;
 }
 
+/** Everything that was said reaches stdout, or for facts the spill file; what reached neither is told on stderr. */
+async function finish(out: LineOutlet): Promise<void> {
+  await out.flush(FLUSH_LIMIT_MS);
+  out.close();
+  if (out.factsLost > 0) {
+    process.stderr.write(
+      `${out.factsLost} usage facts were lost: stdout was not read. Set usage_spill_path to keep them.\n`,
+    );
+  }
+}
+
+function openSpill(path: string | null): FactSpill | null {
+  if (path === null) return null;
+  try {
+    return new FactSpill(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `usage_spill_path: cannot append to ${path} (${code}). Name a file in a folder that this user may write to.`,
+    );
+  }
+}
+
 /** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
-function stopSignal(log: NodeLog): Promise<string> {
+function stopSignal(log: NodeLog, out: LineOutlet): Promise<string> {
   return new Promise((resolve) => {
     let asked = false;
     const on = (signal: string): void => {
       if (asked) {
         log.write('warn', 'stopped_at_once', { signal });
         // Not process.exit(): workers still hold connections (platform facts C, worker_threads).
-        void log.flush().then(() => process.kill(process.pid, 'SIGKILL'));
+        void finish(out).then(() => process.kill(process.pid, 'SIGKILL'));
       }
       asked = true;
       resolve(signal);

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { raiseHeadLimit } from '../edge/head-limit.ts';
 import type { ConfigDocument } from './config.ts';
+import type { LineOutlet } from './line-outlet.ts';
 import type { NodeLog } from './log.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
 
@@ -30,6 +31,8 @@ interface Slot {
 export class Supervisor {
   readonly #document: ConfigDocument;
   readonly #memory: SharedArrayBuffer;
+  readonly #rates: SharedArrayBuffer;
+  readonly #out: LineOutlet;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   #stopping = false;
@@ -37,9 +40,17 @@ export class Supervisor {
   restarts = 0;
 
   /** @param document its `listen` has a concrete port */
-  constructor(document: ConfigDocument, memory: SharedArrayBuffer, log: NodeLog) {
+  constructor(
+    document: ConfigDocument,
+    memory: SharedArrayBuffer,
+    rates: SharedArrayBuffer,
+    out: LineOutlet,
+    log: NodeLog,
+  ) {
     this.#document = document;
     this.#memory = memory;
+    this.#rates = rates;
+    this.#out = out;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -86,6 +97,7 @@ export class Supervisor {
     const start: WorkerStart = {
       document: this.#document,
       memory: this.#memory,
+      rates: this.#rates,
       index: slot.index,
     };
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
@@ -115,7 +127,10 @@ export class Supervisor {
         listening();
         break;
       case 'lines':
-        this.#log.writeLines(message.lines);
+        this.#out.log(message.lines);
+        break;
+      case 'facts':
+        this.#out.facts(message.lines);
         break;
       case 'log':
         this.#log.write(message.level, message.event, message.fields);

@@ -2,8 +2,13 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { ManagedEndpoints } from '../admit/endpoint.ts';
+import { PoolKeys } from '../admit/pool-keys.ts';
 import { providerTable } from '../admit/providers.ts';
+import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
+import { signingKeys } from '../admit/signing-keys.ts';
+import { VerifiedTokens } from '../admit/verified-tokens.ts';
 import type { ClientEvents, Door, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { Ticker } from '../edge/ticker.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
@@ -11,6 +16,7 @@ import { Exchange, type WorkerContext } from '../exchange.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
 import { Settler } from '../settle/settle.ts';
 import { openOrigins } from '../upstream/origins.ts';
+import { loadJsonScanner } from '../wire/json-scanner.ts';
 import { type Config, configFromDocument } from './config.ts';
 import { LineBatch } from './line-batch.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
@@ -27,6 +33,16 @@ const providers = providerTable(config.providers);
 const layout = new MetricsLayout(providers.map(({ name }) => name));
 const metrics = new WorkerMetrics(layout, start.memory, start.index);
 const lines = new LineBatch((text) => tell({ kind: 'lines', lines: text }));
+const facts = new LineBatch((text) => tell({ kind: 'facts', lines: text }));
+
+const SIGNING = signingKeys(
+  Object.fromEntries(
+    [...config.signingKeys].map(([kid, bytes]) => [
+      String(kid),
+      Buffer.from(bytes).toString('base64'),
+    ]),
+  ),
+);
 
 function tell(message: ToMain): void {
   parentPort?.postMessage(message);
@@ -35,9 +51,18 @@ function tell(message: ToMain): void {
 /** What the exchanges of this thread share. `draining` and `closing` are the only things that change. */
 class Context implements WorkerContext {
   readonly router = new Router(providers);
+  readonly rates = new RateGuard(start.rates);
+  readonly tokens = new VerifiedTokens(SIGNING, this.rates);
+  readonly endpoints = new ManagedEndpoints(config.managedEndpoints);
+  readonly poolKeys = new PoolKeys(providers, config.poolKeys, start.index);
+  readonly scanner = loadJsonScanner();
   readonly origins = openOrigins(providers, config);
   readonly metrics = metrics;
-  readonly settler = new Settler(metrics, config.accessLog ? (line) => lines.add(line) : null);
+  readonly settler = new Settler(
+    metrics,
+    config.accessLog ? (line) => lines.add(line) : null,
+    (fact) => facts.add(fact),
+  );
   readonly maxRequestBodyBytes = config.maxRequestBodyBytes;
   readonly #maxInFlight = config.maxInFlight;
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
@@ -109,6 +134,11 @@ function listenOptions(from: Config) {
   };
 }
 
+function flush(): void {
+  lines.flush();
+  facts.flush();
+}
+
 function drain(context: Context, door: Door): void {
   if (context.draining) return;
   context.draining = true;
@@ -116,7 +146,7 @@ function drain(context: Context, door: Door): void {
   const poll = setInterval(() => {
     if (metrics.inFlight > 0) return;
     clearInterval(poll);
-    lines.flush();
+    flush();
     tell({ kind: 'drained' });
   }, DRAIN_POLL_MS);
 }
@@ -126,7 +156,7 @@ function close(context: Context, door: Door): void {
   context.closing = true;
   // Closes every connection, which settles every exchange and aborts its upstream.
   door.close();
-  lines.flush();
+  flush();
   setTimeout(() => {
     tell({ kind: 'closed' });
     process.exit();

@@ -7,6 +7,8 @@ import {
   OUTCOMES,
   OVERHEAD_BUCKETS,
   STATUS_CLASSES,
+  TOKEN_KINDS,
+  USAGE_SOURCES,
 } from './metrics.ts';
 
 /** What only the main thread knows. */
@@ -14,6 +16,8 @@ export interface NodeFacts {
   readonly version: string;
   readonly workerRestarts: number;
   readonly logLinesDropped: number;
+  readonly usageFactsSpilled: number;
+  readonly usageFactsLost: number;
 }
 
 /** @returns the whole page, ended by a newline */
@@ -68,6 +72,14 @@ export function exposition(
     'Requests sent again because a reused connection was dead.',
     perProvider(layout.retries),
   );
+  page.add('ai_tokens_total', 'counter', 'Tokens of managed requests, as their facts say.', [
+    ...TOKEN_KINDS.map((kind, index): Sample => [`kind="${kind}"`, at(layout.tokens + index)]),
+  ]);
+  page.add('ai_usage_facts_total', 'counter', 'Usage facts, by where their counts come from.', [
+    ...USAGE_SOURCES.map(
+      (source, index): Sample => [`source="${source}"`, at(layout.facts + index)],
+    ),
+  ]);
   page.histogram(
     'ai_overhead_seconds',
     'Time spent in the gateway before the upstream request left.',
@@ -97,6 +109,18 @@ export function exposition(
   page.add('ai_log_lines_dropped_total', 'counter', 'Log lines dropped because nobody read them.', [
     ['', node.logLinesDropped],
   ]);
+  page.add(
+    'ai_usage_facts_spilled_total',
+    'counter',
+    'Usage facts written to usage_spill_path because stdout was not read.',
+    [['', node.usageFactsSpilled]],
+  );
+  page.add(
+    'ai_usage_facts_lost_total',
+    'counter',
+    'Usage facts that neither stdout nor usage_spill_path took.',
+    [['', node.usageFactsLost]],
+  );
   page.add('ai_build_info', 'gauge', 'Version of this process.', [
     [`version="${node.version}",node="${process.version}"`, 1],
   ]);

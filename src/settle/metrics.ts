@@ -7,6 +7,7 @@
  */
 
 import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
+import type { UsageCounts } from '../wire/usage-counters.ts';
 
 export const OUTCOMES = [
   'complete',
@@ -18,6 +19,13 @@ export const OUTCOMES = [
   'drained',
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
+
+/** Where a fact's counts come from: the provider, an estimate that errs low, or nowhere because nothing was billed. */
+export const USAGE_SOURCES = ['reported', 'estimated', 'none'] as const;
+export type UsageSource = (typeof USAGE_SOURCES)[number];
+
+/** Kinds of tokens; `reasoning` is a part of `output`. */
+export const TOKEN_KINDS = ['input', 'output', 'cache_read', 'cache_write', 'reasoning'] as const;
 
 export const STATUS_CLASSES = ['2xx', '3xx', '4xx', '5xx', 'other'] as const;
 
@@ -47,6 +55,8 @@ export class MetricsLayout {
   readonly responses: number;
   readonly connectFailures: number;
   readonly retries: number;
+  readonly tokens: number;
+  readonly facts: number;
   readonly overhead: number;
   readonly firstByte: number;
   readonly latency: number;
@@ -59,7 +69,9 @@ export class MetricsLayout {
     this.responses = this.outcomes + OUTCOMES.length;
     this.connectFailures = this.responses + count * STATUS_CLASSES.length;
     this.retries = this.connectFailures + count;
-    this.overhead = this.retries + count;
+    this.tokens = this.retries + count;
+    this.facts = this.tokens + TOKEN_KINDS.length;
+    this.overhead = this.facts + USAGE_SOURCES.length;
     this.firstByte = this.overhead + cellsOf(OVERHEAD_BUCKETS);
     this.latency = this.firstByte + count * cellsOf(LATENCY_BUCKETS);
     this.cells = this.latency + count * cellsOf(LATENCY_BUCKETS);
@@ -144,6 +156,16 @@ export class WorkerMetrics {
 
   retried(provider: number): void {
     this.#add(this.#layout.retries + provider, 1);
+  }
+
+  metered(source: UsageSource, counts: UsageCounts): void {
+    this.#add(this.#layout.facts + USAGE_SOURCES.indexOf(source), 1);
+    const { tokens } = this.#layout;
+    this.#add(tokens, counts.inputTokens ?? 0);
+    this.#add(tokens + 1, counts.outputTokens ?? 0);
+    this.#add(tokens + 2, counts.cacheReadTokens ?? 0);
+    this.#add(tokens + 3, counts.cacheWriteTokens ?? 0);
+    this.#add(tokens + 4, counts.reasoningTokens ?? 0);
   }
 
   observeOverhead(seconds: number): void {

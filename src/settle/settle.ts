@@ -1,6 +1,7 @@
 import type { RejectionCode } from '../rejection.ts';
 import { traceId } from '../wire/trace-context.ts';
 import type { Outcome, WorkerMetrics } from './metrics.ts';
+import { type UsageFact, usageFactLine } from './usage-fact.ts';
 
 /** What is left of an exchange when its bytes are gone. */
 export interface Settlement {
@@ -33,13 +34,16 @@ export type LineSink = (line: string) => void;
 export class Settler {
   readonly #metrics: WorkerMetrics;
   readonly #accessLog: LineSink | null;
+  readonly #facts: LineSink;
 
-  constructor(metrics: WorkerMetrics, accessLog: LineSink | null) {
+  constructor(metrics: WorkerMetrics, accessLog: LineSink | null, facts: LineSink) {
     this.#metrics = metrics;
     this.#accessLog = accessLog;
+    this.#facts = facts;
   }
 
-  settle(settlement: Settlement): void {
+  /** @param fact for a managed request that reached its provider; null for all others */
+  settle(settlement: Settlement, fact: UsageFact | null): void {
     const { provider, outcome, rejection, ttfbMs } = settlement;
     this.#metrics.requestSettled(outcome);
     if (rejection !== null) this.#metrics.rejected(rejection);
@@ -49,6 +53,9 @@ export class Settler {
       this.#metrics.observeLatency(provider.index, settlement.durationMs / 1_000);
     }
     this.#accessLog?.(accessLine(settlement));
+    if (fact === null) return;
+    this.#metrics.metered(fact.source, fact.counts);
+    this.#facts(usageFactLine(fact));
   }
 }
 

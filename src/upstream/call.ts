@@ -61,6 +61,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   #retried = false;
   #reused = false;
   #paused = false;
+  /** Something of the request was, or is about to be, written to a connection. */
+  reached = false;
 
   constructor(connections: Connections, request: OutgoingRequest, events: UpstreamEvents) {
     this.#connections = connections;
@@ -100,6 +102,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#over) controller.abort(ABORTED);
+    else this.reached = true;
   }
 
   onResponseStart(

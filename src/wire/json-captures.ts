@@ -1,8 +1,11 @@
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import { ValueCapture } from './value-capture.ts';
 
-/** Most raw bytes kept of one value: what `usage_raw` of a fact may hold. */
-export const CAPTURE_MAX_BYTES = 4_096;
+/**
+ * Most raw bytes kept of one value. The longest recorded usage object has 1.4 KB; Anthropic's `iterations` make it grow
+ * with every compaction, and its counts must stay exact.
+ */
+export const CAPTURE_MAX_BYTES = 32_768;
 
 /**
  * Keeps the raw bytes of the values at a few paths of one JSON text while it streams by: for usage that stands ahead of

@@ -8,7 +8,7 @@ export interface JsonPathRow {
  * Paths that the scanner can report, by number. Requests: model, stream, stream_options (OpenAI chat completions,
  * https://platform.openai.com/docs/api-reference/chat/create). Responses: where providers put model and usage, one row
  * for each place that recorded traffic shows (root; Anthropic's `message`; `response` of the Responses API; Groq's
- * `x_groq`; Gemini's own names).
+ * `x_groq`; Cohere's `meta` and `delta`; Gemini's own names).
  */
 export const JSON_PATH = {
   root: 0,
@@ -29,9 +29,17 @@ export const JSON_PATH = {
   responseUsage: 15,
   xGroq: 16,
   xGroqUsage: 17,
+  type: 18,
+  responseError: 19,
+  meta: 20,
+  responseMeta: 21,
+  delta: 22,
+  deltaUsage: 23,
+  interaction: 24,
+  interactionUsage: 25,
 } as const;
 
-const { root, streamOptions, message, response, xGroq } = JSON_PATH;
+const { root, streamOptions, message, response, xGroq, delta, interaction } = JSON_PATH;
 
 /** The row of each path, by its number. Names are ASCII of at most 30 bytes; at most 31 rows fit in the module. */
 export const JSON_PATH_ROWS: readonly JsonPathRow[] = [
@@ -53,6 +61,14 @@ export const JSON_PATH_ROWS: readonly JsonPathRow[] = [
   { parent: response, name: 'usage' },
   { parent: root, name: 'x_groq' },
   { parent: xGroq, name: 'usage' },
+  { parent: root, name: 'type' },
+  { parent: response, name: 'error' },
+  { parent: root, name: 'meta' },
+  { parent: response, name: 'meta' },
+  { parent: root, name: 'delta' },
+  { parent: delta, name: 'usage' },
+  { parent: root, name: 'interaction' },
+  { parent: interaction, name: 'usage' },
 ];
 
 /** The path of the object that holds the value at `path`. */

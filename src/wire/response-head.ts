@@ -1,4 +1,5 @@
 import { connectionOptions, endsHere, isFieldName, isFieldValue } from './fields.ts';
+import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
 export interface ResponseHead {
@@ -8,6 +9,8 @@ export interface ResponseHead {
   readonly size: number | 'chunked' | 'none';
   /** An event stream whose bytes are its text: an error event may be put at an event boundary. */
   readonly eventStream: boolean;
+  /** How the body is made of JSON texts, if it is; null when its bytes are compressed. */
+  readonly format: BodyFormat | null;
 }
 
 const LENGTH = /^\d{1,15}$/;
@@ -32,7 +35,7 @@ export function responseHead(
   const bodyless = method === 'HEAD' || status === 204 || status === 304;
   let head = `${status} ${isFieldValue(reason) ? reason : ''}\r\n`;
   let size: ResponseHead['size'] = bodyless ? 'none' : 'chunked';
-  let events = false;
+  let format: BodyFormat = 'json';
   let encoded = false;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
@@ -46,9 +49,22 @@ export function responseHead(
     // The front end writes a Date of its own, always; a second one would be sent beside it.
     if (lower === 'date' || endsHere(lower) || named?.has(lower) === true) continue;
     if (!isFieldName(name) || !isFieldValue(value)) continue;
-    if (lower === 'content-type') events = value.toLowerCase().startsWith('text/event-stream');
+    if (lower === 'content-type') format = formatOf(value.toLowerCase());
     else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity';
     head += `${name}: ${value}\r\n`;
   }
-  return { head: head + ownLines, size, eventStream: events && !encoded };
+  return {
+    head: head + ownLines,
+    size,
+    eventStream: format === 'events' && !encoded,
+    format: encoded ? null : format,
+  };
+}
+
+/** Ollama and Cohere v1 stream lines of JSON, under either name. */
+const LINES = /^application\/(?:x-ndjson|stream\+json|jsonl)/;
+
+function formatOf(contentType: string): BodyFormat {
+  if (contentType.startsWith('text/event-stream')) return 'events';
+  return LINES.test(contentType) ? 'lines' : 'json';
 }

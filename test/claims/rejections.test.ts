@@ -4,6 +4,7 @@ import { until } from '../support/conditions.ts';
 import { type DeafListener, startDeafListener } from '../support/deaf-listener.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Gateway, startGateway } from '../support/gateway.ts';
+import { signingKeys, token } from '../support/managed.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
@@ -20,11 +21,19 @@ const path = (dialect: Dialect): string => `/${dialect}/v1/x`;
 const mark = (dialect: Dialect): readonly string[] =>
   dialect === 'anthropic' ? ['anthropic-version: 2023-06-01'] : [];
 
+const managed = (dialect: Dialect): readonly string[] => [
+  ...mark(dialect),
+  `x-goog-api-key: ${token()}`,
+  'Content-Length: 0',
+];
+
 const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
   bad_request: (dialect) => head('GET', path(dialect), [...mark(dialect), 'Host: twice']),
   missing_key: (dialect) => `GET ${path(dialect)} HTTP/1.1\r\n${HOST}\r\n\r\n`,
   bad_key: (dialect) => head('GET', path(dialect), ['x-api-key: bai_v9.1.AA.AA']),
   unknown_provider: (dialect) => head('GET', '/nobody/v1/x', mark(dialect)),
+  endpoint_not_managed: (dialect) => head('POST', `/${dialect}/v1/files`, managed(dialect)),
+  no_pool_key: (dialect) => head('POST', `/${dialect}/v1/messages`, managed(dialect)),
   method_not_allowed: (dialect) => head('BREW', path(dialect), mark(dialect)),
   length_required: (dialect) => head('POST', path(dialect), mark(dialect)),
   body_too_large: (dialect) => head('POST', path(dialect), [`Content-Length: ${LIMIT_BYTES + 1}`]),
@@ -33,7 +42,11 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
 };
 
 /** Reached in a state of the gateway, not by a request; each has a claim of its own below. */
-const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['overloaded', 'draining']);
+const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
+  'overloaded',
+  'draining',
+  'rate_limited',
+]);
 /** The row for our own bugs: nothing from outside reaches it, or it would be one. */
 const OF_BUGS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['internal_error']);
 
@@ -54,7 +67,8 @@ beforeAll(async () => {
     config:
       `workers = 1\naccess_log = true\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
       `[provider_authorities]\n${rows.join('\n')}\n` +
-      '[provider_dialects]\nclosed-anthropic = "anthropic"\ndeaf-anthropic = "anthropic"\n',
+      '[provider_dialects]\nclosed-anthropic = "anthropic"\ndeaf-anthropic = "anthropic"\n' +
+      signingKeys(),
   });
 });
 afterAll(async () => {
@@ -135,6 +149,25 @@ describe('the closed table of rejections', () => {
 });
 
 describe('rejections of a state', () => {
+  it.each(DIALECTS)('who asks too often is rate limited, in the %s dialect', async (dialect) => {
+    const rows = DIALECTS.map((name) => `${name} = "http://127.0.0.1:${upstream.port}"`);
+    const limited = await startGateway({
+      config: `workers = 1\nbyo_rate_limit_rps = 1\nmax_in_flight = 1\n[provider_authorities]\n${rows.join('\n')}\n`,
+    });
+    const held = new RawClient(limited.port).send(head('GET', path(dialect)));
+    await until('the first request', async () =>
+      (await limited.metrics()).get('ai_requests_total'),
+    );
+    const client = new RawClient(limited.port);
+    const refused = await ask(client, head('GET', path(dialect)));
+    expectRow(refused, 'rate_limited', dialect);
+    expect(Number(refused.field('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect((await limited.metrics()).get('ai_rejections_total{reason="rate_limited"}')).toBe(1);
+    client.close();
+    held.close();
+    await limited.stop();
+  });
+
   it('a full gateway is overloaded, and a stopping one is draining before it is full', async () => {
     const held = new RawClient(gateway.port).send(head('GET', path('openai')));
     const kept = DIALECTS.map((dialect) => ({ dialect, client: new RawClient(gateway.port) }));

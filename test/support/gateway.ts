@@ -33,7 +33,14 @@ export class Gateway {
   constructor({ config = '', env = {}, nodeArgs = [] }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
     const file = join(this.#folder, 'config.toml');
-    writeFileSync(file, `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n${config}`);
+    // A test that is not about the guardrail may ask as often as it likes.
+    const rates = config.includes('rate_limit_rps')
+      ? ''
+      : 'rate_limit_rps = 0\nbyo_rate_limit_rps = 0\n';
+    writeFileSync(
+      file,
+      `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n${rates}${config}`,
+    );
     this.child = spawn(process.execPath, [...nodeArgs, MAIN, 'serve', '--config', file], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { findCredential } from '../../../src/admit/credential.ts';
 import { parseAuthority, providerTable } from '../../../src/admit/providers.ts';
 import { Router } from '../../../src/admit/route.ts';
 
@@ -70,27 +69,5 @@ describe('routing', () => {
 
   it('does not echo a long segment', () => {
     expect(router.explain(`/${'x'.repeat(5_000)}`).length).toBeLessThan(250);
-  });
-});
-
-describe('credentials', () => {
-  it('count only when they hold something', () => {
-    expect(findCredential(['authorization', 'Bearer sk'], '')).toBe('byo');
-    expect(findCredential(['authorization', 'bearer  sk'], '')).toBe('byo');
-    expect(findCredential(['authorization', 'Bearer sk', 'x-api-key', 'k'], '')).toBe(
-      'byo-x-api-key',
-    );
-    expect(findCredential(['x-api-key', ''], 'key=')).toBe('none');
-    expect(findCredential(['authorization', 'Basic abc'], 'a=1&k%65y=x')).toBe('byo');
-    expect(findCredential(['authorization', 'Basic abc'], 'monkey=1')).toBe('none');
-  });
-
-  it('a managed key is found wherever it stands', () => {
-    for (const name of ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key']) {
-      expect(findCredential(['authorization', 'Bearer sk', name, 'Bearer bai_v1.x'], '')).toBe(
-        'managed',
-      );
-    }
-    expect(findCredential([], 'key=sk&%6bey=b%61i_v2.1')).toBe('managed');
   });
 });

@@ -19,7 +19,7 @@ const revealed = (config: Config) =>
 
 const { document: DEFAULTS } = load('');
 const timeMs = fc.integer({ min: 0, max: 2_147_483_000 });
-const rps = fc.integer({ min: 0, max: 1_000_000_000 });
+const rps = fc.nat({ max: 1_000_000 });
 const filePath = fc.stringMatching(/^\/[ "#$'=\\\]a-zäß漢-]{1,40}$/);
 const poolKey = fc.stringMatching(/^[!-~]{8,40}$/).filter((key) => !/\$\{|^file:/.test(key));
 const authority = fc.constantFrom(

@@ -3,7 +3,13 @@ import { exposition } from '../../../src/settle/exposition.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
 import { Metrics } from '../../support/metrics.ts';
 
-const node = { version: '0', workerRestarts: 2, logLinesDropped: 3 };
+const node = {
+  version: '0',
+  workerRestarts: 2,
+  logLinesDropped: 3,
+  usageFactsSpilled: 0,
+  usageFactsLost: 0,
+};
 
 it('the counters of all workers add up, and no cell is anybody else’s', () => {
   const layout = new MetricsLayout(['a', 'b']);

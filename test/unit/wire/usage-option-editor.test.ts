@@ -267,9 +267,10 @@ describe.each(['simd', 'scalar'] as const)('the usage option editor on %s', (bui
           const sent = parsed(bytes);
           const result = editCut(open(true), bytes, cuts);
           expect(result.body.length).toBe(editedLength(bytes.length));
-          expect(editCut(open(true), bytes, everyByte(bytes)).body).toEqual(result.body);
           expect(result.isJson).toBe(sent !== undefined);
+          // What is no JSON stays so; where it was found out decides how much of a correction stands before it.
           if (!isObject(sent)) return;
+          expect(editCut(open(true), bytes, everyByte(bytes)).body).toEqual(result.body);
           checkEdited(result, sent, bytes);
         },
       ),

@@ -1,0 +1,57 @@
+import type { Secret } from '../control/secret.ts';
+import type { AuthScheme, Provider } from './providers.ts';
+
+/** The field that carries a provider's key, in the provider's own scheme. */
+const FIELD_OF: Readonly<Record<AuthScheme, string>> = {
+  bearer: 'authorization',
+  'x-api-key': 'x-api-key',
+  'api-key': 'api-key',
+};
+
+/** One provider's pool key, ready to be put on the wire. Prints as its provider's name alone. */
+export class PoolKey {
+  readonly field: string;
+  readonly #secret: Secret;
+  readonly #prefix: string;
+
+  constructor(scheme: AuthScheme, secret: Secret) {
+    this.field = FIELD_OF[scheme];
+    this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
+    this.#secret = secret;
+  }
+
+  /** The field's value. Call it only where it is put on the wire. */
+  reveal(): string {
+    return this.#prefix + this.#secret.reveal();
+  }
+}
+
+/** The pool keys of every provider; those of one take turns. */
+export class PoolKeys {
+  /** By the provider's index. */
+  readonly #keys: readonly (readonly PoolKey[])[];
+  readonly #turns: number[];
+
+  /**
+   * @param keys by provider name
+   * @param first where the first turn starts, so that workers do not all begin with the same key
+   */
+  constructor(
+    providers: readonly Provider[],
+    keys: ReadonlyMap<string, readonly Secret[]>,
+    first: number,
+  ) {
+    this.#keys = providers.map(({ name, authScheme }) =>
+      (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret)),
+    );
+    this.#turns = providers.map(() => first);
+  }
+
+  /** @returns null when the provider has none */
+  next(provider: Provider): PoolKey | null {
+    const keys = this.#keys[provider.index] ?? [];
+    const turn = this.#turns[provider.index] ?? 0;
+    this.#turns[provider.index] = turn + 1;
+    return keys[turn % keys.length] ?? null;
+  }
+}

@@ -1,0 +1,186 @@
+import type { Writable } from 'node:stream';
+
+/** Takes facts that stdout does not. */
+export interface Spill {
+  /** @throws Error when it cannot take them */
+  append(lines: string): void;
+  close(): void;
+}
+
+/**
+ * Log lines that wait for a reader of stdout, in bytes. A consumer that stalls must not stop the relay: at this size
+ * (half a minute of access log at 2,000 requests a second) lines are dropped and counted.
+ */
+export const LOG_QUEUE_MAX_BYTES = 16 * 1_048_576;
+
+/**
+ * Usage facts that wait, in bytes: apart from the log, which must not push them out. About 80,000 facts, 40 s of a node
+ * that meters 2,000 requests a second. What does not fit is spilled.
+ */
+export const FACT_QUEUE_MAX_BYTES = 64 * 1_048_576;
+
+/** Handed to stdout at once, in bytes: enough that a fast reader costs few system calls. */
+const WRITE_BYTES = 262_144;
+
+interface Batch {
+  readonly text: string;
+  readonly bytes: number;
+  readonly isFacts: boolean;
+}
+
+/**
+ * The one way to stdout: whole lines, never mixed, bounded. Log lines that find no room are dropped; facts are spilled,
+ * and where that fails too, lost and counted. Nothing here ever waits for a reader.
+ */
+export class LineOutlet {
+  readonly #out: Writable;
+  readonly #spill: Spill | null;
+  readonly #queue: Batch[] = [];
+  #writing: readonly Batch[] = [];
+  #logBytes = 0;
+  #factBytes = 0;
+  #isBroken = false;
+  #spillFails = false;
+  #waiting: (() => void)[] = [];
+  /** Log lines that nobody took. */
+  linesDropped = 0;
+  factsSpilled = 0;
+  factsLost = 0;
+  /** Told when spilling begins to fail, and when it works again. */
+  onSpillChange: (error: Error | null) => void = () => {};
+
+  /** @param spill where facts go that stdout does not take; null = nowhere */
+  constructor(out: Writable, spill: Spill | null) {
+    this.#out = out;
+    this.#spill = spill;
+    // EPIPE: a reader that went away is a reader that does not read.
+    out.on('error', () => this.#break());
+  }
+
+  /** @param lines each ended by a newline */
+  log(lines: string): void {
+    const bytes = Buffer.byteLength(lines);
+    if (this.#isBroken || this.#logBytes + bytes > LOG_QUEUE_MAX_BYTES) {
+      this.linesDropped += countLines(lines);
+      return;
+    }
+    this.#logBytes += bytes;
+    this.#push({ text: lines, bytes, isFacts: false });
+  }
+
+  /** @param lines usage facts, each ended by a newline */
+  facts(lines: string): void {
+    const bytes = Buffer.byteLength(lines);
+    if (this.#isBroken || this.#factBytes + bytes > FACT_QUEUE_MAX_BYTES) {
+      this.#spillFacts(lines);
+      return;
+    }
+    this.#factBytes += bytes;
+    this.#push({ text: lines, bytes, isFacts: true });
+  }
+
+  /** Resolves when everything was taken, or after `limitMs`. */
+  async flush(limitMs: number): Promise<void> {
+    if (this.#isIdle) return;
+    await new Promise<void>((resolve) => {
+      const limit = setTimeout(resolve, limitMs);
+      this.#waiting.push(() => {
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * The process ends: facts that stdout has not confirmed are spilled, or counted as lost. Those in the write that is
+   * under way may have been taken as well; `request_id` tells.
+   */
+  close(): void {
+    this.#break();
+    try {
+      this.#spill?.close();
+    } catch (error) {
+      this.#spillFailed(error);
+    }
+  }
+
+  get #isIdle(): boolean {
+    return this.#writing.length === 0 && this.#queue.length === 0;
+  }
+
+  #push(batch: Batch): void {
+    this.#queue.push(batch);
+    if (this.#writing.length === 0) this.#write();
+  }
+
+  #write(): void {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#queue.length && (count === 0 || bytes < WRITE_BYTES)) {
+      bytes += this.#queue[count++]?.bytes ?? 0;
+    }
+    const batches = this.#queue.splice(0, count);
+    this.#writing = batches;
+    this.#out.write(batches.map(({ text }) => text).join(''), (error) => {
+      if (error != null || this.#isBroken) return;
+      for (const batch of batches) this.#taken(batch);
+      this.#writing = [];
+      if (this.#queue.length > 0) this.#write();
+      else this.#wake();
+    });
+  }
+
+  #taken({ bytes, isFacts }: Batch): void {
+    if (isFacts) this.#factBytes -= bytes;
+    else this.#logBytes -= bytes;
+  }
+
+  /** Stdout takes nothing any more. */
+  #break(): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
+    const left = [...this.#writing, ...this.#queue.splice(0)];
+    this.#writing = [];
+    this.#logBytes = 0;
+    this.#factBytes = 0;
+    for (const { text, isFacts } of left) {
+      if (isFacts) this.#spillFacts(text);
+      else this.linesDropped += countLines(text);
+    }
+    this.#wake();
+  }
+
+  #spillFacts(lines: string): void {
+    const count = countLines(lines);
+    if (this.#spill === null) {
+      this.factsLost += count;
+      return;
+    }
+    try {
+      this.#spill.append(lines);
+      this.factsSpilled += count;
+      if (this.#spillFails) this.onSpillChange(null);
+      this.#spillFails = false;
+    } catch (error) {
+      this.factsLost += count;
+      this.#spillFailed(error);
+    }
+  }
+
+  #spillFailed(error: unknown): void {
+    if (!this.#spillFails) {
+      this.onSpillChange(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.#spillFails = true;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+function countLines(lines: string): number {
+  let count = 0;
+  for (let at = lines.indexOf('\n'); at >= 0; at = lines.indexOf('\n', at + 1)) count++;
+  return count;
+}

@@ -1,0 +1,174 @@
+/**
+ * The metering of one managed exchange: what was asked for, what the provider says it used, and the fact that finance
+ * bills from. Request and response pass through it piece by piece; it holds nothing back but what may be the one event
+ * that the client did not ask for.
+ */
+
+import type { Managed } from '../admit/admit.ts';
+import type { EndpointMetering } from '../admit/endpoint.ts';
+import type { Provider } from '../admit/providers.ts';
+import type { UsageSource } from '../settle/metrics.ts';
+import { estimateUsage } from '../settle/usage-estimate.ts';
+import type { JsonScanner } from '../wire/json-scanner.ts';
+import { RequestFacts } from '../wire/request-facts.ts';
+import { UsageEventWithholder } from '../wire/sse-withhold.ts';
+import type { UsageCounts } from '../wire/usage-counters.ts';
+import { editedLength, type PieceSink, UsageOptionEditor } from '../wire/usage-option-editor.ts';
+import { type BodyFormat, UsageReader } from '../wire/usage-reader.ts';
+
+/** What an exchange was found to have used. */
+export interface MeteredUsage {
+  /** What the provider says it served. */
+  readonly model: string | null;
+  readonly requestedModel: string | null;
+  readonly streamAsked: boolean;
+  readonly source: UsageSource;
+  readonly counts: UsageCounts;
+  /** The provider's own usage object, as sent. */
+  readonly raw: string | null;
+}
+
+const NOTHING: UsageCounts = {
+  inputTokens: null,
+  outputTokens: null,
+  cacheReadTokens: null,
+  cacheWriteTokens: null,
+  reasoningTokens: null,
+};
+
+export class Metering {
+  readonly #scanner: JsonScanner;
+  readonly #endpoint: EndpointMetering;
+  readonly #asks: boolean;
+  #facts: RequestFacts | null = null;
+  #editor: UsageOptionEditor | null = null;
+  #reader: UsageReader | null = null;
+  #withholder: UsageEventWithholder | null = null;
+  #status = 0;
+  #ended = false;
+
+  constructor(scanner: JsonScanner, managed: Managed, provider: Provider) {
+    this.#scanner = scanner;
+    this.#endpoint = managed.metering;
+    this.#asks = managed.metering === 'completions' && provider.streamUsage === 'ask';
+  }
+
+  // ---- the request -------------------------------------------------------------------------------------------------
+
+  /** A body that came in one piece. @returns it as it is sent upstream */
+  whole(body: Buffer): Buffer {
+    this.#openBody(false);
+    if (this.#editor === null) {
+      this.#facts?.push(body);
+      return body;
+    }
+    const pieces = new Pieces();
+    this.#editor.edit(body, pieces);
+    return this.#editor.edited ? Buffer.concat(pieces.list) : body;
+  }
+
+  /**
+   * A body that comes in several pieces begins.
+   * @param declaredBytes its Content-Length, -1 when it is chunked
+   * @returns the length to declare upstream, -1 for chunked
+   */
+  begin(declaredBytes: number): number {
+    const sized = declaredBytes >= 0;
+    this.#openBody(sized);
+    return sized && this.#editor !== null ? editedLength(declaredBytes) : declaredBytes;
+  }
+
+  /** @returns false when the upload takes no more for now */
+  request(chunk: Buffer, upload: PieceSink): boolean {
+    if (this.#editor !== null) return this.#editor.edit(chunk, upload);
+    this.#facts?.push(chunk);
+    return upload.push(chunk);
+  }
+
+  requestEnded(upload: PieceSink): void {
+    this.#editor?.end(upload);
+  }
+
+  #openBody(sized: boolean): void {
+    if (this.#asks) this.#editor = UsageOptionEditor.open(this.#scanner, sized) ?? null;
+    this.#facts = this.#editor?.facts ?? RequestFacts.open(this.#scanner) ?? null;
+  }
+
+  // ---- the response ------------------------------------------------------------------------------------------------
+
+  /**
+   * @param format null when the body cannot be read: compressed, although that was refused
+   * @returns true when bytes may be taken out of the body, so that its length cannot be promised
+   */
+  responseBegan(status: number, format: BodyFormat | null): boolean {
+    this.#status = status;
+    if (this.#endpoint === 'free' || format === null) return false;
+    this.#reader = new UsageReader(this.#scanner, format);
+    const editor = this.#editor;
+    if (format === 'events' && editor?.edited === true && !editor.clientAskedForUsage) {
+      this.#withholder = new UsageEventWithholder();
+    }
+    return this.#withholder !== null;
+  }
+
+  /** Reads a piece, and passes on what is the client's. @returns false when the client takes no more for now */
+  response(chunk: Buffer, client: PieceSink): boolean {
+    this.#reader?.push(chunk);
+    return this.#withholder === null ? client.push(chunk) : this.#withholder.write(chunk, client);
+  }
+
+  /** The provider's response is complete. */
+  responseEnded(client: PieceSink): void {
+    this.#ended = true;
+    this.#reader?.end();
+    this.#withholder?.end(client);
+  }
+
+  // ---- the end -----------------------------------------------------------------------------------------------------
+
+  /**
+   * What was used, as far as anybody can tell; releases everything.
+   * @param requestBytes of the body that were received; 0 when it never came to its end, which no provider bills
+   */
+  finish(requestBytes: number): MeteredUsage {
+    const facts = this.#facts;
+    const reading = this.#reader?.reading() ?? null;
+    const counts = reading?.counts ?? null;
+    const known = {
+      model: reading?.model ?? null,
+      requestedModel: facts?.model ?? null,
+      streamAsked: facts?.stream === 'true',
+      raw: reading?.raw ?? null,
+    };
+    this.#facts?.release();
+    this.#reader?.release();
+    const final = this.#ended || reading?.sawEnd === true;
+    if (counts !== null && final) return { ...known, source: 'reported', counts };
+    const failed = this.#status >= 300;
+    if (counts === null && (this.#endpoint === 'free' || failed)) {
+      return { ...known, source: 'none', counts: NOTHING };
+    }
+    const { inputTokens, outputTokens } = estimateUsage({
+      requestBytes,
+      responseTextBytes: reading?.textBytes ?? 0,
+    });
+    return {
+      ...known,
+      source: 'estimated',
+      counts: {
+        ...(counts ?? NOTHING),
+        inputTokens: counts?.inputTokens ?? inputTokens,
+        outputTokens: Math.max(counts?.outputTokens ?? 0, outputTokens),
+      },
+    };
+  }
+}
+
+class Pieces implements PieceSink {
+  readonly list: Buffer[] = [];
+
+  push(piece: Buffer): boolean {
+    this.list.push(piece);
+    return true;
+  }
+}

@@ -1,0 +1,82 @@
+import { hostname } from 'node:os';
+import type { Dialect } from '../rejection.ts';
+import type { UsageCounts } from '../wire/usage-counters.ts';
+import type { Outcome, UsageSource } from './metrics.ts';
+
+/** What one managed request used and who pays for it: everything that finance needs (contracts: `ai.usage`). */
+export interface UsageFact {
+  readonly requestId: string;
+  readonly traceId: string | null;
+  readonly dialect: Dialect;
+  /** Decimal texts: ids exceed 2^53. */
+  readonly tenantId: string;
+  readonly vpcId: string;
+  /** Null for a `bai_v1` key. */
+  readonly keyId: string | null;
+  readonly provider: string;
+  /** The forwarded path, without query. */
+  readonly endpoint: string;
+  /** What the provider says it served. */
+  readonly model: string | null;
+  readonly requestedModel: string | null;
+  readonly stream: boolean;
+  readonly counts: UsageCounts;
+  readonly source: UsageSource;
+  /** The provider's own usage object, as sent. */
+  readonly raw: string | null;
+  /** Null when the provider never answered. */
+  readonly upstreamStatus: number | null;
+  readonly outcome: Outcome;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly ttfbMs: number | null;
+  readonly durationMs: number;
+}
+
+const NODE = `${hostname()}:${process.pid}`;
+
+/** One line of JSON, without its newline. */
+export function usageFactLine(fact: UsageFact): string {
+  const { counts } = fact;
+  return JSON.stringify({
+    event: 'ai.usage',
+    v: 1,
+    time: new Date().toISOString(),
+    request_id: fact.requestId,
+    dialect: fact.dialect,
+    tenant_id: fact.tenantId,
+    vpc_id: fact.vpcId,
+    key_id: fact.keyId,
+    provider: fact.provider,
+    endpoint: fact.endpoint,
+    model: fact.model,
+    requested_model: fact.requestedModel,
+    stream: fact.stream,
+    input_tokens: counts.inputTokens,
+    output_tokens: counts.outputTokens,
+    cache_read_tokens: counts.cacheReadTokens,
+    cache_write_tokens: counts.cacheWriteTokens,
+    reasoning_tokens: counts.reasoningTokens,
+    usage_source: fact.source,
+    usage_raw: parsed(fact.raw),
+    upstream_status: fact.upstreamStatus,
+    // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
+    // a bug; to whoever pays, the client was cut off.
+    outcome: fact.outcome === 'rejected' ? 'client_gone' : fact.outcome,
+    bytes_in: fact.bytesIn,
+    bytes_out: fact.bytesOut,
+    ttfb_ms: fact.ttfbMs === null ? null : Math.round(fact.ttfbMs),
+    duration_ms: Math.round(fact.durationMs),
+    node: NODE,
+    trace_id: fact.traceId,
+  });
+}
+
+function parsed(raw: string | null): unknown {
+  if (raw === null) return null;
+  try {
+    return JSON.parse(raw);
+  } catch {
+    return null;
+  }
+}

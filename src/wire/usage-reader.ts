@@ -1,0 +1,253 @@
+import { JsonCaptures } from './json-captures.ts';
+import { JSON_PATH, pathBits } from './json-paths.ts';
+import type { JsonScanner } from './json-scanner.ts';
+import { MODEL_MAX_BYTES } from './request-facts.ts';
+import { lastEventEnd, nextEventEnd } from './sse-boundaries.ts';
+import { SseFraming, type SseSink } from './sse-framing.ts';
+import { replaced, type UsageCounts, usageCounts } from './usage-counters.ts';
+import { UsageSkim } from './usage-skim.ts';
+import { decodedString } from './value-capture.ts';
+
+/** How a body is made of JSON texts: one, one for each event, or one for each line. */
+export type BodyFormat = 'json' | 'events' | 'lines';
+
+/** What a response says of itself. */
+export interface UsageReading {
+  /** Null: it reported nothing. */
+  readonly counts: UsageCounts | null;
+  /** What the provider says it served: the first name that is not empty. */
+  readonly model: string | null;
+  /** The last usage object, as sent; null when there was none, or none of at most USAGE_RAW_MAX_BYTES. */
+  readonly raw: string | null;
+  /** The body, or an event of it, holds an error. */
+  readonly sawError: boolean;
+  /** An event stream said that it is complete, so nothing after it changes a count. */
+  readonly sawEnd: boolean;
+  /** Bytes of answer text seen in the deltas of an event stream; errs low. */
+  readonly textBytes: number;
+}
+
+/** What `usage_raw` of a fact may hold (contracts: the `ai.usage` fact). */
+export const USAGE_RAW_MAX_BYTES = 4_096;
+
+const P = JSON_PATH;
+
+/** In the order in which they are asked: of two usages in one text, the last one counts. */
+const USAGE_PATHS = [
+  P.xGroqUsage,
+  P.meta,
+  P.responseMeta,
+  P.deltaUsage,
+  P.messageUsage,
+  P.interactionUsage,
+  P.responseUsage,
+  P.usageMetadata,
+  P.usage,
+] as const;
+const MODEL_PATHS = [P.model, P.messageModel, P.responseModel, P.modelVersion] as const;
+const ERROR_PATHS = [P.error, P.responseError] as const;
+const WANTED = pathBits(...USAGE_PATHS, ...MODEL_PATHS, ...ERROR_PATHS, P.type);
+
+/** Events behind which a stream says nothing more about usage. */
+const FINAL_TYPES: ReadonlySet<string> = new Set([
+  'message_stop',
+  'response.completed',
+  'response.incomplete',
+  'response.failed',
+]);
+const DONE = Buffer.from('[DONE]');
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
+const LETTER_N = 0x6e;
+const LF = 0x0a;
+
+/**
+ * Reads model and usage from a response while it streams by.
+ *
+ * Decision: no tail of the body is kept. A 64 KiB tail for each open stream would alone cost three times what a stream
+ * may cost (brief: 20 KB), and the truth can stand outside of it: ahead of a long answer (Mistral, Perplexity,
+ * background Responses), in `message_start`, in an event of 100 KB. The scanner sees every byte instead, holds a slot of
+ * 256 bytes and the captured values, and only while an event that may matter is open.
+ *
+ * Event streams: whole events of a chunk are skimmed for the few keys that matter and scanned only where one occurs;
+ * an event that the chunk cuts is scanned as it comes.
+ */
+export class UsageReader implements SseSink {
+  readonly #scanner: JsonScanner;
+  readonly #format: BodyFormat;
+  readonly #framing = new SseFraming();
+  readonly #skim = new UsageSkim();
+  #captures: JsonCaptures | null = null;
+  #counts: UsageCounts | null = null;
+  #raw: string | null = null;
+  #model: string | null = null;
+  #sawError = false;
+  #sawEnd = false;
+  /** Bytes of a byte order mark seen at the very start; -1 behind it. */
+  #markBytes = 0;
+  /** Bytes of `[DONE]` that the open event's data has so far; -1 when it is something else. */
+  #doneBytes = 0;
+
+  constructor(scanner: JsonScanner, format: BodyFormat) {
+    this.#scanner = scanner;
+    this.#format = format;
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#format === 'events') this.#pushEvents(chunk, this.#passMark(chunk));
+    else if (this.#format === 'lines') this.#pushLines(chunk);
+    else this.#scan(chunk);
+  }
+
+  /** The body is complete. */
+  end(): void {
+    if (this.#format !== 'events') this.#readText();
+    // An event that no blank line ended is none (WHATWG HTML §9.2.6), but some providers end their last one so.
+    else if (!this.#framing.betweenEvents) this.#endEvent();
+  }
+
+  reading(): UsageReading {
+    // A text that was cut may have told before: then that is what is known.
+    if (this.#format === 'json') this.#readText();
+    return {
+      counts: this.#counts,
+      model: this.#model,
+      raw: this.#raw,
+      sawError: this.#sawError,
+      sawEnd: this.#sawEnd,
+      textBytes: this.#skim.deltas.textBytes,
+    };
+  }
+
+  /** Gives the scan back, if one is open. */
+  release(): void {
+    this.#captures?.release();
+    this.#captures = null;
+  }
+
+  #scan(bytes: Buffer): void {
+    this.#captures ??= JsonCaptures.open(this.#scanner, WANTED) ?? null;
+    this.#captures?.push(bytes);
+  }
+
+  #pushLines(chunk: Buffer): void {
+    let line = 0;
+    for (let lf = chunk.indexOf(LF); lf >= 0; lf = chunk.indexOf(LF, line)) {
+      this.#scan(chunk.subarray(line, lf));
+      this.#readText();
+      line = lf + 1;
+    }
+    if (line < chunk.length) this.#scan(chunk.subarray(line));
+  }
+
+  #pushEvents(chunk: Buffer, from: number): void {
+    const framing = this.#framing;
+    let at = framing.skipSplitLineEnd(chunk, from);
+    if (!framing.betweenEvents) at = this.#readEvents(chunk, at, nextEnd(chunk, at));
+    if (at < chunk.length && framing.betweenEvents) {
+      const end = lastEventEnd(chunk, at, chunk.length);
+      this.#skimEvents(chunk, at, end);
+      at = end;
+    }
+    if (at < chunk.length) this.#readEvents(chunk, at, chunk.length);
+  }
+
+  /** Reads the events of [from, to) that hold something of interest. */
+  #skimEvents(chunk: Buffer, from: number, to: number): void {
+    let at = from;
+    for (;;) {
+      const hit = this.#skim.next(chunk, at, to, this.#model === null);
+      if (hit < 0) break;
+      const start = lastEventEnd(chunk, at, hit);
+      at = nextEventEnd(chunk, hit, to);
+      this.#readEvents(chunk, start, at);
+    }
+  }
+
+  /** @returns the offset behind the last byte read: `to`, or behind the first event's end when that came earlier */
+  #readEvents(chunk: Buffer, from: number, to: number): number {
+    let at = from;
+    while (at < to) {
+      const end = this.#framing.read(chunk, at, to, this);
+      if (end < 0) return to;
+      this.#endEvent();
+      at = end;
+    }
+    return to;
+  }
+
+  onData(chunk: Buffer, from: number, to: number): void {
+    if (this.#doneBytes >= 0) this.#matchDone(chunk, from, to);
+    this.#scan(chunk.subarray(from, to));
+  }
+
+  #matchDone(chunk: Buffer, from: number, to: number): void {
+    for (let at = from; at < to; at++) {
+      if (chunk[at] !== DONE[this.#doneBytes]) {
+        this.#doneBytes = -1;
+        return;
+      }
+      this.#doneBytes++;
+    }
+  }
+
+  #endEvent(): void {
+    if (this.#doneBytes === DONE.length) this.#sawEnd = true;
+    this.#doneBytes = 0;
+    if (this.#framing.isError) this.#sawError = true;
+    this.#readText();
+  }
+
+  /** One JSON text is over: takes what it said. */
+  #readText(): void {
+    const captures = this.#captures;
+    if (captures === null) return;
+    for (const path of USAGE_PATHS) {
+      if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
+      this.#takeUsage(textAt(captures, path));
+    }
+    for (const path of MODEL_PATHS) this.#model ??= nameAt(captures, path);
+    for (const path of ERROR_PATHS) {
+      const bytes = captures.at(path)?.bytes;
+      if (bytes !== undefined && bytes[0] !== LETTER_N) this.#sawError = true;
+    }
+    const type = nameAt(captures, P.type);
+    if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
+    this.release();
+  }
+
+  #takeUsage(text: string | null): void {
+    const counts = text === null ? null : usageCounts(text);
+    if (text === null || counts === null) return;
+    this.#counts = replaced(this.#counts, counts);
+    this.#raw = Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
+  }
+
+  /** @returns the offset behind what of a byte order mark stands at `chunk`'s start */
+  #passMark(chunk: Buffer): number {
+    let at = 0;
+    while (this.#markBytes >= 0 && at < chunk.length) {
+      if (chunk[at] !== BYTE_ORDER_MARK[this.#markBytes]) this.#markBytes = -1;
+      else {
+        at++;
+        if (++this.#markBytes === BYTE_ORDER_MARK.length) this.#markBytes = -1;
+      }
+    }
+    return at;
+  }
+}
+
+function nextEnd(chunk: Buffer, at: number): number {
+  return nextEventEnd(chunk, at, chunk.length);
+}
+
+/** The whole value at a path; null without one, or when it is larger than what is kept. */
+function textAt(captures: JsonCaptures, path: number): string | null {
+  const value = captures.at(path);
+  return value === undefined || value.isTruncated ? null : value.bytes.toString();
+}
+
+function nameAt(captures: JsonCaptures, path: number): string | null {
+  const value = captures.at(path);
+  const text = value === undefined ? null : decodedString(value.bytes, MODEL_MAX_BYTES)?.text;
+  return text === undefined || text === '' ? null : text;
+}

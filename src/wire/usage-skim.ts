@@ -1,0 +1,107 @@
+import { DeltaCount } from './usage-deltas.ts';
+
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const SPACE = 0x20;
+const LETTER_N = 0x6e;
+const LETTER_G = 0x67;
+const CLOSE_BRACKET = 0x5d;
+const DONE = Buffer.from('[DONE]');
+/** The type of Anthropic's last event: behind it nothing changes any more. */
+const STOP = Buffer.from('message_stop"');
+
+/** Every needle has seven bytes, so that one window serves them all. */
+const WINDOW_BYTES = 7;
+const NEEDLES = [
+  '"usage"',
+  '"usageM',
+  '"error"',
+  '"model"',
+  '"modelV',
+  '"delta"',
+  '"messag',
+  ' [DONE]',
+  ':[DONE]',
+] as const;
+/** By the byte at a window's end: whether a needle ends with it, and how far the window may move on if none does. */
+const ENDS = new Uint8Array(256);
+const SHIFT = shiftTable(NEEDLES);
+for (const needle of NEEDLES) ENDS[needle.charCodeAt(WINDOW_BYTES - 1)] = 1;
+
+/**
+ * Skims event stream bytes for the few keys that matter, and counts answer text on its way.
+ *
+ * Decision: a hand-written Horspool search for all keys at once. Most events carry nothing of interest; parsing each of
+ * them costs ten times as much, and one native search for each key about four times (`bench/micro/usage.bench.ts`).
+ * A key inside a JSON string never matches: its quotes are escaped there. A key that chunks cut apart is not found:
+ * unfinished events are not left to the skim.
+ */
+export class UsageSkim {
+  readonly deltas = new DeltaCount();
+
+  /**
+   * The offset of the next key in [from, to) that makes its event worth reading: usage or error that is not null, a stop,
+   * and a model while `wantsModel`. Deltas on the way are counted.
+   * @returns -1 when there is none
+   */
+  next(chunk: Buffer, from: number, to: number, wantsModel: boolean): number {
+    let end = from + WINDOW_BYTES - 1;
+    while (end < to) {
+      const byte = chunk[end] ?? 0;
+      if (ENDS[byte] === 1 && this.#matters(chunk, end, to, wantsModel)) return end - 6;
+      end += SHIFT[byte] ?? WINDOW_BYTES;
+    }
+    return -1;
+  }
+
+  /** Told apart by the fifth and sixth byte, which differ in all needles; the others are checked after. */
+  #matters(chunk: Buffer, end: number, to: number, wantsModel: boolean): boolean {
+    if (chunk[end] === CLOSE_BRACKET) return DONE.equals(chunk.subarray(end - 5, end + 1));
+    if (chunk[end - 6] !== QUOTE) return false;
+    const isQuoted = chunk[end] === QUOTE;
+    switch (chunk[end - 1]) {
+      case 0x65: // usage
+        return spells(chunk, end - 5, 0x75, 0x73, 0x61, 0x67) && !isNull(chunk, end + 1, to);
+      case 0x72: // error
+        return (
+          isQuoted && spells(chunk, end - 5, 0x65, 0x72, 0x72, 0x6f) && !isNull(chunk, end + 1, to)
+        );
+      case 0x6c: // model
+        return wantsModel && spells(chunk, end - 5, 0x6d, 0x6f, 0x64, 0x65);
+      case 0x61: // delta, message_stop
+        if (chunk[end] === LETTER_G)
+          return STOP.equals(chunk.subarray(end - 5, end - 5 + STOP.length));
+        if (isQuoted && spells(chunk, end - 5, 0x64, 0x65, 0x6c, 0x74))
+          this.deltas.count(chunk, end + 1, to);
+        return false;
+      default:
+        return false;
+    }
+  }
+}
+
+function spells(chunk: Buffer, at: number, a: number, b: number, c: number, d: number): boolean {
+  return chunk[at] === a && chunk[at + 1] === b && chunk[at + 2] === c && chunk[at + 3] === d;
+}
+
+/** Whether a key whose name ends before `at` has the value null. Not, when there is any doubt. */
+export function isNull(chunk: Buffer, from: number, to: number): boolean {
+  let at = from;
+  while (at < to && chunk[at] === SPACE) at++;
+  if (chunk[at] !== COLON) return false;
+  at++;
+  while (at < to && chunk[at] === SPACE) at++;
+  return at < to && chunk[at] === LETTER_N;
+}
+
+/** Horspool's table for several needles of one length: the shortest way that any of them allows. */
+function shiftTable(needles: readonly string[]): Uint8Array {
+  const table = new Uint8Array(256).fill(WINDOW_BYTES);
+  for (const needle of needles) {
+    for (let at = 0; at < WINDOW_BYTES - 1; at++) {
+      const byte = needle.charCodeAt(at);
+      table[byte] = Math.min(table[byte] ?? WINDOW_BYTES, WINDOW_BYTES - 1 - at);
+    }
+  }
+  return table;
+}

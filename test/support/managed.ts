@@ -1,0 +1,44 @@
+import { mintToken, publicKeyOf } from '../../src/control/minting.ts';
+import type { Gateway, LogLine } from './gateway.ts';
+
+/** The contract's test key: 32 bytes of 0x01. */
+const SECRET_KEY = new Uint8Array(32).fill(1);
+const KID = 7;
+
+export interface Claims {
+  readonly tenantId?: bigint;
+  readonly vpcId?: bigint;
+  /** Makes a `bai_v2` token. */
+  readonly keyId?: bigint;
+}
+
+/** A token that `signingKeys()` verifies. */
+export function token({ tenantId = 42n, vpcId = 99n, keyId }: Claims = {}): string {
+  return mintToken(SECRET_KEY, { kid: KID, tenantId, vpcId, keyId: keyId ?? null });
+}
+
+/** The config table that verifies `token()`. */
+export function signingKeys(): string {
+  return `[signing_keys]\n${KID} = "${Buffer.from(publicKeyOf(SECRET_KEY)).toString('base64')}"\n`;
+}
+
+/** The config table that gives each provider its pool keys. */
+export function poolKeys(keys: Readonly<Record<string, string | readonly string[]>>): string {
+  const lines = Object.entries(keys).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
+  return `[pool_keys]\n${lines.join('\n')}\n`;
+}
+
+/** The usage facts that the gateway has printed so far. */
+export function facts(gateway: Gateway): readonly LogLine[] {
+  return gateway.logs.filter(({ event }) => event === 'ai.usage');
+}
+
+/** The fact of one response, once it is there. */
+export async function factOf(
+  gateway: Gateway,
+  requestId: string | null | undefined,
+): Promise<LogLine> {
+  return await gateway.waitForLog(
+    (line) => line['event'] === 'ai.usage' && line['request_id'] === requestId,
+  );
+}

@@ -1,0 +1,52 @@
+import type { UsageCounts } from '../../src/wire/usage-counters.ts';
+import type { BodyFormat } from '../../src/wire/usage-reader.ts';
+import type { RecordedResponse } from './fixtures.ts';
+
+/** What the fixtures' index says of a response's usage (see its README), beside what `RecordedResponse` has. */
+interface IndexedUsage {
+  readonly dialect: string;
+  readonly model: string | null;
+  readonly model_version: string | null;
+  readonly usage: Readonly<Record<string, number | null>>;
+  /** Counters of the same object that the index's mapping does not read. */
+  readonly usage_reported_elsewhere: Readonly<Record<string, number>> | null;
+  readonly raw_usage: unknown;
+}
+
+export type RecordedUsage = RecordedResponse & IndexedUsage;
+
+export const FORMATS: Readonly<Record<RecordedResponse['format'], BodyFormat>> = {
+  sse: 'events',
+  ndjson: 'lines',
+  json: 'json',
+};
+
+/**
+ * The counts that the index tells for a response, and beyond its mapping: counters that it names without reading, and
+ * reasoning that is billed beside the completion (only where the total says so).
+ */
+export function expectedCounts(entry: RecordedUsage): UsageCounts {
+  const { usage } = entry;
+  const elsewhere = (name: RegExp): number | null =>
+    Object.entries(entry.usage_reported_elsewhere ?? {}).find(([key]) => name.test(key))?.[1] ??
+    null;
+  const reasoning =
+    usage['reasoning_tokens'] ?? elsewhere(/thinking_tokens$/) ?? elsewhere(/^reasoning_tokens$/);
+  const input = usage['input_tokens'] ?? null;
+  const output = usage['output_tokens'] ?? null;
+  return {
+    inputTokens: input,
+    outputTokens: isBeside(entry, reasoning) ? (output ?? 0) + (reasoning ?? 0) : output,
+    cacheReadTokens: usage['cache_read_tokens'] ?? elsewhere(/^cached_tokens$/),
+    cacheWriteTokens: usage['cache_write_tokens'] ?? elsewhere(/cache_write_tokens$/),
+    reasoningTokens: reasoning,
+  };
+}
+
+function isBeside({ usage, raw_usage }: RecordedUsage, reasoning: number | null): boolean {
+  if (reasoning === null || reasoning === 0) return false;
+  const raw = (Array.isArray(raw_usage) ? raw_usage.at(-1) : raw_usage) as Record<string, number>;
+  const total = raw['total_tokens'] ?? raw['totalTokenCount'];
+  const sum = (usage['input_tokens'] ?? 0) + (usage['output_tokens'] ?? 0) + reasoning;
+  return total === sum + (raw['toolUsePromptTokenCount'] ?? 0);
+}

@@ -1,0 +1,165 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { HELD_MAX_BYTES, UsageEventWithholder } from '../../../src/wire/sse-withhold.ts';
+import {
+  cutAroundNewlines,
+  cutAtRandom,
+  FIXTURES_MISSING,
+  recordedBody,
+  recordedResponses,
+} from '../../support/fixtures.ts';
+import type { RecordedUsage } from '../../support/recorded-usage.ts';
+
+/** Takes everything, and knows how much has come. */
+class Client {
+  readonly pieces: Buffer[] = [];
+  push(piece: Buffer): boolean {
+    this.pieces.push(Buffer.from(piece));
+    return true;
+  }
+  get bytes(): Buffer {
+    return Buffer.concat(this.pieces);
+  }
+}
+
+function through(chunks: readonly Buffer[]): Buffer {
+  const client = new Client();
+  const withholder = new UsageEventWithholder();
+  for (const chunk of chunks) withholder.write(chunk, client);
+  withholder.end(client);
+  return client.bytes;
+}
+
+/** The slow oracle: the text, event by event, without those that report usage and nothing else. */
+function without(body: Buffer): Buffer {
+  const events = body.toString('latin1').match(/[\s\S]*?(?:\r?\n\r?\n|$)/g) ?? [];
+  const kept = events.filter((event) => {
+    const data = event
+      .split(/\r?\n/)
+      .filter((line) => line.startsWith('data:'))
+      .map((line) => line.slice(5))
+      .join('\n');
+    try {
+      const { choices, usage } = JSON.parse(data);
+      return !(Array.isArray(choices) && choices.length === 0 && usage != null);
+    } catch {
+      return true;
+    }
+  });
+  return Buffer.from(kept.join(''), 'latin1');
+}
+
+const bytewise = (body: Buffer): readonly Buffer[] =>
+  Array.from(body, (_, at) => body.subarray(at, at + 1));
+
+describe('recorded chat streams', () => {
+  if (FIXTURES_MISSING !== null) it('pass', (ctx) => ctx.skip(FIXTURES_MISSING ?? ''));
+
+  const streams = (recordedResponses() as readonly RecordedUsage[]).filter(
+    ({ dialect, format }) => dialect === 'chat' && format === 'sse',
+  );
+  it.each(streams)('lose that one event and no other byte: $file', (entry) => {
+    const body = recordedBody(entry);
+    const expected = without(body);
+    const cuts = [
+      [body],
+      cutAroundNewlines(body),
+      ...(body.length <= 32_768 ? [bytewise(body)] : []),
+      ...Array.from({ length: 12 }, (_, seed) => cutAtRandom(body, seed)),
+    ];
+    for (const chunks of cuts) expect(through(chunks).equals(expected)).toBe(true);
+  });
+
+  it('hold such an event where the index says so', (ctx) => {
+    if (FIXTURES_MISSING !== null) ctx.skip(FIXTURES_MISSING);
+    const withheld = streams.filter((entry) => {
+      const body = recordedBody(entry);
+      return without(body).length < body.length;
+    });
+    expect(withheld.length).toBeGreaterThan(10);
+  });
+});
+
+const DELTA = 'data: {"id":"1","choices":[{"delta":{"content":"x"}}],"usage":null}\n\n';
+const REPORT = 'data: {"id":"1","choices":[],"usage":{"prompt_tokens":1},"obfuscation":"abc"}\n\n';
+const DONE = 'data: [DONE]\n\n';
+
+describe('at every split', () => {
+  it.each([
+    ['with LF', DELTA + REPORT + DONE, DELTA + DONE],
+    [
+      'with CRLF',
+      (DELTA + REPORT + DONE).replaceAll('\n', '\r\n'),
+      (DELTA + DONE).replaceAll('\n', '\r\n'),
+    ],
+    ['with spaces', 'data:{"choices" : [ ] , "usage" : {"a":1}}\n\n', ''],
+    ['usage before choices', 'data: {"usage":{"a":1},"choices":[]}\n\n', ''],
+    ['without a blank line at its end', DELTA + REPORT.trimEnd(), DELTA],
+    ['with other fields', `event: x\nid: 5\n${REPORT}${DONE}`, DONE],
+    ['behind a comment', `: ping\n\n${REPORT}${DONE}`, `: ping\n\n${DONE}`],
+    ['two of them', DELTA + REPORT + DELTA + REPORT, DELTA + DELTA],
+    ['of two lines', 'data: {"choices":[],\ndata: "usage":{"a":1}}\n\n', ''],
+  ])('the event goes, %s', (_, body, expected) => {
+    const bytes = Buffer.from(body);
+    for (let at = 0; at <= bytes.length; at++) {
+      expect(through([bytes.subarray(0, at), bytes.subarray(at)]).toString()).toBe(expected);
+    }
+    expect(through(bytewise(bytes)).toString()).toBe(expected);
+  });
+
+  it.each([
+    ['usage beside choices', 'data: {"choices":[{"delta":{}}],"usage":{"a":1}}\n\n'],
+    ['no usage', 'data: {"choices":[],"prompt_filter_results":[]}\n\n'],
+    ['usage null', 'data: {"choices":[],"usage":null}\n\n'],
+    ['no choices', 'data: {"usage":{"a":1}}\n\n'],
+    ['not JSON', 'data: {"choices":[],"usage":{\n\n'],
+    ['lone CR', (DELTA + DONE).replaceAll('\n', '\r')],
+  ])('an event passes: %s', (_, body) => {
+    const bytes = Buffer.from(body);
+    for (let at = 0; at <= bytes.length; at++) {
+      expect(through([bytes.subarray(0, at), bytes.subarray(at)]).toString()).toBe(body);
+    }
+  });
+});
+
+describe('what is held back', () => {
+  it.each([
+    ['a whole event', DELTA],
+    ['an event that has choices', 'data: {"choices":[{'],
+    ['the end', 'data: ['],
+    ['usage that is null', 'data: {"usage":null,'],
+  ])('is nothing of %s', (_, bytes) => {
+    const client = new Client();
+    new UsageEventWithholder().write(Buffer.from(bytes), client);
+    expect(client.bytes.toString()).toBe(bytes);
+  });
+
+  it('is never more than one unfinished event of 16 KiB', () => {
+    const client = new Client();
+    const withholder = new UsageEventWithholder();
+    const piece = Buffer.alloc(1_000, 'x');
+    let sent = 0;
+    let most = 0;
+    const write = (bytes: Buffer): void => {
+      withholder.write(bytes, client);
+      sent += bytes.length;
+      most = Math.max(most, sent - client.bytes.length);
+    };
+    write(Buffer.from(`${DELTA}data: {"id":"`));
+    for (let round = 0; round < 40; round++) write(piece);
+    expect(most).toBeGreaterThan(HELD_MAX_BYTES - 2_000);
+    expect(most).toBeLessThanOrEqual(HELD_MAX_BYTES);
+    expect(client.bytes.length).toBe(sent);
+  });
+});
+
+it('random events at random cuts lose exactly the reports', () => {
+  const piece = fc.constantFrom(DELTA, REPORT, DONE, ': c\n\n', 'data: {}\n\n', 'event: e\n');
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), fc.nat(), (parts, seed) => {
+      const body = Buffer.from(parts.join(''));
+      expect(through(cutAtRandom(body, seed)).toString()).toBe(through([body]).toString());
+      expect(through([body]).toString()).toBe(without(body).toString());
+    }),
+  );
+});

@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
+import { type BodyFormat, UsageReader, type UsageReading } from '../../../src/wire/usage-reader.ts';
+import {
+  cutAroundNewlines,
+  cutAtRandom,
+  FIXTURES_MISSING,
+  pieces,
+  recordedBody,
+  recordedChunkSizes,
+  recordedResponses,
+} from '../../support/fixtures.ts';
+import { expectedCounts, FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
+
+const scanner = loadJsonScanner();
+/** Bodies up to this size are also read byte by byte. */
+const BYTEWISE_MAX_BYTES = 32_768;
+
+function read(chunks: readonly Buffer[], format: BodyFormat): UsageReading {
+  const reader = new UsageReader(scanner, format);
+  for (const chunk of chunks) reader.push(chunk);
+  reader.end();
+  const reading = reader.reading();
+  reader.release();
+  return reading;
+}
+
+const bytewise = (body: Buffer): readonly Buffer[] =>
+  Array.from(body, (_, at) => body.subarray(at, at + 1));
+
+const NOTHING = {
+  inputTokens: null,
+  outputTokens: null,
+  cacheReadTokens: null,
+  cacheWriteTokens: null,
+  reasoningTokens: null,
+};
+
+describe('recorded responses', () => {
+  if (FIXTURES_MISSING !== null) it('are read', (ctx) => ctx.skip(FIXTURES_MISSING ?? ''));
+
+  const chunkSizes = recordedChunkSizes();
+  it.each(
+    recordedResponses() as readonly RecordedUsage[],
+  )('yield exactly the usage and model of their index: $file', (entry) => {
+    const body = recordedBody(entry);
+    const format = FORMATS[entry.format];
+    const cuts = [
+      [body],
+      pieces(body, chunkSizes.get(entry.file) ?? []),
+      cutAroundNewlines(body),
+      ...Array.from({ length: 12 }, (_, seed) => cutAtRandom(body, seed)),
+      ...(body.length <= BYTEWISE_MAX_BYTES ? [bytewise(body)] : []),
+    ];
+    for (const chunks of cuts) {
+      const { counts, model } = read(chunks, format);
+      expect(counts ?? NOTHING).toEqual(expectedCounts(entry));
+      expect(model).toBe(entry.model ?? entry.model_version);
+    }
+    expect(scanner.open).toBe(0);
+  });
+});
+
+const event = (data: unknown): string => `data: ${JSON.stringify(data)}\n\n`;
+const USAGE = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
+const COUNTS = { ...NOTHING, inputTokens: 3, outputTokens: 5 };
+
+describe('a stream', () => {
+  const stream = (...parts: readonly string[]): Buffer => Buffer.from(parts.join(''));
+  const bodies: Readonly<Record<string, Buffer>> = {
+    'with LF': stream(
+      event({ model: 'm' }),
+      event({ choices: [], usage: USAGE }),
+      'data: [DONE]\n\n',
+    ),
+    'with CRLF': stream(
+      event({ model: 'm' }).replaceAll('\n', '\r\n'),
+      event({ usage: USAGE }).replaceAll('\n', '\r\n'),
+      'data: [DONE]\r\n\r\n',
+    ),
+    'with lone CR': stream(
+      event({ model: 'm' }).replaceAll('\n', '\r'),
+      event({ usage: USAGE }).replaceAll('\n', '\r'),
+      'data: [DONE]\r\r',
+    ),
+    'with a byte order mark': stream(
+      '\ufeff',
+      event({ model: 'm', usage: USAGE }),
+      'data:[DONE]\n\n',
+    ),
+    'with comments and unknown fields': stream(
+      ': hi\n\nid: 1\nretry: 5\nevent: x\n',
+      event({ model: 'm' }),
+      ': "usage":{"prompt_tokens":9}\n\n',
+      event({ usage: USAGE }),
+      'data: [DONE]\n\n: bye\n\n',
+    ),
+    'with data over several lines': stream(
+      'data: {"model":"m",\ndata: "usage":\ndata: {"prompt_tokens":3,"completion_tokens":5}}\n\n',
+      'data: [DONE]\n\n',
+    ),
+    'whose keys stand in strings and deeper': stream(
+      event({ model: 'm', choices: [{ delta: { content: '"usage":{"prompt_tokens":9}' } }] }),
+      event({ x: { usage: { prompt_tokens: 9 }, model: 'no' }, usage: USAGE }),
+      event({ usage: null }),
+      'data: [DONE]\n\n',
+    ),
+    'whose last event no blank line ends': stream(
+      event({ model: 'm', usage: USAGE }),
+      'data: [DONE]',
+    ),
+    'with bytes behind its end': stream(
+      event({ model: 'm', usage: USAGE }),
+      'data: [DONE]\n\n',
+      event({ choices: [] }),
+    ),
+  };
+
+  it.each(Object.entries(bodies))('%s is read alike at every split', (_, body) => {
+    for (let at = 0; at <= body.length; at++) {
+      const { counts, model, sawEnd } = read([body.subarray(0, at), body.subarray(at)], 'events');
+      expect({ counts, model, sawEnd }).toEqual({ counts: COUNTS, model: 'm', sawEnd: true });
+    }
+    expect(read(bytewise(body), 'events').counts).toEqual(COUNTS);
+  });
+
+  it('a later report replaces an earlier one field by field', () => {
+    const start = {
+      type: 'message_start',
+      message: {
+        model: 'c',
+        usage: { input_tokens: 702, output_tokens: 1, cache_read_input_tokens: 55_096 },
+      },
+    };
+    const delta = {
+      type: 'message_delta',
+      usage: { output_tokens: 9, cache_read_input_tokens: 0 },
+    };
+    const reading = read(
+      [Buffer.from(event(start) + event(delta) + event({ type: 'message_stop' }))],
+      'events',
+    );
+    expect(reading.counts).toEqual({
+      ...NOTHING,
+      inputTokens: 702,
+      outputTokens: 9,
+      cacheReadTokens: 0,
+    });
+    expect(reading.sawEnd).toBe(true);
+  });
+
+  it('that only began has no end, and what it said stands', () => {
+    const start = event({
+      type: 'message_start',
+      message: { usage: { input_tokens: 7, output_tokens: 1 } },
+    });
+    const delta = event({
+      type: 'content_block_delta',
+      delta: { type: 'text_delta', text: 'four' },
+    });
+    const reading = read([Buffer.from(start + delta + delta)], 'events');
+    expect(reading).toMatchObject({ sawEnd: false, textBytes: 8 });
+    expect(reading.counts).toMatchObject({ inputTokens: 7, outputTokens: 1 });
+  });
+
+  it('an error inside a 200 is seen, and a null one is none', () => {
+    expect(
+      read([Buffer.from('event: error\ndata: {"error":{"message":"x"}}\n\n')], 'events').sawError,
+    ).toBe(true);
+    expect(
+      read([Buffer.from(event({ response: { error: null, usage: USAGE } }))], 'events').sawError,
+    ).toBe(false);
+  });
+});
+
+describe('the usage object', () => {
+  it('is kept as sent up to 4 KiB, and counted whatever its size', () => {
+    const large = {
+      ...USAGE,
+      iterations: Array.from({ length: 300 }, () => ({ input_tokens: 1 })),
+    };
+    const small = read([Buffer.from(JSON.stringify({ usage: USAGE }))], 'json');
+    const grown = read([Buffer.from(JSON.stringify({ usage: large }))], 'json');
+    expect(small.raw).toBe(JSON.stringify(USAGE));
+    expect(JSON.stringify(large).length).toBeGreaterThan(4_096);
+    expect(grown).toMatchObject({ raw: null, counts: COUNTS });
+  });
+});
+
+it('bytes that are no stream and no JSON end in no reading and no error', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 8 }),
+      fc.constantFrom('events' as const, 'json' as const, 'lines' as const),
+      (chunks, format) => {
+        expect(
+          read(
+            chunks.map((chunk) => Buffer.from(chunk)),
+            format,
+          ).counts,
+        ).toBeNull();
+        expect(scanner.open).toBe(0);
+      },
+    ),
+  );
+});
+
+it('a stream that waits between two events holds no scan', () => {
+  const reader = new UsageReader(scanner, 'events');
+  reader.push(Buffer.from(event({ model: 'm' }) + event({ usage: USAGE })));
+  expect(scanner.open).toBe(0);
+  reader.push(Buffer.from('data: {"a":'));
+  expect(scanner.open).toBe(1);
+  reader.release();
+  expect(scanner.open).toBe(0);
+});
