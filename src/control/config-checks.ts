@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { providerTable } from '../admit/providers.ts';
+import { KID_MAX } from '../admit/virtual-key.ts';
 import { parseListen } from './config-address.ts';
 import { type ConfigProblem, nearest, showValue } from './config-problem.ts';
 import { readText } from './config-reference.ts';
@@ -8,7 +9,6 @@ import { problemAt, type RawConfig } from './config-source.ts';
 
 /** A chain or a bundle of authorities; the system's whole bundle is about 220 KiB. */
 const PEM_FILE_MAX_BYTES = 4 * 1024 * 1024;
-const MAX_KID = 2 ** 32 - 1;
 /** First path segments that route by dialect (contracts: routes), so no provider may be called so. */
 const ROUTED_SEGMENTS: ReadonlySet<string> = new Set(['v1', 'v1beta']);
 const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
@@ -66,11 +66,11 @@ function expectedProvider(name: string, known: readonly string[]): string {
 }
 
 function checkKids(raw: RawConfig): readonly ConfigProblem[] {
-  const isKid = (kid: string) => /^(?:0|[1-9]\d{0,9})$/.test(kid) && Number(kid) <= MAX_KID;
+  const isKid = (kid: string) => /^(?:0|[1-9]\d{0,9})$/.test(kid) && Number(kid) <= KID_MAX;
   return entriesOf(raw, 'signing_keys')
     .filter((kid) => !isKid(kid))
     .map((kid) => {
-      const expected = `a key id from 0 to ${MAX_KID}, in decimal without leading zeros`;
+      const expected = `a key id from 0 to ${KID_MAX}, in decimal without leading zeros`;
       return problemAt(raw, ['signing_keys', kid], expected, `the key id ${showValue(kid)}`);
     });
 }

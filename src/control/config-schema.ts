@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { RATE_LIMIT_MAX_RPS } from '../admit/rate.ts';
+import { publicKeyFault, readKeyBytes } from '../admit/signing-keys.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 
 /** Longest time a Node timer can hold (2^31 - 1 ms), in whole seconds; more would fire at once. */
@@ -8,7 +9,6 @@ const MAX_TIME_SECONDS = 2_147_483;
 const MAX_COUNT = 1_000_000_000;
 /** Threads; far above any machine's cores, so that only a slip of the keyboard exceeds it. */
 const MAX_WORKERS = 1024;
-const ED25519_PUBLIC_KEY_BYTES = 32;
 const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
   ['KiB', 2 ** 10],
   ['MiB', 2 ** 20],
@@ -101,17 +101,16 @@ function poolKeys() {
 }
 
 function signingKeys() {
-  const expected = `an Ed25519 public key: ${ED25519_PUBLIC_KEY_BYTES} raw bytes in base64 (RFC 4648 §4), 44 characters`;
-  const key = text(expected, (value) => publicKeyOf(value) !== null).transform(
-    (value) => publicKeyOf(value) ?? new Uint8Array(),
-  );
+  const expected =
+    'an Ed25519 public key: 32 bytes in base64, 44 characters, as "sluice keygen" prints it';
+  const key = z.string({ error: expected }).transform((value, context) => {
+    const bytes = readKeyBytes(value);
+    const fault = bytes === null ? expected : publicKeyFault(bytes);
+    if (fault === null && bytes !== null) return bytes;
+    context.addIssue({ code: 'custom', message: fault ?? expected });
+    return z.NEVER;
+  });
   return table('kid = "base64 public key"', key);
-}
-
-function publicKeyOf(value: string): Uint8Array | null {
-  const bytes = Buffer.from(value, 'base64');
-  const canonical = bytes.toString('base64') === value;
-  return canonical && bytes.length === ED25519_PUBLIC_KEY_BYTES ? new Uint8Array(bytes) : null;
 }
 
 function managedEndpoints() {

@@ -35,15 +35,6 @@ const metrics = new WorkerMetrics(layout, start.memory, start.index);
 const lines = new LineBatch((text) => tell({ kind: 'lines', lines: text }));
 const facts = new LineBatch((text) => tell({ kind: 'facts', lines: text }));
 
-const SIGNING = signingKeys(
-  Object.fromEntries(
-    [...config.signingKeys].map(([kid, bytes]) => [
-      String(kid),
-      Buffer.from(bytes).toString('base64'),
-    ]),
-  ),
-);
-
 function tell(message: ToMain): void {
   parentPort?.postMessage(message);
 }
@@ -52,7 +43,7 @@ function tell(message: ToMain): void {
 class Context implements WorkerContext {
   readonly router = new Router(providers);
   readonly rates = new RateGuard(start.rates);
-  readonly tokens = new VerifiedTokens(SIGNING, this.rates);
+  readonly tokens = new VerifiedTokens(signingKeys(config.signingKeys), this.rates);
   readonly endpoints = new ManagedEndpoints(config.managedEndpoints);
   readonly poolKeys = new PoolKeys(providers, config.poolKeys, start.index);
   readonly scanner = loadJsonScanner();

@@ -108,7 +108,9 @@ describe('what is wrong is said', () => {
     ['[provider_authorities]\nv1 = "a:1"', 'provider_authorities.v1', /provider name/],
     ['[provider_dialects]\nnobody = "openai"', 'provider_dialects.nobody', /provider_authorities/],
     ['[pool_keys]\nopnai = "k"', 'pool_keys.opnai', /openai/],
-    ['[signing_keys]\n7 = "short"', 'signing_keys.7', /32 raw bytes/],
+    ['[signing_keys]\n7 = "short"', 'signing_keys.7', /32 bytes in base64/],
+    [`[signing_keys]\n7 = "${'A'.repeat(43)}="`, 'signing_keys.7', /weak/],
+    [`[signing_keys]\n7 = "${'_'.repeat(42)}8"`, 'signing_keys.7', /not a point/],
     [
       '[signing_keys]\n007 = "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="',
       'signing_keys.007',
