@@ -45,6 +45,26 @@ found and what was expected, when it is not valid.
 ${CONFIG_HELP}`,
     run: async (argv) => check(loadConfig(configOptions(argv))),
   },
+  keygen: {
+    summary: 'make a key to sign virtual keys with',
+    help: async () => (await import('./keys/keygen.ts')).KEYGEN_HELP,
+    run: async (argv) => (await import('./keys/keygen.ts')).keygen(argv),
+  },
+  mint: {
+    summary: 'mint a virtual key for a tenant',
+    help: async () => (await import('./keys/mint.ts')).MINT_HELP,
+    run: async (argv) => (await import('./keys/mint.ts')).mint(argv),
+  },
+  inspect: {
+    summary: 'say what a virtual key holds and whether it verifies',
+    help: async () => (await import('./keys/inspect.ts')).INSPECT_HELP,
+    run: async (argv) => {
+      const { inspect, inspectArguments } = await import('./keys/inspect.ts');
+      const { token, config: path } = inspectArguments(argv);
+      const { config } = loadConfig({ env: process.env, ...(path === null ? {} : { path }) });
+      return inspect(token, config.signingKeys);
+    },
+  },
   mock: {
     summary: 'run a provider to develop against',
     help: async () => (await import('./mock/command.ts')).mockHelp(),
@@ -102,7 +122,7 @@ async function main(argv: readonly string[]): Promise<number> {
 /** One line per problem; a stack helps nobody who mistyped a key. */
 function complain(error: unknown): void {
   const text = error instanceof Error ? error.message : 'unknown error';
-  const lines = error instanceof ConfigError ? text.split('\n') : [text];
+  const lines = error instanceof ConfigError ? text.split('\n') : [text.replaceAll('\n', ' ')];
   for (const line of lines) process.stderr.write(`sluice: ${line}\n`);
 }
 

@@ -28,7 +28,7 @@ describe('the command', () => {
   it('lists its commands and explains each', () => {
     const { status, stdout } = sluice(['--help']);
     expect(status).toBe(0);
-    for (const name of ['serve', 'check', 'mock', 'version']) {
+    for (const name of ['serve', 'check', 'keygen', 'mint', 'inspect', 'mock', 'version']) {
       expect(stdout).toContain(name);
       const help = sluice([name, '--help']);
       expect(help.status).toBe(0);

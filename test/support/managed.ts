@@ -1,4 +1,4 @@
-import { mintToken, publicKeyOf } from '../../src/control/minting.ts';
+import { mintToken, publicKeyOf } from '../../src/keys/minting.ts';
 import type { Gateway, LogLine } from './gateway.ts';
 
 /** The contract's test key: 32 bytes of 0x01. */

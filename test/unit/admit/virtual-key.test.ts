@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { signingKeys } from '../../../src/admit/signing-keys.ts';
 import { parseToken, signatureHolds, TOKEN_MAX_CHARS } from '../../../src/admit/virtual-key.ts';
-import { mintToken, publicKeyOf } from '../../../src/control/minting.ts';
+import { mintToken, publicKeyOf } from '../../../src/keys/minting.ts';
 
 const SECRET = new Uint8Array(32).fill(1);
 const V1 =

@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { type Config, configFromDocument, loadConfig } from '../../../src/control/config.ts';
 import { printConfig } from '../../../src/control/config-print.ts';
 import { KEYS } from '../../../src/control/config-schema.ts';
-import { publicKeyOf } from '../../../src/control/minting.ts';
+import { publicKeyOf } from '../../../src/keys/minting.ts';
 
 const path = join(mkdtempSync(join(tmpdir(), 'sluice-print-')), 'config.toml');
 

@@ -1,7 +1,7 @@
 import { createPrivateKey, sign } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { mintToken, newSecretKey, publicKeyOf } from '../../../src/control/minting.ts';
+import { mintToken, newSecretKey, publicKeyOf } from '../../../src/keys/minting.ts';
 
 const SEED = new Uint8Array(32).fill(1);
 /** PKCS #8 (RFC 8410 §7) around a 32-byte secret key. */
