@@ -50,3 +50,22 @@ function isBeside({ usage, raw_usage }: RecordedUsage, reasoning: number | null)
   const sum = (usage['input_tokens'] ?? 0) + (usage['output_tokens'] ?? 0) + reasoning;
   return total === sum + (raw['toolUsePromptTokenCount'] ?? 0);
 }
+
+/** A chat stream, event by event, without those that report usage and nothing else: slow, and easy to believe. */
+export function withoutUsageEvents(body: Buffer): Buffer {
+  const events = body.toString('latin1').match(/[\s\S]*?(?:\r?\n\r?\n|$)/g) ?? [];
+  const kept = events.filter((event) => {
+    const data = event
+      .split(/\r?\n/)
+      .filter((line) => line.startsWith('data:'))
+      .map((line) => line.slice(5))
+      .join('\n');
+    try {
+      const { choices, usage } = JSON.parse(data);
+      return !(Array.isArray(choices) && choices.length === 0 && usage != null);
+    } catch {
+      return true;
+    }
+  });
+  return Buffer.from(kept.join(''), 'latin1');
+}

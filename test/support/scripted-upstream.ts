@@ -13,6 +13,8 @@ export interface SeenRequest {
   readonly onConnection: number;
   bodyBytes: number;
   sha256: string;
+  /** The whole body, once it is done; only with `keepBodies`. */
+  body: Buffer;
   bodyDone: boolean;
   peerClosed: boolean;
   field(name: string): string | undefined;
@@ -42,6 +44,8 @@ export interface UpstreamOptions {
   readonly host?: string;
   /** Reads request bodies no faster than this; 0 = as fast as they come. Bytes per second. */
   readonly readBytesPerSecond?: number;
+  /** Off, because some tests send gigabytes. */
+  readonly keepBodies?: boolean;
 }
 
 /** A provider that does exactly what a test says, on raw sockets, and remembers what it was sent. */
@@ -97,7 +101,7 @@ export class ScriptedUpstream {
     this.sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => this.sockets.delete(socket));
-    const reader = new RequestReader(socket, this.#options.readBytesPerSecond ?? 0, (request) => {
+    const reader = new RequestReader(socket, this.#options, (request) => {
       this.requests.push(request);
       busy.add(socket);
       const done = this.script(turnOf(request, socket, reader));
@@ -159,6 +163,8 @@ const CRLF = Buffer.from('\r\n');
 class RequestReader {
   readonly #socket: Socket;
   readonly #rate: number;
+  /** Null when bodies are not kept. */
+  readonly #pieces: Buffer[] | null;
   readonly #onHead: (request: SeenRequest) => void;
   #buffered: Buffer = Buffer.alloc(0);
   #request: SeenRequest | null = null;
@@ -169,9 +175,14 @@ class RequestReader {
   #count = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(socket: Socket, rate: number, onHead: (request: SeenRequest) => void) {
+  constructor(
+    socket: Socket,
+    { readBytesPerSecond = 0, keepBodies = false }: UpstreamOptions,
+    onHead: (request: SeenRequest) => void,
+  ) {
     this.#socket = socket;
-    this.#rate = rate;
+    this.#rate = readBytesPerSecond;
+    this.#pieces = keepBodies ? [] : null;
     this.#onHead = onHead;
     socket.on('data', (data: Buffer) => this.#push(data));
     socket.on('close', () => {
@@ -225,6 +236,7 @@ class RequestReader {
       onConnection: this.#count++,
       bodyBytes: 0,
       sha256: '',
+      body: Buffer.alloc(0),
       bodyDone: false,
       peerClosed: false,
       field,
@@ -257,6 +269,7 @@ class RequestReader {
     if (request === null) return false;
     const piece = this.#buffered.subarray(0, this.#remaining);
     this.#hash.update(piece);
+    this.#pieces?.push(Buffer.from(piece));
     request.bodyBytes += piece.length;
     this.#remaining -= piece.length;
     this.#buffered = this.#buffered.subarray(piece.length);
@@ -278,6 +291,7 @@ class RequestReader {
   #finish(): void {
     if (this.#request === null) return;
     this.#request.sha256 = this.#hash.digest('hex');
+    this.#request.body = Buffer.concat(this.#pieces?.splice(0) ?? []);
     this.#request.bodyDone = true;
     this.#release();
   }

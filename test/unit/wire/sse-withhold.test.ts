@@ -8,7 +8,7 @@ import {
   recordedBody,
   recordedResponses,
 } from '../../support/fixtures.ts';
-import type { RecordedUsage } from '../../support/recorded-usage.ts';
+import { type RecordedUsage, withoutUsageEvents } from '../../support/recorded-usage.ts';
 
 /** Takes everything, and knows how much has come. */
 class Client {
@@ -30,25 +30,6 @@ function through(chunks: readonly Buffer[]): Buffer {
   return client.bytes;
 }
 
-/** The slow oracle: the text, event by event, without those that report usage and nothing else. */
-function without(body: Buffer): Buffer {
-  const events = body.toString('latin1').match(/[\s\S]*?(?:\r?\n\r?\n|$)/g) ?? [];
-  const kept = events.filter((event) => {
-    const data = event
-      .split(/\r?\n/)
-      .filter((line) => line.startsWith('data:'))
-      .map((line) => line.slice(5))
-      .join('\n');
-    try {
-      const { choices, usage } = JSON.parse(data);
-      return !(Array.isArray(choices) && choices.length === 0 && usage != null);
-    } catch {
-      return true;
-    }
-  });
-  return Buffer.from(kept.join(''), 'latin1');
-}
-
 const bytewise = (body: Buffer): readonly Buffer[] =>
   Array.from(body, (_, at) => body.subarray(at, at + 1));
 
@@ -60,7 +41,7 @@ describe('recorded chat streams', () => {
   );
   it.each(streams)('lose that one event and no other byte: $file', (entry) => {
     const body = recordedBody(entry);
-    const expected = without(body);
+    const expected = withoutUsageEvents(body);
     const cuts = [
       [body],
       cutAroundNewlines(body),
@@ -74,7 +55,7 @@ describe('recorded chat streams', () => {
     if (FIXTURES_MISSING !== null) ctx.skip(FIXTURES_MISSING);
     const withheld = streams.filter((entry) => {
       const body = recordedBody(entry);
-      return without(body).length < body.length;
+      return withoutUsageEvents(body).length < body.length;
     });
     expect(withheld.length).toBeGreaterThan(10);
   });
@@ -159,7 +140,7 @@ it('random events at random cuts lose exactly the reports', () => {
     fc.property(fc.array(piece, { maxLength: 12 }), fc.nat(), (parts, seed) => {
       const body = Buffer.from(parts.join(''));
       expect(through(cutAtRandom(body, seed)).toString()).toBe(through([body]).toString());
-      expect(through([body]).toString()).toBe(without(body).toString());
+      expect(through([body]).toString()).toBe(withoutUsageEvents(body).toString());
     }),
   );
 });
