@@ -7,7 +7,9 @@
 export type EndpointMetering =
   /** OpenAI-wire completions: a stream reports its usage when it is asked to. */
   | 'completions'
-  /** Reports its usage unasked. */
+  /** Writes an answer, and reports its usage unasked. */
+  | 'answers'
+  /** Reports its usage unasked; what it answers with is not a model's writing, or not known. */
   | 'reports'
   /** Bills nothing. */
   | 'free';
@@ -23,12 +25,12 @@ export type EndpointVerdict =
 const BUILT_IN: readonly (readonly [suffix: string, metering: EndpointMetering])[] = [
   ['/chat/completions', 'completions'],
   ['/completions', 'completions'],
-  ['/responses', 'reports'],
-  ['/messages', 'reports'],
+  ['/responses', 'answers'],
+  ['/messages', 'answers'],
   ['/messages/count_tokens', 'free'],
   ['/embeddings', 'reports'],
   ['/responses/input_tokens', 'free'],
-  ['/responses/compact', 'reports'],
+  ['/responses/compact', 'answers'],
 ];
 
 // The id is one plain segment: `..%2ffiles` would be another endpoint to a server that decodes before it routes.

@@ -45,6 +45,7 @@ export class Metering {
   #reader: UsageReader | null = null;
   #withholder: UsageEventWithholder | null = null;
   #status = 0;
+  #withEvents = false;
   #ended = false;
 
   constructor(scanner: JsonScanner, managed: Managed, provider: Provider) {
@@ -103,6 +104,7 @@ export class Metering {
   responseBegan(status: number, format: BodyFormat | null): boolean {
     this.#status = status;
     if (this.#endpoint === 'free' || format === null) return false;
+    this.#withEvents = format === 'events';
     this.#reader = new UsageReader(this.#scanner, format);
     const editor = this.#editor;
     if (format === 'events' && editor?.edited === true && !editor.clientAskedForUsage) {
@@ -142,7 +144,9 @@ export class Metering {
     };
     this.#facts?.release();
     this.#reader?.release();
-    const final = this.#ended || reading?.sawEnd === true;
+    // A stream that breaks off with an error event ends well as a message; what it had told was the beginning.
+    const broken = this.#withEvents && reading?.sawError === true;
+    const final = reading?.sawEnd === true || (this.#ended && !broken);
     if (counts !== null && final) return { ...known, source: 'reported', counts };
     const failed = this.#status >= 300;
     if (counts === null && (this.#endpoint === 'free' || failed)) {
@@ -151,6 +155,7 @@ export class Metering {
     const { inputTokens, outputTokens } = estimateUsage({
       requestBytes,
       responseTextBytes: reading?.textBytes ?? 0,
+      answered: this.#ended && this.#endpoint !== 'reports',
     });
     return {
       ...known,

@@ -4,6 +4,8 @@ export interface Relayed {
   readonly requestBytes: number;
   /** Bytes of answer text that were relayed. */
   readonly responseTextBytes: number;
+  /** The provider answered to the end, so that something was written, whatever of it can be seen. */
+  readonly answered: boolean;
 }
 
 /** Names of fields, schemas and ids that a request's JSON spends before the first word of a prompt, in bytes. */
@@ -25,7 +27,7 @@ const TEXT_BYTES_PER_TOKEN = 6;
  * Tokens of an exchange whose provider did not say, or could not any more. It errs low: whoever is billed from it is
  * billed too little, never for what was not used, and the fact says that it is an estimate.
  */
-export function estimateUsage({ requestBytes, responseTextBytes }: Relayed): {
+export function estimateUsage({ requestBytes, responseTextBytes, answered }: Relayed): {
   readonly inputTokens: number;
   readonly outputTokens: number;
 } {
@@ -34,6 +36,6 @@ export function estimateUsage({ requestBytes, responseTextBytes }: Relayed): {
     // A request that was sent has at least one token.
     inputTokens:
       requestBytes === 0 ? 0 : Math.max(1, Math.floor(counted / REQUEST_BYTES_PER_TOKEN)),
-    outputTokens: Math.ceil(responseTextBytes / TEXT_BYTES_PER_TOKEN),
+    outputTokens: Math.max(answered ? 1 : 0, Math.ceil(responseTextBytes / TEXT_BYTES_PER_TOKEN)),
   };
 }

@@ -139,7 +139,25 @@ function skipSpaces(event: Buffer, from: number): number {
   return at;
 }
 
-/** Whether an event's data says `choices: []` and a usage that is not null. */
+/**
+ * What may stand beside usage in an event that reports nothing else: the chunk's envelope and telemetry, as recorded.
+ * What else a provider puts there (an error, xAI's citations) is the client's: better it sees usage than loses that.
+ */
+const ENVELOPE: ReadonlySet<string> = new Set([
+  'id',
+  'object',
+  'created',
+  'model',
+  'system_fingerprint',
+  'service_tier',
+  'choices',
+  'usage',
+  'obfuscation',
+  'provider',
+  'latency_checkpoint',
+]);
+
+/** Whether an event's data says `choices: []`, a usage that is not null, and nothing else that matters. */
 function isUsageOnly(event: Buffer): boolean {
   let data = '';
   for (let line = 0; line >= 0 && line < event.length; ) {
@@ -155,7 +173,8 @@ function isUsageOnly(event: Buffer): boolean {
     if (typeof chunk !== 'object' || chunk === null) return false;
     const { choices, usage } = chunk as { choices?: unknown; usage?: unknown };
     const isReport = typeof usage === 'object' && usage !== null;
-    return isReport && Array.isArray(choices) && choices.length === 0;
+    if (!isReport || !Array.isArray(choices) || choices.length > 0) return false;
+    return Object.entries(chunk).every(([name, value]) => value === null || ENVELOPE.has(name));
   } catch {
     return false;
   }

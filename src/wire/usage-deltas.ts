@@ -28,12 +28,18 @@ const TEXT_KEYS: ReadonlySet<string> = new Set([
 /** OpenRouter repeats `reasoning` in here. */
 const REPEATED_KEY = 'reasoning_details';
 
+/** Keys of a whole answer whose strings a model wrote: texts, and what it wants tools to be called with. */
+const ANSWER_KEYS = ['"content"', '"text"', '"arguments"'].map((key) => Buffer.from(key));
+
+/** Most bytes that one text of a whole answer counts for: about 3,000 tokens. */
+const ANSWER_TEXT_MAX_BYTES = 16_384;
+
 /** No key of interest is longer. */
 const KEY_MAX_BYTES = REPEATED_KEY.length;
 
 /**
- * Counts the text in the deltas of a stream: what an estimate has to go by when the stream is cut. Deltas that chunks
- * cut apart are counted as far as they can be seen: the count errs low.
+ * Counts the text of an answer: what an estimate has to go by when the provider does not say, or its stream is cut.
+ * What chunks cut apart is counted as far as it can be seen: the count errs low.
  */
 export class DeltaCount {
   /** Bytes of text as they stand in the JSON. */
@@ -46,6 +52,19 @@ export class DeltaCount {
     const at = skipSpaces(chunk, colon + 1, to);
     if (chunk[at] === QUOTE) this.#addText(at + 1, stringEnd(chunk, at + 1, to));
     else if (chunk[at] === OPEN_OBJECT) this.#addObject(chunk, at + 1, to);
+  }
+
+  /** Counts the texts of a piece of a JSON answer. Texts that the piece cuts count as far as they are in it. */
+  countAnswer(chunk: Buffer): void {
+    for (const key of ANSWER_KEYS) {
+      for (let at = chunk.indexOf(key); at >= 0; at = chunk.indexOf(key, at + key.length)) {
+        const colon = skipSpaces(chunk, at + key.length, chunk.length);
+        const quote = skipSpaces(chunk, colon + 1, chunk.length);
+        if (chunk[colon] !== COLON || chunk[quote] !== QUOTE) continue;
+        const most = Math.min(chunk.length, quote + 1 + ANSWER_TEXT_MAX_BYTES);
+        this.textBytes += Math.max(0, stringEnd(chunk, quote + 1, most) - quote - 1);
+      }
+    }
   }
 
   #addObject(chunk: Buffer, from: number, to: number): void {

@@ -21,9 +21,9 @@ export interface UsageReading {
   readonly raw: string | null;
   /** The body, or an event of it, holds an error. */
   readonly sawError: boolean;
-  /** An event stream said that it is complete, so nothing after it changes a count. */
+  /** An event stream said that it is complete, or broke off with its bill: nothing after it changes a count. */
   readonly sawEnd: boolean;
-  /** Bytes of answer text seen in the deltas of an event stream; errs low. */
+  /** Bytes of answer text seen in the deltas of an event stream, or in the texts of a JSON answer; errs low. */
   readonly textBytes: number;
 }
 
@@ -96,6 +96,7 @@ export class UsageReader implements SseSink {
     if (this.#format === 'events') this.#pushEvents(chunk, this.#passMark(chunk));
     else if (this.#format === 'lines') this.#pushLines(chunk);
     else this.#scan(chunk);
+    if (this.#format !== 'events') this.#skim.deltas.countAnswer(chunk);
   }
 
   /** The body is complete. */
@@ -201,25 +202,30 @@ export class UsageReader implements SseSink {
   #readText(): void {
     const captures = this.#captures;
     if (captures === null) return;
+    let reported = false;
     for (const path of USAGE_PATHS) {
       if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
-      this.#takeUsage(textAt(captures, path));
+      if (this.#takeUsage(textAt(captures, path))) reported = true;
     }
     for (const path of MODEL_PATHS) this.#model ??= nameAt(captures, path);
     for (const path of ERROR_PATHS) {
       const bytes = captures.at(path)?.bytes;
-      if (bytes !== undefined && bytes[0] !== LETTER_N) this.#sawError = true;
+      if (bytes === undefined || bytes[0] === LETTER_N) continue;
+      this.#sawError = true;
+      // OpenRouter's error chunk can carry the usage of what it broke off: that is all there will be.
+      if (reported) this.#sawEnd = true;
     }
     const type = nameAt(captures, P.type);
     if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
     this.release();
   }
 
-  #takeUsage(text: string | null): void {
+  #takeUsage(text: string | null): boolean {
     const counts = text === null ? null : usageCounts(text);
-    if (text === null || counts === null) return;
+    if (text === null || counts === null) return false;
     this.#counts = replaced(this.#counts, counts);
     this.#raw = Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
+    return true;
   }
 
   /** @returns the offset behind what of a byte order mark stands at `chunk`'s start */

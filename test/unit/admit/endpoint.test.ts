@@ -8,12 +8,12 @@ describe('ManagedEndpoints', () => {
     ['/v1/chat/completions', 'completions'],
     ['/openai/v1/chat/completions', 'completions'],
     ['/v1/completions', 'completions'],
-    ['/v1/responses', 'reports'],
-    ['/v1/messages', 'reports'],
+    ['/v1/responses', 'answers'],
+    ['/v1/messages', 'answers'],
     ['/v1/messages/count_tokens', 'free'],
     ['/v1/embeddings', 'reports'],
     ['/v1/responses/input_tokens', 'free'],
-    ['/v1/responses/compact', 'reports'],
+    ['/v1/responses/compact', 'answers'],
     ['/v2/rerank', 'reports'],
   ])('POST %s is metered as %s and takes nothing but POST', (path, metering) => {
     expect(endpoints.judge('POST', path)).toBe(metering);

@@ -78,6 +78,7 @@ describe('at every split', () => {
     ['without a blank line at its end', DELTA + REPORT.trimEnd(), DELTA],
     ['with other fields', `event: x\nid: 5\n${REPORT}${DONE}`, DONE],
     ['behind a comment', `: ping\n\n${REPORT}${DONE}`, `: ping\n\n${DONE}`],
+    ['beside what is null', 'data: {"choices":[],"usage":{"a":1},"error":null}\n\n', ''],
     ['two of them', DELTA + REPORT + DELTA + REPORT, DELTA + DELTA],
     ['of two lines', 'data: {"choices":[],\ndata: "usage":{"a":1}}\n\n', ''],
   ])('the event goes, %s', (_, body, expected) => {
@@ -90,6 +91,8 @@ describe('at every split', () => {
 
   it.each([
     ['usage beside choices', 'data: {"choices":[{"delta":{}}],"usage":{"a":1}}\n\n'],
+    ['usage beside an error', 'data: {"choices":[],"usage":{"a":1},"error":{"code":502}}\n\n'],
+    ['usage beside citations', 'data: {"choices":[],"usage":{"a":1},"citations":["u"]}\n\n'],
     ['no usage', 'data: {"choices":[],"prompt_filter_results":[]}\n\n'],
     ['usage null', 'data: {"choices":[],"usage":null}\n\n'],
     ['no choices', 'data: {"usage":{"a":1}}\n\n'],

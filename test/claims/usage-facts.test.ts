@@ -1,0 +1,442 @@
+import { gzipSync } from 'node:zlib';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type RunningMock, startMock } from '../../src/mock/server.ts';
+import { until } from '../support/conditions.ts';
+import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
+import { factOf, facts, poolKeys, signingKeys, token } from '../support/managed.ts';
+import { RawClient, type RawResponse } from '../support/raw-client.ts';
+import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
+
+const TOKEN = token();
+const TEXT = 'The quick brown fox jumps over the lazy dog. ';
+const delta = (text: string): string =>
+  `data: {"id":"c","model":"gpt-served","choices":[{"index":0,"delta":{"content":"${text}"}}],"usage":null}\n\n`;
+const USAGE = '{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}';
+const REPORT = `data: {"id":"c","model":"gpt-served","choices":[],"usage":${USAGE}}\n\n`;
+const DONE = 'data: [DONE]\n\n';
+const PROMPT = 'What did the river say to the stone? '.repeat(40);
+const BODY = JSON.stringify({
+  model: 'gpt-asked',
+  stream: true,
+  messages: [{ role: 'user', content: PROMPT }],
+});
+
+/** The last segment of the query says how the provider behaves. */
+const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
+  whole: (turn) => turn.answer(`{"model":"gpt-served","choices":[],"usage":${USAGE}}`),
+  'no-usage': (turn) =>
+    turn.answer('{"model":"gpt-served","choices":[{"message":{"content":"hi"}}]}'),
+  stream: async (turn) => {
+    await turn.stream();
+    await turn.chunk(delta(TEXT) + REPORT + DONE);
+    await turn.lastChunk();
+  },
+  endless: async (turn) => {
+    await turn.stream();
+    for (let i = 0; i < 5; i++) await turn.chunk(delta(TEXT));
+  },
+  'after-done': async (turn) => {
+    await turn.stream();
+    await turn.chunk(delta(TEXT) + REPORT + DONE);
+  },
+  cut: async (turn) => {
+    await turn.stream();
+    for (let i = 0; i < 5; i++) await turn.chunk(delta(TEXT));
+    turn.socket.end();
+  },
+  'cut-in-report': async (turn) => {
+    await turn.stream();
+    await turn.chunk(delta(TEXT) + REPORT.slice(0, -20));
+    turn.socket.end();
+  },
+  error: (turn) =>
+    turn.write(
+      'HTTP/1.1 429 No\r\ncontent-type: application/json\r\ncontent-length: 29\r\n\r\n{"error":{"message":"later"}}',
+    ),
+  reset: async (turn) => turn.reset(),
+  silent: async () => {},
+  'error-inside': async (turn) => {
+    await turn.stream();
+    await turn.chunk(
+      'data: {"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}\n\n',
+    );
+    await turn.chunk(
+      `${delta(TEXT)}${delta(TEXT)}data: {"type":"error","error":{"type":"overloaded_error"}}\n\n`,
+    );
+    await turn.lastChunk();
+  },
+  'error-with-usage': async (turn) => {
+    await turn.stream();
+    await turn.chunk(
+      `${delta(TEXT)}data: {"choices":[],"error":{"code":502},"usage":${USAGE}}\n\n`,
+    );
+    await turn.lastChunk();
+  },
+  gzip: (turn) =>
+    turn.answer(gzipSync(`{"model":"gpt-served","usage":${USAGE}}`), [
+      'content-type: application/json',
+      'content-encoding: gzip',
+    ]),
+  large: (turn) =>
+    turn.answer(
+      `{"model":"gpt-served","usage":{"prompt_tokens":1,"completion_tokens":2,"note":"${'x'.repeat(5_000)}"}}`,
+    ),
+};
+
+let gateway: Gateway;
+let upstream: ScriptedUpstream;
+let mock: RunningMock;
+
+beforeAll(async () => {
+  upstream = await startUpstream(async (turn) => {
+    const [, act = ''] = /[?&]act=([a-z-]+)/.exec(turn.request.target) ?? [];
+    await turn.bodyDone();
+    await (ACTS[act] ?? ACTS['whole'])?.(turn);
+  });
+  mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
+  gateway = await startGateway({
+    config:
+      'workers = 1\nfirst_byte_timeout_secs = 2\nmax_request_body_bytes = 100000\n' +
+      authorities({ openai: upstream.port, anthropic: mock.port, cerebras: mock.port, xai: 9 }) +
+      poolKeys({ openai: 'sk-pool', anthropic: 'ant-pool', cerebras: 'cs-pool', xai: 'x-pool' }) +
+      signingKeys(),
+  });
+});
+afterAll(async () => {
+  expect(gateway.stderr).toBe('');
+  await gateway.stop();
+  await upstream.close();
+  await mock.close();
+});
+
+const request = (target: string, body = BODY, key = TOKEN): string =>
+  `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n` +
+  `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+
+async function exchange(bytes: string): Promise<RawResponse> {
+  const client = new RawClient(gateway.port).send(bytes);
+  const response = await client.response();
+  client.close();
+  return response;
+}
+
+async function chat(
+  act: string,
+  body = BODY,
+  key = TOKEN,
+): Promise<{ response: RawResponse; fact: LogLine }> {
+  const response = await exchange(request(`/v1/chat/completions?act=${act}`, body, key));
+  return { response, fact: await factOf(gateway, response.field('x-sluice-request-id')) };
+}
+
+/** The fact of the one exchange that `work` makes and that tells no request id. */
+async function factOfNext(work: () => Promise<void>): Promise<LogLine> {
+  const before = facts(gateway).length;
+  await work();
+  return await until('one more fact', () => facts(gateway)[before]);
+}
+
+const ESTIMATE = { usage_source: 'estimated', usage_raw: null };
+
+describe('a usage fact', () => {
+  it('has every field of the contract, and the request id of the response', async () => {
+    const before = Date.now();
+    const { response, fact } = await chat('stream');
+    expect(fact).toMatchObject({
+      event: 'ai.usage',
+      v: 1,
+      request_id: response.field('x-sluice-request-id'),
+      dialect: 'openai',
+      tenant_id: '42',
+      vpc_id: '99',
+      key_id: null,
+      provider: 'openai',
+      endpoint: '/v1/chat/completions',
+      model: 'gpt-served',
+      requested_model: 'gpt-asked',
+      stream: true,
+      input_tokens: 11,
+      output_tokens: 7,
+      cache_read_tokens: null,
+      cache_write_tokens: null,
+      reasoning_tokens: null,
+      usage_source: 'reported',
+      usage_raw: JSON.parse(USAGE),
+      upstream_status: 200,
+      outcome: 'complete',
+      bytes_in: BODY.length,
+      bytes_out: response.body.length,
+    });
+    const { time, ttfb_ms: ttfb, duration_ms: duration, node } = fact;
+    expect(String(time)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(Date.parse(String(time))).toBeGreaterThanOrEqual(before - 1);
+    expect(Number(duration)).toBeGreaterThanOrEqual(Number(ttfb));
+    expect(String(node)).toMatch(new RegExp(`:${gateway.child.pid}$`));
+  });
+
+  it('tells ids beyond 2^53 digit by digit, and the key of a bai_v2 token', async () => {
+    const key = token({ tenantId: 18446744073709551615n, vpcId: 9007199254740993n, keyId: 5n });
+    const { fact } = await chat('whole', BODY, key);
+    expect(fact).toMatchObject({
+      tenant_id: '18446744073709551615',
+      vpc_id: '9007199254740993',
+      key_id: '5',
+    });
+  });
+
+  it('keeps no more than 4 KiB of what the provider said, and still counts it', async () => {
+    const { fact } = await chat('large');
+    expect(fact).toMatchObject({ input_tokens: 1, output_tokens: 2, usage_raw: null });
+  });
+});
+
+describe('an estimate, flagged and never zero', () => {
+  it('when a 2xx had no usage', async () => {
+    const { fact } = await chat('no-usage');
+    expect(fact).toMatchObject({ ...ESTIMATE, outcome: 'complete', model: 'gpt-served' });
+    expect(fact['input_tokens']).toBeGreaterThan(0);
+    expect(fact['output_tokens']).toBeGreaterThan(0);
+  });
+
+  it('when the upstream died in the stream: from what was relayed, and below it', async () => {
+    const { response, fact } = await chat('cut');
+    expect(response.complete).toBe(false);
+    expect(response.body.toString()).toContain('"error"');
+    expect(fact).toMatchObject({ ...ESTIMATE, outcome: 'upstream_cut', upstream_status: 200 });
+    // Five times ten words; the prompt has 360.
+    expect(fact['output_tokens']).toBeGreaterThan(20);
+    expect(fact['output_tokens']).toBeLessThanOrEqual(50);
+    expect(fact['input_tokens']).toBeGreaterThan(60);
+    expect(fact['input_tokens']).toBeLessThanOrEqual(360);
+  });
+
+  it('when it died inside the very event that reports, which was being held back', async () => {
+    const { response, fact } = await chat('cut-in-report');
+    expect(response.complete).toBe(false);
+    expect(response.body.toString()).toContain(TEXT);
+    expect(fact).toMatchObject({ usage_source: 'estimated', outcome: 'upstream_cut' });
+  });
+
+  it('when an error inside of a 200 broke the stream off, although it had begun to report', async () => {
+    const { response, fact } = await chat('error-inside');
+    expect(response.complete).toBe(true);
+    expect(fact).toMatchObject({ usage_source: 'estimated', input_tokens: 9, outcome: 'complete' });
+    expect(fact['output_tokens']).toBeGreaterThan(5);
+  });
+
+  it('when the provider took the request and reset the connection', async () => {
+    const fact = await factOfNext(async () => {
+      expect((await exchange(request('/v1/chat/completions?act=reset'))).status).toBe(502);
+    });
+    expect(fact).toMatchObject({
+      ...ESTIMATE,
+      outcome: 'upstream_error',
+      upstream_status: null,
+      output_tokens: 0,
+    });
+    expect(fact['input_tokens']).toBeGreaterThan(0);
+  });
+
+  it('when the provider did not answer in time', async () => {
+    const { response, fact } = await chat('silent');
+    expect(response.status).toBe(504);
+    expect(fact).toMatchObject({ ...ESTIMATE, outcome: 'timeout', upstream_status: null });
+  });
+
+  it('when the provider compressed although it was asked not to: the body passes untouched', async () => {
+    const { response, fact } = await chat('gzip');
+    expect(response.field('content-encoding')).toBe('gzip');
+    expect(response.body.equals(gzipSync(`{"model":"gpt-served","usage":${USAGE}}`))).toBe(true);
+    expect(fact).toMatchObject({ ...ESTIMATE, model: null, outcome: 'complete' });
+    expect(fact['input_tokens']).toBeGreaterThan(0);
+  });
+
+  it('for each of a hundred clients that left in the middle, once', async () => {
+    const before = facts(gateway).length;
+    const clients = Array.from({ length: 100 }, () =>
+      new RawClient(gateway.port).send(request('/v1/chat/completions?act=endless')),
+    );
+    for (const client of clients) {
+      await until('the stream at the client', () => client.receivedBytes > 4 * TEXT.length);
+      client.close();
+    }
+    await gateway.idle();
+    const mine = await until('a hundred facts', () => {
+      const list = facts(gateway).slice(before);
+      return list.length >= 100 && list;
+    });
+    expect(mine).toHaveLength(100);
+    expect(new Set(mine.map((fact) => fact['request_id'])).size).toBe(100);
+    for (const fact of mine) {
+      expect(fact).toMatchObject({ ...ESTIMATE, outcome: 'client_gone', upstream_status: 200 });
+      expect(fact['input_tokens']).toBeGreaterThan(0);
+      expect(fact['output_tokens']).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('a report', () => {
+  it("counts as one when the client leaves at [DONE], before the provider's end", async () => {
+    const fact = await factOfNext(async () => {
+      const client = new RawClient(gateway.port).send(
+        request('/v1/chat/completions?act=after-done'),
+      );
+      await until('[DONE]', () => Buffer.concat(client.received).includes('[DONE]'));
+      client.close();
+    });
+    expect(fact).toMatchObject({
+      usage_source: 'reported',
+      output_tokens: 7,
+      outcome: 'client_gone',
+    });
+  });
+});
+
+describe('a report inside of an error', () => {
+  it('counts: it is the bill of what was broken off', async () => {
+    const { response, fact } = await chat('error-with-usage');
+    expect(response.body.toString()).toContain('"code":502');
+    expect(fact).toMatchObject({ usage_source: 'reported', input_tokens: 11, output_tokens: 7 });
+  });
+});
+
+describe('none', () => {
+  it('when the provider answered with an error', async () => {
+    const { response, fact } = await chat('error');
+    expect(response.status).toBe(429);
+    expect(fact).toMatchObject({
+      usage_source: 'none',
+      input_tokens: null,
+      output_tokens: null,
+      upstream_status: 429,
+      outcome: 'complete',
+    });
+  });
+
+  it('for what bills nothing', async () => {
+    const fields = `HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
+    const { field } = await exchange(`GET /v1/models ${fields}`);
+    const fact = await factOf(gateway, field('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      usage_source: 'none',
+      endpoint: '/v1/models',
+      requested_model: null,
+    });
+  });
+});
+
+describe('no fact at all', () => {
+  it("for what never reached a provider, nor for a caller's own key", async () => {
+    await gateway.idle();
+    const before = facts(gateway).length;
+    const answers = [
+      [request('/v1/files'), 404],
+      [request('/v1/chat/completions', BODY, 'bai_v1.7.x.y'), 401],
+      [request('/v1/chat/completions', 'x'.repeat(100_001)), 413],
+      [request('/xai/v1/chat/completions'), 502],
+      [request('/v1/chat/completions?act=stream', BODY, 'sk-mine'), 200],
+    ] as const;
+    for (const [bytes, status] of answers) expect((await exchange(bytes)).status).toBe(status);
+    // Lines come in order: what follows tells that none is on its way.
+    const { fact } = await chat('whole');
+    expect(facts(gateway).slice(before)).toEqual([fact]);
+  });
+});
+
+describe('the metrics', () => {
+  it('agree with the facts', async () => {
+    await gateway.idle();
+    const { fact } = await chat('whole');
+    expect(fact['usage_source']).toBe('reported');
+    const metrics = await gateway.idle();
+    const all = facts(gateway);
+    for (const source of ['reported', 'estimated', 'none']) {
+      const count = all.filter((line) => line['usage_source'] === source).length;
+      expect(metrics.get(`ai_usage_facts_total{source="${source}"}`)).toBe(count);
+    }
+    for (const kind of ['input', 'output', 'cache_read', 'reasoning']) {
+      const sum = all.reduce((total, line) => total + Number(line[`${kind}_tokens`] ?? 0), 0);
+      expect(metrics.get(`ai_tokens_total{kind="${kind}"}`)).toBe(sum);
+    }
+    expect(metrics.get('ai_usage_facts_lost_total')).toBe(0);
+  });
+});
+
+describe('the stock SDKs with a gateway key', () => {
+  const messages = [{ role: 'user' as const, content: 'Say something about rivers.' }];
+
+  it('openai: answers and streams, and each is metered as the provider counted', async () => {
+    const client = new OpenAI({ apiKey: TOKEN, baseURL: `${gateway.origin}/cerebras/v1` });
+    const whole = await client.chat.completions.create({ model: 'm', messages }).withResponse();
+    const fact = await factOf(gateway, whole.response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      usage_source: 'reported',
+      input_tokens: whole.data.usage?.prompt_tokens,
+      output_tokens: whole.data.usage?.completion_tokens,
+    });
+    const stream = await client.chat.completions
+      .create({ model: 'm', messages, stream: true })
+      .withResponse();
+    const chunks = [];
+    for await (const chunk of stream.data) chunks.push(chunk);
+    expect(chunks.filter(({ choices }) => choices.length === 0)).toEqual([]);
+    const streamed = await factOf(gateway, stream.response.headers.get('x-sluice-request-id'));
+    expect(streamed).toMatchObject({
+      usage_source: 'reported',
+      stream: true,
+      input_tokens: fact['input_tokens'],
+      output_tokens: fact['output_tokens'],
+    });
+  });
+
+  it('openai: a client that asks for usage gets it', async () => {
+    const client = new OpenAI({ apiKey: TOKEN, baseURL: `${gateway.origin}/cerebras/v1` });
+    const { data, response } = await client.chat.completions
+      .create({ model: 'm', messages, stream: true, stream_options: { include_usage: true } })
+      .withResponse();
+    let usage = null;
+    for await (const chunk of data) usage = chunk.usage ?? usage;
+    const fact = await factOf(gateway, response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      input_tokens: usage?.prompt_tokens,
+      output_tokens: usage?.completion_tokens,
+    });
+    expect(usage?.completion_tokens).toBeGreaterThan(0);
+  });
+
+  it('anthropic: answers and streams', async () => {
+    const client = new Anthropic({ apiKey: TOKEN, baseURL: gateway.origin });
+    const ask = { model: 'claude-mock', max_tokens: 100, messages };
+    const whole = await client.messages.create(ask).withResponse();
+    const fact = await factOf(gateway, whole.response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      dialect: 'anthropic',
+      usage_source: 'reported',
+      input_tokens: whole.data.usage.input_tokens,
+      output_tokens: whole.data.usage.output_tokens,
+    });
+    const stream = await client.messages.create({ ...ask, stream: true }).withResponse();
+    for await (const _ of stream.data);
+    const streamed = await factOf(gateway, stream.response.headers.get('x-sluice-request-id'));
+    expect(streamed).toMatchObject({
+      usage_source: 'reported',
+      output_tokens: fact['output_tokens'],
+    });
+  });
+
+  it('a forged key is an authentication error that says so', async () => {
+    const client = new OpenAI({
+      apiKey: `${TOKEN.slice(0, -1)}w`,
+      baseURL: `${gateway.origin}/v1`,
+      maxRetries: 0,
+    });
+    const failure = await client.models.list().then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(failure).toBeInstanceOf(OpenAI.AuthenticationError);
+    expect(failure).toMatchObject({ code: 'bad_key' });
+  });
+});
