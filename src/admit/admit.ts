@@ -2,7 +2,12 @@ import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
-import { type Credential, findCredential, withoutCredentials } from './credential.ts';
+import {
+  type Credential,
+  findCredential,
+  NO_CREDENTIAL,
+  withoutCredentials,
+} from './credential.ts';
 import type { EndpointMetering, ManagedEndpoints } from './endpoint.ts';
 import type { PoolKey, PoolKeys } from './pool-keys.ts';
 import type { Provider } from './providers.ts';
@@ -68,8 +73,6 @@ export class Admission {
   }
 }
 
-const NO_CREDENTIAL: Credential = { kind: 'none', token: '', inXApiKey: false };
-
 type Gate = (admission: Admission, house: Admittance) => Rejection | null;
 
 const METHODS: ReadonlySet<string> = new Set([
@@ -129,14 +132,14 @@ const key: Gate = ({ credential: { kind } }) => (kind === 'none' ? rejection('mi
 
 // Before any cryptography, and before anything that a flood could make expensive.
 const rate: Gate = ({ credential: { kind, token } }, { rates }) => {
-  const seconds = kind === 'managed' ? rates.admitCredential(token) : rates.admitByo();
+  const seconds = kind === 'managed' ? rates.admitCredential(token.reveal()) : rates.admitByo();
   return seconds === 0 ? null : tooMany(seconds);
 };
 
 const managed: Gate = (admission, house) => {
   const { asked, credential, path, provider } = admission;
   if (credential.kind !== 'managed' || provider === null) return null;
-  const identity = house.tokens.check(credential.token);
+  const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
     return identity.code === 'rate_limited'
       ? tooMany(identity.retryAfterSeconds)

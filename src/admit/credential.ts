@@ -3,18 +3,23 @@
  * looked at, because a token in a position nobody looked at would be forwarded.
  */
 
+import { Secret } from '../control/secret.ts';
+
 /** What the credential positions of a request hold. */
 export interface Credential {
   readonly kind: 'none' | 'byo' | 'managed';
   /** The managed key as it came, without `Bearer `; empty for the others, whose keys are none of our business. */
-  readonly token: string;
+  readonly token: Secret;
   /** A key of the caller's own came in `x-api-key`, where only Anthropic's SDKs put it. */
   readonly inXApiKey: boolean;
 }
 
-const NONE: Credential = { kind: 'none', token: '', inXApiKey: false };
-const BYO: Credential = { kind: 'byo', token: '', inXApiKey: false };
-const BYO_X_API_KEY: Credential = { kind: 'byo', token: '', inXApiKey: true };
+const NO_TOKEN = new Secret('');
+
+/** Nobody's key. */
+export const NO_CREDENTIAL: Credential = { kind: 'none', token: NO_TOKEN, inXApiKey: false };
+const BYO: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: false };
+const BYO_X_API_KEY: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: true };
 
 /** Fields that hold a key and nothing else (contracts: where a caller's key may be). */
 const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog-api-key']);
@@ -40,7 +45,7 @@ export function isCredentialField(name: string): boolean {
  * @param query raw, without `?`
  */
 export function findCredential(fields: readonly string[], query: string): Credential {
-  let byo = NONE;
+  let byo = NO_CREDENTIAL;
   let token = '';
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
@@ -48,19 +53,19 @@ export function findCredential(fields: readonly string[], query: string): Creden
     if (name === 'authorization') {
       // Not only behind "Bearer ": a token that a caller put there in any other way must not be forwarded either.
       if (value.includes(MANAGED)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
-      else if (byo === NONE && BEARER.test(value)) byo = BYO;
+      else if (byo === NO_CREDENTIAL && BEARER.test(value)) byo = BYO;
     } else if (value !== '' && KEY_FIELDS.has(name)) {
       if (value.includes(MANAGED)) token = joined(token, value);
       else if (name === 'x-api-key') byo = BYO_X_API_KEY;
-      else if (byo === NONE) byo = BYO;
+      else if (byo === NO_CREDENTIAL) byo = BYO;
     }
   }
   for (const pair of query === '' ? [] : query.split('&')) {
     const value = keyParameter(pair);
     if (value.includes(MANAGED)) token = joined(token, value);
-    else if (value !== '' && byo === NONE) byo = BYO;
+    else if (value !== '' && byo === NO_CREDENTIAL) byo = BYO;
   }
-  return token === '' ? byo : { kind: 'managed', token, inXApiKey: false };
+  return token === '' ? byo : { kind: 'managed', token: new Secret(token), inXApiKey: false };
 }
 
 /** The query without its credentials, everything else verbatim. */

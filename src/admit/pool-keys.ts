@@ -8,7 +8,7 @@ const FIELD_OF: Readonly<Record<AuthScheme, string>> = {
   'api-key': 'api-key',
 };
 
-/** One provider's pool key, ready to be put on the wire. Prints as its provider's name alone. */
+/** One provider's pool key, ready to be put on the wire. Prints without the key. */
 export class PoolKey {
   readonly field: string;
   readonly #secret: Secret;

@@ -1,22 +1,16 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { MAIN } from '../support/gateway.ts';
+import { sluice as run } from '../support/gateway.ts';
+import { keepSecret } from '../support/secrets.ts';
 
 const cwd = mkdtempSync(join(tmpdir(), 'sluice-keys-'));
 
-function sluice(argv: readonly string[], { env = {}, input = '' } = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...argv], {
-    cwd,
-    env: { ...process.env, ...env },
-    input,
-    encoding: 'utf8',
-    timeout: 30_000,
-  });
-  return { status, stdout, stderr };
-}
+const sluice = (
+  argv: readonly string[],
+  how: { readonly env?: Record<string, string>; readonly input?: string } = {},
+) => run(argv, { ...how, cwd });
 
 /** Makes a key, pastes what keygen printed into a config, and mints with it. */
 function issued(kid: number, ...claims: readonly string[]) {
@@ -24,7 +18,7 @@ function issued(kid: number, ...claims: readonly string[]) {
   const config = join(cwd, `${kid}.toml`);
   writeFileSync(config, made.stdout);
   const minted = sluice(['mint', '--secret', `signing-${kid}.secret`, ...claims]);
-  return { made, config, minted, token: minted.stdout.trim() };
+  return { made, config, minted, token: keepSecret(minted.stdout.trim()) };
 }
 
 describe('sluice keygen', () => {

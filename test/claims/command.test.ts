@@ -5,18 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { MAIN, ROOT } from '../support/gateway.ts';
-
-function sluice(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const cwd = mkdtempSync(join(tmpdir(), 'sluice-command-'));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...argv], {
-    cwd,
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-    timeout: 30_000,
-  });
-  return { status, stdout, stderr };
-}
+import { MAIN, ROOT, sluice } from '../support/gateway.ts';
 
 function configFile(text: string): string {
   const file = join(mkdtempSync(join(tmpdir(), 'sluice-command-')), 'config.toml');
@@ -46,7 +35,7 @@ describe('the command', () => {
   it('check shows the effective configuration with every secret masked', () => {
     const file = configFile('max_in_flight = 7\n[pool_keys]\nopenai = "sk-very-secret-1"\n');
     const { status, stdout, stderr } = sluice(['check', '--config', file], {
-      AI_POOL_KEY_GROQ: 'gsk-very-secret-2',
+      env: { AI_POOL_KEY_GROQ: 'gsk-very-secret-2' },
     });
     expect(stderr).toBe('');
     expect(status).toBe(0);
@@ -90,7 +79,7 @@ describe('the command', () => {
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as { port: number };
     const env = { AI_LISTEN: `127.0.0.1:${port}`, AI_METRICS_LISTEN: '127.0.0.1:0' };
-    const { status, stderr } = sluice([], env);
+    const { status, stderr } = sluice([], { env });
     await new Promise((resolve) => other.close(resolve));
     expect(status).toBe(1);
     expect(stderr.trim().split('\n')).toHaveLength(1);
@@ -101,7 +90,7 @@ describe('the command', () => {
     const { startGateway } = await import('../support/gateway.ts');
     const first = await startGateway({ config: 'workers = 1' });
     const env = { AI_LISTEN: `127.0.0.1:${first.port}`, AI_METRICS_LISTEN: '127.0.0.1:0' };
-    const { status, stderr } = sluice([], env);
+    const { status, stderr } = sluice([], { env });
     await first.stop();
     expect(status).toBe(1);
     expect(stderr).toMatch(/Another process has that port/);

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { until } from './conditions.ts';
 import { Metrics } from './metrics.ts';
+import { expectNoSecret } from './secrets.ts';
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 export const MAIN = join(ROOT, 'src/main.ts');
@@ -47,9 +48,13 @@ export class Gateway {
     });
     this.child.stderr?.on('data', (text: Buffer) => {
       this.stderr += text.toString();
+      expectNoSecret("the gateway's stderr", this.stderr);
     });
     if (this.child.stdout !== null) {
-      createInterface(this.child.stdout).on('line', (line) => this.logs.push(JSON.parse(line)));
+      createInterface(this.child.stdout).on('line', (line) => {
+        expectNoSecret('a line of the log', line);
+        this.logs.push(JSON.parse(line));
+      });
     }
     this.exited = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => resolve({ code, signal }));
@@ -77,7 +82,9 @@ export class Gateway {
 
   async metrics(): Promise<Metrics> {
     const response = await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`);
-    return new Metrics(await response.text());
+    const text = await response.text();
+    expectNoSecret('the metrics', text);
+    return new Metrics(text);
   }
 
   /** Resident memory of the whole process, in bytes. */
@@ -119,6 +126,31 @@ process.on('exit', () => {
 
 export async function startGateway(options: GatewayOptions = {}): Promise<Gateway> {
   return await new Gateway(options).ready();
+}
+
+/** Runs the command to its end, away from any config.toml that may lie around. */
+export function sluice(
+  argv: readonly string[],
+  {
+    env = {},
+    input = '',
+    cwd = mkdtempSync(join(tmpdir(), 'sluice-command-')),
+  }: {
+    readonly env?: Readonly<Record<string, string>>;
+    readonly input?: string;
+    readonly cwd?: string;
+  } = {},
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...argv], {
+    cwd,
+    env: { ...process.env, ...env },
+    input,
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  // What mint prints is the one secret that a command is asked for.
+  if (argv[0] !== 'mint') expectNoSecret(`what "sluice ${argv[0]}" printed`, stdout + stderr);
+  return { status, stdout, stderr };
 }
 
 /** The config lines that send these providers to local upstreams. */

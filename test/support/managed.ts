@@ -1,5 +1,6 @@
 import { mintToken, publicKeyOf } from '../../src/keys/minting.ts';
 import type { Gateway, LogLine } from './gateway.ts';
+import { keepSecret } from './secrets.ts';
 
 /** The contract's test key: 32 bytes of 0x01. */
 const SECRET_KEY = new Uint8Array(32).fill(1);
@@ -14,7 +15,7 @@ export interface Claims {
 
 /** A token that `signingKeys()` verifies. */
 export function token({ tenantId = 42n, vpcId = 99n, keyId }: Claims = {}): string {
-  return mintToken(SECRET_KEY, { kid: KID, tenantId, vpcId, keyId: keyId ?? null });
+  return keepSecret(mintToken(SECRET_KEY, { kid: KID, tenantId, vpcId, keyId: keyId ?? null }));
 }
 
 /** The config table that verifies `token()`. */
@@ -24,6 +25,7 @@ export function signingKeys(): string {
 
 /** The config table that gives each provider its pool keys. */
 export function poolKeys(keys: Readonly<Record<string, string | readonly string[]>>): string {
+  for (const key of Object.values(keys).flat()) keepSecret(key);
   const lines = Object.entries(keys).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
   return `[pool_keys]\n${lines.join('\n')}\n`;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { until } from './conditions.ts';
+import { expectNoSecret } from './secrets.ts';
 
 /** A response as it stood on the wire. */
 export interface RawResponse {
@@ -78,6 +79,7 @@ export class RawClient {
           return false;
         }
         if (!next.response.complete && !this.closed) return false;
+        expectNoSecret('a response', all.subarray(0, next.end));
         this.received = [all.subarray(next.end)];
         this.receivedBytes = all.length - next.end;
         parsed = next.response;

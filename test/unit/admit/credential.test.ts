@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { findCredential, withoutCredentials } from '../../../src/admit/credential.ts';
 
 const kind = (fields: readonly string[], query = '') => findCredential(fields, query).kind;
-const token = (fields: readonly string[], query = '') => findCredential(fields, query).token;
+const token = (fields: readonly string[], query = '') =>
+  findCredential(fields, query).token.reveal();
 
 describe('findCredential', () => {
   it('counts a key only where it holds something', () => {
