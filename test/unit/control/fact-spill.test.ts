@@ -1,0 +1,37 @@
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { FactSpill } from '../../../src/control/fact-spill.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sluice-spill-'));
+
+describe('FactSpill', () => {
+  it("appends to what is there, for the operator's eyes only", () => {
+    const path = join(folder, 'facts.ndjson');
+    const first = new FactSpill(path);
+    first.append('a\n');
+    first.append('ä\n');
+    first.close();
+    const second = new FactSpill(path);
+    second.append('b\n');
+    second.close();
+    expect(readFileSync(path, 'utf8')).toBe('a\nä\nb\n');
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it('has the bytes on the file when append returns', () => {
+    const path = join(folder, 'at-once.ndjson');
+    const spill = new FactSpill(path);
+    spill.append('a\n');
+    expect(readFileSync(path, 'utf8')).toBe('a\n');
+    spill.close();
+  });
+
+  it('throws where it cannot write, before the first fact and at a full disk', () => {
+    writeFileSync(join(folder, 'file'), '');
+    expect(() => new FactSpill(join(folder, 'file', 'below'))).toThrow(/ENOTDIR/);
+    const full = new FactSpill('/dev/full');
+    expect(() => full.append('a\n')).toThrow(/ENOSPC/);
+  });
+});

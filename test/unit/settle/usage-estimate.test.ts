@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { estimateUsage } from '../../../src/settle/usage-estimate.ts';
+import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
+import { UsageReader } from '../../../src/wire/usage-reader.ts';
+import { FIXTURES_MISSING, recordedBody, recordedResponses } from '../../support/fixtures.ts';
+import { FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
+
+const sent = { requestBytes: 10_000, responseTextBytes: 600, answered: false };
+
+describe('estimateUsage', () => {
+  it('counts from what was relayed', () => {
+    expect(estimateUsage(sent)).toEqual({ inputTokens: 1_186, outputTokens: 100 });
+  });
+
+  it('says nothing for a request that never was whole', () => {
+    expect(estimateUsage({ ...sent, requestBytes: 0 }).inputTokens).toBe(0);
+  });
+
+  it('says at least one for a request that was sent, and for an answer that was given', () => {
+    expect(estimateUsage({ requestBytes: 1, responseTextBytes: 0, answered: true })).toEqual({
+      inputTokens: 1,
+      outputTokens: 1,
+    });
+  });
+
+  it('does not take images and audio for words', () => {
+    const { inputTokens } = estimateUsage({ ...sent, requestBytes: 50_000_000 });
+    expect(inputTokens).toBeLessThanOrEqual(2_048);
+  });
+});
+
+describe('for recorded streams that report their usage', () => {
+  const scanner = loadJsonScanner();
+  const answered = (recordedResponses() as readonly RecordedUsage[]).filter(
+    ({ format, usage }) => format === 'sse' && (usage['output_tokens'] ?? 0) > 0,
+  );
+
+  it('the estimate errs low for nearly all of them, and is more than nothing', (ctx) => {
+    if (FIXTURES_MISSING !== null) ctx.skip(FIXTURES_MISSING);
+    let low = 0;
+    let nothing = 0;
+    for (const entry of answered) {
+      const reader = new UsageReader(scanner, FORMATS[entry.format]);
+      reader.push(recordedBody(entry));
+      reader.end();
+      const { textBytes } = reader.reading();
+      reader.release();
+      const { outputTokens } = estimateUsage({
+        requestBytes: 1_000,
+        responseTextBytes: textBytes,
+        answered: false,
+      });
+      if (outputTokens <= (entry.usage['output_tokens'] ?? 0)) low++;
+      if (outputTokens === 0) nothing++;
+    }
+    expect(answered.length).toBeGreaterThan(50);
+    // What exceeds are texts that cost less than a token for six bytes: long words of one script, repeated blanks.
+    expect(low / answered.length).toBeGreaterThan(0.9);
+    expect(nothing / answered.length).toBeLessThan(0.25);
+  });
+});

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { type UsageFact, usageFactLine } from '../../../src/settle/usage-fact.ts';
+
+const FACT: UsageFact = {
+  requestId: 'req_1',
+  traceId: null,
+  dialect: 'openai',
+  tenantId: '18446744073709551615',
+  vpcId: '99',
+  keyId: null,
+  provider: 'openai',
+  endpoint: '/v1/chat/completions',
+  model: 'm',
+  requestedModel: 'r',
+  stream: true,
+  counts: {
+    inputTokens: 1,
+    outputTokens: 2,
+    cacheReadTokens: null,
+    cacheWriteTokens: 0,
+    reasoningTokens: null,
+  },
+  source: 'reported',
+  raw: '{"prompt_tokens":1}',
+  upstreamStatus: 200,
+  outcome: 'complete',
+  bytesIn: 10,
+  bytesOut: 20,
+  ttfbMs: 1.4,
+  durationMs: 2.6,
+};
+
+const line = (changes: Partial<UsageFact> = {}): Record<string, unknown> =>
+  JSON.parse(usageFactLine({ ...FACT, ...changes }));
+
+describe('usageFactLine', () => {
+  it('has the fields of the contract, in its order, and the trace beside them', () => {
+    expect(Object.keys(line())).toEqual(
+      (
+        'event v time request_id dialect tenant_id vpc_id key_id provider endpoint model requested_model stream ' +
+        'input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source usage_raw ' +
+        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id'
+      ).split(' '),
+    );
+  });
+
+  it('keeps "not reported" and zero apart', () => {
+    expect(line()).toMatchObject({ cache_read_tokens: null, cache_write_tokens: 0 });
+  });
+
+  it('is one line, whatever a client or a provider put into it', () => {
+    const text = usageFactLine({
+      ...FACT,
+      requestedModel: 'a"\n{"event":"ai.usage"}\u2028\ud800',
+      raw: '{"x":"\\n"}',
+    });
+    expect(text).not.toContain('\n');
+    expect(JSON.parse(text)).toMatchObject({ usage_raw: { x: '\n' } });
+  });
+
+  it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {
+    expect(line()).toMatchObject({ ttfb_ms: 1, duration_ms: 3, tenant_id: '18446744073709551615' });
+    expect(line({ ttfbMs: null, raw: 'not json', upstreamStatus: null })).toMatchObject({
+      ttfb_ms: null,
+      usage_raw: null,
+      upstream_status: null,
+    });
+  });
+
+  it('calls the end that the gateway itself made of a running request client_gone', () => {
+    expect(line({ outcome: 'rejected' })).toMatchObject({ outcome: 'client_gone' });
+  });
+});
