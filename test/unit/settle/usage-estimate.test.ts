@@ -5,7 +5,7 @@ import { UsageReader } from '../../../src/wire/usage-reader.ts';
 import { FIXTURES_MISSING, recordedBody, recordedResponses } from '../../support/fixtures.ts';
 import { FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
 
-const sent = { requestBytes: 10_000, responseTextBytes: 600, answered: false };
+const sent = { requestBytes: 10_000, responseTextBytes: 800, answered: false };
 
 describe('estimateUsage', () => {
   it('counts from what was relayed', () => {
@@ -54,8 +54,8 @@ describe('for recorded streams that report their usage', () => {
       if (outputTokens === 0) nothing++;
     }
     expect(answered.length).toBeGreaterThan(50);
-    // What exceeds are texts that cost less than a token for six bytes: long words of one script, repeated blanks.
-    expect(low / answered.length).toBeGreaterThan(0.9);
+    // What exceeds are texts that cost less than a token for eight bytes: repeated blanks, texts that are sent twice.
+    expect(low / answered.length).toBeGreaterThan(0.95);
     expect(nothing / answered.length).toBeLessThan(0.25);
   });
 });
