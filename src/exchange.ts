@@ -336,7 +336,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       status: this.#status,
       outcome,
       rejection: this.#rejection,
-      failure: this.#failure?.code ?? null,
+      failure: this.#failure?.code ?? this.#admission.fault,
       eventStream: this.#delivery?.eventStream === true,
       bytesIn: this.#bytesIn,
       bytesOut: this.#writer.bytesOut,

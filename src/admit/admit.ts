@@ -51,6 +51,8 @@ export class Admission {
   readonly asked: Asked;
   /** Whose error shapes the caller reads: guessed from the head until the provider is known. */
   dialect: Dialect;
+  /** Why a virtual key was refused, for the log: callers are told no more than that it was. */
+  fault: string | null = null;
   /** Written by the credential gate. */
   credential: Credential = NO_CREDENTIAL;
   /** Written by the route gate. */
@@ -141,6 +143,7 @@ const managed: Gate = (admission, house) => {
   if (credential.kind !== 'managed' || provider === null) return null;
   const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
+    admission.fault = identity.fault;
     return identity.code === 'rate_limited'
       ? tooMany(identity.retryAfterSeconds)
       : rejection(identity.code);

@@ -14,9 +14,9 @@ export function check({
   readonly source: string | null;
 }): number {
   const providers = providerTable(config.providers).map(
-    ({ name, authority: { host, port, tls }, dialect, authScheme }) => {
+    ({ name, authority: { host, port, tls }, dialect, authScheme, streamUsage }) => {
       const origin = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${authScheme}`;
+      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${authScheme}, stream usage ${streamUsage === 'ask' ? 'is asked for' : 'is sent'}`;
     },
   );
   const from = source === null ? 'no file: defaults and environment' : source;

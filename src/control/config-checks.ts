@@ -49,7 +49,12 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
     const found = `the name ${showValue(name)}`;
     problems.push(problemAt(raw, ['provider_authorities', name], expected, found));
   }
-  for (const table of ['provider_dialects', 'provider_auth_schemes', 'pool_keys']) {
+  for (const table of [
+    'provider_dialects',
+    'provider_auth_schemes',
+    'provider_stream_usage',
+    'pool_keys',
+  ]) {
     for (const name of entriesOf(raw, table)) {
       if (known.includes(name)) continue;
       const found = `the unknown provider ${showValue(name)}`;

@@ -68,7 +68,7 @@ function isPrintable(value: unknown): value is Printable {
 
 function tablesOf(config: Config): readonly (readonly [name: keyof Settings, rows: Table])[] {
   const { providers } = config;
-  const column = (field: 'authority' | 'dialect' | 'authScheme'): Table =>
+  const column = (field: 'authority' | 'dialect' | 'authScheme' | 'streamUsage'): Table =>
     providers.flatMap((row) => {
       const value = row[field];
       return value === undefined ? [] : [[row.name, value] as const];
@@ -84,6 +84,7 @@ function tablesOf(config: Config): readonly (readonly [name: keyof Settings, row
     ['provider_authorities', column('authority')],
     ['provider_dialects', column('dialect')],
     ['provider_auth_schemes', column('authScheme')],
+    ['provider_stream_usage', column('streamUsage')],
     ['pool_keys', masked],
     ['signing_keys', publicKeys],
   ];

@@ -174,6 +174,10 @@ export const SETTINGS = z.strictObject({
     'name = "scheme"',
     z.enum(['bearer', 'x-api-key', 'api-key'], { error: '"bearer", "x-api-key" or "api-key"' }),
   ),
+  provider_stream_usage: table(
+    'name = "ask" or "sent"',
+    z.enum(['ask', 'sent'], { error: '"ask" or "sent"' }),
+  ),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
 });
@@ -199,6 +203,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['provider_authorities', 'table'],
   ['provider_dialects', 'table'],
   ['provider_auth_schemes', 'table'],
+  ['provider_stream_usage', 'table'],
   ['pool_keys', 'table'],
   ['signing_keys', 'table'],
 ]);

@@ -153,23 +153,27 @@ function documentOf(settings: Settings): ConfigDocument {
   };
 }
 
-/** One row for each provider that any of the three tables names. */
+/** One row for each provider that any of the four tables names. */
 function providersOf(settings: Settings): readonly ProviderOverride[] {
-  const { provider_authorities, provider_dialects, provider_auth_schemes } = settings;
+  const { provider_authorities, provider_dialects, provider_auth_schemes, provider_stream_usage } =
+    settings;
   const names = new Set([
     ...provider_authorities.keys(),
     ...provider_dialects.keys(),
     ...provider_auth_schemes.keys(),
+    ...provider_stream_usage.keys(),
   ]);
   return [...names].map((name) => {
     const authority = provider_authorities.get(name);
     const dialect = provider_dialects.get(name);
     const authScheme = provider_auth_schemes.get(name);
+    const streamUsage = provider_stream_usage.get(name);
     return {
       name,
       ...(authority === undefined ? {} : { authority }),
       ...(dialect === undefined ? {} : { dialect }),
       ...(authScheme === undefined ? {} : { authScheme }),
+      ...(streamUsage === undefined ? {} : { streamUsage }),
     };
   });
 }

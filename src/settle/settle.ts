@@ -17,7 +17,7 @@ export interface Settlement {
   readonly status: number;
   readonly outcome: Outcome;
   readonly rejection: RejectionCode | null;
-  /** The upstream failure's code, from the libraries' closed sets. */
+  /** The upstream failure's code, from the libraries' closed sets, or why a virtual key was refused. */
   readonly failure: string | null;
   readonly eventStream: boolean;
   readonly bytesIn: number;

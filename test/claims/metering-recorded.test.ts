@@ -69,7 +69,7 @@ let upstream: ScriptedUpstream;
 
 // Both speak OpenAI's dialect; what usage costs to be told is the only difference.
 const ASKED_FOR = 'recorded';
-const SENT_UNASKED = 'groq';
+const SENT_UNASKED = ['groq', 'told'];
 
 beforeAll(async () => {
   upstream = await startUpstream(replay, { keepBodies: true });
@@ -77,8 +77,9 @@ beforeAll(async () => {
   gateway = await startGateway({
     config:
       'workers = 2\nmanaged_endpoints = ["/other"]\n' +
-      authorities({ [ASKED_FOR]: port, [SENT_UNASKED]: port }) +
-      poolKeys({ [ASKED_FOR]: 'sk-pool', [SENT_UNASKED]: 'sk-pool' }) +
+      authorities({ [ASKED_FOR]: port, groq: port, told: port }) +
+      '[provider_stream_usage]\ntold = "sent"\n' +
+      poolKeys({ [ASKED_FOR]: 'sk-pool', groq: 'sk-pool', told: 'sk-pool' }) +
       signingKeys(),
   });
 });
@@ -168,13 +169,13 @@ describe.each([...CUTS.keys()])('recorded responses, %s', (cut) => {
   });
 });
 
-it('a provider that sends usage unasked is neither edited nor is anything withheld', async () => {
+it.each(SENT_UNASKED)('%s sends usage unasked: nothing is edited or withheld', async (provider) => {
   const wrong: string[] = [];
   const streams = [...RESPONSES.entries()].filter(([, { format }]) => format === 'sse');
   await inLanes(streams, LANES, connection, async ([at, recorded], client) => {
     const query = new URLSearchParams({ at: String(at), cut: 'cut at random' });
-    const target = `/v1/chat/completions?${query}`;
-    client.send(post(`/${SENT_UNASKED}${target}`, PLAIN));
+    const target = `/v1/chat/completions?${query}&to=${provider}`;
+    client.send(post(`/${provider}${target}`, PLAIN));
     const response = await client.response();
     const seen = upstream.requests.findLast((request) => request.target === target);
     if (response.sha256 !== recorded.sha256 || seen?.body.toString() !== PLAIN)

@@ -94,6 +94,10 @@ describe('no secret is ever told', () => {
     await gateway.idle();
     expect([...statuses].sort()).toEqual([401, 404, 413, 502, 503]);
     expect(gateway.access().length).toBeGreaterThan(100);
+    const why = gateway.access().filter(({ rejection }) => rejection === 'bad_key');
+    expect(new Set(why.map(({ failure }) => failure))).toEqual(
+      new Set(['bad_signature', 'malformed']),
+    );
   });
 
   it('by a worker that crashes with requests in flight', async () => {

@@ -64,6 +64,7 @@ describe('the example', () => {
         authority: 'http://vllm.internal:8000',
         dialect: 'openai',
         authScheme: 'bearer',
+        streamUsage: 'ask',
       },
     ]);
   });
@@ -107,6 +108,8 @@ describe('what is wrong is said', () => {
     ['[provider_authorities]\nx = "ftp://a"', 'provider_authorities.x', /host:port/],
     ['[provider_authorities]\nv1 = "a:1"', 'provider_authorities.v1', /provider name/],
     ['[provider_dialects]\nnobody = "openai"', 'provider_dialects.nobody', /provider_authorities/],
+    ['[provider_stream_usage]\nopenai = "no"', 'provider_stream_usage.openai', /"ask" or "sent"/],
+    ['[provider_stream_usage]\nopnai = "ask"', 'provider_stream_usage.opnai', /openai/],
     ['[pool_keys]\nopnai = "k"', 'pool_keys.opnai', /openai/],
     ['[signing_keys]\n7 = "short"', 'signing_keys.7', /32 bytes in base64/],
     [`[signing_keys]\n7 = "${'A'.repeat(43)}="`, 'signing_keys.7', /weak/],
