@@ -38,38 +38,51 @@ const NODE = `${hostname()}:${process.pid}`;
 /** One line of JSON, without its newline. */
 export function usageFactLine(fact: UsageFact): string {
   const { counts } = fact;
-  return JSON.stringify({
-    event: 'ai.usage',
-    v: 1,
-    time: new Date().toISOString(),
-    request_id: fact.requestId,
-    dialect: fact.dialect,
-    tenant_id: fact.tenantId,
-    vpc_id: fact.vpcId,
-    key_id: fact.keyId,
-    provider: fact.provider,
-    endpoint: fact.endpoint,
-    model: fact.model,
-    requested_model: fact.requestedModel,
-    stream: fact.stream,
-    input_tokens: counts.inputTokens,
-    output_tokens: counts.outputTokens,
-    cache_read_tokens: counts.cacheReadTokens,
-    cache_write_tokens: counts.cacheWriteTokens,
-    reasoning_tokens: counts.reasoningTokens,
-    usage_source: fact.source,
-    usage_raw: parsed(fact.raw),
-    upstream_status: fact.upstreamStatus,
-    // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
-    // a bug; to whoever pays, the client was cut off.
-    outcome: fact.outcome === 'rejected' ? 'client_gone' : fact.outcome,
-    bytes_in: fact.bytesIn,
-    bytes_out: fact.bytesOut,
-    ttfb_ms: fact.ttfbMs === null ? null : Math.round(fact.ttfbMs),
-    duration_ms: Math.round(fact.durationMs),
-    node: NODE,
-    trace_id: fact.traceId,
-  });
+  return storable(
+    JSON.stringify({
+      event: 'ai.usage',
+      v: 1,
+      time: new Date().toISOString(),
+      request_id: fact.requestId,
+      dialect: fact.dialect,
+      tenant_id: fact.tenantId,
+      vpc_id: fact.vpcId,
+      key_id: fact.keyId,
+      provider: fact.provider,
+      endpoint: fact.endpoint,
+      model: fact.model,
+      requested_model: fact.requestedModel,
+      stream: fact.stream,
+      input_tokens: counts.inputTokens,
+      output_tokens: counts.outputTokens,
+      cache_read_tokens: counts.cacheReadTokens,
+      cache_write_tokens: counts.cacheWriteTokens,
+      reasoning_tokens: counts.reasoningTokens,
+      usage_source: fact.source,
+      usage_raw: parsed(fact.raw),
+      upstream_status: fact.upstreamStatus,
+      // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
+      // a bug; to whoever pays, the client was cut off.
+      outcome: fact.outcome === 'rejected' ? 'client_gone' : fact.outcome,
+      bytes_in: fact.bytesIn,
+      bytes_out: fact.bytesOut,
+      ttfb_ms: fact.ttfbMs === null ? null : Math.round(fact.ttfbMs),
+      duration_ms: Math.round(fact.durationMs),
+      node: NODE,
+      trace_id: fact.traceId,
+    }),
+  );
+}
+
+const ESCAPE = /\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g;
+
+/**
+ * Databases refuse U+0000 and lone surrogates (Postgres: whole loads fail on one line), and callers choose model names.
+ * JSON writes both as escapes, and no other surrogate so.
+ */
+function storable(line: string): string {
+  if (!line.includes('\\u')) return line;
+  return line.replace(ESCAPE, (found) => (found === '\\\\' ? found : '\\ufffd'));
 }
 
 function parsed(raw: string | null): unknown {

@@ -58,6 +58,14 @@ describe('usageFactLine', () => {
     expect(JSON.parse(text)).toMatchObject({ usage_raw: { x: '\n' } });
   });
 
+  it('holds nothing that a database refuses, and changes nothing else', () => {
+    const model = 'a\0b\ud800c\udfffd\\u0000e\\\0f\ud83d\ude00\u001f';
+    expect(line({ model, raw: '{"x\\u0000":"\\ud900"}' })).toMatchObject({
+      model: 'a\ufffdb\ufffdc\ufffdd\\u0000e\\\ufffdf\ud83d\ude00\u001f',
+      usage_raw: { 'x\ufffd': '\ufffd' },
+    });
+  });
+
   it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {
     expect(line()).toMatchObject({ ttfb_ms: 1, duration_ms: 3, tenant_id: '18446744073709551615' });
     expect(line({ ttfbMs: null, raw: 'not json', upstreamStatus: null })).toMatchObject({
