@@ -31,8 +31,8 @@ for (const needle of NEEDLES) ENDS[needle.charCodeAt(WINDOW_BYTES - 1)] = 1;
 /**
  * Skims event stream bytes for the few keys that matter, and counts answer text on its way.
  *
- * Decision: a hand-written Horspool search for all keys at once. Most events carry nothing of interest; parsing each of
- * them costs ten times as much, and one native search for each key about four times (`bench/micro/usage.bench.ts`).
+ * Decision: a hand-written Horspool search for all keys at once. Most events carry nothing of interest; making a string of
+ * each and parsing it costs two to five times as much as all of the reading (`npm run bench:usage`).
  * A key inside a JSON string never matches: its quotes are escaped there. A key that chunks cut apart is not found:
  * unfinished events are not left to the skim.
  */

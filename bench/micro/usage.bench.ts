@@ -1,0 +1,119 @@
+// What reading the usage of a response costs, by shape: nanoseconds per event and per KiB, beside what a proxy does that
+// parses each event. node bench/micro/usage.bench.ts
+import { Bench } from 'tinybench';
+import { loadJsonScanner } from '../../src/wire/json-scanner.ts';
+import { UsageEventWithholder } from '../../src/wire/sse-withhold.ts';
+import { type BodyFormat, UsageReader } from '../../src/wire/usage-reader.ts';
+
+const EVENTS = 200;
+const USAGE = { prompt_tokens: 31, completion_tokens: EVENTS, total_tokens: 31 + EVENTS };
+
+const event = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;
+const chunkOf = (delta: unknown) => ({
+  id: 'chatcmpl-C1hKpZ5vXyT9qLw2',
+  object: 'chat.completion.chunk',
+  created: 1_767_225_600,
+  model: 'gpt-5-mini-2025-08-07',
+  service_tier: 'default',
+  system_fingerprint: 'fp_1a2b3c4d5e',
+  choices: [{ index: 0, delta, logprobs: null, finish_reason: null }],
+  usage: null,
+});
+const words = Array.from({ length: EVENTS }, (_, i) => ` word${i}`);
+
+const chat = [
+  ...words.map((content) => event(chunkOf({ content }))),
+  event({ ...chunkOf({}), choices: [], usage: USAGE }),
+  'data: [DONE]\n\n',
+];
+const messages = [
+  `event: message_start\n${event({ type: 'message_start', message: { id: 'msg_1', model: 'claude-sonnet-4-6', usage: { input_tokens: 31, output_tokens: 1 } } })}`,
+  ...words.map(
+    (text) =>
+      `event: content_block_delta\n${event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })}`,
+  ),
+  `event: message_delta\n${event({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: EVENTS } })}`,
+  `event: message_stop\n${event({ type: 'message_stop' })}`,
+];
+const whole = [
+  JSON.stringify({
+    id: 'chatcmpl-1',
+    model: 'gpt-5-mini',
+    choices: [{ index: 0, message: { role: 'assistant', content: words.join('') } }],
+    usage: USAGE,
+  }),
+];
+
+const scanner = loadJsonScanner();
+const buffers = (texts: readonly string[]): readonly Buffer[] =>
+  texts.map((text) => Buffer.from(text));
+
+/** As network reads bring them: `perRead` events at once. */
+const reads = (texts: readonly string[], perRead: number): readonly Buffer[] =>
+  buffers(
+    Array.from({ length: Math.ceil(texts.length / perRead) }, (_, i) =>
+      texts.slice(i * perRead, (i + 1) * perRead).join(''),
+    ),
+  );
+
+function read(chunks: readonly Buffer[], format: BodyFormat): void {
+  const reader = new UsageReader(scanner, format);
+  for (const chunk of chunks) reader.push(chunk);
+  reader.end();
+  if (reader.reading().counts?.outputTokens !== EVENTS) throw new Error('wrong usage');
+  reader.release();
+}
+
+const client = { push: () => true };
+
+function withhold(chunks: readonly Buffer[]): void {
+  const withholder = new UsageEventWithholder();
+  for (const chunk of chunks) withholder.write(chunk, client);
+  withholder.end(client);
+  if (withholder.withheld !== 1) throw new Error('nothing withheld');
+}
+
+/** What it is measured against: each event made a string and parsed. */
+function parseEach(chunks: readonly Buffer[]): void {
+  let output = 0;
+  for (const chunk of chunks) {
+    for (const one of chunk.toString().split('\n\n')) {
+      const at = one.indexOf('data: ');
+      if (at < 0 || one.endsWith('[DONE]')) continue;
+      const value = JSON.parse(one.slice(at + 6));
+      output = value.usage?.completion_tokens ?? value.usage?.output_tokens ?? output;
+    }
+  }
+  if (output !== EVENTS) throw new Error('wrong usage');
+}
+
+const SHAPES: readonly (readonly [string, readonly string[], number, BodyFormat])[] = [
+  ['chat stream, an event a read', chat, 1, 'events'],
+  ['chat stream, 20 events a read', chat, 20, 'events'],
+  ['messages stream, an event a read', messages, 1, 'events'],
+  ['messages stream, 20 events a read', messages, 20, 'events'],
+  ['chat answer, whole', whole, 1, 'json'],
+];
+
+process.stdout.write(
+  `${' '.repeat(36)}reading  withholding  parsing each  (ns an event; KiB for the whole answer)\n`,
+);
+for (const [name, texts, perRead, format] of SHAPES) {
+  const chunks = reads(texts, perRead);
+  const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const units = format === 'events' ? texts.length : bytes / 1_024;
+  const bench = new Bench({ time: 300, warmupTime: 100 });
+  bench.add('read', () => read(chunks, format));
+  if (texts === chat) bench.add('withhold', () => withhold(chunks));
+  bench.add('parse', () =>
+    format === 'events' ? parseEach(chunks) : void JSON.parse(chunks[0]?.toString() ?? ''),
+  );
+  await bench.run();
+  const ns = (task: string): string => {
+    const result = bench.getTask(task)?.result;
+    if (result === undefined) return '-'.padStart(12);
+    if (!('latency' in result)) throw new Error(`${name}: ${task} did not finish`);
+    return ((result.latency.p50 * 1e6) / units).toFixed(0).padStart(12);
+  };
+  process.stdout.write(`${name.padEnd(34)}${ns('read')}${ns('withhold')}${ns('parse')}\n`);
+}
