@@ -40,8 +40,13 @@ export class Metering {
   readonly #scanner: JsonScanner;
   readonly #endpoint: EndpointMetering;
   readonly #asks: boolean;
+  /** While the request comes; a stream may stay open for an hour behind it. */
   #facts: RequestFacts | null = null;
   #editor: UsageOptionEditor | null = null;
+  #requestedModel: string | null = null;
+  #streamAsked = false;
+  /** The provider was asked for an event that the client did not ask for. */
+  #asksUnseen = false;
   #reader: UsageReader | null = null;
   #withholder: UsageEventWithholder | null = null;
   #status = 0;
@@ -59,13 +64,12 @@ export class Metering {
   /** A body that came in one piece. @returns it as it is sent upstream */
   whole(body: Buffer): Buffer {
     this.#openBody(false);
-    if (this.#editor === null) {
-      this.#facts?.push(body);
-      return body;
-    }
+    const editor = this.#editor;
     const pieces = new Pieces();
-    this.#editor.edit(body, pieces);
-    return this.#editor.edited ? Buffer.concat(pieces.list) : body;
+    if (editor === null) this.#facts?.push(body);
+    else editor.edit(body, pieces);
+    this.#requestIsOver();
+    return editor?.edited === true ? Buffer.concat(pieces.list) : body;
   }
 
   /**
@@ -88,11 +92,27 @@ export class Metering {
 
   requestEnded(upload: PieceSink): void {
     this.#editor?.end(upload);
+    this.#requestIsOver();
   }
 
   #openBody(sized: boolean): void {
     if (this.#asks) this.#editor = UsageOptionEditor.open(this.#scanner, sized) ?? null;
     this.#facts = this.#editor?.facts ?? RequestFacts.open(this.#scanner) ?? null;
+  }
+
+  /** Keeps what was found, and gives the scan back. */
+  #requestIsOver(): void {
+    this.#readRequest();
+    this.#facts?.release();
+    this.#facts = null;
+    this.#editor = null;
+  }
+
+  #readRequest(): void {
+    if (this.#facts === null) return;
+    this.#requestedModel = this.#facts.model;
+    this.#streamAsked = this.#facts.stream === 'true';
+    this.#asksUnseen = this.#editor?.edited === true && !this.#editor.clientAskedForUsage;
   }
 
   // ---- the response ------------------------------------------------------------------------------------------------
@@ -106,10 +126,9 @@ export class Metering {
     if (this.#endpoint === 'free' || format === null) return false;
     this.#withEvents = format === 'events';
     this.#reader = new UsageReader(this.#scanner, format);
-    const editor = this.#editor;
-    if (format === 'events' && editor?.edited === true && !editor.clientAskedForUsage) {
-      this.#withholder = new UsageEventWithholder();
-    }
+    // An answer may begin before the request is over.
+    this.#readRequest();
+    if (format === 'events' && this.#asksUnseen) this.#withholder = new UsageEventWithholder();
     return this.#withholder !== null;
   }
 
@@ -133,16 +152,15 @@ export class Metering {
    * @param requestBytes of the body that were received; 0 when it never came to its end, which no provider bills
    */
   finish(requestBytes: number): MeteredUsage {
-    const facts = this.#facts;
+    this.#requestIsOver();
     const reading = this.#reader?.reading() ?? null;
     const counts = reading?.counts ?? null;
     const known = {
       model: reading?.model ?? null,
-      requestedModel: facts?.model ?? null,
-      streamAsked: facts?.stream === 'true',
+      requestedModel: this.#requestedModel,
+      streamAsked: this.#streamAsked,
       raw: reading?.raw ?? null,
     };
-    this.#facts?.release();
     this.#reader?.release();
     // A stream that breaks off with an error event ends well as a message; what it had told was the beginning.
     const broken = this.#withEvents && reading?.sawError === true;
