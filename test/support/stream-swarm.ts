@@ -2,15 +2,25 @@
  * A lean process that is both ends of many event streams at once: the upstream that sends numbered events at a pace, and
  * the clients that check them. Raw sockets and one timer, because a client library per stream would be the bottleneck.
  * Run by test/long/many-streams.test.ts: prints the upstream's port, then, told the gateway's port on stdin, a JSON line.
+ * With a virtual key, streams are metered: the upstream reports usage in an event of its own, which no client may see.
  */
 
 import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
-const [streams = 0, events = 0, gapMs = 0] = process.argv.slice(2).map(Number);
+const [streams = 0, events = 0, gapMs = 0] = process.argv.slice(2, 5).map(Number);
+const key = process.argv[5] ?? '';
 const event = (index: number): string => `data: {"n":${index}}\n\n`;
 const chunk = (index: number): string =>
   `${event(index).length.toString(16)}\r\n${event(index)}\r\n`;
+const REPORT =
+  'data: {"model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n';
+const LAST = key === '' ? '0\r\n\r\n' : `${REPORT.length.toString(16)}\r\n${REPORT}\r\n0\r\n\r\n`;
+const BODY = '{"model":"m","stream":true}';
+const REQUEST =
+  key === ''
+    ? 'GET /v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n'
+    : `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${key}\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
 const WHOLE = Array.from({ length: events }, (_, index) => event(index)).join('');
 
 interface Sending {
@@ -31,7 +41,7 @@ setInterval(() => {
   for (const stream of sending) {
     stream.write(chunk(stream.sent++));
     if (stream.sent < events) continue;
-    stream.write('0\r\n\r\n');
+    stream.write(LAST);
     sending.delete(stream);
   }
 }, gapMs);
@@ -56,7 +66,7 @@ function client(port: number, done: () => void): void {
   const socket = connect({ port, host: '127.0.0.1' });
   socket.setEncoding('latin1');
   socket.on('connect', () => {
-    socket.write('GET /v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\n\r\n');
+    socket.write(REQUEST);
   });
   let over = false;
   const finish = (kind: keyof typeof counts): void => {
