@@ -5,6 +5,7 @@
  */
 
 import { Admission, type Admittance, admit, tooLarge } from './admit/admit.ts';
+import { withoutKey } from './admit/pool-keys.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from './edge/door.ts';
 import {
   nextRequestState,
@@ -227,12 +228,13 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   // ---- the upstream's side -----------------------------------------------------------------------------------------
 
   onResponseHead(status: number, reason: string, fields: readonly string[]): void {
-    const { provider } = this.#admission;
+    const { provider, managed } = this.#admission;
     this.#responseState = nextResponseState(this.#responseState, 'head');
     this.#status = status;
     this.#upstreamStatus = status;
     if (provider !== null) this.#context.metrics.responded(provider.index, status);
-    const head = responseHead(this.#head.method, status, reason, fields, this.#ownLines());
+    const kept = managed === null ? fields : withoutKey(fields, managed.poolKey);
+    const head = responseHead(this.#head.method, status, reason, kept, this.#ownLines());
     if (head.eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, head.eventStream);
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;

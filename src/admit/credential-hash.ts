@@ -8,8 +8,8 @@
  * vectors pin it), the second one is squeezed from the same state in the manner of the 64-bit form.
  */
 
-/** As long as the longest request head; of a longer credential only this much counts. */
-const SCRATCH_BYTES = 32_768;
+/** Longer than any token: of what is longer only this much counts, so that a head of 32 KiB costs no more than a token. */
+const SCRATCH_BYTES = 256;
 
 // Constants of SipHash: "lyge" and "tedb" as little-endian words.
 const INIT_2 = 0x6c796765;

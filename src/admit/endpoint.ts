@@ -36,8 +36,12 @@ const BUILT_IN: readonly (readonly [suffix: string, metering: EndpointMetering])
 // The id is one plain segment: `..%2ffiles` would be another endpoint to a server that decodes before it routes.
 const MODELS = /\/models(?:\/(?!\.{1,2}$)[A-Za-z0-9._:@~-]+)?$/;
 
-// Servers disagree about these; whichever way one reads them, it must be the path that was checked here.
-const AMBIGUOUS = /\/\.{1,2}\/|%2e|%2f|%5c|\\/i;
+// Servers disagree about these, and decode once, twice or not at all; whichever way one reads a path, it must be the one
+// that was checked here.
+const AMBIGUOUS = /\/\.{1,2}\/|%|\\/;
+
+// What OpenAI's Assistants store: `/threads/{id}/messages` ends like an endpoint that stores nothing.
+const STORED = /\/threads\//;
 
 /** The endpoints that a managed key may reach, built once at boot. */
 export class ManagedEndpoints {
@@ -50,7 +54,7 @@ export class ManagedEndpoints {
 
   /** @param path the forwarded path, raw, without query */
   judge(method: string, path: string): EndpointVerdict {
-    if (AMBIGUOUS.test(path)) return 'unknown';
+    if (AMBIGUOUS.test(path) || STORED.test(path)) return 'unknown';
     for (const [suffix, metering] of this.#suffixes) {
       if (path.endsWith(suffix)) return method === 'POST' ? metering : 'wrong-method-post';
     }

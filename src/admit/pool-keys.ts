@@ -1,4 +1,5 @@
 import type { Secret } from '../control/secret.ts';
+import { isCredentialField } from './credential.ts';
 import type { AuthScheme, Provider } from './providers.ts';
 
 /** The field that carries a provider's key, in the provider's own scheme. */
@@ -24,6 +25,24 @@ export class PoolKey {
   reveal(): string {
     return this.#prefix + this.#secret.reveal();
   }
+
+  /** Whether the key stands in a text. */
+  isIn(text: string): boolean {
+    return text.includes(this.#secret.reveal());
+  }
+}
+
+/**
+ * The fields of a response without those that would hand the pool key to the client: an upstream that repeats what it
+ * was sent is not unheard of.
+ * @param fields flat list, names in any case
+ */
+export function withoutKey(fields: readonly string[], key: PoolKey): readonly string[] {
+  const isLeak = (at: number): boolean =>
+    isCredentialField((fields[at] ?? '').toLowerCase()) || key.isIn(fields[at + 1] ?? '');
+  let leaks = false;
+  for (let at = 0; at < fields.length && !leaks; at += 2) leaks = isLeak(at);
+  return leaks ? fields.filter((_, at) => !isLeak(at - (at % 2))) : fields;
 }
 
 /** The pool keys of every provider; those of one take turns. */

@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
+
+const LF = 0x0a;
 
 /** Facts hold tenants and models; nobody but the operator is to read them. */
 const MODE = 0o600;
@@ -9,17 +19,25 @@ export class FactSpill {
 
   /** @throws Error with the system's code when the file cannot be opened for appending */
   constructor(path: string) {
-    this.#fd = openSync(path, 'a', MODE);
+    this.#fd = openSync(path, 'a+', MODE);
+    // What a crash cut off must not swallow the next fact.
+    if (!endsLine(this.#fd)) writeSync(this.#fd, '\n');
   }
 
   /**
    * Appends whole lines. Synchronous on purpose: it runs on the main thread, which relays nothing, and what it is given
    * is safe from a crash of this process when it returns.
-   * @throws Error when the disk takes no more; then part of the lines may be in the file
+   * @throws Error when the disk takes no more; then none of the lines is in the file
    */
   append(lines: string): void {
     const bytes = Buffer.from(lines);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    const before = sizeOf(this.#fd);
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    } catch (error) {
+      if (before !== null) ftruncateSync(this.#fd, before);
+      throw error;
+    }
   }
 
   /** Makes what was appended outlive the machine. */
@@ -27,4 +45,18 @@ export class FactSpill {
     fsyncSync(this.#fd);
     closeSync(this.#fd);
   }
+}
+
+/** Null when it is no regular file (a pipe, /dev/full). */
+function sizeOf(fd: number): number | null {
+  const stat = fstatSync(fd);
+  return stat.isFile() ? stat.size : null;
+}
+
+function endsLine(fd: number): boolean {
+  const size = sizeOf(fd);
+  if (size === null || size === 0) return true;
+  const last = Buffer.alloc(1);
+  readSync(fd, last, 0, 1, size - 1);
+  return last[0] === LF;
 }

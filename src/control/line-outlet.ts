@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { TextSink } from './stdout.ts';
 
 /** Takes facts that stdout does not. */
 export interface Spill {
@@ -33,28 +33,30 @@ interface Batch {
  * and where that fails too, lost and counted. Nothing here ever waits for a reader.
  */
 export class LineOutlet {
-  readonly #out: Writable;
+  readonly #out: TextSink;
   readonly #spill: Spill | null;
   readonly #queue: Batch[] = [];
   #writing: readonly Batch[] = [];
   #logBytes = 0;
   #factBytes = 0;
+  /** Nothing will be written any more. */
   #isBroken = false;
+  #writeFails = false;
   #spillFails = false;
   #waiting: (() => void)[] = [];
   /** Log lines that nobody took. */
   linesDropped = 0;
   factsSpilled = 0;
   factsLost = 0;
+  /** Told when writing begins to fail, and when it works again. */
+  onWriteChange: (error: Error | null) => void = () => {};
   /** Told when spilling begins to fail, and when it works again. */
   onSpillChange: (error: Error | null) => void = () => {};
 
   /** @param spill where facts go that stdout does not take; null = nowhere */
-  constructor(out: Writable, spill: Spill | null) {
+  constructor(out: TextSink, spill: Spill | null) {
     this.#out = out;
     this.#spill = spill;
-    // EPIPE: a reader that went away is a reader that does not read.
-    out.on('error', () => this.#break());
   }
 
   /** @param lines each ended by a newline */
@@ -122,12 +124,33 @@ export class LineOutlet {
     const batches = this.#queue.splice(0, count);
     this.#writing = batches;
     this.#out.write(batches.map(({ text }) => text).join(''), (error) => {
-      if (error != null || this.#isBroken) return;
-      for (const batch of batches) this.#taken(batch);
+      if (this.#isBroken) return;
+      this.#tellWrite(error);
+      if (error !== null && this.#out.isGone) {
+        this.#break();
+        return;
+      }
       this.#writing = [];
+      for (const batch of batches) this.#taken(batch);
+      // What a full disk did not take may be in part on it: `request_id` tells.
+      if (error !== null) this.#leave(batches);
       if (this.#queue.length > 0) this.#write();
       else this.#wake();
     });
+  }
+
+  #tellWrite(error: Error | null): void {
+    if ((error !== null) === this.#writeFails) return;
+    this.#writeFails = error !== null;
+    this.onWriteChange(error);
+  }
+
+  /** Stdout did not take these. */
+  #leave(batches: readonly Batch[]): void {
+    for (const { text, isFacts } of batches) {
+      if (isFacts) this.#spillFacts(text);
+      else this.linesDropped += countLines(text);
+    }
   }
 
   #taken({ bytes, isFacts }: Batch): void {
@@ -143,10 +166,7 @@ export class LineOutlet {
     this.#writing = [];
     this.#logBytes = 0;
     this.#factBytes = 0;
-    for (const { text, isFacts } of left) {
-      if (isFacts) this.#spillFacts(text);
-      else this.linesDropped += countLines(text);
-    }
+    this.#leave(left);
     this.#wake();
   }
 

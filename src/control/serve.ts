@@ -40,6 +40,14 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     if (error === null) log.write('info', 'usage_spill_recovered');
     else log.write('error', 'usage_spill_failed', { reason: error.message });
   };
+  // Where stdout takes nothing, only stderr can say so.
+  out.onWriteChange = (error) => {
+    process.stderr.write(
+      error === null
+        ? 'stdout can be written again.\n'
+        : `stdout cannot be written (${(error as NodeJS.ErrnoException).code ?? error.message}): usage facts go to usage_spill_path if it is set, log lines are dropped.\n`,
+    );
+  };
   const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
   const providers = providerTable(config.providers);
   const layout = new MetricsLayout(providers.map(({ name }) => name));
@@ -70,7 +78,11 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     await supervisor.close(CLOSE_LIMIT_MS);
     throw error;
   }
-  const stopped = stopSignal(log, out);
+  const stopped = stopSignal(log, async () => {
+    // What is open is settled first, so that its facts are told too.
+    await supervisor.close(CLOSE_LIMIT_MS);
+    await finish(out);
+  });
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));
@@ -121,15 +133,18 @@ function openSpill(path: string | null): FactSpill | null {
   }
 }
 
-/** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
-function stopSignal(log: NodeLog, out: LineOutlet): Promise<string> {
+/**
+ * Resolves at the first SIGTERM or SIGINT; the second ends the process at once.
+ * @param end closes everything
+ */
+function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
   return new Promise((resolve) => {
     let asked = false;
     const on = (signal: string): void => {
       if (asked) {
         log.write('warn', 'stopped_at_once', { signal });
         // Not process.exit(): workers still hold connections (platform facts C, worker_threads).
-        void finish(out).then(() => process.kill(process.pid, 'SIGKILL'));
+        void end().then(() => process.kill(process.pid, 'SIGKILL'));
       }
       asked = true;
       resolve(signal);

@@ -1,8 +1,17 @@
-import { constants, createWriteStream, fstatSync, openSync } from 'node:fs';
+import { constants, fstatSync, openSync, write } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
+/** Takes text, in order: the next piece is given when the last one is done. */
+export interface TextSink {
+  /** @param done told an error when not all of it was taken */
+  write(text: string, done: (error: Error | null) => void): void;
+  /** True when nothing will be taken any more. */
+  readonly isGone: boolean;
+}
+
 const STDOUT = 1;
+const LF = 0x0a;
 
 /**
  * Opens stdout so that a reader that stalls stops nobody.
@@ -12,12 +21,16 @@ const STDOUT = 1;
  * A pipe is opened anew instead, which gives this process an open file description of its own: O_NONBLOCK on the
  * inherited one would also hold for whoever shares it.
  */
-export function openStdout(): Writable {
+export function openStdout(): TextSink {
   const stat = fstatSync(STDOUT);
-  if (stat.isFIFO()) return new Socket({ fd: ownPipe(), readable: false, writable: true });
-  if (stat.isSocket()) return new Socket({ fd: STDOUT, readable: false, writable: true });
+  if (stat.isFIFO()) return new StreamSink(socketOf(ownPipe()));
+  if (stat.isSocket()) return new StreamSink(socketOf(STDOUT));
   // Files and terminals do not stall.
-  return createWriteStream('', { fd: STDOUT, autoClose: false });
+  return new FileSink(STDOUT);
+}
+
+function socketOf(fd: number): Socket {
+  return new Socket({ fd, readable: false, writable: true });
 }
 
 function ownPipe(): number {
@@ -26,5 +39,71 @@ function ownPipe(): number {
   } catch {
     // No /proc, or a pipe of another user: then the inherited one.
     return STDOUT;
+  }
+}
+
+/** A pipe or a socket: its reader may go away, and then it stays away. */
+export class StreamSink implements TextSink {
+  readonly #stream: Writable;
+  /** Of the write that is under way. */
+  #done: ((error: Error | null) => void) | null = null;
+  #gone: Error | null = null;
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+    stream.on('error', (error) => this.#end(error));
+    stream.on('close', () => this.#end(new Error('closed')));
+  }
+
+  get isGone(): boolean {
+    return this.#gone !== null;
+  }
+
+  write(text: string, done: (error: Error | null) => void): void {
+    if (this.#gone !== null) {
+      done(this.#gone);
+      return;
+    }
+    this.#done = done;
+    this.#stream.write(text, (error) => {
+      if (error == null) this.#tell(null);
+    });
+  }
+
+  #end(error: Error): void {
+    this.#gone ??= error;
+    this.#tell(this.#gone);
+  }
+
+  #tell(error: Error | null): void {
+    const done = this.#done;
+    this.#done = null;
+    done?.(error);
+  }
+}
+
+/** A file or a terminal: a disk that is full now may have room later. */
+export class FileSink implements TextSink {
+  readonly isGone = false;
+  readonly #fd: number;
+  /** The last thing written was part of a line. */
+  #isTorn = false;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(text: string, done: (error: Error | null) => void): void {
+    this.#writeFrom(Buffer.from(this.#isTorn ? `\n${text}` : text), 0, done);
+  }
+
+  #writeFrom(bytes: Buffer, at: number, done: (error: Error | null) => void): void {
+    write(this.#fd, bytes, at, bytes.length - at, null, (error, written) => {
+      const end = error === null ? at + written : at;
+      if (end > 0) this.#isTorn = bytes[end - 1] !== LF;
+      if (error !== null) done(error);
+      else if (end < bytes.length) this.#writeFrom(bytes, end, done);
+      else done(null);
+    });
   }
 }

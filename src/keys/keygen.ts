@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { KID_MAX } from '../admit/virtual-key.ts';
 import { newSecretKey, publicKeyOf } from './minting.ts';
-import { readId, writeSecret } from './signing-secret.ts';
+import { noPositionals, readId, writeSecret } from './signing-secret.ts';
 
 /** Text of `sluice keygen --help`. */
 export const KEYGEN_HELP = `sluice keygen --kid N [--out FILE]
@@ -19,7 +19,8 @@ that only you may read; the public half is printed as the lines to paste into th
  */
 export function keygen(argv: readonly string[]): number {
   const options = { kid: { type: 'string' }, out: { type: 'string' } } as const;
-  const { values } = parseArgs({ args: [...argv], options });
+  const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
+  noPositionals('keygen', positionals);
   const kid = Number(readId('--kid', values.kid, BigInt(KID_MAX)));
   const file = values.out ?? `signing-${kid}.secret`;
   const secretKey = newSecretKey();

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { mintToken } from './minting.ts';
-import { readId, readSecret, SECRET_VARIABLE } from './signing-secret.ts';
+import { noPositionals, readId, readSecret, SECRET_VARIABLE } from './signing-secret.ts';
 
 const U64_MAX = 2n ** 64n - 1n;
 
@@ -22,7 +22,7 @@ All numbers are decimal, 0 to ${U64_MAX}.`;
  * @throws Error with one line that says what to do
  */
 export function mint(argv: readonly string[]): number {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args: [...argv],
     options: {
       tenant: { type: 'string' },
@@ -30,7 +30,9 @@ export function mint(argv: readonly string[]): number {
       key: { type: 'string' },
       secret: { type: 'string' },
     },
+    allowPositionals: true,
   });
+  noPositionals('mint', positionals);
   const tenantId = readId('--tenant', values.tenant, U64_MAX);
   const vpcId = readId('--vpc', values.vpc, U64_MAX);
   const keyId = values.key === undefined ? null : readId('--key', values.key, U64_MAX);

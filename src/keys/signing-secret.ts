@@ -73,6 +73,18 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Error(`Cannot read ${file} (${(error as NodeJS.ErrnoException).code}).`);
+    // A secret that was given in the place of its file's name must not be repeated.
+    const shown = /^[0-9]+:/.test(file) ? 'the file' : file;
+    throw new Error(
+      `Cannot read ${shown} (${(error as NodeJS.ErrnoException).code}). --secret takes the name of a file.`,
+    );
   }
+}
+
+/**
+ * @throws Error when there are arguments beside the options; it does not repeat them, for they may be secrets
+ */
+export function noPositionals(command: string, positionals: readonly string[]): void {
+  if (positionals.length > 0)
+    throw new Error(`${command} takes options only: sluice ${command} --help lists them.`);
 }

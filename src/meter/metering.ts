@@ -162,8 +162,9 @@ export class Metering {
       raw: reading?.raw ?? null,
     };
     this.#reader?.release();
-    // A stream that breaks off with an error event ends well as a message; what it had told was the beginning.
-    const broken = this.#withEvents && reading?.sawError === true;
+    // A stream that breaks off with an error event, or behind its opening, may end well as a message; what it had told was
+    // the beginning.
+    const broken = this.#withEvents && (reading?.sawError === true || reading?.isOpening === true);
     const final = reading?.sawEnd === true || (this.#ended && !broken);
     if (counts !== null && final) return { ...known, source: 'reported', counts };
     const failed = this.#status >= 300;
@@ -172,7 +173,8 @@ export class Metering {
     }
     const { inputTokens, outputTokens } = estimateUsage({
       requestBytes,
-      responseTextBytes: reading?.textBytes ?? 0,
+      // Of what is not a model's writing (embeddings, reranked documents) no text is output.
+      responseTextBytes: this.#endpoint === 'reports' ? 0 : (reading?.textBytes ?? 0),
       answered: this.#ended && this.#endpoint !== 'reports',
     });
     return {

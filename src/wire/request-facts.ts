@@ -2,16 +2,22 @@ import { JSON_PATH, pathBits } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import { decodedString, ValueCapture } from './value-capture.ts';
 
-/** What a request asks of `stream` at its root; the last one wins, as in every parser of note. */
-export type StreamAsked = 'true' | 'false' | 'absent' | 'other';
+/**
+ * What a request asks of `stream` at its root; the last one wins, as in every parser of note. Lax parsers (Pydantic, so
+ * vLLM) read `1` and `"yes"` as true, and what no parser reads at all is refused: so everything that none of them reads
+ * as false is true.
+ */
+export type StreamAsked = 'true' | 'false' | 'absent';
+
+/** What lax parsers read as false, in lower case (docs.pydantic.dev/latest/api/standard_library_types/#booleans). */
+const FALSE = /^(?:false|null|-?0(?:\.0*)?|"(?:0|off|f|false|n|no)")$/;
+/** No such value is longer. */
+const STREAM_MAX_BYTES = 16;
 
 /** Most bytes kept of a model's name: the longest recorded one has 74. */
 export const MODEL_MAX_BYTES = 256;
 /** A name of MODEL_MAX_BYTES bytes written wholly in six-byte escapes, and its quotes. */
 const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
-
-const LETTER_T = 0x74;
-const LETTER_F = 0x66;
 
 /** The root-level `model` and `stream` of a request body, read as it streams by. Nothing is kept but these. */
 export class RequestFacts implements JsonEvents {
@@ -22,6 +28,8 @@ export class RequestFacts implements JsonEvents {
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
+  readonly #stream = new ValueCapture(STREAM_MAX_BYTES);
+  #streamFrom = -1;
   readonly #scan: JsonScan;
   #chunk: Uint8Array | null = null;
   #captureFrom = -1;
@@ -48,6 +56,7 @@ export class RequestFacts implements JsonEvents {
   beginChunk(chunk: Uint8Array): void {
     this.#chunk = chunk;
     if (this.#captureFrom > 0) this.#captureFrom = 0;
+    if (this.#streamFrom > 0) this.#streamFrom = 0;
   }
 
   /** For a caller that feeds the scan itself: after the feed. */
@@ -55,25 +64,34 @@ export class RequestFacts implements JsonEvents {
     const chunk = this.#chunk;
     if (chunk === null) return;
     if (this.#captureFrom >= 0) this.#model.take(chunk, this.#captureFrom, chunk.length);
+    if (this.#streamFrom >= 0) this.#stream.take(chunk, this.#streamFrom, chunk.length);
     this.#bytesBefore += chunk.length;
     this.#chunk = null;
   }
 
   valueStarts(path: number, at: number): void {
-    const first = this.#chunk?.[at];
     if (path === JSON_PATH.model) {
       this.#model.begin();
       this.#captureFrom = at;
       this.modelOffset = this.#bytesBefore + at;
     } else if (path === JSON_PATH.stream) {
-      this.stream = first === LETTER_T ? 'true' : first === LETTER_F ? 'false' : 'other';
+      this.#stream.begin();
+      this.#streamFrom = at;
     }
   }
 
   valueEnds(path: number, at: number): void {
-    if (path !== JSON_PATH.model || this.#chunk === null) return;
-    this.#model.take(this.#chunk, this.#captureFrom, at);
-    this.#captureFrom = -1;
+    if (this.#chunk === null) return;
+    if (path === JSON_PATH.model) {
+      this.#model.take(this.#chunk, this.#captureFrom, at);
+      this.#captureFrom = -1;
+    } else if (path === JSON_PATH.stream) {
+      this.#stream.take(this.#chunk, this.#streamFrom, at);
+      this.#streamFrom = -1;
+      this.stream = FALSE.test(this.#stream.bytes.toString('latin1').toLowerCase())
+        ? 'false'
+        : 'true';
+    }
   }
 
   /** True when the bytes so far are one JSON text; else what was read of it is not to be relied on. */

@@ -41,6 +41,8 @@ export class UsageEventWithholder {
     while (at < chunk.length) {
       const end = this.#ends.next(chunk, at);
       if (end < 0) {
+        // A comment keeps a connection alive, and must not wait for what follows it.
+        if (this.#held.length === 0 && isComments(chunk, at)) break;
         if (!this.#isPassing && this.#hold(chunk, at)) {
           if (at > sent) more = client.push(chunk.subarray(sent, at)) && more;
           return more;
@@ -110,6 +112,16 @@ function mayBeUsageOnly(event: Buffer): boolean {
   return usage < 0 || !isNull(event, usage + USAGE.length, event.length);
 }
 
+/** Whether the rest of a chunk is whole lines of comment. */
+function isComments(chunk: Buffer, from: number): boolean {
+  for (let line = from; line < chunk.length; ) {
+    const next = nextLine(chunk, line);
+    if (next < 0 || chunk[line] !== COLON) return false;
+    line = next;
+  }
+  return from < chunk.length;
+}
+
 function mayBeEmptyArray(event: Buffer, from: number): boolean {
   let at = skipSpaces(event, from);
   for (const byte of [COLON, OPEN_BRACKET, CLOSE_BRACKET]) {
@@ -140,7 +152,8 @@ function skipSpaces(event: Buffer, from: number): number {
 }
 
 /**
- * What may stand beside usage in an event that reports nothing else: the chunk's envelope and telemetry, as recorded.
+ * What may stand beside usage in an event that reports nothing else: the chunk's envelope and telemetry, as recorded, and
+ * as Cerebras (inference-docs.cerebras.ai), llama.cpp (its server's README) and LM Studio document it.
  * What else a provider puts there (an error, xAI's citations) is the client's: better it sees usage than loses that.
  */
 const ENVELOPE: ReadonlySet<string> = new Set([
@@ -155,6 +168,9 @@ const ENVELOPE: ReadonlySet<string> = new Set([
   'obfuscation',
   'provider',
   'latency_checkpoint',
+  'time_info',
+  'timings',
+  'stats',
 ]);
 
 /** Whether an event's data says `choices: []`, a usage that is not null, and nothing else that matters. */

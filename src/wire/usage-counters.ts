@@ -104,7 +104,8 @@ function first(...counts: readonly (number | null)[]): number | null {
 
 function count(object: Json | null, name: string): number | null {
   const value = object?.[name];
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
+  // Nobody counts fractions of a token, and what is beyond 2^53 would stop every sum that it is added to.
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 
 function objectAt(object: Json, name: string): Json | null {

@@ -25,6 +25,12 @@ const TEXT_KEYS: ReadonlySet<string> = new Set([
   'refusal',
 ]);
 
+const DELTA = Buffer.from('"delta"');
+
+/** Two names for the same thought: some providers send it under both. */
+const REASONING_KEY = 'reasoning';
+const OTHER_REASONING_KEY = 'reasoning_content';
+
 /** OpenRouter repeats `reasoning` in here. */
 const REPEATED_KEY = 'reasoning_details';
 
@@ -54,6 +60,12 @@ export class DeltaCount {
     else if (chunk[at] === OPEN_OBJECT) this.#addObject(chunk, at + 1, to);
   }
 
+  /** Counts the text of the deltas in a range. */
+  countIn(chunk: Buffer, from: number, to: number): void {
+    for (let at = chunk.indexOf(DELTA, from); at >= 0 && at < to; at = chunk.indexOf(DELTA, at + 1))
+      this.count(chunk, at + DELTA.length, to);
+  }
+
   /** Counts the texts of a piece of a JSON answer. Texts that the piece cuts count as far as they are in it. */
   countAnswer(chunk: Buffer): void {
     for (const key of ANSWER_KEYS) {
@@ -70,6 +82,7 @@ export class DeltaCount {
   #addObject(chunk: Buffer, from: number, to: number): void {
     let depth = 1;
     let isText = false;
+    let reasoning = '';
     for (let at = from; at < to && depth > 0; at++) {
       const byte = chunk[at];
       if (byte === QUOTE) {
@@ -78,6 +91,10 @@ export class DeltaCount {
           const key = end - at <= KEY_MAX_BYTES + 1 ? chunk.toString('latin1', at + 1, end) : '';
           if (key === REPEATED_KEY) return;
           isText = TEXT_KEYS.has(key);
+          if (key === REASONING_KEY || key === OTHER_REASONING_KEY) {
+            isText = reasoning === '' || reasoning === key;
+            reasoning = key;
+          }
         } else if (isText) {
           this.#addText(at + 1, end);
         }

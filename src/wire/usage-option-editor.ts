@@ -21,7 +21,7 @@ import { RequestFacts } from './request-facts.ts';
 //   an occurrence is left alone, and the member before the root's `}`, which always has its room, decides.
 // Not covered: text that is not JSON is passed on untouched from its error on; a correction made before it stays, in a
 // body that the provider refuses anyway, and so does one made under a `stream: true` that a second `stream` takes back.
-// `stream: 1`, which lax parsers read as true, is not edited.
+// Nor is what only lax parsers read: NaN in a body, UTF-16.
 
 const MEMBER = Buffer.from('"include_usage":true');
 const NEXT_MEMBER = Buffer.from(',"include_usage":true');
@@ -41,6 +41,7 @@ export const RESERVE_BYTES = 64;
 const PADDING = Buffer.alloc(4_096, ' ');
 
 const BRACE = 0x7b;
+const BRACKET = 0x5b;
 const LETTER_T = 0x74;
 const LETTER_F = 0x66;
 
@@ -164,7 +165,8 @@ export class UsageOptionEditor implements JsonEvents {
     this.#isSentAsking = false;
     this.#hasInclude = false;
     this.#isObject = first === BRACE;
-    if (this.#isObject || this.facts.stream !== 'true') return;
+    // Only scalars: whether what a bracket opens is JSON shows too late.
+    if (this.#isObject || first === BRACKET || this.facts.stream !== 'true') return;
     // The shortest value that may stand here has one byte.
     this.#replace(at, OPTIONS, OPTIONS.length - 1);
   }

@@ -21,6 +21,8 @@ export interface UsageReading {
   readonly raw: string | null;
   /** The body, or an event of it, holds an error. */
   readonly sawError: boolean;
+  /** Of an event stream: only what its opening event announced was told, not what it came to. */
+  readonly isOpening: boolean;
   /** An event stream said that it is complete, or broke off with its bill: nothing after it changes a count. */
   readonly sawEnd: boolean;
   /** Bytes of answer text seen in the deltas of an event stream, or in the texts of a JSON answer; errs low. */
@@ -47,6 +49,12 @@ const USAGE_PATHS = [
 const MODEL_PATHS = [P.model, P.messageModel, P.responseModel, P.modelVersion] as const;
 const ERROR_PATHS = [P.error, P.responseError] as const;
 const WANTED = pathBits(...USAGE_PATHS, ...MODEL_PATHS, ...ERROR_PATHS, P.type);
+
+/**
+ * Most bytes kept of an event that reads cut, to count its text when it is whole: deltas are far smaller. Held only while
+ * the event is open.
+ */
+const CUT_MAX_BYTES = 4_096;
 
 /** Events behind which a stream says nothing more about usage. */
 const FINAL_TYPES: ReadonlySet<string> = new Set([
@@ -82,6 +90,12 @@ export class UsageReader implements SseSink {
   #model: string | null = null;
   #sawError = false;
   #sawEnd = false;
+  #isOpening = false;
+  /** Data of an event that reads cut, as far as it is kept to count its text. */
+  #cut: Buffer[] = [];
+  #cutBytes = 0;
+  /** The event being read lies whole in a chunk, where its text is counted. */
+  #isWhole = false;
   /** Bytes of a byte order mark seen at the very start; -1 behind it. */
   #markBytes = 0;
   /** Bytes of `[DONE]` that the open event's data has so far; -1 when it is something else. */
@@ -107,6 +121,7 @@ export class UsageReader implements SseSink {
   }
 
   reading(): UsageReading {
+    this.#countCut();
     // A text that was cut may have told before: then that is what is known.
     if (this.#format === 'json') this.#readText();
     return {
@@ -114,6 +129,7 @@ export class UsageReader implements SseSink {
       model: this.#model,
       raw: this.#raw,
       sawError: this.#sawError,
+      isOpening: this.#isOpening && this.#format === 'events',
       sawEnd: this.#sawEnd,
       textBytes: this.#skim.deltas.textBytes,
     };
@@ -160,7 +176,10 @@ export class UsageReader implements SseSink {
       if (hit < 0) break;
       const start = lastEventEnd(chunk, at, hit);
       at = nextEventEnd(chunk, hit, to);
+      this.#isWhole = true;
       this.#readEvents(chunk, start, at);
+      this.#isWhole = false;
+      this.#skim.deltas.countIn(chunk, hit, at);
     }
   }
 
@@ -179,6 +198,10 @@ export class UsageReader implements SseSink {
   onData(chunk: Buffer, from: number, to: number): void {
     if (this.#doneBytes >= 0) this.#matchDone(chunk, from, to);
     this.#scan(chunk.subarray(from, to));
+    if (this.#isWhole || this.#cutBytes >= CUT_MAX_BYTES) return;
+    const kept = chunk.subarray(from, Math.min(to, from + CUT_MAX_BYTES - this.#cutBytes));
+    this.#cut.push(Buffer.from(kept));
+    this.#cutBytes += kept.length;
   }
 
   #matchDone(chunk: Buffer, from: number, to: number): void {
@@ -194,8 +217,17 @@ export class UsageReader implements SseSink {
   #endEvent(): void {
     if (this.#doneBytes === DONE.length) this.#sawEnd = true;
     this.#doneBytes = 0;
+    this.#countCut();
     if (this.#framing.isError) this.#sawError = true;
     this.#readText();
+  }
+
+  #countCut(): void {
+    if (this.#cutBytes === 0) return;
+    const data = Buffer.concat(this.#cut, this.#cutBytes);
+    this.#skim.deltas.countIn(data, 0, data.length);
+    this.#cut = [];
+    this.#cutBytes = 0;
   }
 
   /** One JSON text is over: takes what it said. */
@@ -205,7 +237,9 @@ export class UsageReader implements SseSink {
     let reported = false;
     for (const path of USAGE_PATHS) {
       if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
-      if (this.#takeUsage(textAt(captures, path))) reported = true;
+      if (!this.#takeUsage(textAt(captures, path))) continue;
+      reported = true;
+      this.#isOpening = path === P.messageUsage;
     }
     for (const path of MODEL_PATHS) this.#model ??= nameAt(captures, path);
     for (const path of ERROR_PATHS) {

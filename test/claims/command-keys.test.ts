@@ -81,6 +81,21 @@ describe('sluice mint', () => {
   });
 });
 
+describe('a secret in the wrong place', () => {
+  it('is not repeated', () => {
+    sluice(['keygen', '--kid', '9']);
+    const secret = readFileSync(join(cwd, 'signing-9.secret'), 'utf8').trim();
+    keepSecret(secret.slice(2));
+    const claims = ['--tenant', '1', '--vpc', '1'];
+    for (const argv of [['--secret', secret], ['--secret', `${secret}/x`], [secret]]) {
+      const minted = run(['mint', ...claims, ...argv], { cwd });
+      expect([minted.status, minted.stdout]).toEqual([1, '']);
+      expect(minted.stderr).not.toContain(secret.slice(2, 20));
+    }
+    expect(run(['keygen', secret], { cwd }).stderr).not.toContain(secret.slice(2, 20));
+  });
+});
+
 describe('sluice inspect', () => {
   it('says what a key holds, and that the configuration verifies it', () => {
     const { config, token } = issued(

@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { MAIN, ROOT, sluice } from '../support/gateway.ts';
 
 function configFile(text: string): string {
@@ -105,5 +106,22 @@ describe('the command', () => {
     expect(stdout).toMatch(/openai, streamed: +You said/);
     expect(stdout).toMatch(/anthropic, whole: +You said/);
     expect(stdout).toMatch(/settled complete +4/);
+  });
+});
+
+describe('npm start', () => {
+  it('hands SIGTERM on to the gateway, which drains and ends', async () => {
+    const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
+    const child = spawn('npm', ['start', '--silent'], {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines: string[] = [];
+    child.stdout.on('data', (text: Buffer) => lines.push(text.toString()));
+    const said = (event: string) => lines.join('').includes(`"event":"${event}"`);
+    await until('the gateway to listen', () => said('listening'));
+    child.kill('SIGTERM');
+    await until('the gateway to stop', () => said('stopped'));
   });
 });

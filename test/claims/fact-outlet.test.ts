@@ -157,6 +157,26 @@ describe('usage_spill_path', () => {
   });
 });
 
+it('a second SIGTERM ends what is open, and its facts are told', async () => {
+  const silent = await startUpstream(async (turn) => {
+    await turn.stream();
+    await turn.chunk('data: {"choices":[{"delta":{"content":"x"}}]}\n\n');
+  });
+  const gateway = await startGateway({
+    config: `workers = 2\n${authorities({ openai: silent.port })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
+  });
+  const clients = Array.from({ length: 20 }, () => new RawClient(gateway.port).send(REQUEST));
+  for (const client of clients) await until('its stream', () => client.receivedBytes > 0);
+  gateway.signal('SIGTERM');
+  await gateway.waitForLog(({ event }) => event === 'draining');
+  gateway.signal('SIGTERM');
+  await gateway.exited;
+  await until('twenty facts', () => facts(gateway).length === 20);
+  for (const fact of facts(gateway)) expect(fact).toMatchObject({ outcome: 'drained' });
+  for (const client of clients) client.close();
+  await silent.close();
+});
+
 it('SIGTERM flushes what was settled last', async () => {
   const gateway = await stalledGateway(null);
   gateway.child.stdout?.resume();

@@ -20,9 +20,12 @@ beforeAll(async () => {
   upstream = await startUpstream(async (turn) => {
     await turn.bodyDone();
     // A provider that repeats what it was sent is the worst that a key can meet.
+    const key = turn.request.field('authorization') ?? turn.request.field('x-api-key') ?? '';
     await turn.answer('{"usage":{"prompt_tokens":1}}', [
       'content-type: application/json',
       'x-request-id: up',
+      `Authorization: ${key}`,
+      `x-echo: you sent ${key}`,
     ]);
   });
   const { port } = upstream;
@@ -88,6 +91,7 @@ describe('a managed key in any position is swapped', () => {
     expect(request.target).toBe(
       query.includes('a=1') ? '/v1/chat/completions?a=1&b=2' : '/v1/chat/completions',
     );
+    expect(response.field('x-request-id')).toBe('up');
     const answered = JSON.stringify([response.fields, response.body.toString()]);
     for (const key of EVERY_KEY) expect(answered).not.toContain(key);
   });
@@ -171,6 +175,9 @@ describe('a managed key reaches nothing else', () => {
     ['POST', '/v1/files', 404, 'endpoint_not_managed'],
     ['GET', '/v1/responses/resp_1', 404, 'endpoint_not_managed'],
     ['GET', '/v1/models/..%2ffiles', 404, 'endpoint_not_managed'],
+    ['POST', '/v1/files%3F/chat/completions', 404, 'endpoint_not_managed'],
+    ['POST', '/v1/%252e%252e/files/chat/completions', 404, 'endpoint_not_managed'],
+    ['POST', '/v1/threads/thread_1/messages', 404, 'endpoint_not_managed'],
     ['GET', '/v1/chat/completions', 405, 'method_not_allowed'],
     ['POST', '/v1/models', 405, 'method_not_allowed'],
     ['POST', '/groq/openai/v1/chat/completions', 503, 'no_pool_key'],

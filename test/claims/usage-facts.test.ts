@@ -67,6 +67,24 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
     );
     await turn.lastChunk();
   },
+  opening: async (turn) => {
+    await turn.stream();
+    await turn.chunk(
+      'data: {"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}\n\n',
+    );
+    for (let i = 0; i < 20; i++) await turn.chunk(delta(TEXT));
+    await turn.lastChunk();
+  },
+  split: async (turn) => {
+    await turn.stream();
+    for (let i = 0; i < 20; i++) {
+      await turn.chunk(delta(TEXT).slice(0, -1));
+      await turn.chunk('\n');
+    }
+    turn.socket.end();
+  },
+  odd: (turn) =>
+    turn.answer('{"model":"m","usage":{"prompt_tokens":1.5,"completion_tokens":1e300}}'),
   'error-with-usage': async (turn) => {
     await turn.stream();
     await turn.chunk(
@@ -224,6 +242,26 @@ describe('an estimate, flagged and never zero', () => {
     expect(response.complete).toBe(true);
     expect(fact).toMatchObject({ usage_source: 'estimated', input_tokens: 9, outcome: 'complete' });
     expect(fact['output_tokens']).toBeGreaterThan(5);
+  });
+
+  it('when a stream ended well behind its opening, whose count is not what it came to', async () => {
+    const { response, fact } = await chat('opening');
+    expect(response.complete).toBe(true);
+    expect(fact).toMatchObject({ usage_source: 'estimated', input_tokens: 9, outcome: 'complete' });
+    expect(fact['output_tokens']).toBeGreaterThan(50);
+  });
+
+  it('from every event, also where reads cut all of them', async () => {
+    const { fact } = await chat('split');
+    expect(fact).toMatchObject({ ...ESTIMATE, outcome: 'upstream_cut' });
+    expect(fact['output_tokens']).toBeGreaterThan(50);
+    expect(fact['output_tokens']).toBeLessThanOrEqual(200);
+  });
+
+  it('when what the provider counted are no counts', async () => {
+    const { fact } = await chat('odd');
+    expect(fact).toMatchObject({ usage_source: 'estimated' });
+    expect(Number.isSafeInteger(fact['output_tokens'])).toBe(true);
   });
 
   it('when the provider took the request and reset the connection', async () => {

@@ -28,6 +28,15 @@ describe('FactSpill', () => {
     spill.close();
   });
 
+  it('begins a line of its own behind what a crash has cut off', () => {
+    const path = join(folder, 'torn.ndjson');
+    writeFileSync(path, '{"a":1}\n{"b":');
+    const spill = new FactSpill(path);
+    spill.append('{"c":2}\n');
+    spill.close();
+    expect(readFileSync(path, 'utf8')).toBe('{"a":1}\n{"b":\n{"c":2}\n');
+  });
+
   it('throws where it cannot write, before the first fact and at a full disk', () => {
     writeFileSync(join(folder, 'file'), '');
     expect(() => new FactSpill(join(folder, 'file', 'below'))).toThrow(/ENOTDIR/);

@@ -6,6 +6,7 @@ import {
   LOG_QUEUE_MAX_BYTES,
   type Spill,
 } from '../../../src/control/line-outlet.ts';
+import { StreamSink } from '../../../src/control/stdout.ts';
 
 /** A stdout whose reader takes what it is told to take. */
 class Reader extends Writable {
@@ -60,7 +61,7 @@ const lineOf = (bytes: number): string => `${'x'.repeat(bytes - 1)}\n`;
 describe('LineOutlet, while its reader reads', () => {
   it('passes lines on whole and in order', async () => {
     const reader = new Reader();
-    const out = new LineOutlet(reader, null);
+    const out = new LineOutlet(new StreamSink(reader), null);
     out.log('a\n');
     out.facts('f\ng\n');
     out.log('b\n');
@@ -71,7 +72,7 @@ describe('LineOutlet, while its reader reads', () => {
 
   it('hands much over in few writes', async () => {
     const reader = new Reader(true);
-    const out = new LineOutlet(reader, null);
+    const out = new LineOutlet(new StreamSink(reader), null);
     for (let i = 0; i < 10_000; i++) out.log(`line ${i}\n`);
     reader.resume();
     await out.flush(5_000);
@@ -83,7 +84,7 @@ describe('LineOutlet, while its reader reads', () => {
 describe('LineOutlet, while its reader stalls', () => {
   it('drops log lines beyond their bound, counts them, and says nothing of facts', async () => {
     const reader = new Reader(true);
-    const out = new LineOutlet(reader, null);
+    const out = new LineOutlet(new StreamSink(reader), null);
     const line = lineOf(1_048_576);
     const fits = LOG_QUEUE_MAX_BYTES / line.length;
     for (let i = 0; i < fits + 5; i++) out.log(line);
@@ -98,7 +99,7 @@ describe('LineOutlet, while its reader stalls', () => {
   it('spills facts beyond their bound, and a full log takes no room from them', async () => {
     const reader = new Reader(true);
     const disk = new Disk();
-    const out = new LineOutlet(reader, disk);
+    const out = new LineOutlet(new StreamSink(reader), disk);
     for (let i = 0; i < 20; i++) out.log(lineOf(1_048_576));
     const line = lineOf(1_048_576);
     const fits = FACT_QUEUE_MAX_BYTES / line.length;
@@ -114,7 +115,7 @@ describe('LineOutlet, while its reader stalls', () => {
   });
 
   it('counts facts as lost when there is nowhere to spill them', () => {
-    const out = new LineOutlet(new Reader(true), null);
+    const out = new LineOutlet(new StreamSink(new Reader(true)), null);
     for (let i = 0; i < FACT_QUEUE_MAX_BYTES / 1_048_576; i++) out.facts(lineOf(1_048_576));
     out.facts('a\nb\nc\n');
     expect(out.factsLost).toBe(3);
@@ -122,7 +123,7 @@ describe('LineOutlet, while its reader stalls', () => {
 
   it('tells when spilling begins to fail and when it works again, not each time', () => {
     const disk = new Disk();
-    const out = new LineOutlet(new Reader(true), disk);
+    const out = new LineOutlet(new StreamSink(new Reader(true)), disk);
     const told: (string | null)[] = [];
     out.onSpillChange = (error) => told.push(error?.message ?? null);
     for (let i = 0; i < FACT_QUEUE_MAX_BYTES / 1_048_576; i++) out.facts(lineOf(1_048_576));
@@ -136,7 +137,7 @@ describe('LineOutlet, while its reader stalls', () => {
 
   it('flush gives up at its limit, and close spills what was not taken', async () => {
     const disk = new Disk();
-    const out = new LineOutlet(new Reader(true), disk);
+    const out = new LineOutlet(new StreamSink(new Reader(true)), disk);
     out.facts('under way\n');
     out.log('a line\n');
     out.facts('waiting\n');
@@ -152,7 +153,7 @@ describe('LineOutlet, when its reader is gone', () => {
   it('spills what waits and what comes', async () => {
     const reader = new Reader(true);
     const disk = new Disk();
-    const out = new LineOutlet(reader, disk);
+    const out = new LineOutlet(new StreamSink(reader), disk);
     out.facts('before\n');
     reader.destroy(new Error('EPIPE'));
     await turn();
@@ -161,5 +162,35 @@ describe('LineOutlet, when its reader is gone', () => {
     expect(disk.text).toBe('before\nafter\n');
     expect(out.linesDropped).toBe(1);
     await out.flush(1_000);
+  });
+});
+
+describe('LineOutlet, when a write fails and its reader stays', () => {
+  it('spills what was not taken, says so once, and goes on writing', async () => {
+    const written: string[] = [];
+    let isFull = false;
+    const sink = {
+      isGone: false,
+      write: (text: string, done: (error: Error | null) => void) => {
+        if (!isFull) written.push(text);
+        done(isFull ? new Error('ENOSPC') : null);
+      },
+    };
+    const disk = new Disk();
+    const out = new LineOutlet(sink, disk);
+    const told: (string | null)[] = [];
+    out.onWriteChange = (error) => told.push(error?.message ?? null);
+    out.facts('a\n');
+    isFull = true;
+    out.facts('b\n');
+    out.log('line\n');
+    out.facts('c\n');
+    isFull = false;
+    out.facts('d\n');
+    await out.flush(1_000);
+    expect(written).toEqual(['a\n', 'd\n']);
+    expect(disk.text).toBe('b\nc\n');
+    expect(told).toEqual(['ENOSPC', null]);
+    expect([out.factsSpilled, out.factsLost, out.linesDropped]).toEqual([2, 0, 1]);
   });
 });

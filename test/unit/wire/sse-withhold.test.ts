@@ -79,6 +79,7 @@ describe('at every split', () => {
     ['with other fields', `event: x\nid: 5\n${REPORT}${DONE}`, DONE],
     ['behind a comment', `: ping\n\n${REPORT}${DONE}`, `: ping\n\n${DONE}`],
     ['beside what is null', 'data: {"choices":[],"usage":{"a":1},"error":null}\n\n', ''],
+    ['with timings', 'data: {"choices":[],"usage":{"a":1},"timings":{"n":1}}\n\n', ''],
     ['two of them', DELTA + REPORT + DELTA + REPORT, DELTA + DELTA],
     ['of two lines', 'data: {"choices":[],\ndata: "usage":{"a":1}}\n\n', ''],
   ])('the event goes, %s', (_, body, expected) => {
@@ -109,6 +110,7 @@ describe('at every split', () => {
 describe('what is held back', () => {
   it.each([
     ['a whole event', DELTA],
+    ['a comment without a blank line', ': keepalive\n'],
     ['an event that has choices', 'data: {"choices":[{'],
     ['the end', 'data: ['],
     ['usage that is null', 'data: {"usage":null,'],
@@ -116,6 +118,14 @@ describe('what is held back', () => {
     const client = new Client();
     new UsageEventWithholder().write(Buffer.from(bytes), client);
     expect(client.bytes.toString()).toBe(bytes);
+  });
+
+  it('is nothing of a comment, and the report behind it goes nevertheless', () => {
+    const client = new Client();
+    const withholder = new UsageEventWithholder();
+    withholder.write(Buffer.from(': keepalive\n'), client);
+    withholder.write(Buffer.from(REPORT + DONE), client);
+    expect(client.bytes.toString()).toBe(`: keepalive\n${DONE}`);
   });
 
   it('is never more than one unfinished event of 16 KiB', () => {

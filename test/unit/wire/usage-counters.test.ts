@@ -121,6 +121,8 @@ describe('usageCounts', () => {
     ['counters that are no numbers', '{"prompt_tokens":"1","completion_tokens":null}'],
     ['negative ones', '{"prompt_tokens":-1}'],
     ['infinite ones', '{"prompt_tokens":1e999}'],
+    ['fractions', '{"prompt_tokens":1.5}'],
+    ['what no sum can hold', '{"prompt_tokens":1e300}'],
   ])('finds nothing in %s', (_, text) => {
     expect(counted(text)).toBe(null);
   });

@@ -215,3 +215,49 @@ it('a stream that waits between two events holds no scan', () => {
   reader.release();
   expect(scanner.open).toBe(0);
 });
+
+describe('the text that an estimate goes by', () => {
+  const chat = Array.from(
+    { length: 50 },
+    (_, i) =>
+      `data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"word number ${i} "}}],"usage":null}\n\n`,
+  ).join('');
+  const responses = Array.from(
+    { length: 50 },
+    (_, i) =>
+      `event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"word number ${i} "}\n\n`,
+  ).join('');
+  const exact = Array.from({ length: 50 }, (_, i) => `word number ${i} `).join('').length;
+
+  it.each([
+    ['chat', chat],
+    ['responses', responses],
+    [
+      'reasoning under two names',
+      chat.replaceAll(/"content":("[^"]*")/g, '"reasoning":$1,"reasoning_content":$1'),
+    ],
+  ])('is the same at any cuts: %s', (_, body) => {
+    const bytes = Buffer.from(body);
+    const cuts = [
+      [bytes],
+      bytewise(bytes),
+      cutAroundNewlines(bytes),
+      ...Array.from({ length: 20 }, (_, seed) => cutAtRandom(bytes, seed)),
+      ...[7, 100, 250, 500].map((size) =>
+        pieces(bytes, Array(Math.ceil(bytes.length / size)).fill(size)),
+      ),
+    ];
+    for (const chunks of cuts) expect(read(chunks, 'events').textBytes).toBe(exact);
+  });
+
+  it('is what was there when the stream broke off inside an event', () => {
+    const bytes = Buffer.from(chat);
+    const whole = read([bytes], 'events').textBytes;
+    const reader = new UsageReader(scanner, 'events');
+    for (const chunk of bytewise(bytes.subarray(0, bytes.length - 60))) reader.push(chunk);
+    const { textBytes } = reader.reading();
+    reader.release();
+    expect(textBytes).toBeGreaterThan(whole * 0.9);
+    expect(textBytes).toBeLessThanOrEqual(whole);
+  });
+});
