@@ -139,6 +139,8 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 
   onUploadStalled(): void {
+    // A provider that has begun to answer need not read the rest: now only its silence is a fault.
+    if (this.#delivery !== null) return;
     this.#call?.abort();
     this.onUpstreamFailure(STALLED);
   }
@@ -381,6 +383,17 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 }
 
+const STREAM_ENDS = ['[DONE]', '"message_stop"}'].map((text) => Buffer.from(text));
+/** Line ends behind the last event, and a space or two. */
+const STREAM_END_SLACK = 8;
+
+/** Whether an event stream says in this piece that it is over. Others end behind an event like any other. */
+function endsStream(piece: Buffer): boolean {
+  return STREAM_ENDS.some(
+    (end) => piece.lastIndexOf(end) >= piece.length - end.length - STREAM_END_SLACK,
+  );
+}
+
 /** Hands pieces of a response to the client, and knows where in an event stream they end. */
 class Delivery implements PieceSink {
   readonly #writer: ResponseWriter;
@@ -394,7 +407,7 @@ class Delivery implements PieceSink {
 
   push(piece: Buffer): boolean {
     this.#boundary?.push(piece);
-    return this.#writer.write(piece);
+    return this.#writer.write(piece, this.#boundary === null || endsStream(piece));
   }
 
   get eventStream(): boolean {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The `sluice` bin. Plain JavaScript, because it has to run on the very Nodes that cannot run the rest: it hands over
 // to the Node 22 that the project pins, or says in one line what is missing.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -11,8 +11,13 @@ const pinned = fileURLToPath(new URL('../node_modules/node/bin/node', import.met
 if (process.versions.modules === '127') {
   await import('./main.ts');
 } else if (existsSync(pinned)) {
-  const { status } = spawnSync(pinned, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
-  process.exitCode = status ?? 1;
+  const child = spawn(pinned, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+  // Whoever stops this process means the gateway. A signal from the terminal reaches both; it counts once there.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'])
+    process.on(signal, () => child.kill(signal));
+  child.on('exit', (status) => {
+    process.exitCode = status ?? 1;
+  });
 } else {
   process.stderr.write(
     `sluice runs on Node 22, this is ${process.version}. Run "npm ci" in its folder first.\n`,

@@ -25,6 +25,8 @@ export function banner({ config, listen, metricsListen, source, providers }: Ban
   config     ${source ?? 'none: defaults, callers bring their own keys'}
   providers  ${providers.map(({ name }) => name).join(' ')}
   limits     body ${limit(config.maxRequestBodyBytes, 'bytes')}, in flight ${limit(config.maxInFlight, 'exchanges')}
+  keys       virtual keys ${config.signingKeys.size === 0 ? 'off: no [signing_keys]' : `on, ${config.poolKeys.size} providers with pool keys`}
+  rates      ${limit(config.rateLimitRps, '/s')} a virtual key, ${limit(config.byoRateLimitRps, '/s')} all other callers together
   access log ${config.accessLog ? 'on' : 'off'}
 
 Try it:

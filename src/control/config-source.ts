@@ -188,7 +188,7 @@ function unknownVariable(name: string, table: string | undefined): ConfigProblem
   const names = KEYS.filter((key) => key === 'pool_keys' || SHAPES.get(key) !== 'table');
   const known = name.startsWith('AI_POOL_KEY')
     ? variableOf('pool_keys')
-    : nearest(name, [...NOT_KEYS, ...names.map(variableOf)]);
+    : nearest(name, ['AI_CONFIG', ...names.map(variableOf)]);
   return {
     file: ENVIRONMENT,
     key: name,

@@ -16,6 +16,9 @@ import { VERSION } from './version.ts';
 /** Closing every connection is a few loop turns; after this the process ends the hard way. Milliseconds. */
 const CLOSE_LIMIT_MS = 3_000;
 
+/** Signals closer together than this are one, in milliseconds. */
+const SAME_SIGNAL_MS = 500;
+
 /** How long the end of the process waits for stdout's reader, in milliseconds. */
 const FLUSH_LIMIT_MS = 3_000;
 
@@ -139,14 +142,17 @@ function openSpill(path: string | null): FactSpill | null {
  */
 function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAtMs = 0;
     const on = (signal: string): void => {
-      if (asked) {
+      const nowMs = performance.now();
+      // Ctrl-C reaches npm and the gateway at once, and npm hands it on: that is one wish, not two.
+      if (askedAtMs > 0 && nowMs - askedAtMs < SAME_SIGNAL_MS) return;
+      if (askedAtMs > 0) {
         log.write('warn', 'stopped_at_once', { signal });
         // Not process.exit(): workers still hold connections (platform facts C, worker_threads).
         void end().then(() => process.kill(process.pid, 'SIGKILL'));
       }
-      asked = true;
+      askedAtMs = nowMs;
       resolve(signal);
     };
     process.on('SIGTERM', on);

@@ -112,7 +112,12 @@ export class Supervisor {
     worker.on('error', (error) =>
       this.#log.write('error', 'worker_failed', { worker: slot.index, reason: error.message }),
     );
-    worker.on('exit', () => this.#onExit(slot));
+    worker.on('exit', () => {
+      // One that died while it was loading has told nothing.
+      if (slot.state === 'starting' && slot.deaths === 0)
+        failed(new Error('a worker ended while it was starting; the log says why'));
+      this.#onExit(slot);
+    });
   }
 
   #onMessage(

@@ -51,8 +51,11 @@ export interface ResponseWriter {
    * @param size body length in bytes, `'chunked'` when unknown, `'none'` when the status or method forbids one
    */
   start(head: string, size: ResponseSize): void;
-  /** Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`. */
-  write(chunk: Buffer): boolean;
+  /**
+   * Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`.
+   * @param mayBeLast the message may end behind it: worth a second write to know that it was taken
+   */
+  write(chunk: Buffer, mayBeLast: boolean): boolean;
   /** The body is complete: ends the message once every byte was taken. */
   end(): void;
   /** Ends a message that is not complete, so that no client can take it for one. `event` goes out before it. */

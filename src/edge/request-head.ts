@@ -70,9 +70,10 @@ function targetFault(path: string, query: string): string | null {
   return 'The request target holds a character that a target must not hold (RFC 9112 §3.2); percent-encode it.';
 }
 
+/** Whether the front end will close behind this request: it looks for a value of five characters, whichever. */
 function closes(fields: readonly string[]): boolean {
   for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i] === 'connection') return (fields[i + 1] ?? '').toLowerCase().includes('close');
+    if (fields[i] === 'connection') return (fields[i + 1] ?? '').length === 5;
   }
   return false;
 }

@@ -23,11 +23,15 @@ const HEAD_ALONE_BYTES = 12_000;
 const SIZED_PIECE_BYTES = 65_536;
 
 /**
- * Chunks from this size on, and all chunks of a client that was ever slow, leave in two corks, the last byte alone. A
- * cork's flush can fail silently; only the next write that carries data reports it. Without that probe the end of a
- * message could be declared while its tail waits in the front end, whose 10 s timer then cuts a slow reader.
+ * Chunks from this size on, all chunks of a client that was ever slow, and what may be the end of a longer message leave
+ * in two corks, the last byte alone. A cork's flush can fail silently; only the next write that carries data reports it.
+ * Without that probe the end of a message could be declared while its tail waits in the front end, whose 10 s timer then
+ * cuts a slow reader.
  */
 const PROBE_FROM_BYTES = 4_096;
+
+/** The kernel takes so much of a response whether or not its client reads. */
+const UNREAD_BYTES = 65_536;
 
 const EMPTY = Buffer.alloc(0);
 const NOTHING = (): void => {};
@@ -82,6 +86,8 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   #cutEvent: Buffer | null = null;
   #blocked = false;
   #slow = false;
+  /** What was given last may be the end of the message. */
+  #mayBeLast = true;
   #ticks = 0;
   #progressAtMs = 0;
   bytesOut = 0;
@@ -153,8 +159,9 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#cork(EMPTY);
   }
 
-  write(chunk: Buffer): boolean {
+  write(chunk: Buffer, mayBeLast: boolean): boolean {
     if (this.#phase !== 'open' || chunk.length === 0) return true;
+    this.#mayBeLast = mayBeLast;
     this.#queue.push(chunk);
     if (!this.#blocked) this.#pump();
     return this.#phase !== 'open' || !this.#blocked;
@@ -255,7 +262,9 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
 
   /** Whether the last byte of `chunk` waits for a cork of its own. Of a sized body only the very last one has to. */
   #probed(chunk: Buffer): boolean {
-    if (chunk.length === 1 || !(this.#slow || chunk.length >= PROBE_FROM_BYTES)) return false;
+    if (chunk.length === 1) return false;
+    const mayStrand = this.#mayBeLast && this.bytesOut + chunk.length > UNREAD_BYTES;
+    if (!(this.#slow || mayStrand || chunk.length >= PROBE_FROM_BYTES)) return false;
     return typeof this.#size !== 'number' || this.bytesOut + chunk.length >= this.#size;
   }
 

@@ -41,6 +41,19 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT'
 /** One for all aborts: a stack trace per client that left would say nothing. */
 const ABORTED = new Error('The exchange is over.');
 
+/** A body that was delimited by the connection's end, and a reset instead of that end. */
+const CUT_BY_RESET: UpstreamFailure = {
+  kind: 'reset',
+  rejection: 'upstream_unreachable',
+  code: 'ECONNRESET',
+};
+
+const FOREIGN_CODING: UpstreamFailure = {
+  kind: 'framing',
+  rejection: 'upstream_unreachable',
+  code: 'TRANSFER_CODING',
+};
+
 /** The Node HTTP parser's limit on statuses; RFC 9110 §15 knows none below 100. */
 const FIRST_FINAL_STATUS = 200;
 
@@ -61,6 +74,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   #retried = false;
   #reused = false;
   #paused = false;
+  /** True while the error of some socket is being told: an end that comes inside is none. */
+  static socketFails = false;
   /** Something of the request was, or is about to be, written to a connection. */
   reached = false;
 
@@ -113,12 +128,15 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   ): void {
     // An informational response is for the hop that asked for it (RFC 9110 §15.2); the front end cannot send any.
     if (this.#over || status < FIRST_FINAL_STATUS) return;
+    const fields = wireFields(controller.rawHeaders as readonly Buffer[]);
+    if (hasForeignCoding(fields)) {
+      this.#over = true;
+      controller.abort(ABORTED);
+      this.#events.onUpstreamFailure(FOREIGN_CODING);
+      return;
+    }
     this.#headSeen = true;
-    this.#events.onResponseHead(
-      status,
-      reason ?? '',
-      wireFields(controller.rawHeaders as readonly Buffer[]),
-    );
+    this.#events.onResponseHead(status, reason ?? '', fields);
     if (this.#paused) controller.pause();
   }
 
@@ -129,7 +147,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#events.onResponseEnd();
+    if (UpstreamCall.socketFails) this.#events.onUpstreamFailure(CUT_BY_RESET);
+    else this.#events.onResponseEnd();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
@@ -165,6 +184,18 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
       this,
     );
   }
+}
+
+/**
+ * A transfer coding beside `chunked` (RFC 9112 §7): undici takes the chunks apart and leaves the rest coded, so what
+ * would be relayed is not what was said.
+ */
+function hasForeignCoding(fields: readonly string[]): boolean {
+  for (let i = 0; i < fields.length; i += 2) {
+    const isCoding = fields[i]?.length === 17 && fields[i]?.toLowerCase() === 'transfer-encoding';
+    if (isCoding && fields[i + 1]?.trim().toLowerCase() !== 'chunked') return true;
+  }
+  return false;
 }
 
 /** undici 8.12.4 keeps the fields as Buffers, in wire case and order. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { rootCertificates } from 'node:tls';
-import { Client, type Dispatcher, Pool } from 'undici';
+import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
 import type { Authority, Provider } from '../admit/providers.ts';
 import { type Connection, type Connections, UpstreamCall } from './call.ts';
 import { hostField } from './outgoing-head.ts';
@@ -116,13 +116,36 @@ function clientOptions(authority: Authority, options: OriginOptions): Client.Opt
     keepAliveTimeout: KEEP_ALIVE_MS,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
-    connect: {
-      timeout: options.connectTimeoutMs,
-      autoSelectFamily: true,
-      autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
-      // Without it, SNI and the name to verify would follow the Host field (RFC 6066 §3: no address literals).
-      ...(isIP(authority.host) === 0 ? { servername: authority.host } : {}),
-      ...(ca === null ? {} : { ca }),
-    },
+    connect: watched(
+      buildConnector({
+        timeout: options.connectTimeoutMs,
+        autoSelectFamily: true,
+        autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
+        // Without it, SNI and the name to verify would follow the Host field (RFC 6066 §3: no address literals).
+        ...(isIP(authority.host) === 0 ? { servername: authority.host } : {}),
+        ...(ca === null ? {} : { ca }),
+      }),
+    ),
+  };
+}
+
+/**
+ * A reset behind a body that only the connection's end delimits (RFC 9112 §6.3) is told by undici as that body's end. The
+ * connector's listener is the socket's first, so whatever undici makes of the error, it makes it inside the mark.
+ */
+function watched(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) => {
+    connect(options, (...result) => {
+      const [error, socket] = result;
+      if (error === null) {
+        socket.prependListener('error', () => {
+          UpstreamCall.socketFails = true;
+          queueMicrotask(() => {
+            UpstreamCall.socketFails = false;
+          });
+        });
+      }
+      callback(...result);
+    });
   };
 }

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -124,4 +124,22 @@ describe('npm start', () => {
     child.kill('SIGTERM');
     await until('the gateway to stop', () => said('stopped'));
   });
+});
+
+it('the sluice bin hands SIGTERM on, also from another Node', async () => {
+  const other = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path));
+  const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
+  const child = spawn(other ?? process.execPath, [join(ROOT, 'src/sluice.js'), 'serve'], {
+    cwd: mkdtempSync(join(tmpdir(), 'sluice-command-')),
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines: string[] = [];
+  child.stdout.on('data', (text: Buffer) => lines.push(text.toString()));
+  const said = (event: string) => lines.join('').includes(`"event":"${event}"`);
+  await until('the gateway to listen', () => said('listening'));
+  child.kill('SIGTERM');
+  const [code] = await once(child, 'exit');
+  expect(code).toBe(0);
+  expect(said('stopped')).toBe(true);
 });

@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { until } from '../support/conditions.ts';
+import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
@@ -169,6 +169,8 @@ it('a second SIGTERM ends what is open, and its facts are told', async () => {
   for (const client of clients) await until('its stream', () => client.receivedBytes > 0);
   gateway.signal('SIGTERM');
   await gateway.waitForLog(({ event }) => event === 'draining');
+  // Two at once would be one.
+  await pause(600);
   gateway.signal('SIGTERM');
   await gateway.exited;
   await until('twenty facts', () => facts(gateway).length === 20);

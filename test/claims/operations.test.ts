@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { pause, until } from '../support/conditions.ts';
+import { freePort } from '../support/free-port.ts';
 import { authorities, type Gateway, MAIN, startGateway } from '../support/gateway.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { startUpstream } from '../support/scripted-upstream.ts';
@@ -89,7 +91,52 @@ describe('a worker that dies', () => {
   });
 });
 
+describe('a worker that cannot start', () => {
+  it('stops the start instead of hanging', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-fault-'));
+    const hook = join(folder, 'hook.mjs');
+    writeFileSync(
+      hook,
+      `import { isMainThread } from 'node:worker_threads';
+       if (!isMainThread) throw new Error('injected');`,
+    );
+    const config = join(folder, 'config.toml');
+    writeFileSync(config, 'listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n');
+    const child = spawn(process.execPath, ['--import', hook, MAIN, 'serve', '--config', config], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    child.stderr.on('data', (text: Buffer) => {
+      said += text.toString();
+    });
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(1);
+    expect(said).toContain('a worker ended while it was starting');
+  });
+});
+
 describe('a stop', () => {
+  it('is one wish when the same signal comes twice at once, as Ctrl-C under npm does', async () => {
+    const upstream = await startUpstream(async (turn) => {
+      await turn.stream();
+      await turn.chunk('data: 1\n\n');
+      await until('the gateway to drain', () =>
+        gateway.logs.some(({ event }) => event === 'draining'),
+      );
+      await turn.chunk('data: 2\n\n');
+      await turn.lastChunk();
+    });
+    const gateway = await startGateway({ config: authorities({ openai: upstream.port }) });
+    const client = new RawClient(gateway.port).send(head('GET', '/v1/x'));
+    await until('the stream', () => client.receivedBytes > 0);
+    gateway.signal('SIGINT');
+    gateway.signal('SIGTERM');
+    const response = await client.response();
+    expect([response.complete, response.body.toString()]).toEqual([true, 'data: 1\n\ndata: 2\n\n']);
+    expect(await gateway.exited).toEqual({ code: 0, signal: null });
+    await upstream.close();
+  });
+
   it('by SIGTERM lets streams finish, refuses the rest and exits 0', async () => {
     let finish = false;
     const upstream = await startUpstream(async (turn) => {
@@ -185,6 +232,8 @@ describe('a stop', () => {
     await until('it to stream', () => client.receivedBytes > 0);
     gateway.signal('SIGINT');
     await gateway.waitForLog(({ event }) => event === 'draining');
+    // Two at once would be one.
+    await pause(600);
     gateway.signal('SIGINT');
     expect((await gateway.exited).signal).toBe('SIGKILL');
     client.close();
@@ -220,7 +269,7 @@ describe('limits', () => {
     const upstream = await answering();
     const folder = mkdtempSync(join(tmpdir(), 'sluice-log-'));
     const file = join(folder, 'config.toml');
-    const [port, metricsPort] = [20_000 + (process.pid % 20_000), 40_001 + (process.pid % 20_000)];
+    const [port, metricsPort] = [await freePort(), await freePort()];
     writeFileSync(
       file,
       `listen = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:${metricsPort}"\nworkers = 1\naccess_log = true\n${authorities({ openai: upstream.port })}`,

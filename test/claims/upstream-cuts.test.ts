@@ -143,3 +143,66 @@ describe.each(Object.entries(ENDINGS))('when the upstream %s', (_how, ending) =>
     expect(await lastOutcome(ending.gateway())).toBe(ending.outcome);
   });
 });
+
+describe('a body that only the end of its connection delimits', () => {
+  const relayed = async (stop: (turn: Turn) => void): Promise<RawResponse> => {
+    const client = new RawClient(patient.port);
+    upstream.script = async (turn) => {
+      await turn.write('HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n');
+      await turn.write(EVENT);
+      await until('the client to have read it', () =>
+        Buffer.concat(client.received).toString('latin1').includes(EVENT),
+      );
+      stop(turn);
+    };
+    return await client.send(head('GET', '/openai/v1/x')).response();
+  };
+
+  it('is whole when the provider ends it', async () => {
+    const response = await relayed((turn) => turn.socket.end());
+    expect([response.complete, response.body.toString()]).toEqual([true, EVENT]);
+  });
+
+  it('is cut when the provider resets it', async () => {
+    const response = await relayed((turn) => turn.reset());
+    expect(response.complete).toBe(false);
+    const line = await patient.waitForLog(
+      ({ request_id: id }) => id === response.field('x-sluice-request-id'),
+    );
+    expect(line).toMatchObject({ outcome: 'upstream_cut', failure: 'ECONNRESET' });
+  });
+});
+
+it.each([
+  'gzip, chunked',
+  'gzip',
+])('a transfer coding of %s is not taken for plain bytes', async (coding) => {
+  upstream.script = async (turn) => {
+    await turn.write(
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: ${coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n`,
+    );
+    turn.socket.end();
+  };
+  const response = await new RawClient(patient.port).send(head('GET', '/openai/v1/x')).response();
+  expect(response.status).toBe(502);
+  expect(response.json()).toMatchObject({ error: { code: 'upstream_unreachable' } });
+});
+
+it('a provider that answers without reading the upload is heard to its end', async () => {
+  const events = 8;
+  upstream.script = async (turn) => {
+    turn.socket.pause();
+    await turn.stream();
+    for (let i = 0; i < events; i++) {
+      await turn.chunk(EVENT);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    }
+    await turn.lastChunk();
+  };
+  const client = new RawClient(hasty.port);
+  client.send(head('POST', '/openai/v1/x', ['Content-Length: 40000000']));
+  client.send(Buffer.alloc(30_000_000));
+  const response = await client.response();
+  expect([response.complete, response.body.toString()]).toEqual([true, EVENT.repeat(events)]);
+  client.close();
+});
