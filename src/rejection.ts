@@ -64,6 +64,20 @@ export const REJECTIONS = {
     AUTH,
     'This gateway key is not valid here. Ask whoever runs the gateway for a new one.',
   ),
+  spend_limit: row(
+    402,
+    'Payment Required',
+    'client',
+    ['insufficient_quota', 'billing_error'],
+    'The budget behind this gateway key is used up. Ask whoever runs the gateway to raise it.',
+  ),
+  denied: row(
+    403,
+    'Forbidden',
+    'client',
+    ['permission_error', 'permission_error'],
+    'This gateway key has been cut off. Ask whoever runs the gateway why.',
+  ),
   unknown_provider: row(
     404,
     'Not Found',

@@ -8,6 +8,7 @@ import {
   NO_CREDENTIAL,
   withoutCredentials,
 } from './credential.ts';
+import type { DenyLookup, DenyReason } from './deny.ts';
 import type { EndpointMetering, ManagedEndpoints } from './endpoint.ts';
 import type { PoolKey, PoolKeys } from './pool-keys.ts';
 import type { Provider } from './providers.ts';
@@ -30,6 +31,7 @@ export interface Admittance {
   readonly router: Router;
   readonly rates: RateGuard;
   readonly tokens: VerifiedTokens;
+  readonly deny: DenyLookup;
   readonly endpoints: ManagedEndpoints;
   readonly poolKeys: PoolKeys;
   /** Bytes; 0 = no limit. */
@@ -148,6 +150,8 @@ const managed: Gate = (admission, house) => {
       ? tooMany(identity.retryAfterSeconds)
       : rejection(identity.code);
   }
+  const denied = deniedReason(identity, house.deny);
+  if (denied !== null) return rejection(denied === 'spend' ? 'spend_limit' : 'denied');
   if (fieldValue(asked.fields, 'upgrade') !== null) return UPGRADE;
   const metering = house.endpoints.judge(asked.method, path);
   if (metering === 'unknown') return rejection('endpoint_not_managed');
@@ -189,6 +193,14 @@ export function admit(admission: Admission, house: Admittance): Rejection | null
     if (rejected !== null) return rejected;
   }
   return null;
+}
+
+/** Tenant and key may both be cut off: whatever is not a matter of budget is told first. */
+function deniedReason({ tenantWords, keyWords }: KeyIdentity, deny: DenyLookup): DenyReason | null {
+  const tenant = deny.find('tenant', tenantWords.low, tenantWords.high);
+  if (keyWords === null || tenant === 'other') return tenant;
+  const key = deny.find('key', keyWords.low, keyWords.high);
+  return key === null || (key === 'spend' && tenant !== null) ? tenant : key;
 }
 
 /** RFC 9110 §10.2.3: whole seconds. */

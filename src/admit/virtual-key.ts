@@ -24,6 +24,20 @@ export interface KeyIdentity {
   readonly tenantText: string;
   readonly vpcText: string;
   readonly keyText: string | null;
+  /** The ids as the deny-set looks them up, without arithmetic on bigints. */
+  readonly tenantWords: IdWords;
+  readonly keyWords: IdWords | null;
+}
+
+/** A u64 in two int32. */
+export interface IdWords {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** @param id a u64 */
+export function idWords(id: bigint): IdWords {
+  return { low: Number(BigInt.asIntN(32, id)), high: Number(BigInt.asIntN(32, id >> 32n)) };
 }
 
 /** A token of sound grammar. Its claims are worth nothing until `signatureHolds`. */
@@ -73,6 +87,8 @@ export function parseToken(token: string): ParsedToken | null {
       tenantText: tenantId.toString(),
       vpcText: vpcId.toString(),
       keyText: keyId === null ? null : keyId.toString(),
+      tenantWords: idWords(tenantId),
+      keyWords: keyId === null ? null : idWords(keyId),
     },
     signedLength: token.length - SIGNATURE_CHARS - 1,
   };

@@ -11,6 +11,8 @@ export interface WorkerStart {
   readonly memory: SharedArrayBuffer;
   /** The buckets of the rate guardrail, which all workers share; `admit/rate.ts` knows the layout. */
   readonly rates: SharedArrayBuffer;
+  /** Who is cut off, which the main thread writes; `admit/deny.ts` knows the layout. */
+  readonly deny: SharedArrayBuffer;
   /** Which slab is this worker's. */
   readonly index: number;
 }

@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer } from 'node:net';
+import { createDenyTable } from '../admit/deny.ts';
 import { providerTable } from '../admit/providers.ts';
 import { createRateTable } from '../admit/rate.ts';
 import { exposition } from '../settle/exposition.ts';
@@ -6,6 +7,8 @@ import { MetricsLayout } from '../settle/metrics.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import type { Config, ConfigDocument, ListenAddress } from './config.ts';
+import type { DenySource } from './deny-feed.ts';
+import { DenyKeeper } from './deny-keeper.ts';
 import { FactSpill } from './fact-spill.ts';
 import { LineOutlet } from './line-outlet.ts';
 import { NodeLog } from './log.ts';
@@ -60,7 +63,15 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     byoRps: config.byoRateLimitRps,
     verifyRps: config.verifyRateLimitRps,
   });
-  const supervisor = new Supervisor({ ...document, listen }, memory, rates, out, log);
+  const deny = createDenyTable();
+  const keeper = new DenyKeeper({
+    memory: deny,
+    source: denySource(config),
+    bucket: config.configBucket,
+    snapshotPath: config.snapshotPath,
+    log,
+  });
+  const supervisor = new Supervisor({ ...document, listen }, { memory, rates, deny }, out, log);
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(layout, memory, config.workers, {
@@ -69,6 +80,9 @@ export async function serve({ config, document, source }: ServeOptions): Promise
         logLinesDropped: out.linesDropped,
         usageFactsSpilled: out.factsSpilled,
         usageFactsLost: out.factsLost,
+        denySetSize: keeper.size,
+        denySetAgeSeconds: keeper.ageSeconds,
+        natsConnected: keeper.connected,
       }),
     ready: () => supervisor.ready,
   }).catch((error: NodeJS.ErrnoException) => {
@@ -86,6 +100,7 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     await supervisor.close(CLOSE_LIMIT_MS);
     await finish(out);
   });
+  keeper.start();
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));
@@ -105,6 +120,7 @@ export async function serve({ config, document, source }: ServeOptions): Promise
   log.write('info', 'draining', { signal, grace_ms: config.shutdownGraceMs });
   await supervisor.drain(config.shutdownGraceMs);
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
+  keeper.stop();
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);
@@ -122,6 +138,11 @@ async function finish(out: LineOutlet): Promise<void> {
       `${out.factsLost} usage facts were lost: stdout was not read. Set usage_spill_path to keep them.\n`,
     );
   }
+}
+
+function denySource({ natsUrl, natsCredsFile, configBucket }: Config): DenySource | null {
+  if (natsUrl === null) return null;
+  return { urls: natsUrl.split(','), credsFile: natsCredsFile, bucket: configBucket };
 }
 
 function openSpill(path: string | null): FactSpill | null {

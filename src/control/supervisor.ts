@@ -19,6 +19,9 @@ const HEALTHY_AFTER_MS = 60_000;
  */
 const YOUNG_GENERATION_MB = 24;
 
+/** The memory that all workers share. */
+export type SharedTables = Pick<WorkerStart, 'memory' | 'rates' | 'deny'>;
+
 interface Slot {
   readonly index: number;
   worker: Worker | null;
@@ -30,8 +33,7 @@ interface Slot {
 /** Starts the workers, replaces those that die, and takes them down in the order that does not abort the process. */
 export class Supervisor {
   readonly #document: ConfigDocument;
-  readonly #memory: SharedArrayBuffer;
-  readonly #rates: SharedArrayBuffer;
+  readonly #shared: SharedTables;
   readonly #out: LineOutlet;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
@@ -40,16 +42,9 @@ export class Supervisor {
   restarts = 0;
 
   /** @param document its `listen` has a concrete port */
-  constructor(
-    document: ConfigDocument,
-    memory: SharedArrayBuffer,
-    rates: SharedArrayBuffer,
-    out: LineOutlet,
-    log: NodeLog,
-  ) {
+  constructor(document: ConfigDocument, shared: SharedTables, out: LineOutlet, log: NodeLog) {
     this.#document = document;
-    this.#memory = memory;
-    this.#rates = rates;
+    this.#shared = shared;
     this.#out = out;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
@@ -96,8 +91,7 @@ export class Supervisor {
   #spawn(slot: Slot, listening: () => void, failed: (error: Error) => void): void {
     const start: WorkerStart = {
       document: this.#document,
-      memory: this.#memory,
-      rates: this.#rates,
+      ...this.#shared,
       index: slot.index,
     };
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {

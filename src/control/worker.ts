@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { DenyLookup } from '../admit/deny.ts';
 import { ManagedEndpoints } from '../admit/endpoint.ts';
 import { PoolKeys } from '../admit/pool-keys.ts';
 import { providerTable } from '../admit/providers.ts';
@@ -43,6 +44,7 @@ function tell(message: ToMain): void {
 class Context implements WorkerContext {
   readonly router = new Router(providers);
   readonly rates = new RateGuard(start.rates);
+  readonly deny = new DenyLookup(start.deny);
   readonly tokens = new VerifiedTokens(signingKeys(config.signingKeys), this.rates);
   readonly endpoints = new ManagedEndpoints(config.managedEndpoints);
   readonly poolKeys = new PoolKeys(providers, config.poolKeys, start.index);

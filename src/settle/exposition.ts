@@ -18,6 +18,11 @@ export interface NodeFacts {
   readonly logLinesDropped: number;
   readonly usageFactsSpilled: number;
   readonly usageFactsLost: number;
+  readonly denySetSize: number;
+  /** Seconds since the set was last known to be the bucket's. */
+  readonly denySetAgeSeconds: number;
+  /** Null when no NATS is configured. */
+  readonly natsConnected: boolean | null;
 }
 
 /** @returns the whole page, ended by a newline */
@@ -120,6 +125,18 @@ export function exposition(
     'counter',
     'Usage facts that neither stdout nor usage_spill_path took.',
     [['', node.usageFactsLost]],
+  );
+  page.add('ai_deny_set_size', 'gauge', 'Tenants and keys that are cut off.', [
+    ['', node.denySetSize],
+  ]);
+  page.add('ai_nats_connected', 'gauge', '1 while the deny-set has a connection to NATS.', [
+    ['', node.natsConnected === true ? 1 : 0],
+  ]);
+  page.add(
+    'ai_deny_set_age_seconds',
+    'gauge',
+    'Seconds since the deny-set was last known to be what the bucket says; 0 without NATS.',
+    [['', node.natsConnected === null ? 0 : node.denySetAgeSeconds]],
   );
   page.add('ai_build_info', 'gauge', 'Version of this process.', [
     [`version="${node.version}",node="${process.version}"`, 1],

@@ -46,6 +46,8 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'overloaded',
   'draining',
   'rate_limited',
+  'spend_limit',
+  'denied',
 ]);
 /** The row for our own bugs: nothing from outside reaches it, or it would be one. */
 const OF_BUGS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['internal_error']);

@@ -9,6 +9,9 @@ const node = {
   logLinesDropped: 3,
   usageFactsSpilled: 0,
   usageFactsLost: 0,
+  denySetSize: 3,
+  denySetAgeSeconds: 1.5,
+  natsConnected: true,
 };
 
 it('the counters of all workers add up, and no cell is anybody else’s', () => {
@@ -44,6 +47,9 @@ it('the counters of all workers add up, and no cell is anybody else’s', () => 
   expect(page.get('ai_ttft_seconds_bucket{provider="b",le="+Inf"}')).toBe(2);
   expect(page.get('ai_ttft_seconds_sum{provider="b"}')).toBe(1_400);
   expect(page.get('ai_upstream_latency_seconds_count{provider="a"}')).toBe(2);
+  expect(page.get('ai_deny_set_size')).toBe(3);
+  expect(page.get('ai_nats_connected')).toBe(1);
+  expect(page.get('ai_deny_set_age_seconds')).toBe(1.5);
 });
 
 it('a worker that takes over a slab keeps its counters and forgets its gauges', () => {

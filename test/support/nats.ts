@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, type KV, type NatsConnection } from 'nats';
+import { denyKey } from '../../src/control/deny-entry.ts';
+import { until } from './conditions.ts';
+import { freePort } from './free-port.ts';
+
+const PLACES = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
+const BINARY = PLACES.map((folder) => join(folder, 'nats-server')).find((path) => existsSync(path));
+
+/** Why a test that needs NATS cannot run here, or null when it can. Hand it to `ctx.skip`. */
+export const NATS_MISSING: string | null =
+  BINARY === undefined ? 'needs nats-server, which is not installed and could not be' : null;
+
+export const BUCKET = 'ai-gateway';
+
+/** A real nats-server with JetStream on a folder of its own. */
+export class NatsServer {
+  readonly port: number;
+  readonly #file: string;
+  #child: ChildProcess | null = null;
+
+  /** @param extra lines of its configuration */
+  constructor(port: number, extra: string) {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-nats-'));
+    this.port = port;
+    this.#file = join(folder, 'nats.conf');
+    writeFileSync(
+      this.#file,
+      `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}" }\n${extra}\n`,
+    );
+    process.once('exit', () => this.#child?.kill('SIGKILL'));
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<this> {
+    this.#child = spawn(BINARY ?? 'nats-server', ['-c', this.#file], { stdio: 'ignore' });
+    await until('nats-server to listen', async () => {
+      const connection = await connect({ servers: this.url, reconnect: false }).catch(() => null);
+      await connection?.close();
+      return connection !== null;
+    });
+    return this;
+  }
+
+  /** Ends it without a word, as a machine that loses power does; what it stored stays. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  /** Stops it in its tracks: connections stay open, and nothing answers. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+  }
+}
+
+export async function startNats(extra = ''): Promise<NatsServer> {
+  return await new NatsServer(await freePort(), extra).start();
+}
+
+/** The hand of whoever decides who is cut off. */
+export class DenyWriter {
+  readonly connection: NatsConnection;
+  kv: KV;
+
+  constructor(connection: NatsConnection, kv: KV) {
+    this.connection = connection;
+    this.kv = kv;
+  }
+
+  async tenant(id: bigint | number, value: string): Promise<void> {
+    await this.kv.put(denyKey('tenant', BigInt(id)), value);
+  }
+
+  async key(id: bigint | number, value: string): Promise<void> {
+    await this.kv.put(denyKey('key', BigInt(id)), value);
+  }
+
+  async allowTenant(id: bigint | number): Promise<void> {
+    await this.kv.delete(denyKey('tenant', BigInt(id)));
+  }
+
+  async allowKey(id: bigint | number): Promise<void> {
+    await this.kv.delete(denyKey('key', BigInt(id)));
+  }
+
+  async close(): Promise<void> {
+    await this.connection.close();
+  }
+}
+
+/** @param options of the bucket, made if it is not there */
+export async function denyWriter(
+  server: NatsServer,
+  options: Readonly<Record<string, unknown>> = {},
+): Promise<DenyWriter> {
+  const connection = await connect({ servers: server.url });
+  return new DenyWriter(connection, await connection.jetstream().views.kv(BUCKET, options));
+}
