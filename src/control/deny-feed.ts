@@ -238,9 +238,10 @@ export class DenyFeed {
     const beganMs = performance.now();
     const { created } = info;
     let rescan: DenyRescan | null = this.#set.rescan();
-    let revision = 0;
+    // Whatever was there when the bucket was asked is part of the reading.
+    let revision = info.state.last_seq;
     const following = await session.watch(null, (entry) => {
-      revision = entry.revision;
+      revision = Math.max(revision, entry.revision);
       if (rescan === null) {
         this.#apply(entry);
         this.#cursor = { bucketCreated: created, revision };
@@ -253,16 +254,17 @@ export class DenyFeed {
       await Promise.race([following.seeded, following.ended]);
       // The old follower may be ahead by what has just been written; the new one gets it too, in a moment.
       const target = sameBucket(this.#cursor, created) ? (this.#cursor?.revision ?? 0) : 0;
+      const deadline = performance.now() + REQUEST_MS;
       while (live !== null && revision < target && rescan.isAlive) {
+        if (performance.now() > deadline)
+          throw new Error('a new watcher is not told what the old one was');
         await Promise.race([following.ended, pause(1)]);
       }
       if (!rescan.isAlive) throw new Error('the set was compacted while it was read anew');
       live?.stop();
       rescan.commit();
       rescan = null;
-      // Markers of deleted keys may have been the newest: then the bucket goes further than what was read.
-      const seen = Math.max(revision, info.state.last_seq);
-      this.#cursor = { bucketCreated: created, revision: seen };
+      this.#cursor = { bucketCreated: created, revision };
       this.#rescanMs = performance.now() - beganMs;
       if (this.#set.overflow > 0)
         this.#log.write('error', 'deny_set_full', { left_out: this.#set.overflow });

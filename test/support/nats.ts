@@ -32,7 +32,6 @@ export class NatsServer {
       this.#file,
       `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}" }\n${extra}\n`,
     );
-    process.once('exit', () => this.#child?.kill('SIGKILL'));
   }
 
   get url(): string {
@@ -40,7 +39,10 @@ export class NatsServer {
   }
 
   async start(): Promise<this> {
-    this.#child = spawn(BINARY ?? 'nats-server', ['-c', this.#file], { stdio: 'ignore' });
+    const child = spawn(BINARY ?? 'nats-server', ['-c', this.#file], { stdio: 'ignore' });
+    this.#child = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     await until('nats-server to listen', async () => {
       const connection = await connect({ servers: this.url, reconnect: false }).catch(() => null);
       await connection?.close();
@@ -67,6 +69,11 @@ export class NatsServer {
     this.#child?.kill('SIGCONT');
   }
 }
+
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 export async function startNats(extra = ''): Promise<NatsServer> {
   return await new NatsServer(await freePort(), extra).start();
