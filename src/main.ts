@@ -65,6 +65,21 @@ ${CONFIG_HELP}`,
       return inspect(token, config.signingKeys);
     },
   },
+  deny: {
+    summary: 'cut off a tenant or a key, or list who is',
+    help: async () => (await import('./control/deny-command.ts')).DENY_HELP,
+    run: async (argv) => await changeDenySet('deny', argv),
+  },
+  allow: {
+    summary: 'let a tenant or a key in again',
+    help: async () => (await import('./control/deny-command.ts')).ALLOW_HELP,
+    run: async (argv) => await changeDenySet('allow', argv),
+  },
+  doctor: {
+    summary: 'look at everything that the gateway needs',
+    help: async () => (await import('./control/doctor.ts')).DOCTOR_HELP,
+    run: async (argv) => await (await import('./control/doctor.ts')).doctor(configOptions(argv)),
+  },
   mock: {
     summary: 'run a provider to develop against',
     help: async () => (await import('./mock/command.ts')).mockHelp(),
@@ -86,6 +101,16 @@ function usage(): string {
     ([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`,
   );
   return `sluice: one proxy for all LLM traffic\n\nUsage: sluice [command] [options]\n\n${rows.join('\n')}\n\nsluice <command> --help says more.`;
+}
+
+async function changeDenySet(command: 'deny' | 'allow', argv: readonly string[]): Promise<number> {
+  const { changeDenySet: change, denyArguments } = await import('./control/deny-command.ts');
+  const asked = denyArguments(command, argv);
+  const { config } = loadConfig({
+    env: process.env,
+    ...(asked.config === null ? {} : { path: asked.config }),
+  });
+  return await change(asked, config);
 }
 
 function configOptions(argv: readonly string[]) {

@@ -8,39 +8,22 @@
  * asking who the bucket is and how far it goes, and then knows whether to resume or to read it anew.
  */
 
-import { readFileSync } from 'node:fs';
+import type { KvEntry, StreamInfo } from 'nats';
 import {
-  type ConnectionOptions,
-  connect,
-  credsAuthenticator,
-  type JetStreamManager,
-  type KV,
-  type KvEntry,
-  type NatsConnection,
-  type QueuedIterator,
-  type StreamInfo,
-} from 'nats';
+  DenyBucket,
+  type DenySource,
+  type Following,
+  NO_BUCKET,
+  REQUEST_MS,
+  reasonOf,
+} from './deny-bucket.ts';
 import { denySubject, denyValue } from './deny-entry.ts';
 import type { DenyCursor, DenyRescan, DenySet } from './deny-set.ts';
 import type { Log } from './log.ts';
 
-/** Where the deny-set comes from. */
-export interface DenySource {
-  readonly urls: readonly string[];
-  /** Read again at each connect, so that credentials may be replaced. */
-  readonly credsFile: string | null;
-  readonly bucket: string;
-}
-
 /** Between two tries to connect, in milliseconds: doubled up to the second, with up to half taken off at random. */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
-
-/** For a connect, and for one question to the server. */
-const REQUEST_MS = 5_000;
-
-/** A connection that was cut without a word is noticed after two of these. */
-const PING_MS = 5_000;
 
 /** How often the bucket is asked whether it is still the same, in milliseconds. */
 const LOOK_MS = 2_000;
@@ -51,9 +34,6 @@ const LOOK_MS = 2_000;
  */
 const RESCAN_MIN_MS = 30_000;
 const RESCAN_FACTOR = 50;
-
-/** Text of the error that ends a session whose bucket is not there. */
-const NO_BUCKET = 'bucket not found';
 
 export class DenyFeed {
   readonly #set: DenySet;
@@ -128,66 +108,43 @@ export class DenyFeed {
    * @returns why it ended
    */
   async #session(synced: () => void): Promise<string> {
-    let connection: NatsConnection | null = null;
+    let bucket: DenyBucket | null = null;
     try {
-      connection = await connect(this.#options());
+      bucket = await DenyBucket.connect(this.#source);
       const stopped = new Promise<void>((resolve) => {
         this.#end = resolve;
       });
-      const session = new Session(connection, this.#source.bucket);
-      await session.open();
       this.#connected = true;
-      await Promise.race([
-        stopped,
-        this.#follow(session, synced),
-        connection.closed().then((error) => {
-          throw error ?? new Error('the connection was closed');
-        }),
-      ]);
+      await Promise.race([stopped, this.#follow(bucket, synced), bucket.closed()]);
       return 'stopped';
     } catch (error) {
       return reasonOf(error);
     } finally {
-      // Not drain(): a server that does not answer would be waited for.
-      await connection?.close().catch(() => {});
+      await bucket?.close();
     }
   }
 
-  #options(): ConnectionOptions {
-    const { urls, credsFile } = this.#source;
-    return {
-      servers: [...urls],
-      name: 'sluice',
-      timeout: REQUEST_MS,
-      reconnect: false,
-      pingInterval: PING_MS,
-      maxPingOut: 1,
-      ...(urls.some((url) => url.startsWith('tls:')) ? { tls: {} } : {}),
-      ...(credsFile === null ? {} : { authenticator: credsAuthenticator(readFileSync(credsFile)) }),
-    };
-  }
-
-  async #follow(session: Session, synced: () => void): Promise<void> {
-    const info = await this.#bucketInfo(session);
+  async #follow(bucket: DenyBucket, synced: () => void): Promise<void> {
+    const info = await this.#bucketInfo(bucket);
     const isKnown = this.#cursor !== null && resumes(this.#cursor, info, this.#set.size);
     let live: Following;
     if (isKnown && this.#cursor !== null) {
-      live = await this.#resume(session, this.#cursor);
+      live = await this.#resume(bucket, this.#cursor);
     } else {
-      live = await this.#rescan(session, info, null);
+      live = await this.#rescan(bucket, info, null);
     }
     this.#tellSynced(isKnown ? 'resumed' : 'read');
     synced();
     let rescanAtMs = performance.now() + this.#rescanDelayMs();
     for (;;) {
       await Promise.race([live.ended, pause(LOOK_MS)]);
-      const now = await session.info();
+      const now = await bucket.info();
       const { cursor } = this;
       if (cursor === null || !continues(cursor, now, this.#set.size)) {
-        live = await this.#rescan(session, now, live);
+        live = await this.#rescan(bucket, now, live);
         this.#tellSynced('read');
       } else if (performance.now() >= rescanAtMs) {
-        live = await this.#rescan(session, now, live);
+        live = await this.#rescan(bucket, now, live);
         rescanAtMs = performance.now() + this.#rescanDelayMs();
       }
       // The revision that it had when it was asked: whatever came up to there has been applied.
@@ -196,10 +153,10 @@ export class DenyFeed {
   }
 
   /** What the bucket is; waits for it where it does not exist yet. */
-  async #bucketInfo(session: Session): Promise<StreamInfo> {
+  async #bucketInfo(bucket: DenyBucket): Promise<StreamInfo> {
     for (;;) {
       try {
-        return await session.info();
+        return await bucket.info();
       } catch (error) {
         if (reasonOf(error) !== NO_BUCKET) throw error;
         if (this.#told !== 'missing')
@@ -223,8 +180,8 @@ export class DenyFeed {
   }
 
   /** Follows from the cursor on. */
-  async #resume(session: Session, cursor: DenyCursor): Promise<Following> {
-    return await session.watch(cursor.revision + 1, (entry) => {
+  async #resume(bucket: DenyBucket, cursor: DenyCursor): Promise<Following> {
+    return await bucket.watch(cursor.revision + 1, (entry) => {
       this.#apply(entry);
       this.#cursor = { ...cursor, revision: entry.revision };
     });
@@ -234,13 +191,13 @@ export class DenyFeed {
    * Reads the whole bucket beside the set that counts, and lets it count once it is whole and not behind.
    * @param live what follows meanwhile; it is stopped when the new one has taken over
    */
-  async #rescan(session: Session, info: StreamInfo, live: Following | null): Promise<Following> {
+  async #rescan(bucket: DenyBucket, info: StreamInfo, live: Following | null): Promise<Following> {
     const beganMs = performance.now();
     const { created } = info;
     let rescan: DenyRescan | null = this.#set.rescan();
     // Whatever was there when the bucket was asked is part of the reading.
     let revision = info.state.last_seq;
-    const following = await session.watch(null, (entry) => {
+    const following = await bucket.watch(null, (entry) => {
       revision = Math.max(revision, entry.revision);
       if (rescan === null) {
         this.#apply(entry);
@@ -281,81 +238,6 @@ export class DenyFeed {
   }
 }
 
-/** One watcher of the bucket. */
-interface Following {
-  /** Resolves when everything that was there at its start has been told. */
-  readonly seeded: Promise<void>;
-  /** Rejects when it can tell nothing more; never resolves. */
-  readonly ended: Promise<never>;
-  stop(): void;
-}
-
-/** One connection, and the bucket behind it. */
-class Session {
-  readonly #connection: NatsConnection;
-  readonly #bucket: string;
-  #manager: JetStreamManager | null = null;
-  #kv: KV | null = null;
-
-  constructor(connection: NatsConnection, bucket: string) {
-    this.#connection = connection;
-    this.#bucket = bucket;
-  }
-
-  async open(): Promise<void> {
-    this.#manager = await this.#connection.jetstreamManager({ timeout: REQUEST_MS });
-    const jetstream = this.#connection.jetstream({ timeout: REQUEST_MS });
-    this.#kv = await jetstream.views.kv(this.#bucket, { bindOnly: true, timeout: REQUEST_MS });
-  }
-
-  async info(): Promise<StreamInfo> {
-    if (this.#manager === null) throw new Error('not open');
-    return await this.#manager.streams.info(`KV_${this.#bucket}`);
-  }
-
-  /**
-   * @param from the first revision to tell, or null for the last one of each key
-   * @param tell called in the order of revisions
-   */
-  async watch(from: number | null, tell: (entry: KvEntry) => void): Promise<Following> {
-    if (this.#kv === null) throw new Error('not open');
-    let told = 0;
-    let initial = Number.POSITIVE_INFINITY;
-    let seed: () => void = () => {};
-    const seeded = new Promise<void>((resolve) => {
-      seed = resolve;
-    });
-    // The library says that all was sent when it has received all, which may still wait in its queue.
-    let entries: QueuedIterator<KvEntry> | null = null;
-    let isInitialKnown = false;
-    entries = await this.#kv.watch({
-      key: '>',
-      ...(from === null ? {} : { resumeFromRevision: from }),
-      initializedFn: () => {
-        isInitialKnown = true;
-        if (entries !== null) initial = entries.getReceived();
-        if (told >= initial) seed();
-      },
-    });
-    if (isInitialKnown && initial === Number.POSITIVE_INFINITY) {
-      initial = entries.getReceived();
-      if (told >= initial) seed();
-    }
-    const list = entries;
-    const read = async (): Promise<never> => {
-      for await (const entry of list) {
-        tell(entry);
-        if (++told >= initial) seed();
-      }
-      throw new Error('the watcher ended');
-    };
-    const ended = read();
-    // Whoever waits for it hears of it; nobody else need to.
-    ended.catch(() => {});
-    return { seeded, ended, stop: () => list.stop() };
-  }
-}
-
 /** Whether what is known up to the cursor is still what this bucket holds, so that only what follows is missing. */
 function continues(cursor: DenyCursor, { created, state }: StreamInfo, entries: number): boolean {
   // Every entry needs a message of its own: with fewer, some were purged without a marker.
@@ -378,12 +260,6 @@ const DECODER = new TextDecoder();
 /** Null when the entry lifts the hold. */
 function valueIn(entry: KvEntry) {
   return entry.operation === 'PUT' ? denyValue(DECODER.decode(entry.value)) : null;
-}
-
-/** One line, without addresses or credentials: the library's messages hold neither. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  return error.message.includes('stream not found') ? NO_BUCKET : error.message;
 }
 
 function pause(ms: number): Promise<void> {

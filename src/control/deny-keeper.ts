@@ -1,4 +1,5 @@
-import { DenyFeed, type DenySource } from './deny-feed.ts';
+import type { DenySource } from './deny-bucket.ts';
+import { DenyFeed } from './deny-feed.ts';
 import { DenySet } from './deny-set.ts';
 import { encodeSnapshot, readSnapshot, writeSnapshot } from './deny-snapshot.ts';
 import type { Log } from './log.ts';

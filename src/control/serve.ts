@@ -7,7 +7,7 @@ import { MetricsLayout } from '../settle/metrics.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import type { Config, ConfigDocument, ListenAddress } from './config.ts';
-import type { DenySource } from './deny-feed.ts';
+import { denySource } from './deny-command.ts';
 import { DenyKeeper } from './deny-keeper.ts';
 import { FactSpill } from './fact-spill.ts';
 import { LineOutlet } from './line-outlet.ts';
@@ -138,11 +138,6 @@ async function finish(out: LineOutlet): Promise<void> {
       `${out.factsLost} usage facts were lost: stdout was not read. Set usage_spill_path to keep them.\n`,
     );
   }
-}
-
-function denySource({ natsUrl, natsCredsFile, configBucket }: Config): DenySource | null {
-  if (natsUrl === null) return null;
-  return { urls: natsUrl.split(','), credsFile: natsCredsFile, bucket: configBucket };
 }
 
 function openSpill(path: string | null): FactSpill | null {

@@ -1,0 +1,138 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { authorities, type Gateway, sluice, startGateway } from '../support/gateway.ts';
+import { poolKeys, signingKeys } from '../support/managed.ts';
+import { NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'sluice-command-deny-'));
+let nats: NatsServer;
+let upstream: ScriptedUpstream;
+
+beforeAll(async () => {
+  upstream = await startUpstream(() => {});
+  if (NATS_MISSING === null) nats = await startNats();
+});
+afterAll(async () => {
+  await nats?.kill();
+  await upstream.close();
+});
+beforeEach((ctx) => {
+  if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+});
+
+const run = (...argv: readonly string[]) => sluice(argv, { env: { AI_NATS_URL: nats.url } });
+
+describe('sluice deny', () => {
+  it('cuts off and lets in, lists, and a gateway that follows the same NATS obeys', async () => {
+    expect(run('deny', 'list').stdout).toMatch(/nobody is cut off/i);
+    const gateway: Gateway = await startGateway({ config: `nats_url = "${nats.url}"\n` });
+    expect(run('deny', 'tenant', '42', '--reason', 'spend', '--for', '1h')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^tenant 42 gets 402 spend_limit until 20\d\d-/),
+    });
+    expect(run('deny', 'key', '7').stdout).toBe('key 7 gets 403 denied.\n');
+    const { stdout } = run('deny', 'list');
+    expect(stdout).toMatch(/^tenant 42 +402 .*until 20/m);
+    expect(stdout).toMatch(/^key 7 +403 {2}fraud$/m);
+    await expect
+      .poll(async () => (await gateway.metrics()).get('ai_deny_set_size'), { timeout: 20_000 })
+      .toBe(2);
+    expect(run('allow', 'tenant', '42').stdout).toBe('tenant 42 is allowed.\n');
+    expect(run('allow', 'key', '7').status).toBe(0);
+    expect(run('deny', 'list').stdout).toBe('Nobody is cut off.\n');
+    await expect
+      .poll(async () => (await gateway.metrics()).get('ai_deny_set_size'), { timeout: 20_000 })
+      .toBe(0);
+    await gateway.stop();
+  });
+
+  it.each([
+    [['deny'], /"tenant" or "key"/],
+    [['deny', 'tenant'], /decimal id/],
+    [['deny', 'tenant', '042'], /decimal id/],
+    [['deny', 'tenant', '18446744073709551616'], /decimal id/],
+    [['deny', 'tenant', '1', '2'], /decimal id/],
+    [['deny', 'tenant', '1', '--for', 'soon'], /--for/],
+    [['allow', 'list'], /"tenant" or "key"/],
+  ])('says in one line how %j is written', (argv, said) => {
+    const { status, stderr } = run(...argv);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(said);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('says what is missing without NATS', async () => {
+    expect(sluice(['deny', 'tenant', '1']).stderr).toMatch(/set nats_url/);
+    const nobody = `nats://127.0.0.1:${await freePort()}`;
+    const { status, stderr } = sluice(['deny', 'tenant', '1'], { env: { AI_NATS_URL: nobody } });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^sluice: Cannot reach NATS at nats:.*\n$/);
+  });
+});
+
+describe('sluice doctor', () => {
+  const config = (text: string): string => {
+    const file = join(folder, 'config.toml');
+    writeFileSync(file, `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n${text}`);
+    return file;
+  };
+
+  it('says a line for each thing, and 0 when all is well', () => {
+    run('deny', 'tenant', '1');
+    const file = config(
+      `nats_url = "${nats.url}"\nsnapshot_path = "${folder}/s"\nusage_spill_path = "${folder}/u"\n` +
+        authorities({ openai: upstream.port }) +
+        poolKeys({ openai: 'sk-pool-doctor' }) +
+        signingKeys(),
+    );
+    const { status, stdout } = sluice(['doctor', '--config', file]);
+    const lines = stdout.trim().split('\n');
+    expect(lines.map((line) => line.slice(0, 5).trim())).toEqual(lines.map(() => 'ok'));
+    for (const name of [
+      'configuration',
+      'front end',
+      'open files',
+      'listen',
+      'metrics_listen',
+      'keys',
+      'openai',
+      'NATS',
+      'snapshot',
+      'spill file',
+    ])
+      expect(stdout).toMatch(new RegExp(`^ok +${name} `, 'm'));
+    expect(status).toBe(0);
+  });
+
+  it('says what fails and what to do, and 1', async () => {
+    const closed = await freePort();
+    const file = config(
+      `nats_url = "nats://127.0.0.1:${closed}"\nsnapshot_path = "${folder}/nowhere/s"\n` +
+        `[provider_authorities]\nopenai = "http://127.0.0.1:${closed}"\nmine = "https://name.invalid"\nplain = "https://127.0.0.1:${upstream.port}"\n` +
+        signingKeys(),
+    );
+    const { status, stdout } = sluice(['doctor', '--config', file]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^FAIL +keys +.*\[pool_keys\]/m);
+    expect(stdout).toMatch(/^FAIL +openai +no connection .*ECONNREFUSED/m);
+    expect(stdout).toMatch(/^FAIL +mine +the name name\.invalid is not found/m);
+    expect(stdout).toMatch(/^FAIL +plain +no TLS with/m);
+    expect(stdout).toMatch(/^FAIL +NATS +.*is not reached/m);
+    expect(stdout).toMatch(/^FAIL +snapshot +.*cannot be written \(ENOENT\)/m);
+  });
+
+  it('says that a port is taken', () => {
+    const file = join(folder, 'taken.toml');
+    writeFileSync(
+      file,
+      `listen = "127.0.0.1:${upstream.port}"\nmetrics_listen = "127.0.0.1:0"\n${authorities({ openai: upstream.port })}`,
+    );
+    const { status, stdout } = sluice(['doctor', '--config', file]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^FAIL +listen +.*EADDRINUSE/m);
+  });
+});
