@@ -27,12 +27,12 @@ Relays LLM traffic. Without any configuration callers bring their own keys, on p
 
 ${CONFIG_HELP}
 
+SIGHUP: reads the configuration again, as it does by itself when one of its files changes.
 SIGTERM or SIGINT: stops listening, lets what is in flight finish within shutdown_grace_secs, exits 0.
 A second signal ends it at once.`,
     run: async (argv) => {
-      const loaded = loadConfig(configOptions(argv));
       const { serve } = await import('./control/serve.ts');
-      return await serve(loaded);
+      return await serve(configOptions(argv));
     },
   },
   check: {

@@ -60,10 +60,13 @@ export class PoolKeys {
     keys: ReadonlyMap<string, readonly Secret[]>,
     first: number,
   ) {
-    this.#keys = providers.map(({ name, authScheme }) =>
-      (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret)),
-    );
-    this.#turns = providers.map(() => first);
+    const byIndex: (readonly PoolKey[])[] = [];
+    this.#turns = [];
+    for (const { name, authScheme, index } of providers) {
+      byIndex[index] = (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret));
+      this.#turns[index] = first;
+    }
+    this.#keys = byIndex;
   }
 
   /** @returns null when the provider has none */

@@ -92,11 +92,18 @@ export function parseAuthority(text: string): Authority | null {
   return { host: name.replace(/^\[|\]$/g, ''), port, tls: scheme !== 'http://' };
 }
 
+/** Names that the table of one process may hold over time, the built-in ones included: metrics have room for so many. */
+export const PROVIDERS_MAX = 64;
+
 /**
  * The provider table of this process: the built-in rows, overridden and extended by the configuration.
+ * @param slots names by index, for a table that follows another one: what was counted under an index stays there
  * @throws Error when an authority does not parse or an added provider has none
  */
-export function providerTable(overrides: readonly ProviderOverride[]): readonly Provider[] {
+export function providerTable(
+  overrides: readonly ProviderOverride[],
+  slots: readonly string[] = [],
+): readonly Provider[] {
   const rows = new Map<
     string,
     Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
@@ -115,10 +122,20 @@ export function providerTable(overrides: readonly ProviderOverride[]): readonly 
       streamUsage: streamUsage ?? known?.streamUsage ?? 'ask',
     });
   }
-  return [...rows].map(([name, { authority, authScheme, dialect, streamUsage }], index) => {
+  const names = providerSlots(slots, [...rows.keys()]);
+  return [...rows].map(([name, { authority, authScheme, dialect, streamUsage }]) => {
     const parsed = parseAuthority(authority);
     if (parsed === null)
       throw new Error(`Provider ${name} has the authority ${authority}, which does not parse.`);
+    const index = names.indexOf(name);
     return { name, index, authority: parsed, authScheme, dialect, streamUsage };
   });
+}
+
+/** The slots of a table that follows another one: new names behind the old ones, and no old one taken away. */
+export function providerSlots(
+  slots: readonly string[],
+  names: readonly string[],
+): readonly string[] {
+  return [...slots, ...names.filter((name) => !slots.includes(name))];
 }

@@ -80,11 +80,18 @@ export class VerifiedTokens {
     return this.#verified.get(token) ?? this.#checkUnknown(token);
   }
 
-  /** Takes another set of signing keys; what was verified with the old ones is forgotten, all of it. */
+  /**
+   * Takes another set of signing keys. What was verified with a key that is gone or another one now is forgotten; the
+   * rest would verify again, and doing so all at once would exceed the budget in the middle of a rotation.
+   */
   replaceKeys(keys: SigningKeys): void {
+    const before = this.#keys;
     this.#keys = keys;
-    this.#verified.clear();
-    this.#refused.clear();
+    this.#verified.keep(({ kid }) => {
+      const key = keys.get(kid);
+      return key !== undefined && before.get(kid)?.equals(key) === true;
+    });
+    this.#refused.keep(() => false);
   }
 
   #checkUnknown(token: string): KeyIdentity | TokenRefusal {
@@ -135,9 +142,11 @@ class Generations<V> {
     this.#young.set(Buffer.from(token, 'latin1').toString('latin1'), value);
   }
 
-  clear(): void {
-    this.#young = new Map();
-    this.#old = new Map();
+  /** Forgets all but what passes. */
+  keep(passes: (value: V) => boolean): void {
+    for (const half of [this.#young, this.#old]) {
+      for (const [token, value] of half) if (!passes(value)) half.delete(token);
+    }
   }
 
   #fromOld(token: string): V | undefined {

@@ -4,8 +4,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a text with references stands for, or why it stands for nothing. */
 export type Resolved =
-  | { readonly value: string; readonly referenced: boolean }
-  | { readonly found: string; readonly expected: string };
+  | { readonly value: string; readonly referenced: boolean; readonly file?: string }
+  | { readonly found: string; readonly expected: string; readonly file?: string };
 
 /** A file's text, or why there is none, in words that can stand behind the path. */
 export type FileText = { readonly text: string } | { readonly failure: string };
@@ -38,9 +38,13 @@ export function resolveReferences(text: string, env: Environment): Resolved {
   const path = replaced.slice('file:'.length);
   const file = readText(path, REFERENCED_FILE_MAX_BYTES);
   if ('failure' in file) {
-    return { found: `${text} (${file.failure})`, expected: 'a readable file behind file:' };
+    return {
+      found: `${text} (${file.failure})`,
+      expected: 'a readable file behind file:',
+      file: path,
+    };
   }
-  return { value: file.text.replace(/\r?\n$/, ''), referenced: true };
+  return { value: file.text.replace(/\r?\n$/, ''), referenced: true, file: path };
 }
 
 /** Only a well-formed reference is quoted: `${` may also be part of a key. */

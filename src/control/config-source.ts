@@ -24,6 +24,8 @@ export interface RawConfig {
   /** Dotted path of each value that came by reference to how a problem quotes it. */
   readonly references: Map<string, string>;
   readonly problems: ConfigProblem[];
+  /** Every file that was read, or should have been. */
+  readonly files: Set<string>;
 }
 
 /** The name under which problems list the environment. */
@@ -45,6 +47,7 @@ export function readSources(path: string | undefined, env: Environment): RawConf
     origins: new Map(),
     references: new Map(),
     problems: [],
+    files: new Set(),
   };
   if (source !== null) readFile(raw, source, path === undefined ? 'AI_CONFIG' : '--config');
   for (const [name, value] of Object.entries(env)) {
@@ -112,6 +115,7 @@ function valueAt(values: ReadonlyMap<string, unknown>, path: readonly PropertyKe
 }
 
 function readFile(raw: RawConfig, path: string, namedBy: string): void {
+  raw.files.add(path);
   const file = readText(path, CONFIG_FILE_MAX_BYTES);
   if ('failure' in file) {
     const expected = 'a readable TOML file';
@@ -235,6 +239,7 @@ function resolveAt(
   }
   if (typeof value !== 'string') return value;
   const resolved = resolveReferences(value, env);
+  if (resolved.file !== undefined) raw.files.add(resolved.file);
   if ('found' in resolved) {
     raw.problems.push(problemAt(raw, path, resolved.expected, resolved.found));
     return undefined;

@@ -93,6 +93,8 @@ export interface LoadedConfig {
   readonly document: ConfigDocument;
   readonly config: Config;
   readonly source: string | null;
+  /** Every file that the configuration came from: itself, what is behind `file:`, `ca_file`. */
+  readonly files: readonly string[];
 }
 
 /**
@@ -111,7 +113,8 @@ export function loadConfig({ path, env }: ConfigSource): LoadedConfig {
   ];
   if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems);
   const document = documentOf(result.data);
-  return { document, config: configFromDocument(document), source: raw.source };
+  const files = [...raw.files, ...(document.caFile === null ? [] : [document.caFile])];
+  return { document, config: configFromDocument(document), source: raw.source, files };
 }
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {

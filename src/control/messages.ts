@@ -13,6 +13,8 @@ export interface WorkerStart {
   readonly rates: SharedArrayBuffer;
   /** Who is cut off, which the main thread writes; `admit/deny.ts` knows the layout. */
   readonly deny: SharedArrayBuffer;
+  /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
+  readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */
   readonly index: number;
 }
@@ -40,4 +42,10 @@ export type ToWorker =
   /** Take no new connections, finish what runs. */
   | { readonly kind: 'drain' }
   /** Close every connection now. */
-  | { readonly kind: 'close' };
+  | { readonly kind: 'close' }
+  /** Exchanges that begin from now on go by this configuration. */
+  | {
+      readonly kind: 'reload';
+      readonly document: ConfigDocument;
+      readonly providerSlots: readonly string[];
+    };

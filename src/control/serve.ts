@@ -1,17 +1,23 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { createDenyTable } from '../admit/deny.ts';
 import { providerTable } from '../admit/providers.ts';
-import { createRateTable } from '../admit/rate.ts';
+import { createRateTable, type RateLimits, setRateLimits } from '../admit/rate.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
-import type { Config, ConfigDocument, ListenAddress } from './config.ts';
+import {
+  type ConfigDocument,
+  type ConfigSource,
+  type ListenAddress,
+  loadConfig,
+} from './config.ts';
 import { denySource } from './deny-command.ts';
 import { DenyKeeper } from './deny-keeper.ts';
 import { FactSpill } from './fact-spill.ts';
 import { LineOutlet } from './line-outlet.ts';
 import { NodeLog } from './log.ts';
+import { Reloader } from './reload.ts';
 import { openStdout } from './stdout.ts';
 import { Supervisor } from './supervisor.ts';
 import { VERSION } from './version.ts';
@@ -25,20 +31,14 @@ const SAME_SIGNAL_MS = 500;
 /** How long the end of the process waits for stdout's reader, in milliseconds. */
 const FLUSH_LIMIT_MS = 3_000;
 
-/** What `serve` was started with. */
-export interface ServeOptions {
-  readonly config: Config;
-  readonly document: ConfigDocument;
-  /** The file the configuration came from, or null. */
-  readonly source: string | null;
-}
-
 /**
  * Runs the gateway until it is told to stop.
  * @returns the process's exit code
  * @throws Error with one line that says what to do when it cannot start
  */
-export async function serve({ config, document, source }: ServeOptions): Promise<number> {
+export async function serve(from: ConfigSource): Promise<number> {
+  const loaded = loadConfig(from);
+  const { config, document, source } = loaded;
   const terminal = process.stdout.isTTY === true;
   const out = new LineOutlet(openStdout(), openSpill(config.usageSpillPath));
   const log = new NodeLog(out, config.logLevel, terminal);
@@ -56,13 +56,9 @@ export async function serve({ config, document, source }: ServeOptions): Promise
   };
   const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
   const providers = providerTable(config.providers);
-  const layout = new MetricsLayout(providers.map(({ name }) => name));
-  const memory = layout.allocate(config.workers);
-  const rates = createRateTable({
-    credentialRps: config.rateLimitRps,
-    byoRps: config.byoRateLimitRps,
-    verifyRps: config.verifyRateLimitRps,
-  });
+  const slots = providers.map(({ name }) => name);
+  const memory = new MetricsLayout(slots).allocate(config.workers);
+  const rates = createRateTable(rateLimits(document));
   const deny = createDenyTable();
   const keeper = new DenyKeeper({
     memory: deny,
@@ -71,10 +67,23 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     snapshotPath: config.snapshotPath,
     log,
   });
-  const supervisor = new Supervisor({ ...document, listen }, { memory, rates, deny }, out, log);
+  const running = { ...document, listen };
+  const supervisor = new Supervisor(running, slots, { memory, rates, deny }, out, log);
+  const reloader = new Reloader(
+    from,
+    loaded,
+    running,
+    slots,
+    (next, nextSlots) => {
+      setRateLimits(rates, rateLimits(next));
+      log.level = next.logLevel;
+      supervisor.reload(next, nextSlots);
+    },
+    log,
+  );
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
-      exposition(layout, memory, config.workers, {
+      exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
         version: VERSION,
         workerRestarts: supervisor.restarts,
         logLinesDropped: out.linesDropped,
@@ -83,6 +92,7 @@ export async function serve({ config, document, source }: ServeOptions): Promise
         denySetSize: keeper.size,
         denySetAgeSeconds: keeper.ageSeconds,
         natsConnected: keeper.connected,
+        reloads: reloader.results,
       }),
     ready: () => supervisor.ready,
   }).catch((error: NodeJS.ErrnoException) => {
@@ -101,6 +111,8 @@ export async function serve({ config, document, source }: ServeOptions): Promise
     await finish(out);
   });
   keeper.start();
+  reloader.start();
+  process.on('SIGHUP', () => reloader.reload('SIGHUP'));
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));
@@ -117,8 +129,10 @@ export async function serve({ config, document, source }: ServeOptions): Promise
   }
 
   const signal = await stopped;
-  log.write('info', 'draining', { signal, grace_ms: config.shutdownGraceMs });
-  await supervisor.drain(config.shutdownGraceMs);
+  reloader.stop();
+  const graceMs = reloader.running.shutdownGraceMs;
+  log.write('info', 'draining', { signal, grace_ms: graceMs });
+  await supervisor.drain(graceMs);
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
   keeper.stop();
   log.write('info', 'stopped', { signal });
@@ -127,6 +141,11 @@ export async function serve({ config, document, source }: ServeOptions): Promise
   // With a connection still open in some worker, a normal exit would abort the process and leave a core dump.
   if (!closed) process.kill(process.pid, 'SIGKILL');
   return 0;
+}
+
+function rateLimits(document: ConfigDocument): RateLimits {
+  const { rateLimitRps, byoRateLimitRps, verifyRateLimitRps } = document;
+  return { credentialRps: rateLimitRps, byoRps: byoRateLimitRps, verifyRps: verifyRateLimitRps };
 }
 
 /** Everything that was said reaches stdout, or for facts the spill file; what reached neither is told on stderr. */

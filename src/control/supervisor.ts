@@ -32,7 +32,8 @@ interface Slot {
 
 /** Starts the workers, replaces those that die, and takes them down in the order that does not abort the process. */
 export class Supervisor {
-  readonly #document: ConfigDocument;
+  #document: ConfigDocument;
+  #providerSlots: readonly string[];
   readonly #shared: SharedTables;
   readonly #out: LineOutlet;
   readonly #log: NodeLog;
@@ -42,8 +43,15 @@ export class Supervisor {
   restarts = 0;
 
   /** @param document its `listen` has a concrete port */
-  constructor(document: ConfigDocument, shared: SharedTables, out: LineOutlet, log: NodeLog) {
+  constructor(
+    document: ConfigDocument,
+    providerSlots: readonly string[],
+    shared: SharedTables,
+    out: LineOutlet,
+    log: NodeLog,
+  ) {
     this.#document = document;
+    this.#providerSlots = providerSlots;
     this.#shared = shared;
     this.#out = out;
     this.#log = log;
@@ -70,6 +78,13 @@ export class Supervisor {
     await Promise.all(this.#slots.map((slot) => this.#firstListen(slot)));
   }
 
+  /** Exchanges that begin from now on, on every worker and on those to come, go by this configuration. */
+  reload(document: ConfigDocument, providerSlots: readonly string[]): void {
+    this.#document = document;
+    this.#providerSlots = providerSlots;
+    this.#tellAll({ kind: 'reload', document, providerSlots });
+  }
+
   /** Listening stops; resolves when nothing is in flight, or after `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.#stopping = true;
@@ -92,6 +107,7 @@ export class Supervisor {
     const start: WorkerStart = {
       document: this.#document,
       ...this.#shared,
+      providerSlots: this.#providerSlots,
       index: slot.index,
     };
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {

@@ -81,10 +81,15 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  readonly timeouts: ClientTimeouts;
+}
+
+/** Read for each request: a reload changes them for those to come. */
+export interface ClientTimeouts {
   /** A client that takes no byte for so long is gone. 0 = never. */
-  readonly clientStallTimeoutMs: number;
+  clientStallTimeoutMs: number;
   /** An upload of which the upstream takes no byte for so long is given up. 0 = never. */
-  readonly uploadStallTimeoutMs: number;
+  uploadStallTimeoutMs: number;
 }
 
 export interface Door {

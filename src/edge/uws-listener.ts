@@ -1,5 +1,5 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
-import type { Door, ListenOptions, Receive } from './door.ts';
+import type { ClientTimeouts, Door, ListenOptions, Receive } from './door.ts';
 import { boundReceiveBuffer } from './receive-buffer.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
@@ -43,7 +43,7 @@ export function openDoor(
     tls === null
       ? uws.App()
       : uws.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
-  app.any('/*', (res, req) => answer(res, req, options, ticker, receive));
+  app.any('/*', (res, req) => answer(res, req, options.timeouts, ticker, receive));
 
   let socket: us_listen_socket | false = false;
   app.listen(options.host, options.port, (listening) => {
@@ -66,11 +66,11 @@ export function openDoor(
 function answer(
   res: HttpResponse,
   req: HttpRequest,
-  options: ListenOptions,
+  timeouts: ClientTimeouts,
   ticker: Ticker,
   receive: Receive,
 ): void {
-  const writer = new UwsResponseWriter(res, ticker, options.clientStallTimeoutMs);
+  const writer = new UwsResponseWriter(res, ticker, timeouts.clientStallTimeoutMs);
   // First of all: a handler that returns, or throws, without one ends the process.
   res.onAborted(() => writer.onAborted());
 
@@ -78,7 +78,7 @@ function answer(
   const { framing } = head;
   const bears = framing.chunked || framing.contentLength > 0;
   const body = bears
-    ? new ClientBody(res, ticker, options.uploadStallTimeoutMs, () => events.onUploadStalled())
+    ? new ClientBody(res, ticker, timeouts.uploadStallTimeoutMs, () => events.onUploadStalled())
     : null;
   const events = receive(head, body ?? NO_BODY, writer);
   writer.bind(events, body);

@@ -23,6 +23,8 @@ export interface NodeFacts {
   readonly denySetAgeSeconds: number;
   /** Null when no NATS is configured. */
   readonly natsConnected: boolean | null;
+  /** Configurations read again since the start. */
+  readonly reloads: { readonly ok: number; readonly failed: number };
 }
 
 /** @returns the whole page, ended by a newline */
@@ -138,6 +140,10 @@ export function exposition(
     'Seconds since the deny-set was last known to be what the bucket says; 0 without NATS.',
     [['', node.natsConnected === null ? 0 : node.denySetAgeSeconds]],
   );
+  page.add('ai_config_reload_total', 'counter', 'Configurations read again, by result.', [
+    ['result="ok"', node.reloads.ok],
+    ['result="failed"', node.reloads.failed],
+  ]);
   page.add('ai_build_info', 'gauge', 'Version of this process.', [
     [`version="${node.version}",node="${process.version}"`, 1],
   ]);

@@ -6,6 +6,7 @@
  * outlive their worker (a restarted worker goes on in the slab of its predecessor), so counters never fall.
  */
 
+import { PROVIDERS_MAX } from '../admit/providers.ts';
 import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 
@@ -44,7 +45,7 @@ const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
 /** Cells of a histogram: one per bucket, one for +Inf, the sum. */
 const cellsOf = (buckets: readonly number[]): number => buckets.length + 2;
 
-/** Where each value sits in a slab. Fixed by the provider table; the same in every thread. */
+/** Where each value sits in a slab: the same in every thread, and for every provider table of a process. */
 export class MetricsLayout {
   readonly providers: readonly string[];
   readonly requests = 0;
@@ -62,9 +63,10 @@ export class MetricsLayout {
   readonly latency: number;
   readonly cells: number;
 
+  /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
   constructor(providers: readonly string[]) {
     this.providers = providers;
-    const count = providers.length;
+    const count = PROVIDERS_MAX;
     this.outcomes = this.rejections + REJECTION_CODES.length;
     this.responses = this.outcomes + OUTCOMES.length;
     this.connectFailures = this.responses + count * STATUS_CLASSES.length;

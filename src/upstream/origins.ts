@@ -61,10 +61,11 @@ export class Origin implements Connections {
   readonly #url: string;
   readonly #options: Client.Options;
 
-  constructor(provider: Provider, options: OriginOptions) {
+  /** @param ca text of `options.caFile` */
+  constructor(provider: Provider, options: OriginOptions, ca: string | null) {
     this.host = hostField(provider);
     this.#url = originUrl(provider.authority);
-    this.#options = clientOptions(provider.authority, options);
+    this.#options = clientOptions(provider.authority, options, ca);
     this.pool = new Pool(this.#url, {
       ...this.#options,
       factory: (origin, opts) => new OriginClient(origin, opts as Client.Options),
@@ -84,27 +85,46 @@ export class Origin implements Connections {
   }
 }
 
-/** Every provider's origin, by the provider's index; providers with one authority share one. */
+/** Every provider's origin; providers with one authority share one. */
+export interface Origins {
+  /** By the provider's index. */
+  readonly byIndex: readonly Origin[];
+  /** By authority and everything that a connection is made with. */
+  readonly byKey: ReadonlyMap<string, Origin>;
+}
+
+/**
+ * @param previous origins of the configuration before: those that would be made just so are kept, with their
+ *   connections; of the others the idle connections end by themselves, and who still runs on one finishes there
+ */
 export function openOrigins(
   providers: readonly Provider[],
   options: OriginOptions,
-): readonly Origin[] {
-  const byAuthority = new Map<string, Origin>();
-  return providers.map((provider) => {
+  previous: Origins | null,
+): Origins {
+  const byKey = new Map<string, Origin>();
+  const byIndex: Origin[] = [];
+  const ca = options.caFile === null ? null : readFileSync(options.caFile, 'utf8');
+  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = options;
+  for (const provider of providers) {
     const url = originUrl(provider.authority);
-    const origin = byAuthority.get(url) ?? new Origin(provider, options);
-    byAuthority.set(url, origin);
-    return origin;
-  });
+    const key = JSON.stringify([url, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, ca]);
+    const origin = byKey.get(key) ?? previous?.byKey.get(key) ?? new Origin(provider, options, ca);
+    byKey.set(key, origin);
+    byIndex[provider.index] = origin;
+  }
+  return { byIndex, byKey };
 }
 
 function originUrl({ host, port, tls }: Authority): string {
   return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function clientOptions(authority: Authority, options: OriginOptions): Client.Options {
-  const ca =
-    options.caFile === null ? null : [...rootCertificates, readFileSync(options.caFile, 'utf8')];
+function clientOptions(
+  authority: Authority,
+  options: OriginOptions,
+  ca: string | null,
+): Client.Options {
   return {
     // A request per connection at a time: a provider's slow answer must not hold up somebody else's.
     pipelining: 1,
@@ -123,7 +143,7 @@ function clientOptions(authority: Authority, options: OriginOptions): Client.Opt
         autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
         // Without it, SNI and the name to verify would follow the Host field (RFC 6066 §3: no address literals).
         ...(isIP(authority.host) === 0 ? { servername: authority.host } : {}),
-        ...(ca === null ? {} : { ca }),
+        ...(ca === null ? {} : { ca: [...rootCertificates, ca] }),
       }),
     ),
   };

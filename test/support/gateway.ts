@@ -30,19 +30,13 @@ export class Gateway {
   metricsPort = 0;
   /** False: nobody reads its stdout any more. */
   readonly #folder: string;
+  readonly #file: string;
 
   constructor({ config = '', env = {}, nodeArgs = [] }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
-    const file = join(this.#folder, 'config.toml');
-    // A test that is not about the guardrail may ask as often as it likes.
-    const rates = config.includes('rate_limit_rps')
-      ? ''
-      : 'rate_limit_rps = 0\nbyo_rate_limit_rps = 0\n';
-    writeFileSync(
-      file,
-      `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n${rates}${config}`,
-    );
-    this.child = spawn(process.execPath, [...nodeArgs, MAIN, 'serve', '--config', file], {
+    this.#file = join(this.#folder, 'config.toml');
+    this.configure(config);
+    this.child = spawn(process.execPath, [...nodeArgs, MAIN, 'serve', '--config', this.#file], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -64,6 +58,16 @@ export class Gateway {
       running.delete(this);
       rmSync(this.#folder, { recursive: true, force: true });
     });
+  }
+
+  /** Writes its configuration; a running gateway reads it when it looks, or is told to. */
+  configure(config: string): void {
+    // A test that is not about the guardrail may ask as often as it likes.
+    const rates = config.includes('rate_limit_rps')
+      ? ''
+      : 'rate_limit_rps = 0\nbyo_rate_limit_rps = 0\n';
+    const metrics = config.includes('metrics_listen') ? '' : 'metrics_listen = "127.0.0.1:0"\n';
+    writeFileSync(this.#file, `listen = "127.0.0.1:0"\n${metrics}${rates}${config}`);
   }
 
   get origin(): string {

@@ -90,13 +90,35 @@ describe('VerifiedTokens', () => {
     expect(budget.asked).toBe(asked);
   });
 
-  it('new signing keys empty it: what held before is checked again', () => {
+  it('new signing keys: what a key that is gone or changed had verified is checked again', () => {
     const tokens = new VerifiedTokens(KEYS, new Budget());
     tokens.check(mint(1));
     tokens.replaceKeys(signingKeys(new Map([[7, publicKeyOf(OTHER_SECRET)]])));
     expect(tokens.size).toBe(0);
     expect(tokens.check(mint(1))).toMatchObject({ fault: 'bad_signature' });
     expect(tokens.check(mint(1, OTHER_SECRET))).toMatchObject({ tenantText: '1' });
+    tokens.replaceKeys(new Map());
+    expect([tokens.size, tokens.check(mint(1, OTHER_SECRET))]).toMatchObject([
+      0,
+      { fault: 'unknown_kid' },
+    ]);
+  });
+
+  it('a key that stays keeps what it has verified, whatever comes beside it', () => {
+    const budget = new Budget();
+    const tokens = new VerifiedTokens(KEYS, budget);
+    tokens.check(mint(1));
+    tokens.replaceKeys(
+      signingKeys(
+        new Map([
+          [7, publicKeyOf(SECRET)],
+          [8, publicKeyOf(OTHER_SECRET)],
+        ]),
+      ),
+    );
+    expect(tokens.check(mint(1))).toMatchObject({ tenantText: '1' });
+    expect(budget.asked).toBe(1);
+    expect(tokens.check(mint(1, OTHER_SECRET, 8))).toMatchObject({ kid: 8 });
   });
 
   it('without signing keys every managed token is refused', () => {

@@ -12,6 +12,7 @@ const node = {
   denySetSize: 3,
   denySetAgeSeconds: 1.5,
   natsConnected: true,
+  reloads: { ok: 2, failed: 1 },
 };
 
 it('the counters of all workers add up, and no cell is anybody else’s', () => {
