@@ -1,0 +1,148 @@
+// The deny-set: how long a deny takes to hold everywhere, and what a million entries cost.
+// npm run bench:deny   (needs nats-server; prints tables, decides nothing)
+import { mkdtempSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createDenyTable, DenyHalves, DenyLookup } from '../src/admit/deny.ts';
+import { DenySet } from '../src/control/deny-set.ts';
+import { encodeSnapshot, readSnapshot, writeSnapshot } from '../src/control/deny-snapshot.ts';
+import { until } from '../test/support/conditions.ts';
+import { authorities, Gateway } from '../test/support/gateway.ts';
+import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
+import { denyWriter, NATS_MISSING, startNats } from '../test/support/nats.ts';
+import { RawClient } from '../test/support/raw-client.ts';
+import { startUpstream } from '../test/support/scripted-upstream.ts';
+
+const MILLION = 1_000_000;
+const CHANGES = 200;
+/** Connections to each gateway, so that both of its workers are asked. */
+const ASKERS = 8;
+
+function say(name: string, value: string): void {
+  process.stdout.write(`${name.padEnd(52)} ${value}\n`);
+}
+
+const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
+
+function lookups(): void {
+  for (const entries of [0, MILLION]) {
+    const memory = createDenyTable();
+    const half = new DenyHalves(memory).active;
+    const before = process.memoryUsage().rss;
+    for (let id = 0; id < entries; id++) half.deny('tenant', id, 0, 'spend');
+    const grown = process.memoryUsage().rss - before;
+    const lookup = new DenyLookup(memory);
+    const rounds = 5_000_000;
+    let found = 0;
+    for (let i = 0; i < rounds; i++) if (lookup.find('tenant', i * 7, i & 1) !== null) found++;
+    const began = performance.now();
+    for (let i = 0; i < rounds; i++) if (lookup.find('tenant', i * 7, i & 1) !== null) found++;
+    const ns = ((performance.now() - began) * 1e6) / rounds;
+    say(`a lookup among ${entries} entries`, `${ns.toFixed(0)} ns (${found} found)`);
+    say(`memory of ${entries} entries`, mib(grown));
+  }
+}
+
+function millionSet() {
+  const memory = createDenyTable();
+  const set = new DenySet(memory);
+  const rescan = set.rescan();
+  for (let id = 0; id < MILLION; id++)
+    rescan.apply({ kind: 'tenant', low: id, high: 0 }, { reason: 'spend', exp: 0 });
+  rescan.commit();
+  return set;
+}
+
+async function snapshotStart(): Promise<void> {
+  const path = join(mkdtempSync(join(tmpdir(), 'sluice-bench-')), 'deny.snapshot');
+  const set = millionSet();
+  let began = performance.now();
+  const cursor = { bucketCreated: 'x', revision: 1 };
+  const bytes = encodeSnapshot({
+    bucket: 'ai-gateway',
+    cursor,
+    records: set.records(),
+    count: set.size,
+  });
+  writeSnapshot(path, bytes);
+  say(
+    'a snapshot of a million entries, written',
+    `${(performance.now() - began).toFixed(0)} ms, ${mib(statSync(path).size)}`,
+  );
+  began = performance.now();
+  const snapshot = readSnapshot(path);
+  say(
+    'the same, read and checked',
+    `${(performance.now() - began).toFixed(0)} ms, ${snapshot?.count} entries`,
+  );
+  for (const withSnapshot of [false, true]) {
+    const times: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      began = performance.now();
+      const gateway = await new Gateway({
+        config: `workers = 2\n${withSnapshot ? `snapshot_path = "${path}"\n` : ''}`,
+      }).ready();
+      times.push(performance.now() - began);
+      await gateway.stop();
+    }
+    times.sort((a, b) => a - b);
+    say(
+      `start to listening, ${withSnapshot ? 'with that snapshot' : 'without'}`,
+      `${times[2]?.toFixed(0)} ms`,
+    );
+  }
+}
+
+/** From the write's acknowledgement to the first refusal on the last of four workers. */
+async function propagation(): Promise<void> {
+  const nats = await startNats();
+  const writer = await denyWriter(nats);
+  const upstream = await startUpstream(async (turn) => {
+    await turn.bodyDone();
+    await turn.answer('{}');
+  });
+  const gateways: Gateway[] = [];
+  for (let i = 0; i < 2; i++) {
+    gateways.push(
+      await new Gateway({
+        config: `workers = 2\nnats_url = "${nats.url}"\n${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
+      }).ready(),
+    );
+  }
+  for (const gateway of gateways)
+    await gateway.waitForLog(({ event }) => event === 'deny_set_synced');
+  const clients = gateways.flatMap(({ port }) =>
+    Array.from({ length: ASKERS }, () => new RawClient(port)),
+  );
+  const times: number[] = [];
+  for (let id = 1; id <= CHANGES; id++) {
+    const request = `POST /v1/chat/completions HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${token({ tenantId: BigInt(id) })}\r\nContent-Length: 2\r\n\r\n{}`;
+    for (const client of clients) await client.send(request).response();
+    const began = performance.now();
+    await writer.tenant(id, 'fraud');
+    await Promise.all(
+      clients.map((client) =>
+        until('403', async () => (await client.send(request).response()).status === 403),
+      ),
+    );
+    times.push(performance.now() - began);
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): string =>
+    `${(times[Math.floor(times.length * share)] ?? 0).toFixed(0)} ms`;
+  say(
+    `a deny holds on 2 gateways of 2 workers (${CHANGES} times)`,
+    `p50 ${at(0.5)}, p99 ${at(0.99)}, polled every 10 ms`,
+  );
+  for (const client of clients) client.close();
+  for (const gateway of gateways) await gateway.stop();
+  await writer.close();
+  await nats.kill();
+  await upstream.close();
+}
+
+lookups();
+await snapshotStart();
+if (NATS_MISSING === null) await propagation();
+else say('propagation', NATS_MISSING);
+process.exit(0);
