@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { rootCertificates } from 'node:tls';
 import {
   type ConnectionOptions,
   connect,
@@ -17,6 +18,8 @@ export interface DenySource {
   /** Read again at each connect, so that credentials may be replaced. */
   readonly credsFile: string | null;
   readonly bucket: string;
+  /** PEM file with further certificate authorities (`ca_file`), or null. */
+  readonly caFile: string | null;
 }
 
 /** For a connect, and for one question to the server. */
@@ -28,7 +31,9 @@ const PING_MS = 5_000;
 /** What `reasonOf` says of a bucket that is not there. */
 export const NO_BUCKET = 'bucket not found';
 
-function optionsOf({ urls, credsFile }: DenySource): ConnectionOptions {
+function optionsOf({ urls, credsFile, caFile }: DenySource): ConnectionOptions {
+  const ca = caFile === null ? [] : [...rootCertificates, readFileSync(caFile, 'utf8')];
+  const tls = ca.length === 0 ? {} : { ca: ca.join('\n') };
   return {
     servers: [...urls],
     name: 'sluice',
@@ -36,7 +41,7 @@ function optionsOf({ urls, credsFile }: DenySource): ConnectionOptions {
     reconnect: false,
     pingInterval: PING_MS,
     maxPingOut: 1,
-    ...(urls.some((url) => url.startsWith('tls:')) ? { tls: {} } : {}),
+    ...(urls.some((url) => url.startsWith('tls:')) ? { tls } : {}),
     ...(credsFile === null ? {} : { authenticator: credsAuthenticator(readFileSync(credsFile)) }),
   };
 }

@@ -73,9 +73,10 @@ function secondsOf(text: string): number {
 }
 
 /** Where a configuration has its deny-set; null without `nats_url`. */
-export function denySource({ natsUrl, natsCredsFile, configBucket }: Config): DenySource | null {
+export function denySource(config: Config): DenySource | null {
+  const { natsUrl, natsCredsFile, configBucket, caFile } = config;
   if (natsUrl === null) return null;
-  return { urls: natsUrl.split(','), credsFile: natsCredsFile, bucket: configBucket };
+  return { urls: natsUrl.split(','), credsFile: natsCredsFile, bucket: configBucket, caFile };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { credsAuthenticator } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
@@ -13,8 +14,10 @@ import {
   type NatsServer,
   startNats,
 } from '../support/nats.ts';
+import { natsAuthentication } from '../support/nats-jwt.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { selfSigned } from '../support/tls.ts';
 
 /** Enough fresh connections that both workers of a gateway get some: all but 1 time in 16,384. */
 const ASKERS = 15;
@@ -179,6 +182,37 @@ describe('a deny', () => {
     expect(metrics.get('ai_nats_connected')).toBe(1);
     expect(metrics.get('ai_deny_set_age_seconds')).toBeLessThan(30);
     expect(metrics.get('ai_rejections_total{reason="denied"}')).toBeGreaterThan(0);
+  });
+});
+
+describe('a NATS behind TLS that wants credentials', () => {
+  it('is followed with ca_file, a tls:// address and nats_creds_file, and not without', async () => {
+    const { key, cert } = selfSigned(['localhost', '127.0.0.1']);
+    const [certFile, keyFile, credsFile] = ['nats.pem', 'nats.key', 'user.creds'].map((name) =>
+      join(folder, name),
+    );
+    if (certFile === undefined || keyFile === undefined || credsFile === undefined)
+      throw new Error();
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key);
+    const authentication = natsAuthentication(credsFile);
+    const guarded = await startNats(
+      `tls { cert_file: "${certFile}", key_file: "${keyFile}" }\n${authentication}`,
+      { tls: { ca: cert }, authenticator: credsAuthenticator(readFileSync(credsFile)) },
+    );
+    const hand = await denyWriter(guarded);
+    await hand.tenant(42, 'fraud');
+    const url = `tls://localhost:${guarded.port}`;
+    const trusted = `ca_file = "${certFile}"\n`;
+    const gateway = await gatewayOf({ url, extra: `${trusted}nats_creds_file = "${credsFile}"\n` });
+    await settles([gateway], TENANT, 403);
+    for (const extra of [trusted, `nats_creds_file = "${credsFile}"\n`]) {
+      const stranger = await gatewayOf({ url, extra });
+      await stranger.waitForLog(({ event }) => event === 'nats_lost');
+      expect(await statuses(stranger, TENANT)).toEqual([200]);
+    }
+    await hand.close();
+    await guarded.kill();
   });
 });
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, type KV, type NatsConnection } from 'nats';
+import { type ConnectionOptions, connect, type KV, type NatsConnection } from 'nats';
 import { denyKey } from '../../src/control/deny-entry.ts';
 import { until } from './conditions.ts';
 import { freePort } from './free-port.ts';
@@ -20,13 +20,19 @@ export const BUCKET = 'ai-gateway';
 /** A real nats-server with JetStream on a folder of its own. */
 export class NatsServer {
   readonly port: number;
+  /** How a client of it connects. */
+  readonly client: ConnectionOptions;
   readonly #file: string;
   #child: ChildProcess | null = null;
 
-  /** @param extra lines of its configuration */
-  constructor(port: number, extra: string) {
+  /**
+   * @param extra lines of its configuration
+   * @param client what a client needs beside the address
+   */
+  constructor(port: number, extra: string, client: ConnectionOptions) {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-nats-'));
     this.port = port;
+    this.client = { ...client, servers: `nats://127.0.0.1:${port}` };
     this.#file = join(folder, 'nats.conf');
     writeFileSync(
       this.#file,
@@ -44,7 +50,7 @@ export class NatsServer {
     running.add(child);
     child.once('exit', () => running.delete(child));
     await until('nats-server to listen', async () => {
-      const connection = await connect({ servers: this.url, reconnect: false }).catch(() => null);
+      const connection = await connect({ ...this.client, reconnect: false }).catch(() => null);
       await connection?.close();
       return connection !== null;
     });
@@ -75,8 +81,8 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-export async function startNats(extra = ''): Promise<NatsServer> {
-  return await new NatsServer(await freePort(), extra).start();
+export async function startNats(extra = '', client: ConnectionOptions = {}): Promise<NatsServer> {
+  return await new NatsServer(await freePort(), extra, client).start();
 }
 
 /** The hand of whoever decides who is cut off. */
@@ -115,6 +121,6 @@ export async function denyWriter(
   server: NatsServer,
   options: Readonly<Record<string, unknown>> = {},
 ): Promise<DenyWriter> {
-  const connection = await connect({ servers: server.url });
+  const connection = await connect(server.client);
   return new DenyWriter(connection, await connection.jetstream().views.kv(BUCKET, options));
 }
