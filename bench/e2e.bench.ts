@@ -3,7 +3,7 @@
 // by round; CPU from the kernel's accounting of the peer's process. Medians, with the spread, and ratios to nginx.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { VERSION } from '../src/control/version.ts';
 import { until } from '../test/support/conditions.ts';
 import { freePort } from '../test/support/free-port.ts';
-import { authorities, Gateway, ROOT } from '../test/support/gateway.ts';
+import { authorities, ROOT } from '../test/support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
 import { cpuMicros, residentBytes } from './e2e/process-cpu.ts';
 
@@ -131,6 +131,23 @@ backend b
   return child.pid ?? 0;
 }
 
+/** Its facts go into a file: who reads them is not what is measured, and would take a core of this machine. */
+async function sluice(port: number, upstream: number, workers: number): Promise<number> {
+  const file = join(folder, `sluice-${workers}.toml`);
+  writeFileSync(
+    file,
+    `listen = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:${await freePort()}"\nworkers = ${workers}\n` +
+      `rate_limit_rps = 1000000\nbyo_rate_limit_rps = 1000000\n${authorities({ openai: upstream })}` +
+      `${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
+  );
+  const out = openSync(join(folder, `sluice-${workers}.log`), 'w');
+  const args = [join(ROOT, 'src/main.ts'), 'serve', '--config', file];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'inherit'] });
+  children.push(child);
+  await listening(port);
+  return child.pid ?? 0;
+}
+
 /** wrk posts the request over kept connections, as fast as answers come. */
 async function load({ port, key }: Peer): Promise<Omit<Sample, 'cpuUs' | 'rssBytes'>> {
   const script = join(folder, 'post.lua');
@@ -203,30 +220,18 @@ async function main(): Promise<void> {
   ]);
   await listening(floorPort);
   peers.push({ name: 'bare uWS + undici', port: floorPort, pid: floor.pid ?? 0, key: 'sk-own' });
-  const gateways: Gateway[] = [];
   for (const workers of [1, 2]) {
-    const gateway = await new Gateway({
-      config: `workers = ${workers}\nrate_limit_rps = 1000000\nbyo_rate_limit_rps = 1000000\n${authorities({ openai: upstream })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
-    }).ready();
-    gateways.push(gateway);
-    const base = { port: gateway.port, pid: gateway.child.pid ?? 0 };
-    peers.push({
-      ...base,
-      name: `Sluice, own key, ${workers} worker${workers > 1 ? 's' : ''}`,
-      key: 'sk-own',
-    });
-    peers.push({
-      ...base,
-      name: `Sluice, virtual key, metered, ${workers} worker${workers > 1 ? 's' : ''}`,
-      key: token(),
-    });
+    const port = await freePort();
+    const pid = await sluice(port, upstream, workers);
+    const suffix = `${workers} worker${workers > 1 ? 's' : ''}`;
+    peers.push({ name: `Sluice, own key, ${suffix}`, port, pid, key: 'sk-own' });
+    peers.push({ name: `Sluice, virtual key, metered, ${suffix}`, port, pid, key: token() });
   }
   for (const peer of peers) await load(peer);
 
   const samples = new Map<string, Sample[]>(peers.map(({ name }) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const peer of peers) samples.get(peer.name)?.push(await measure(peer));
-    for (const gateway of gateways) gateway.logs.length = 0;
   }
   const of = (name: string, field: keyof Sample): readonly number[] =>
     (samples.get(name) ?? []).map((sample) => sample[field]);
@@ -267,7 +272,6 @@ async function main(): Promise<void> {
     join(results, 'latest.json'),
     `${JSON.stringify({ date: new Date().toISOString(), sluice: VERSION, machine, nginxVersion, rounds: ROUNDS, seconds: SECONDS, rows }, null, 2)}\n`,
   );
-  for (const gateway of gateways) await gateway.stop();
 }
 
 await main();
