@@ -14,10 +14,13 @@ export interface ConfigProblem {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly ConfigProblem[];
+  /** Signatures of the files that were read, or should have been. */
+  readonly files: ReadonlyMap<string, string>;
 
-  constructor(problems: readonly ConfigProblem[]) {
+  constructor(problems: readonly ConfigProblem[], files: ReadonlyMap<string, string> = new Map()) {
     super(problems.map(problemLine).join('\n'));
     this.problems = problems;
+    this.files = files;
   }
 }
 

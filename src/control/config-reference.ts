@@ -1,11 +1,18 @@
 import { readFileSync, statSync } from 'node:fs';
+import { fileSignature } from './file-signature.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a text with references stands for, or why it stands for nothing. */
 export type Resolved =
-  | { readonly value: string; readonly referenced: boolean; readonly file?: string }
-  | { readonly found: string; readonly expected: string; readonly file?: string };
+  | { readonly value: string; readonly referenced: boolean; readonly file?: ReadFile }
+  | { readonly found: string; readonly expected: string; readonly file?: ReadFile };
+
+/** A file that was read, or should have been, and its signature from before. */
+export interface ReadFile {
+  readonly path: string;
+  readonly signature: string;
+}
 
 /** A file's text, or why there is none, in words that can stand behind the path. */
 export type FileText = { readonly text: string } | { readonly failure: string };
@@ -36,15 +43,16 @@ export function resolveReferences(text: string, env: Environment): Resolved {
   if (failure !== undefined) return unresolved(failure);
   if (!text.startsWith('file:')) return { value: replaced, referenced: replaced !== text };
   const path = replaced.slice('file:'.length);
+  const read = { path, signature: fileSignature(path) };
   const file = readText(path, REFERENCED_FILE_MAX_BYTES);
   if ('failure' in file) {
     return {
       found: `${text} (${file.failure})`,
       expected: 'a readable file behind file:',
-      file: path,
+      file: read,
     };
   }
-  return { value: file.text.replace(/\r?\n$/, ''), referenced: true, file: path };
+  return { value: file.text.replace(/\r?\n$/, ''), referenced: true, file: read };
 }
 
 /** Only a well-formed reference is quoted: `${` may also be part of a key. */

@@ -3,6 +3,7 @@ import { parse, TomlError } from 'smol-toml';
 import { type ConfigProblem, nearest, showSecret, showValue } from './config-problem.ts';
 import { type Environment, readText, resolveReferences } from './config-reference.ts';
 import { KEYS, SECRET_TABLES, SHAPES, type Shape } from './config-schema.ts';
+import { fileSignature } from './file-signature.ts';
 import { MASK } from './secret.ts';
 
 /** Variables that are read elsewhere: where the file is, and which build of the scanner runs (`json-scanner.ts`). */
@@ -24,8 +25,8 @@ export interface RawConfig {
   /** Dotted path of each value that came by reference to how a problem quotes it. */
   readonly references: Map<string, string>;
   readonly problems: ConfigProblem[];
-  /** Every file that was read, or should have been. */
-  readonly files: Set<string>;
+  /** Every file that was read, or should have been, and its signature from before. */
+  readonly files: Map<string, string>;
 }
 
 /** The name under which problems list the environment. */
@@ -47,7 +48,7 @@ export function readSources(path: string | undefined, env: Environment): RawConf
     origins: new Map(),
     references: new Map(),
     problems: [],
-    files: new Set(),
+    files: new Map(),
   };
   if (source !== null) readFile(raw, source, path === undefined ? 'AI_CONFIG' : '--config');
   for (const [name, value] of Object.entries(env)) {
@@ -115,7 +116,7 @@ function valueAt(values: ReadonlyMap<string, unknown>, path: readonly PropertyKe
 }
 
 function readFile(raw: RawConfig, path: string, namedBy: string): void {
-  raw.files.add(path);
+  raw.files.set(path, fileSignature(path));
   const file = readText(path, CONFIG_FILE_MAX_BYTES);
   if ('failure' in file) {
     const expected = 'a readable TOML file';
@@ -239,7 +240,7 @@ function resolveAt(
   }
   if (typeof value !== 'string') return value;
   const resolved = resolveReferences(value, env);
-  if (resolved.file !== undefined) raw.files.add(resolved.file);
+  if (resolved.file !== undefined) raw.files.set(resolved.file.path, resolved.file.signature);
   if ('found' in resolved) {
     raw.problems.push(problemAt(raw, path, resolved.expected, resolved.found));
     return undefined;

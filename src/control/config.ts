@@ -5,6 +5,7 @@ import { checkTogether } from './config-checks.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { problemAt, type RawConfig, readSources } from './config-source.ts';
+import { fileSignature } from './file-signature.ts';
 import { Secret } from './secret.ts';
 
 export type { ConfigProblem, ProviderOverride };
@@ -93,8 +94,8 @@ export interface LoadedConfig {
   readonly document: ConfigDocument;
   readonly config: Config;
   readonly source: string | null;
-  /** Every file that the configuration came from: itself, what is behind `file:`, `ca_file`. */
-  readonly files: readonly string[];
+  /** Every file that the configuration came from (itself, what is behind `file:`, `ca_file`), and its signature. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 /**
@@ -105,16 +106,18 @@ export interface LoadedConfig {
  */
 export function loadConfig({ path, env }: ConfigSource): LoadedConfig {
   const raw = readSources(path, env);
+  const ca = raw.values.get('ca_file');
+  if (typeof ca === 'string' && ca !== '') raw.files.set(ca, fileSignature(ca));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
   const problems = [
     ...raw.problems,
     ...(result.error?.issues ?? []).flatMap((issue) => schemaProblems(raw, issue)),
     ...checkTogether(raw),
   ];
-  if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems);
+  if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
   const document = documentOf(result.data);
-  const files = [...raw.files, ...(document.caFile === null ? [] : [document.caFile])];
-  return { document, config: configFromDocument(document), source: raw.source, files };
+  const config = configFromDocument(document);
+  return { document, config, source: raw.source, files: raw.files };
 }
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {

@@ -133,8 +133,11 @@ export class DenyBucket {
     }
     const list = entries;
     const read = async (): Promise<never> => {
+      let last = 0;
       for await (const entry of list) {
-        tell(entry);
+        // The library may lose its consumer and begin another one at the front.
+        if (entry.revision > last) tell(entry);
+        last = Math.max(last, entry.revision);
         if (++told >= initial) seed();
       }
       throw new Error('the watcher ended');

@@ -34,6 +34,8 @@ export interface DenyAsked {
 }
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+/** Ends are kept in 32 bits of Unix seconds. */
+const FOR_MAX_SECONDS = 20 * 365 * 86_400;
 const U64_MAX = 2n ** 64n - 1n;
 
 /** @throws Error that says how it is written */
@@ -69,7 +71,10 @@ function secondsOf(text: string): number {
   if (digits === undefined) {
     throw new Error('--for takes a number with s, m, h or d behind it, like 90s or 12h.');
   }
-  return Number(digits) * (UNIT_SECONDS[unit] ?? 1);
+  const seconds = Number(digits) * (UNIT_SECONDS[unit] ?? 1);
+  if (seconds > FOR_MAX_SECONDS)
+    throw new Error('--for takes at most 20 years; without it the hold does not end.');
+  return seconds;
 }
 
 /** Where a configuration has its deny-set; null without `nats_url`. */
@@ -119,10 +124,11 @@ async function change(
     return;
   }
   const exp = Math.floor(Date.now() / 1_000) + forSeconds;
-  const value = forSeconds === 0 ? reason : JSON.stringify({ reason, exp });
-  await bucket.kv.put(denyKey(kind, id), value);
+  const isPlain = forSeconds === 0 && !reason.startsWith('{');
+  const value = isPlain ? reason : JSON.stringify(forSeconds === 0 ? { reason } : { reason, exp });
   const status = denyValue(value).reason === 'spend' ? '402 spend_limit' : '403 denied';
   const until = forSeconds === 0 ? '' : ` until ${timeOf(exp)}`;
+  await bucket.kv.put(denyKey(kind, id), value);
   print(`${kind} ${id} gets ${status}${until}.`);
 }
 

@@ -136,6 +136,7 @@ export class DenyFeed {
     this.#tellSynced(isKnown ? 'resumed' : 'read');
     synced();
     let rescanAtMs = performance.now() + this.#rescanDelayMs();
+    let behindAt = -1;
     for (;;) {
       await Promise.race([live.ended, pause(LOOK_MS)]);
       const now = await bucket.info();
@@ -148,7 +149,10 @@ export class DenyFeed {
         rescanAtMs = performance.now() + this.#rescanDelayMs();
       }
       // The revision that it had when it was asked: whatever came up to there has been applied.
-      if ((this.#cursor?.revision ?? 0) >= now.state.last_seq) this.syncedAtMs = Date.now();
+      const revision = this.#cursor?.revision ?? 0;
+      if (revision >= now.state.last_seq) this.syncedAtMs = Date.now();
+      else if (revision === behindAt) throw new Error('the watcher is told nothing any more');
+      behindAt = revision >= now.state.last_seq ? -1 : revision;
     }
   }
 
@@ -197,7 +201,10 @@ export class DenyFeed {
     let rescan: DenyRescan | null = this.#set.rescan();
     // Whatever was there when the bucket was asked is part of the reading.
     let revision = info.state.last_seq;
+    let told = 0;
+    let toldBefore = -1;
     const following = await bucket.watch(null, (entry) => {
+      told++;
       revision = Math.max(revision, entry.revision);
       if (rescan === null) {
         this.#apply(entry);
@@ -208,7 +215,18 @@ export class DenyFeed {
       if (subject !== null) rescan.apply(subject, valueIn(entry));
     });
     try {
-      await Promise.race([following.seeded, following.ended]);
+      let isSeeded = false;
+      void following.seeded.then(() => {
+        isSeeded = true;
+      });
+      while (!isSeeded) {
+        await Promise.race([following.seeded, following.ended, pause(LOOK_MS)]);
+        const now = await bucket.info();
+        // What was counted on may be gone: the library would wait for it for ever.
+        if (now.created !== created || (!isSeeded && told === toldBefore))
+          throw new Error('the bucket changed while it was read');
+        toldBefore = told;
+      }
       // The old follower may be ahead by what has just been written; the new one gets it too, in a moment.
       const target = sameBucket(this.#cursor, created) ? (this.#cursor?.revision ?? 0) : 0;
       const deadline = performance.now() + REQUEST_MS;

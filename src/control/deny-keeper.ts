@@ -74,8 +74,9 @@ export class DenyKeeper {
   }
 
   #load() {
-    const { snapshotPath, bucket, log } = this.#options;
-    if (snapshotPath === null) return null;
+    const { snapshotPath, source, bucket, log } = this.#options;
+    // Without NATS there is no deny-set: nobody could lift what an old snapshot holds.
+    if (snapshotPath === null || source === null) return null;
     try {
       const snapshot = readSnapshot(snapshotPath);
       if (snapshot === null) return null;

@@ -1,6 +1,12 @@
-import { statSync } from 'node:fs';
 import { PROVIDERS_MAX, providerSlots, providerTable } from '../admit/providers.ts';
-import { type ConfigDocument, type ConfigSource, type LoadedConfig, loadConfig } from './config.ts';
+import {
+  type ConfigDocument,
+  ConfigError,
+  type ConfigSource,
+  type LoadedConfig,
+  loadConfig,
+} from './config.ts';
+import { fileSignature } from './file-signature.ts';
 import type { Log } from './log.ts';
 
 /**
@@ -35,10 +41,11 @@ export class Reloader {
   readonly #first: ConfigDocument;
   /** As it runs: its `listen` has a concrete port. */
   #running: ConfigDocument;
-  #files: readonly string[];
+  /** Signatures of the files as they were read last. */
+  #files: ReadonlyMap<string, string>;
   #slots: readonly string[];
-  #seen: string;
-  #settled: string;
+  /** What the last look saw. */
+  #seen = '';
   #timer: NodeJS.Timeout | null = null;
   /** Reloads by their result. */
   readonly results = { ok: 0, failed: 0 };
@@ -58,7 +65,6 @@ export class Reloader {
     this.#slots = slots;
     this.#apply = apply;
     this.#log = log;
-    this.#seen = this.#settled = signatureOf(this.#files);
   }
 
   /** Provider names by index. */
@@ -80,12 +86,10 @@ export class Reloader {
 
   /** A file that changed is read when it has not changed for one more look: it may be half written. */
   #look(): void {
-    const now = signatureOf(this.#files);
+    const now = [...this.#files.keys()].map(fileSignature).join(' ');
     const isSettled = now === this.#seen;
     this.#seen = now;
-    if (!isSettled || now === this.#settled) return;
-    this.#settled = now;
-    this.reload('file');
+    if (isSettled && now !== [...this.#files.values()].join(' ')) this.reload('file');
   }
 
   /**
@@ -97,10 +101,11 @@ export class Reloader {
       const loaded = loadConfig(this.#source);
       this.#take(loaded);
       this.#files = loaded.files;
-      this.#seen = this.#settled = signatureOf(this.#files);
       this.results.ok++;
     } catch (error) {
       this.results.failed++;
+      // What was missing may come, and what is wrong may be put right.
+      if (error instanceof ConfigError) this.#files = new Map([...this.#files, ...error.files]);
       const problems = error instanceof Error ? error.message.split('\n') : ['unknown'];
       this.#log.write('error', 'config_reload_failed', { trigger, problems });
       return;
@@ -132,14 +137,4 @@ function isSame(a: unknown, b: unknown): boolean {
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** Changes when any of the files does, is replaced, or goes. */
-function signatureOf(files: readonly string[]): string {
-  return files
-    .map((file) => {
-      const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
-      return stat === undefined ? 'none' : `${stat.dev}.${stat.ino}.${stat.mtimeNs}.${stat.size}`;
-    })
-    .join(' ');
 }

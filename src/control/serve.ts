@@ -37,6 +37,13 @@ const FLUSH_LIMIT_MS = 3_000;
  * @throws Error with one line that says what to do when it cannot start
  */
 export async function serve(from: ConfigSource): Promise<number> {
+  // First of all: until somebody listens to it, this signal ends the process.
+  let reload: (() => void) | null = null;
+  let isReloadDue = false;
+  process.on('SIGHUP', () => {
+    if (reload === null) isReloadDue = true;
+    else reload();
+  });
   const loaded = loadConfig(from);
   const { config, document, source } = loaded;
   const terminal = process.stdout.isTTY === true;
@@ -112,7 +119,8 @@ export async function serve(from: ConfigSource): Promise<number> {
   });
   keeper.start();
   reloader.start();
-  process.on('SIGHUP', () => reloader.reload('SIGHUP'));
+  reload = () => reloader.reload('SIGHUP');
+  if (isReloadDue) reload();
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
   const facts = { config, listen, metricsListen, source, providers };
   if (terminal) process.stdout.write(banner(facts));

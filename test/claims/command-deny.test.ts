@@ -41,6 +41,9 @@ describe('sluice deny', () => {
     await expect
       .poll(async () => (await gateway.metrics()).get('ai_deny_set_size'), { timeout: 20_000 })
       .toBe(2);
+    run('deny', 'tenant', '43', '--reason', '{"reason":"spend","exp":1}');
+    expect(run('deny', 'list').stdout).toMatch(/^tenant 43 +403 /m);
+    expect(run('allow', 'tenant', '43').status).toBe(0);
     expect(run('allow', 'tenant', '42').stdout).toBe('tenant 42 is allowed.\n');
     expect(run('allow', 'key', '7').status).toBe(0);
     expect(run('deny', 'list').stdout).toBe('Nobody is cut off.\n');
@@ -57,6 +60,7 @@ describe('sluice deny', () => {
     [['deny', 'tenant', '18446744073709551616'], /decimal id/],
     [['deny', 'tenant', '1', '2'], /decimal id/],
     [['deny', 'tenant', '1', '--for', 'soon'], /--for/],
+    [['deny', 'tenant', '1', '--for', '999999999d'], /at most 20 years/],
     [['allow', 'list'], /"tenant" or "key"/],
   ])('says in one line how %j is written', (argv, said) => {
     const { status, stderr } = run(...argv);

@@ -370,6 +370,11 @@ describe('the snapshot', () => {
       expect(await statuses(gateway, TENANT)).toEqual([200]);
       await gateway.stop();
     }
+    const nobody = await startGateway({
+      config: `workers = 2\nsnapshot_path = "${snapshot}"\n${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
+    });
+    expect(await statuses(nobody, TENANT)).toEqual([200]);
+    await nobody.stop();
     const gateway = await gatewayOf({ snapshot: folder });
     await gateway.waitForLog(({ event }) => event === 'deny_snapshot_ignored');
   });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -178,6 +178,32 @@ describe('SIGHUP', () => {
     expect(response.body.toString()).toContain('[DONE]');
     await gateway.stop();
     await slow.close();
+  });
+});
+
+describe('a file that is in the way', () => {
+  it('is a failed reload, not the end of the process, and its coming is noticed', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-mount-'));
+    const path = join(folder, 'key');
+    writeFileSync(path, keepSecret('sk-mounted-number-one'));
+    const config = `workers = 2\n${authorities({ openai: upstream.port })}[pool_keys]\nopenai = "file:${path}"\n${signingKeys()}`;
+    const gateway = await started(config);
+    rmSync(path);
+    symlinkSync(path, path);
+    await gateway.waitForLog(({ event }) => event === 'config_reload_failed');
+    expect(await statuses(gateway, token())).toEqual([200]);
+    rmSync(path);
+    await until('the second failure', () => count(gateway, 'config_reload_failed') === 2);
+    // Named before it is there: the reload fails, and is made up for when it comes.
+    const late = join(folder, 'late');
+    gateway.configure(config.replace(path, late));
+    await until('the third failure', () => count(gateway, 'config_reload_failed') === 3);
+    writeFileSync(late, keepSecret('sk-mounted-number-two'));
+    await gateway.waitForLog(({ event }) => event === 'config_reloaded');
+    const at = upstream.requests.length;
+    await ask(gateway);
+    expect(upstream.requests[at]?.field('authorization')).toBe('Bearer sk-mounted-number-two');
+    await gateway.stop();
   });
 });
 
