@@ -1,6 +1,6 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
+import { boundClientBuffers } from './client-buffers.ts';
 import type { ClientTimeouts, Door, ListenOptions, Receive } from './door.ts';
-import { boundReceiveBuffer } from './receive-buffer.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
@@ -50,7 +50,7 @@ export function openDoor(
     socket = listening;
   });
   if (socket === false) throw new Error(`Cannot listen on ${options.host}:${options.port}.`);
-  boundReceiveBuffer(options.port);
+  boundClientBuffers(options.port);
   return {
     stopListening() {
       if (socket !== false) uws.us_listen_socket_close(socket);

@@ -10,8 +10,19 @@ import koffi from 'koffi';
  */
 export const RECEIVE_BUFFER_BYTES = 262_144;
 
+/**
+ * What the kernel may hold of one client's response, in bytes; doubled like the other one.
+ *
+ * The front end drops a connection whose unsent tail finds no room for 10 s, and the kernel tells of room only when a
+ * third of the buffer is free: 4 MB that a reader empties at 64 KB/s take 20 s to that point, half a megabyte takes 3.
+ * So a tail that the front end still holds when a message has ended gets out. Cost: a single response gets 256 KiB per
+ * round trip.
+ */
+export const SEND_BUFFER_BYTES = 262_144;
+
 // asm-generic/socket.h, as on every Linux that uWebSockets.js has a binary for (x64, arm64).
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 
 const STATE_LISTEN = '0A';
@@ -20,24 +31,28 @@ const COLUMN_STATE = 3;
 const COLUMN_INODE = 9;
 
 /**
- * Bounds the receive buffer of this process's listening sockets on `port`; connections inherit it (tcp(7)). The front
+ * Bounds the kernel's buffers of this process's listening sockets on `port`; connections inherit it (tcp(7)). The front
  * end has no option for it and shows no descriptor, so the sockets are found by their port in /proc.
  *
  * Decision: one system call through koffi. Node can set the option on UDP sockets only, and the alternative is to ask
  * every operator for a sysctl.
  * @returns how many sockets were bounded; 0 where there is no /proc (other systems than Linux)
  */
-export function boundReceiveBuffer(port: number): number {
+export function boundClientBuffers(port: number): number {
   const inodes = listeningInodes(port);
   if (inodes.size === 0) return 0;
   const setsockopt = koffi
     .load(null)
     .func('int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)');
-  // An int in the machine's own byte order.
-  const value = Int32Array.of(RECEIVE_BUFFER_BYTES);
+  // Ints in the machine's own byte order.
+  const receive = Int32Array.of(RECEIVE_BUFFER_BYTES);
+  const send = Int32Array.of(SEND_BUFFER_BYTES);
   let bounded = 0;
   for (const fd of socketsOf(inodes)) {
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, value.byteLength) === 0) bounded++;
+    const isBounded =
+      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, receive, receive.byteLength) === 0 &&
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, send, send.byteLength) === 0;
+    if (isBounded) bounded++;
   }
   return bounded;
 }
