@@ -25,15 +25,15 @@ import {
 import type { Outcome, WorkerMetrics } from './settle/metrics.ts';
 import type { Settlement, Settler } from './settle/settle.ts';
 import type { UsageFact } from './settle/usage-fact.ts';
-import { UpstreamCall, type UpstreamEvents } from './upstream/call.ts';
+import { type RequestCoding, UpstreamCall, type UpstreamEvents } from './upstream/call.ts';
 import type { UpstreamFailure } from './upstream/failure.ts';
 import type { Origin } from './upstream/origins.ts';
-import { byoFields, managedFields } from './upstream/outgoing-head.ts';
-import { Upload } from './upstream/upload.ts';
+import { byoHead, managedHead } from './upstream/outgoing-head.ts';
 import { EventBoundary } from './wire/event-boundary.ts';
 import { fieldValue } from './wire/fields.ts';
 import type { JsonScanner } from './wire/json-scanner.ts';
 import { responseHead } from './wire/response-head.ts';
+import { endsStream } from './wire/stream-end.ts';
 import { traceId } from './wire/trace-context.ts';
 import type { PieceSink } from './wire/usage-option-editor.ts';
 
@@ -66,10 +66,8 @@ export class Exchange implements ClientEvents, UpstreamEvents {
 
   #requestState: RequestState = 'reading';
   #responseState: ResponseState = 'waiting';
-  /** Made when the request is sent upstream. */
+  /** Made when there is something to send upstream. */
   #call: UpstreamCall | null = null;
-  /** Only for bodies that come in more than one piece. */
-  #upload: Upload | null = null;
   /** Only for managed requests. */
   #metering: Metering | null = null;
   /** Made with the response's head. */
@@ -113,7 +111,9 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     const { chunked, contentLength } = this.#head.framing;
     if (!chunked && contentLength <= 0) {
       this.#requestState = nextRequestState(this.#requestState, 'last');
-      this.#send(null, contentLength);
+      const call = this.#open();
+      call.end();
+      this.#send(call, contentLength < 0 ? 'none' : 'sized', contentLength);
       this.#overheadMs = performance.now() - this.#beganMs;
       this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
     } else {
@@ -134,7 +134,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       return;
     }
     if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
-    if (this.#upload !== null) this.#forward(this.#upload, chunk, last);
+    if (this.#call !== null) this.#forward(this.#call, chunk, last);
     else this.#sendFirst(chunk, last);
   }
 
@@ -169,41 +169,53 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #sendFirst(chunk: Buffer, last: boolean): void {
     const beganMs = performance.now();
     const { chunked, contentLength } = this.#head.framing;
+    const call = this.#open();
     if (last && !chunked) {
-      const body = this.#metering?.whole(chunk) ?? chunk;
-      this.#send(body.length > 0 ? body : null, body.length);
+      if (this.#metering === null) call.push(chunk);
+      else this.#metering.whole(chunk, call);
+      call.end();
+      this.#send(call, 'sized', call.givenBytes);
     } else {
       const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
-      this.#upload = new Upload(this);
-      this.#forward(this.#upload, chunk, last);
-      this.#send(this.#upload, length);
+      this.#forward(call, chunk, last);
+      this.#send(call, chunked ? 'chunked' : 'sized', length);
     }
     this.#overheadMs += performance.now() - beganMs;
     this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
   }
 
-  #forward(upload: Upload, chunk: Buffer, last: boolean): void {
-    const taken =
-      chunk.length === 0 || (this.#metering?.request(chunk, upload) ?? upload.push(chunk));
+  #forward(call: UpstreamCall, chunk: Buffer, last: boolean): void {
+    const taken = chunk.length === 0 || (this.#metering?.request(chunk, call) ?? call.push(chunk));
     if (last) {
-      this.#metering?.requestEnded(upload);
-      upload.end();
+      this.#metering?.requestEnded(call);
+      call.end();
     } else if (!taken) {
       this.#body.pause();
     }
   }
 
-  /** @param contentLength of the body as it leaves; negative when it is not declared */
-  #send(body: Buffer | Upload | null, contentLength: number): void {
-    const { provider, target, asked, managed } = this.#admission;
+  #open(): UpstreamCall {
+    this.#call = new UpstreamCall(this.#origin, this);
+    return this.#call;
+  }
+
+  get #origin(): Origin {
+    const { provider } = this.#admission;
     const origin = provider === null ? undefined : this.#context.origins[provider.index];
     if (origin === undefined) throw new Error('An admitted request has no origin.');
-    const fields =
+    return origin;
+  }
+
+  /** @param contentLength of the content as it leaves; only for `sized` */
+  #send(call: UpstreamCall, coding: RequestCoding, contentLength: number): void {
+    const { target, asked, managed } = this.#admission;
+    const { method, fields } = asked;
+    const { host } = this.#origin;
+    const head =
       managed === null
-        ? byoFields(asked.fields, origin.host)
-        : managedFields(asked.fields, origin.host, managed.poolKey, contentLength);
-    this.#call = new UpstreamCall(origin, { method: asked.method, target, fields, body }, this);
-    this.#call.send();
+        ? byoHead(method, target, fields, host, coding)
+        : managedHead(method, target, fields, host, managed.poolKey, coding, contentLength);
+    call.send(method, head, coding);
   }
 
   onRequestRetried(): void {
@@ -243,11 +255,12 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     this.#writer.start(head.head, shrinks && head.size !== 'none' ? 'chunked' : head.size);
   }
 
-  onResponseChunk(chunk: Buffer): void {
+  onResponseChunk(chunk: Buffer, last: boolean): void {
     this.#firstByteMs ??= performance.now();
     const delivery = this.#delivery;
     if (delivery === null) return;
-    const more = this.#metering?.response(chunk, delivery) ?? delivery.push(chunk);
+    delivery.endFollows = last;
+    const more = this.#metering?.response(chunk, delivery, last) ?? delivery.push(chunk);
     if (!more) this.#call?.pause();
   }
 
@@ -330,7 +343,6 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #settle(outcome: Outcome): void {
     if (this.#settled) return;
     this.#settled = true;
-    if (this.#requestState !== 'sent') this.#upload?.destroy();
     const settlement: Settlement = {
       requestId: this.#requestId,
       traceparent: fieldValue(this.#head.fields, 'traceparent'),
@@ -383,22 +395,13 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 }
 
-const STREAM_ENDS = ['[DONE]', '"message_stop"}'].map((text) => Buffer.from(text));
-/** Line ends behind the last event, and a space or two. */
-const STREAM_END_SLACK = 8;
-
-/** Whether an event stream says in this piece that it is over. Others end behind an event like any other. */
-function endsStream(piece: Buffer): boolean {
-  return STREAM_ENDS.some(
-    (end) => piece.lastIndexOf(end) >= piece.length - end.length - STREAM_END_SLACK,
-  );
-}
-
 /** Hands pieces of a response to the client, and knows where in an event stream they end. */
 class Delivery implements PieceSink {
   readonly #writer: ResponseWriter;
   /** Only for event streams. */
   readonly #boundary: EventBoundary | null;
+  /** The response's end follows in this turn. */
+  endFollows = false;
 
   constructor(writer: ResponseWriter, eventStream: boolean) {
     this.#writer = writer;
@@ -407,7 +410,9 @@ class Delivery implements PieceSink {
 
   push(piece: Buffer): boolean {
     this.#boundary?.push(piece);
-    return this.#writer.write(piece, this.#boundary === null || endsStream(piece));
+    if (this.endFollows) return this.#writer.write(piece, 'last');
+    const isInner = this.#boundary !== null && !endsStream(piece);
+    return this.#writer.write(piece, isInner ? 'inner' : 'maybe-last');
   }
 
   get eventStream(): boolean {

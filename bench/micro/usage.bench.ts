@@ -58,7 +58,7 @@ const reads = (texts: readonly string[], perRead: number): readonly Buffer[] =>
 
 function read(chunks: readonly Buffer[], format: BodyFormat): void {
   const reader = new UsageReader(scanner, format);
-  for (const chunk of chunks) reader.push(chunk);
+  for (const [at, chunk] of chunks.entries()) reader.push(chunk, at === chunks.length - 1);
   reader.end();
   if (reader.reading().counts?.outputTokens !== EVENTS) throw new Error('wrong usage');
   reader.release();

@@ -10,10 +10,14 @@ import { VerifiedTokens } from '../admit/verified-tokens.ts';
 import type { WorkerContext } from '../exchange.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
+import { Ticker } from '../ticker.ts';
 import { type Origin, type Origins, openOrigins } from '../upstream/origins.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
 import type { Config } from './config.ts';
 import type { WorkerStart } from './messages.ts';
+
+/** How often silent upstreams and idle connections are looked for, in milliseconds: how exact those timeouts are. */
+const UPSTREAM_TICK_MS = 500;
 
 /** What a worker thread keeps, whatever its configuration becomes. */
 export class ThreadState {
@@ -25,6 +29,7 @@ export class ThreadState {
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
   readonly facts: LineSink;
+  readonly upstreamTicker = new Ticker(UPSTREAM_TICK_MS);
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
   #requests = 0;
@@ -85,7 +90,8 @@ export class DataPlane implements WorkerContext {
     );
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.#maxInFlight = config.maxInFlight;
-    this.#origins = openOrigins(providers, config, previous === null ? null : previous.#origins);
+    const opened = previous === null ? null : previous.#origins;
+    this.#origins = openOrigins(providers, config, thread.upstreamTicker, opened);
   }
 
   get origins(): readonly Origin[] {

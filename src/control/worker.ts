@@ -9,9 +9,10 @@ import type {
   RequestHead,
   ResponseWriter,
 } from '../edge/door.ts';
-import { Ticker } from '../edge/ticker.ts';
+import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
 import { Exchange } from '../exchange.ts';
+import { Ticker } from '../ticker.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
 import { LineBatch } from './line-batch.ts';
@@ -54,7 +55,7 @@ async function main(): Promise<void> {
       ? null
       : { certFile: tlsCertFile, keyFile: tlsKeyFile };
   const uws = await loadFrontEnd();
-  const door = openDoor(uws, { ...listen, tls, timeouts }, new Ticker(), receive);
+  const door = openDoor(uws, { ...listen, tls, timeouts }, new Ticker(EDGE_TICK_MS), receive);
   process.on('uncaughtException', (error) => {
     tell({
       kind: 'failed',

@@ -22,7 +22,7 @@ export interface RequestHead {
 
 /** What the conductor is told about the client's side of an exchange. Never called after `onClientGone`. */
 export interface ClientEvents {
-  /** One piece of the request body, already copied: the callee owns it. */
+  /** One piece of the request body: a view that dies when the call returns. Whoever keeps it copies it. */
   onBodyChunk(chunk: Buffer, last: boolean): void;
   /** The upstream has taken nothing of the upload for `uploadStallTimeoutMs`. */
   onUploadStalled(): void;
@@ -53,9 +53,11 @@ export interface ResponseWriter {
   start(head: string, size: ResponseSize): void;
   /**
    * Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`.
-   * @param mayBeLast the message may end behind it: worth a second write to know that it was taken
+   * @param chunk a view that is overwritten when the caller returns to the event loop
+   * @param place `last`: `end()` follows in the same turn, and they leave together. `maybe-last`: the message may end
+   *   behind it, which is worth a second write to know that it was taken
    */
-  write(chunk: Buffer, mayBeLast: boolean): boolean;
+  write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean;
   /** The body is complete: ends the message once every byte was taken. */
   end(): void;
   /** Ends a message that is not complete, so that no client can take it for one. `event` goes out before it. */

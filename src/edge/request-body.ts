@@ -1,6 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import type { Ticker, Ticking } from '../ticker.ts';
 import type { RequestBody } from './door.ts';
-import { REARM_TICKS, type Ticker, type Ticking } from './ticker.ts';
+import { REARM_TICKS } from './front-end-timers.ts';
 
 /** Well below the front end's 8 s minimum, and above what a healthy upload ever waits between two chunks. */
 const REARM_AFTER_MS = 3_000;
@@ -16,10 +17,10 @@ const SLIP_LIMIT_BYTES = 16 * 1_048_576;
 export type UploadStalled = () => void;
 
 /**
- * The request pump's client end: copies each piece once and holds the client back when the upstream is full.
+ * The request pump's client end: lends out each piece and holds the client back when the upstream is full.
  *
  * Rules of the front end that it lives by (platform facts C, uWS v20.68):
- * - The ArrayBuffer of a chunk is detached when the callback returns: copy at once.
+ * - The ArrayBuffer of a chunk is detached when the callback returns: what is kept must have been copied by then.
  * - Below 16 KiB/s the front end cuts an upload after about 12 s even while bytes flow. Only pause() and resume() in a
  *   row arm its timer again.
  * - While paused it sees no disconnect and has no timeout, so a paused body looks up once a tick.
@@ -60,18 +61,17 @@ export class ClientBody implements RequestBody, Ticking {
     }
   }
 
-  /** @returns an owned copy of one chunk: the one copy that the edge forces */
+  /** @returns a view of one chunk, which dies with the front end's callback */
   take(chunk: ArrayBuffer, last: boolean): Buffer {
-    const copy = Buffer.from(new Uint8Array(chunk));
     if (last) {
       this.#complete();
     } else if (this.#paused) {
-      this.#slippedBytes += copy.length;
+      this.#slippedBytes += chunk.byteLength;
       this.#hold();
     } else if (this.#ticker.now - this.#armedAtMs > REARM_AFTER_MS) {
       this.#rearm();
     }
-    return copy;
+    return Buffer.from(chunk);
   }
 
   pause(): void {

@@ -36,7 +36,7 @@ const refused = (fault: string): RequestFraming => ({
   lengthMissing: false,
 });
 
-// DEL passes the front end but not undici's validation, which would leave the client it met marked busy for ever.
+// DEL passes the front end, but no strict server (RFC 9110 §5.5).
 const FORBIDDEN = /[^\t\x20-\x7e\x80-\xff]/;
 const REPLACEMENT = '\ufffd';
 

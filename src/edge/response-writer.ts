@@ -1,7 +1,8 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import type { Ticker, Ticking } from '../ticker.ts';
 import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
+import { REARM_TICKS } from './front-end-timers.ts';
 import type { ClientBody } from './request-body.ts';
-import { REARM_TICKS, type Ticker, type Ticking } from './ticker.ts';
 
 /**
  * What one cork may hold, in bytes, framing counted. The front end's cork buffer has 16,384; a write that does not fit
@@ -23,15 +24,14 @@ const HEAD_ALONE_BYTES = 12_000;
 const SIZED_PIECE_BYTES = 65_536;
 
 /**
- * Chunks from this size on, all chunks of a client that was ever slow, and what may be the end of a longer message leave
+ * The kernel takes so much of a response whether or not its client reads (SEND_BUFFER_BYTES has room for more). Behind
+ * it, chunks from PROBE_FROM_BYTES on, all chunks of a client that was ever slow, and what may be the message's end leave
  * in two corks, the last byte alone. A cork's flush can fail silently; only the next write that carries data reports it.
  * Without that probe the end of a message could be declared while its tail waits in the front end, whose 10 s timer then
  * cuts a slow reader.
  */
-const PROBE_FROM_BYTES = 4_096;
-
-/** The kernel takes so much of a response whether or not its client reads. */
 const UNREAD_BYTES = 65_536;
+const PROBE_FROM_BYTES = 4_096;
 
 const EMPTY = Buffer.alloc(0);
 const NOTHING = (): void => {};
@@ -83,6 +83,8 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   #head: string | null = null;
   /** Body pieces not yet taken, in order. At most one upstream read: the upstream is paused while it is not empty. */
   readonly #queue: Buffer[] = [];
+  /** How many of them are copies of our own; the others die with the turn. */
+  #owned = 0;
   #cutEvent: Buffer | null = null;
   #blocked = false;
   #slow = false;
@@ -95,6 +97,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   /** Hand-over between #cork() and writeCorked(). */
   #piece: Buffer = EMPTY;
   #taken = true;
+  #endsInCork = false;
 
   constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number) {
     this.#res = res;
@@ -159,11 +162,13 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#cork(EMPTY);
   }
 
-  write(chunk: Buffer, mayBeLast: boolean): boolean {
+  write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean {
     if (this.#phase !== 'open' || chunk.length === 0) return true;
-    this.#mayBeLast = mayBeLast;
+    this.#mayBeLast = place !== 'inner';
     this.#queue.push(chunk);
+    if (place === 'last') return true;
     if (!this.#blocked) this.#pump();
+    this.#own();
     return this.#phase !== 'open' || !this.#blocked;
   }
 
@@ -171,6 +176,15 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     if (this.#phase !== 'open') return;
     this.#phase = 'ending';
     if (!this.#blocked) this.#pump();
+    this.#own();
+  }
+
+  /** What could not be written is copied: its buffer is about to be read into again. */
+  #own(): void {
+    while (this.#owned < this.#queue.length) {
+      this.#queue[this.#owned] = Buffer.from(this.#queue[this.#owned] ?? EMPTY);
+      this.#owned++;
+    }
   }
 
   cut(event: Buffer | null): void {
@@ -216,6 +230,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
       if (done) this.#phase = 'closed';
     } else if (this.#piece.length > 0) {
       this.#taken = res.write(this.#piece);
+      if (this.#endsInCork) res.end();
     }
   }
 
@@ -240,9 +255,16 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     while (queue.length > 0 && !this.#blocked && this.open) {
       const chunk = queue[0] ?? EMPTY;
       const piece = this.#slice(chunk);
+      if (piece === chunk && this.#mayEndWith(chunk)) {
+        this.#endWith(chunk);
+        return;
+      }
       const taken = this.#cork(piece);
       if (taken < chunk.length) queue[0] = chunk.subarray(taken);
-      else queue.shift();
+      else {
+        queue.shift();
+        if (this.#owned > 0) this.#owned--;
+      }
     }
     if (this.#blocked) return;
     if (this.#phase === 'ending') this.#finish();
@@ -263,9 +285,28 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   /** Whether the last byte of `chunk` waits for a cork of its own. Of a sized body only the very last one has to. */
   #probed(chunk: Buffer): boolean {
     if (chunk.length === 1) return false;
-    const mayStrand = this.#mayBeLast && this.bytesOut + chunk.length > UNREAD_BYTES;
-    if (!(this.#slow || mayStrand || chunk.length >= PROBE_FROM_BYTES)) return false;
+    const isTaken = !this.#slow && this.bytesOut + chunk.length <= UNREAD_BYTES;
+    if (isTaken || !(this.#slow || this.#mayBeLast || chunk.length >= PROBE_FROM_BYTES))
+      return false;
     return typeof this.#size !== 'number' || this.bytesOut + chunk.length >= this.#size;
+  }
+
+  /** Whether the end of the message may share a cork with its last piece: nothing of it can be left behind. */
+  #mayEndWith(piece: Buffer): boolean {
+    if (this.#phase !== 'ending' || this.#size !== 'chunked' || this.#queue.length > 1)
+      return false;
+    if (this.#slow || (this.#head !== null && this.#head.length > HEAD_ALONE_BYTES)) return false;
+    return this.bytesOut + piece.length <= UNREAD_BYTES;
+  }
+
+  #endWith(piece: Buffer): void {
+    this.#body?.release();
+    this.#piece = piece;
+    this.#endsInCork = true;
+    corked = this;
+    this.#res.cork(step);
+    this.bytesOut += piece.length;
+    this.#delivered();
   }
 
   /** One cork. Returns how many bytes of `piece` are off our hands. */
@@ -343,6 +384,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   #close(): void {
     this.#phase = 'closed';
     this.#queue.length = 0;
+    this.#owned = 0;
     this.#ticker.remove(this);
     this.#body?.abandon();
   }

@@ -1,10 +1,10 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
+import type { Ticker } from '../ticker.ts';
 import { boundClientBuffers } from './client-buffers.ts';
 import type { ClientTimeouts, Door, ListenOptions, Receive } from './door.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
-import type { Ticker } from './ticker.ts';
 
 type FrontEnd = typeof import('uWebSockets.js');
 

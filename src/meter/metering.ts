@@ -61,15 +61,11 @@ export class Metering {
 
   // ---- the request -------------------------------------------------------------------------------------------------
 
-  /** A body that came in one piece. @returns it as it is sent upstream */
-  whole(body: Buffer): Buffer {
+  /** A body that came in one piece: what the upload gets is all of it. */
+  whole(body: Buffer, upload: PieceSink): void {
     this.#openBody(false);
-    const editor = this.#editor;
-    const pieces = new Pieces();
-    if (editor === null) this.#facts?.push(body);
-    else editor.edit(body, pieces);
+    this.request(body, upload);
     this.#requestIsOver();
-    return editor?.edited === true ? Buffer.concat(pieces.list) : body;
   }
 
   /**
@@ -132,9 +128,13 @@ export class Metering {
     return this.#withholder !== null;
   }
 
-  /** Reads a piece, and passes on what is the client's. @returns false when the client takes no more for now */
-  response(chunk: Buffer, client: PieceSink): boolean {
-    this.#reader?.push(chunk);
+  /**
+   * Reads a piece, and passes on what is the client's.
+   * @param last the response is complete with it
+   * @returns false when the client takes no more for now
+   */
+  response(chunk: Buffer, client: PieceSink, last: boolean): boolean {
+    this.#reader?.push(chunk, last);
     return this.#withholder === null ? client.push(chunk) : this.#withholder.write(chunk, client);
   }
 
@@ -186,14 +186,5 @@ export class Metering {
         outputTokens: Math.max(counts?.outputTokens ?? 0, outputTokens),
       },
     };
-  }
-}
-
-class Pieces implements PieceSink {
-  readonly list: Buffer[] = [];
-
-  push(piece: Buffer): boolean {
-    this.list.push(piece);
-    return true;
   }
 }

@@ -1,206 +1,212 @@
-import type { Dispatcher } from 'undici';
-import { classify, type UpstreamFailure } from './failure.ts';
-import { Upload, type UploadEvents } from './upload.ts';
+import type { Carried, Connection } from './connection.ts';
+import type { UpstreamFailure } from './failure.ts';
 
 /** What the conductor is told about the upstream's side of an exchange. Nothing comes after end, failure or abort. */
-export interface UpstreamEvents extends UploadEvents {
+export interface UpstreamEvents {
   /** The connection was dead; the request is sent again on a new one. */
   onRequestRetried(): void;
+  /** Everything given of the request was handed to the upstream's connection. */
+  onUploadDrained(): void;
   /** @param fields as the wire had them: any case, Latin-1 values, duplicates kept */
   onResponseHead(status: number, reason: string, fields: readonly string[]): void;
-  onResponseChunk(chunk: Buffer): void;
+  /**
+   * @param chunk a view that is overwritten when the call returns: whoever keeps it copies it
+   * @param last the response's end follows in the same turn
+   */
+  onResponseChunk(chunk: Buffer, last: boolean): void;
   onResponseEnd(): void;
   onUpstreamFailure(failure: UpstreamFailure): void;
 }
 
-/** A connection, as far as a retry decision depends on it. */
-export interface Connection {
-  /** Requests that its current socket has carried before this one. */
-  readonly requestsServed: number;
-}
-
 /** Where a call gets its connection. `Origin` is one. */
 export interface Connections {
-  readonly pool: Dispatcher;
-  dispatchOnce(use: (fresh: Dispatcher) => void): void;
+  /** @param fresh one on which nothing was ever sent */
+  connection(fresh: boolean): Connection;
 }
 
-/** What is asked of the provider. */
-export interface OutgoingRequest {
-  readonly method: string;
-  readonly target: string;
-  /** `[name, value, …]`, validated: a dispatch that fails undici's validation leaves its client busy for ever. */
-  readonly fields: string[];
-  /** A whole small body, a body that is still arriving, or none. */
-  readonly body: Buffer | Upload | null;
-}
+/** How a request's content is delimited (RFC 9112 §6). */
+export type RequestCoding = 'none' | 'sized' | 'chunked';
 
 // RFC 9110 §9.2.2.
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
-/** One for all aborts: a stack trace per client that left would say nothing. */
-const ABORTED = new Error('The exchange is over.');
-
-/** A body that was delimited by the connection's end, and a reset instead of that end. */
-const CUT_BY_RESET: UpstreamFailure = {
-  kind: 'reset',
-  rejection: 'upstream_unreachable',
-  code: 'ECONNRESET',
-};
-
-const FOREIGN_CODING: UpstreamFailure = {
-  kind: 'framing',
-  rejection: 'upstream_unreachable',
-  code: 'TRANSFER_CODING',
-};
-
-/** The Node HTTP parser's limit on statuses; RFC 9110 §15 knows none below 100. */
-const FIRST_FINAL_STATUS = 200;
+const LAST_CHUNK = '0\r\n\r\n';
+const NOTHING: readonly Buffer[] = [];
 
 /**
- * One request to a provider and its response: undici's handler, reduced to the events that the conductor needs.
+ * One request to a provider and its response. Content is given piece by piece; what is there when the request is sent
+ * leaves with its head in one write. Each byte is copied once, into the buffer that the connection writes.
  *
- * A reused connection that died before any byte of the response is retried once on a new one, but only when nothing of
- * the request had left, or the method is idempotent and its body, if any, is still whole (RFC 9110 §9.2.2). Other
- * addresses of a name are tried while connecting, by Node's happy eyeballs.
+ * A reused connection that died before any byte of the response is retried once on a new one, when the method is
+ * idempotent and the request is still whole (RFC 9110 §9.2.2). Other addresses of a name are tried while connecting.
  */
-export class UpstreamCall implements Dispatcher.DispatchHandler {
+export class UpstreamCall implements Carried {
   readonly #connections: Connections;
   readonly #events: UpstreamEvents;
-  readonly #request: OutgoingRequest;
-  #controller: Dispatcher.DispatchController | null = null;
-  #over = false;
-  #headSeen = false;
-  #retried = false;
-  #reused = false;
-  #paused = false;
-  /** True while the error of some socket is being told: an end that comes inside is none. */
-  static socketFails = false;
-  /** Something of the request was, or is about to be, written to a connection. */
+  #connection: Connection | null = null;
+  method = '';
+  #coding: RequestCoding = 'none';
+  /** Before the request is sent, what was given of its content; then what is to be written once the connection stands. */
+  #waiting: Buffer[] = [];
+  /** Bytes of content given before the request is sent. */
+  givenBytes = 0;
+  #isSent = false;
+  /** The request's content is complete. */
+  #isEnded = false;
+  /** The connection stands and has the request's head. */
+  #isWriting = false;
+  /** A whole request that may be sent again. */
+  #repeatable: Buffer | null = null;
+  #isRetried = false;
+  #isHeadSeen = false;
+  #isOver = false;
+  /** Something of the request was written to a connection. */
   reached = false;
 
-  constructor(connections: Connections, request: OutgoingRequest, events: UpstreamEvents) {
+  constructor(connections: Connections, events: UpstreamEvents) {
     this.#connections = connections;
-    this.#request = request;
     this.#events = events;
   }
 
-  /** Sends the request on a pooled connection. */
-  send(): void {
-    this.#dispatch(this.#connections.pool);
+  /**
+   * The next piece of the content, borrowed: it is copied, at the latest by `send`, which follows in the same turn.
+   * @returns false when the upstream takes no more for now: `onUploadDrained` follows
+   */
+  push(piece: Buffer): boolean {
+    if (this.#isOver || piece.length === 0) return true;
+    if (!this.#isSent) {
+      this.#waiting.push(piece);
+      this.givenBytes += piece.length;
+      return false;
+    }
+    const framed = message('', this.#coding, [piece], piece.length, false);
+    if (this.#isWriting && this.#connection !== null) return this.#connection.write(framed);
+    this.#waiting.push(framed);
+    return false;
   }
 
-  /** Response bytes stop coming at once; what was read already waits in undici (at most one read, 64 KiB). */
+  /** The content is complete. */
+  end(): void {
+    if (this.#isEnded || this.#isOver) return;
+    this.#isEnded = true;
+    if (!this.#isSent) return;
+    const rest = message('', this.#coding, NOTHING, 0, true);
+    if (rest.length > 0) {
+      if (this.#isWriting) this.#connection?.write(rest);
+      else this.#waiting.push(rest);
+    }
+    if (this.#isWriting) this.#connection?.requestSent();
+  }
+
+  /**
+   * Sends the request, with what was given of its content.
+   * @param head start line and field lines, each ended by CRLF; validated, one character per byte
+   */
+  send(method: string, head: string, coding: RequestCoding): void {
+    this.method = method;
+    this.#coding = coding;
+    this.#isSent = true;
+    const begin = message(`${head}\r\n`, coding, this.#waiting, this.givenBytes, this.#isEnded);
+    this.#waiting = [begin];
+    if (this.#isEnded && IDEMPOTENT.has(method)) this.#repeatable = begin;
+    this.#connect(false);
+  }
+
+  /** Response bytes stop coming, but for what one read (64 KiB) has brought already. */
   pause(): void {
-    this.#paused = true;
-    this.#controller?.pause();
+    if (!this.#isOver) this.#connection?.pause();
   }
 
   resume(): void {
-    this.#paused = false;
-    this.#controller?.resume();
+    if (!this.#isOver) this.#connection?.resume();
   }
 
-  /** Ends the upstream work in this turn: its connection is closed, or the request is never written. */
+  /** Ends the upstream work in this turn: its connection is closed. */
   abort(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#controller?.abort(ABORTED);
-    if (this.#request.body instanceof Upload) this.#request.body.destroy();
+    if (this.#isOver) return;
+    this.#over();
+    this.#connection?.close();
   }
 
-  /** The pool chose a connection. Called by its client. */
-  onAssigned(connection: Connection): void {
-    this.#reused = connection.requestsServed > 0;
+  // ---- the connection ----------------------------------------------------------------------------------------------
+
+  onConnected(): void {
+    this.reached = true;
+    this.#isWriting = true;
+    const [first, ...rest] = this.#waiting;
+    this.#waiting = [];
+    if (first === undefined) return;
+    const takesMore = this.#connection?.write(
+      rest.length === 0 ? first : Buffer.concat([first, ...rest]),
+    );
+    if (this.#isEnded) this.#connection?.requestSent();
+    else if (takesMore === true) this.#events.onUploadDrained();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#over) controller.abort(ABORTED);
-    else this.reached = true;
+  onDrained(): void {
+    if (!this.#isEnded) this.#events.onUploadDrained();
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _headers: unknown,
-    reason: string | undefined,
-  ): void {
-    // An informational response is for the hop that asked for it (RFC 9110 §15.2); the front end cannot send any.
-    if (this.#over || status < FIRST_FINAL_STATUS) return;
-    const fields = wireFields(controller.rawHeaders as readonly Buffer[]);
-    if (hasForeignCoding(fields)) {
-      this.#over = true;
-      controller.abort(ABORTED);
-      this.#events.onUpstreamFailure(FOREIGN_CODING);
-      return;
-    }
-    this.#headSeen = true;
-    this.#events.onResponseHead(status, reason ?? '', fields);
-    if (this.#paused) controller.pause();
+  onHead(status: number, reason: string, fields: readonly string[]): void {
+    this.#isHeadSeen = true;
+    this.#repeatable = null;
+    this.#events.onResponseHead(status, reason, fields);
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#over) this.#events.onResponseChunk(chunk);
+  onContent(piece: Buffer, last: boolean): void {
+    this.#events.onResponseChunk(piece, last);
   }
 
-  onResponseEnd(): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (UpstreamCall.socketFails) this.#events.onUpstreamFailure(CUT_BY_RESET);
-    else this.#events.onResponseEnd();
+  onMessageEnd(): void {
+    this.#over();
+    this.#events.onResponseEnd();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.#over) return;
-    const failure = classify(error, this.#controller !== null);
-    if (this.#mayRetry(failure)) {
-      this.#retried = true;
-      this.#controller = null;
+  onFailure(failure: UpstreamFailure): void {
+    if (this.#mayRetry(failure) && this.#repeatable !== null) {
+      this.#isRetried = true;
+      this.#isWriting = false;
+      this.#waiting = [this.#repeatable];
       this.#events.onRequestRetried();
-      this.#connections.dispatchOnce((fresh) => this.#dispatch(fresh));
+      this.#connect(true);
       return;
     }
-    this.#over = true;
+    this.#over();
     this.#events.onUpstreamFailure(failure);
   }
 
-  #mayRetry(failure: UpstreamFailure): boolean {
-    if (this.#headSeen || this.#retried || !this.#reused || failure.kind !== 'reset') return false;
-    const { method, body } = this.#request;
-    if (body instanceof Upload) return body.bytesSent === 0 && !body.destroyed;
-    return IDEMPOTENT.has(method);
+  #connect(fresh: boolean): void {
+    const connection = this.#connections.connection(fresh);
+    this.#connection = connection;
+    connection.carry(this);
   }
 
-  #dispatch(dispatcher: Dispatcher): void {
-    const { method, target, fields, body } = this.#request;
-    dispatcher.dispatch(
-      {
-        path: target,
-        method: method as Dispatcher.HttpMethod,
-        headers: fields,
-        body: body as Buffer | null,
-      },
-      this,
-    );
+  #mayRetry({ kind }: UpstreamFailure): boolean {
+    const isReused = this.#connection !== null && this.#connection.requestsServed > 0;
+    return kind === 'reset' && isReused && !this.#isHeadSeen && !this.#isRetried;
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#waiting = [];
+    this.#repeatable = null;
   }
 }
 
-/**
- * A transfer coding beside `chunked` (RFC 9112 §7): undici takes the chunks apart and leaves the rest coded, so what
- * would be relayed is not what was said.
- */
-function hasForeignCoding(fields: readonly string[]): boolean {
-  for (let i = 0; i < fields.length; i += 2) {
-    const isCoding = fields[i]?.length === 17 && fields[i]?.toLowerCase() === 'transfer-encoding';
-    if (isCoding && fields[i + 1]?.trim().toLowerCase() !== 'chunked') return true;
-  }
-  return false;
-}
-
-/** undici 8.12.4 keeps the fields as Buffers, in wire case and order. */
-function wireFields(raw: readonly Buffer[]): readonly string[] {
-  const fields: string[] = [];
-  for (const piece of raw) fields.push(piece.toString('latin1'));
-  return fields;
+/** What goes onto the wire, in one buffer. @param last the content ends behind the pieces */
+function message(
+  head: string,
+  coding: RequestCoding,
+  pieces: readonly Buffer[],
+  bytes: number,
+  last: boolean,
+): Buffer {
+  const isChunked = coding === 'chunked';
+  const before = isChunked && bytes > 0 ? `${head}${bytes.toString(16)}\r\n` : head;
+  const after = isChunked ? (bytes > 0 ? '\r\n' : '') + (last ? LAST_CHUNK : '') : '';
+  const out = Buffer.allocUnsafe(before.length + bytes + after.length);
+  let at = out.write(before, 'latin1');
+  for (const piece of pieces) at += piece.copy(out, at);
+  if (after !== '') out.write(after, at, 'latin1');
+  return out;
 }

@@ -1,6 +1,6 @@
 /**
  * Maps what can go wrong upstream to a row of the rejection table (RFC 9110 §15.6.3 to §15.6.5) and to an outcome.
- * The codes are those of undici 8.12.4 and of Node's net, dns and tls (platform facts D, "Errors by class").
+ * The codes are those of Node's net, dns and tls; what the connection itself finds wrong it says in its own words.
  */
 
 import type { RejectionCode } from '../rejection.ts';
@@ -23,49 +23,36 @@ type Class = readonly [kind: FailureKind, rejection: UpstreamFailure['rejection'
 const CONNECT: Class = ['connect', 'upstream_unreachable'];
 const CONNECT_TIMEOUT: Class = ['connect', 'upstream_timeout'];
 const RESET: Class = ['reset', 'upstream_unreachable'];
-const TIMEOUT: Class = ['timeout', 'upstream_timeout'];
-const FRAMING: Class = ['framing', 'upstream_unreachable'];
 const EXHAUSTED: Class = ['exhausted', 'overloaded'];
 const INTERNAL: Class = ['internal', 'internal_error'];
 
 const CLASSES: ReadonlyMap<string, Class> = new Map<string, Class>([
-  ['UND_ERR_CONNECT_TIMEOUT', CONNECT_TIMEOUT],
   ['ETIMEDOUT', CONNECT_TIMEOUT],
   ['ECONNREFUSED', CONNECT],
   ['EHOSTUNREACH', CONNECT],
   ['ENETUNREACH', CONNECT],
   ['ENOTFOUND', CONNECT],
   ['EAI_AGAIN', CONNECT],
-  ['UND_ERR_SOCKET', RESET],
   ['ECONNRESET', RESET],
   ['EPIPE', RESET],
   ['ECONNABORTED', RESET],
-  ['UND_ERR_HEADERS_TIMEOUT', TIMEOUT],
-  ['UND_ERR_BODY_TIMEOUT', TIMEOUT],
-  ['UND_ERR_HEADERS_OVERFLOW', FRAMING],
-  ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', FRAMING],
-  ['UND_ERR_RES_EXCEEDED_MAX_SIZE', FRAMING],
   ['EMFILE', EXHAUSTED],
   ['ENFILE', EXHAUSTED],
   ['ENOBUFS', EXHAUSTED],
   ['EADDRNOTAVAIL', EXHAUSTED],
-  ['UND_ERR_INVALID_ARG', INTERNAL],
-  ['UND_ERR_NOT_SUPPORTED', INTERNAL],
-  ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', INTERNAL],
 ]);
 
-/** @param connected whether the request had been assigned to a connection when it failed */
+/** @param connected whether the connection stood when it failed */
 export function classify(error: unknown, connected: boolean): UpstreamFailure {
   const { name, code } = described(error);
   const known = CLASSES.get(code);
   if (known !== undefined) {
-    // The same code means another thing before there was a connection: a TLS handshake that was reset.
-    const [kind, rejection] = !connected && known === RESET ? CONNECT : known;
+    // The same code means another thing before there was a connection (a TLS handshake that was reset), and behind it
+    // (the kernel gave up on a peer that no longer acknowledges).
+    const [kind, rejection] = connected ? afterConnect(known) : beforeConnect(known);
     return { kind, rejection, code };
   }
-  if (name === 'HTTPParserError' || code.startsWith('HPE_'))
-    return { kind: 'framing', rejection: FRAMING[1], code };
-  // undici reports what a handler throws as a failure of the request: a bug of ours is not the provider's fault.
+  // A bug of ours is not the provider's fault.
   if (
     error instanceof TypeError ||
     error instanceof RangeError ||
@@ -76,6 +63,14 @@ export function classify(error: unknown, connected: boolean): UpstreamFailure {
   // Before a connection stood: TLS and certificate errors, of which OpenSSL has dozens.
   const [kind, rejection] = connected ? RESET : CONNECT;
   return { kind, rejection, code };
+}
+
+function beforeConnect(known: Class): Class {
+  return known === RESET ? CONNECT : known;
+}
+
+function afterConnect(known: Class): Class {
+  return known === CONNECT || known === CONNECT_TIMEOUT ? RESET : known;
 }
 
 function described(error: unknown): { readonly name: string; readonly code: string } {

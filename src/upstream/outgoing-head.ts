@@ -1,26 +1,37 @@
 import type { PoolKey } from '../admit/pool-keys.ts';
 import type { Provider } from '../admit/providers.ts';
 import { connectionOptions, endsHere } from '../wire/fields.ts';
+import type { RequestCoding } from './call.ts';
 
-/** Fields that the upstream connection sets itself, or that undici refuses (platform facts D). */
+/** Fields that the gateway sets itself, or answers itself (RFC 9110 §10.1.1: `Expect` is for the next hop's server). */
 const OURS: ReadonlySet<string> = new Set(['host', 'expect']);
 
+const CHUNKED_LINE = 'transfer-encoding: chunked\r\n';
+
 /**
- * The fields of a BYO request as they go upstream: every end-to-end field, in order, with the provider's own Host.
+ * The head of a BYO request as it goes upstream: every end-to-end field, in order, with the provider's own Host.
+ * @param target path and query
  * @param fields flat list with lower-case names, validated
  * @param host the provider's Host field value
+ * @returns start line and field lines, each ended by CRLF
  */
-export function byoFields(fields: readonly string[], host: string): string[] {
+export function byoHead(
+  method: string,
+  target: string,
+  fields: readonly string[],
+  host: string,
+  coding: RequestCoding,
+): string {
   const named = connectionOptions(fields);
-  const outgoing: string[] = ['host', host];
+  let head = startOf(method, target, host);
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     if (endsHere(name) || OURS.has(name)) continue;
     // A client must not be able to delete what delimits the body by naming it in Connection.
     if (named?.has(name) === true && name !== 'content-length') continue;
-    outgoing.push(name, fields[i + 1] ?? '');
+    head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
   }
-  return outgoing;
+  return coding === 'chunked' ? head + CHUNKED_LINE : head;
 }
 
 /** What of a managed request goes upstream (contracts: fields). Everything else might name an account, or a person. */
@@ -40,28 +51,37 @@ const MANAGED: ReadonlySet<string> = new Set([
 const SDK_PREFIX = 'x-stainless-';
 
 /**
- * The fields of a managed request as they go upstream: the listed ones, in order, with the provider's own Host and key.
+ * The head of a managed request as it goes upstream: the listed fields, in order, with the provider's own Host and key.
+ * @param target path and query, without credentials
  * @param fields flat list with lower-case names, validated
- * @param contentLength of the body as it is sent, which may be longer than it came; -1 to leave the field out
+ * @param contentLength of the content as it is sent, which may be longer than it came; only for `sized`
+ * @returns start line and field lines, each ended by CRLF
  */
-export function managedFields(
+export function managedHead(
+  method: string,
+  target: string,
   fields: readonly string[],
   host: string,
   poolKey: PoolKey,
+  coding: RequestCoding,
   contentLength: number,
-): string[] {
+): string {
   const named = connectionOptions(fields);
+  let head = `${startOf(method, target, host)}${poolKey.field}: ${poolKey.reveal()}\r\n`;
   // The gateway reads the response, so nobody else may have encoded it.
-  const outgoing: string[] = ['host', host, poolKey.field, poolKey.reveal()];
-  outgoing.push('accept-encoding', 'identity');
-  if (contentLength >= 0) outgoing.push('content-length', String(contentLength));
+  head += 'accept-encoding: identity\r\n';
+  if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     if (!MANAGED.has(name) && !name.startsWith(SDK_PREFIX)) continue;
     if (named?.has(name) === true) continue;
-    outgoing.push(name, fields[i + 1] ?? '');
+    head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
   }
-  return outgoing;
+  return coding === 'chunked' ? head + CHUNKED_LINE : head;
+}
+
+function startOf(method: string, target: string, host: string): string {
+  return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n`;
 }
 
 /** The Host field value of a provider (RFC 9110 §7.2): the port only when it is not the scheme's own. */

@@ -2,7 +2,7 @@
  * Rules about HTTP fields that hold for every message an intermediary forwards.
  *
  * Fields travel through Sluice as flat arrays `[name, value, name, value, …]`, in wire order with duplicates,
- * because both undici and the front end speak that shape and an object per message cost 7 µs for 20 fields.
+ * because an object per message cost 7 µs for 20 fields.
  * Values are Latin-1 strings: one character per byte on the wire, so nothing is lost that is not text.
  */
 
@@ -49,7 +49,7 @@ export function connectionOptions(fields: readonly string[]): ReadonlySet<string
 }
 
 // RFC 9110 §5.5: visible characters, SP, HTAB and obs-text. Everything else (CR, LF, NUL, DEL, code points above
-// 0xff) would split a response or wedge an undici client for ever (platform facts D).
+// 0xff) would split a message, or be cut to another byte.
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the definition of ASCII

@@ -94,8 +94,6 @@ export class UsageReader implements SseSink {
   /** Data of an event that reads cut, as far as it is kept to count its text. */
   #cut: Buffer[] = [];
   #cutBytes = 0;
-  /** The last piece of a body that is no event stream. */
-  #uncounted: Buffer | null = null;
   /** The event being read lies whole in a chunk, where its text is counted. */
   #isWhole = false;
   /** Bytes of a byte order mark seen at the very start; -1 behind it. */
@@ -108,17 +106,17 @@ export class UsageReader implements SseSink {
     this.#format = format;
   }
 
-  push(chunk: Buffer): void {
-    if (this.#format === 'events') this.#pushEvents(chunk, this.#passMark(chunk));
-    else if (this.#format === 'lines') this.#pushLines(chunk);
+  /** @param last the body is complete with it, as far as its framing tells in time */
+  push(chunk: Buffer, last: boolean): void {
+    if (this.#format === 'events') {
+      this.#pushEvents(chunk, this.#passMark(chunk));
+      return;
+    }
+    if (this.#format === 'lines') this.#pushLines(chunk);
     else this.#scan(chunk);
-    if (this.#format !== 'events') this.#keep(chunk);
-  }
-
-  /** Text is counted one piece late: most answers have one piece, and usage in it, so that nobody asks. */
-  #keep(chunk: Buffer): void {
-    if (this.#uncounted !== null) this.#skim.deltas.countAnswer(this.#uncounted);
-    this.#uncounted = chunk;
+    if (last) this.#readText();
+    // Most answers have one piece, and usage in it: then nobody asks for their text.
+    if (!last || this.#counts === null) this.#skim.deltas.countAnswer(chunk);
   }
 
   /** The body is complete. */
@@ -132,9 +130,6 @@ export class UsageReader implements SseSink {
     this.#countCut();
     // A text that was cut may have told before: then that is what is known.
     if (this.#format === 'json') this.#readText();
-    if (this.#counts === null && this.#uncounted !== null)
-      this.#skim.deltas.countAnswer(this.#uncounted);
-    this.#uncounted = null;
     return {
       counts: this.#counts,
       model: this.#model,

@@ -81,7 +81,6 @@ describe('sides of the gateway', () => {
 
   test.each([
     ['uWebSockets.js', 'edge/'],
-    ['undici', 'upstream/'],
     ['smol-toml', 'control/'],
     ['pino', 'control/'],
   ])('the package %s enters only through %s', (name, folder) => {

@@ -41,7 +41,7 @@ describe('for recorded streams that report their usage', () => {
     let nothing = 0;
     for (const entry of answered) {
       const reader = new UsageReader(scanner, FORMATS[entry.format]);
-      reader.push(recordedBody(entry));
+      reader.push(recordedBody(entry), true);
       reader.end();
       const { textBytes } = reader.reading();
       reader.release();

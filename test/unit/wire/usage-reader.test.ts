@@ -19,7 +19,12 @@ const BYTEWISE_MAX_BYTES = 32_768;
 
 function read(chunks: readonly Buffer[], format: BodyFormat): UsageReading {
   const reader = new UsageReader(scanner, format);
-  for (const chunk of chunks) reader.push(chunk);
+  chunks.forEach((chunk, at) => {
+    // A read's buffer is overwritten by the next read: nothing may be kept of it.
+    const lent = Buffer.from(chunk);
+    reader.push(lent, at === chunks.length - 1);
+    lent.fill(0xee);
+  });
   reader.end();
   const reading = reader.reading();
   reader.release();
@@ -208,9 +213,9 @@ it('bytes that are no stream and no JSON end in no reading and no error', () => 
 
 it('a stream that waits between two events holds no scan', () => {
   const reader = new UsageReader(scanner, 'events');
-  reader.push(Buffer.from(event({ model: 'm' }) + event({ usage: USAGE })));
+  reader.push(Buffer.from(event({ model: 'm' }) + event({ usage: USAGE })), false);
   expect(scanner.open).toBe(0);
-  reader.push(Buffer.from('data: {"a":'));
+  reader.push(Buffer.from('data: {"a":'), false);
   expect(scanner.open).toBe(1);
   reader.release();
   expect(scanner.open).toBe(0);
@@ -254,7 +259,7 @@ describe('the text that an estimate goes by', () => {
     const bytes = Buffer.from(chat);
     const whole = read([bytes], 'events').textBytes;
     const reader = new UsageReader(scanner, 'events');
-    for (const chunk of bytewise(bytes.subarray(0, bytes.length - 60))) reader.push(chunk);
+    for (const chunk of bytewise(bytes.subarray(0, bytes.length - 60))) reader.push(chunk, false);
     const { textBytes } = reader.reading();
     reader.release();
     expect(textBytes).toBeGreaterThan(whole * 0.9);

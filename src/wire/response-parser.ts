@@ -1,0 +1,262 @@
+import { ChunkedContent } from './chunked-content.ts';
+import { isFieldName, isFieldValue } from './fields.ts';
+
+/** Why a response cannot be relayed. A closed set: it goes into the log. */
+export type ResponseFault =
+  | 'STATUS_LINE'
+  | 'FIELD_LINE'
+  | 'HEAD_TOO_LONG'
+  /** `Content-Length` repeated, not a number, or beside `Transfer-Encoding` (RFC 9112 §6.3: a smuggled response). */
+  | 'CONTENT_LENGTH'
+  /** A transfer coding that is not exactly `chunked`: what would be relayed is not what was said. */
+  | 'TRANSFER_CODING'
+  | 'CHUNK'
+  /** A protocol that nobody asked for (101). */
+  | 'SWITCHED_PROTOCOL';
+
+/** Told what a response is made of. Pieces are views of the bytes being parsed: whoever keeps one copies it. */
+export interface ResponseSink {
+  /** @param fields `[name, value, …]` as the wire had them: any case, one character per byte, duplicates kept */
+  onHead(status: number, reason: string, fields: readonly string[]): void;
+  /** @param last the content's end follows in the same call */
+  onContent(piece: Buffer, last: boolean): void;
+  /** @param clean nothing stood behind the message, so that another one may follow it */
+  onMessageEnd(clean: boolean): void;
+  onFault(fault: ResponseFault): void;
+}
+
+/** Response heads in bytes, interim ones included: 16 KiB is less than what some gateways' cookies and limits need. */
+export const HEAD_LIMIT_BYTES = 65_536;
+
+const HEAD = 0;
+const CONTENTLESS = 1;
+const SIZED = 2;
+const CHUNKED = 3;
+const UNTIL_CLOSE = 4;
+const OVER = 5;
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const NOTHING = Buffer.alloc(0);
+
+// RFC 9112 §4, RFC 9110 §15: three digits, of which the first is not 0.
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
+const STATUS_LINE_START = 'HTTP/1.';
+const LENGTH = /^\d{1,15}$/;
+const SWITCHING_PROTOCOLS = 101;
+const FIRST_FINAL_STATUS = 200;
+const CR = 0x0d;
+const LF = 0x0a;
+const SPACE = 0x20;
+const TAB = 0x09;
+
+/**
+ * Reads one response after the other from a connection's bytes, over any cuts (RFC 9112). As strict as llhttp, and
+ * stricter where two readers could disagree (test/unit/wire/response-parser-llhttp.test.ts compares the two): what it
+ * accepts has one meaning. Interim responses (1xx) are for the hop that asked (RFC 9110 §15.2) and are passed over.
+ */
+export class ResponseParser {
+  readonly #sink: ResponseSink;
+  #state = OVER;
+  #method = '';
+  /** What came of a head that is not whole. */
+  #partial: Buffer = NOTHING;
+  #interimBytes = 0;
+  /** Bytes of a sized content that are still to come. */
+  #left = 0;
+  #chunked: ChunkedContent | null = null;
+  /** Another request may be sent behind this response (RFC 9112 §9.3). */
+  persistent = false;
+  /** For how long the server says that it keeps an unused connection, in seconds; -1 when it does not. */
+  keepAliveSeconds = -1;
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink;
+  }
+
+  /** A request was sent: what comes is its response. @param method of the request: HEAD has no content */
+  expect(method: string): void {
+    this.#state = HEAD;
+    this.#method = method;
+    this.#interimBytes = 0;
+    this.#chunked = null;
+    this.keepAliveSeconds = -1;
+  }
+
+  /** Nothing more is of interest: what is being parsed ends here. */
+  stop(): void {
+    this.#state = OVER;
+    this.#partial = NOTHING;
+  }
+
+  /** Parses the connection's next bytes, which it may move about. Tells at most one message's end. */
+  push(bytes: Buffer): void {
+    let input = bytes;
+    let seen = 0;
+    if (this.#partial.length > 0) {
+      // Heads nearly always come in one read; one that does not is joined, at the price of a copy.
+      seen = this.#partial.length;
+      input = Buffer.concat([this.#partial, bytes]);
+      this.#partial = NOTHING;
+    }
+    let at = 0;
+    while (this.#state === HEAD) {
+      at = this.#readHead(input, at, seen);
+      if (at < 0) return;
+    }
+    if (this.#state === CONTENTLESS) this.#end(at === input.length);
+    else if (at === input.length) return;
+    else if (this.#state === SIZED) this.#readSized(input, at);
+    else if (this.#state === CHUNKED) this.#readChunked(input, at);
+    else if (this.#state === UNTIL_CLOSE) this.#sink.onContent(input.subarray(at), false);
+  }
+
+  /**
+   * The connection ended.
+   * @returns whether that was the content's end (RFC 9112 §6.3 rule 8); else the response is cut
+   */
+  close(): boolean {
+    if (this.#state !== UNTIL_CLOSE) return false;
+    this.#end(true);
+    return true;
+  }
+
+  /**
+   * @param seen bytes that an earlier read was searched for a head's end already
+   * @returns the offset behind the head, or -1 when it is not whole or not legal
+   */
+  #readHead(bytes: Buffer, from: number, seen: number): number {
+    const end = bytes.indexOf(HEAD_END, Math.max(from, seen - HEAD_END.length));
+    const next = end < 0 ? bytes.length : end + HEAD_END.length;
+    if (this.#interimBytes + next - from > HEAD_LIMIT_BYTES) return this.#fault('HEAD_TOO_LONG');
+    if (end < 0) return this.#keep(bytes.subarray(from));
+    this.#interimBytes += next - from;
+    const fault = this.#parseHead(bytes.toString('latin1', from, end));
+    return fault === null ? next : this.#fault(fault);
+  }
+
+  /** Keeps the start of a head, unless it shows already that it will be none. */
+  #keep(start: Buffer): number {
+    const begins = start.toString('latin1', 0, STATUS_LINE_START.length);
+    if (!STATUS_LINE_START.startsWith(begins)) return this.#fault('STATUS_LINE');
+    for (let lf = start.indexOf(LF); lf >= 0; lf = start.indexOf(LF, lf + 1)) {
+      if (start[lf - 1] !== CR) return this.#fault('FIELD_LINE');
+    }
+    this.#partial = Buffer.from(start);
+    return -1;
+  }
+
+  /** @param text a head without the empty line, one character per byte */
+  #parseHead(text: string): ResponseFault | null {
+    const lineEnd = text.indexOf('\r\n');
+    const line = STATUS_LINE.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
+    if (line === null) return 'STATUS_LINE';
+    const status = Number(line[2]);
+    const fields: string[] = [];
+    if (lineEnd >= 0 && !splitFields(text, lineEnd + 2, fields)) return 'FIELD_LINE';
+    if (status === SWITCHING_PROTOCOLS) return 'SWITCHED_PROTOCOL';
+    const fault = this.#readFraming(status, line[1] === '0', fields);
+    if (fault !== null || status < FIRST_FINAL_STATUS) return fault;
+    this.#sink.onHead(status, line[3] ?? '', fields);
+    return null;
+  }
+
+  /** Where the content ends, and whether the connection outlives it (RFC 9112 §6.3, §9.3). */
+  #readFraming(status: number, isOld: boolean, fields: readonly string[]): ResponseFault | null {
+    let length: string | null = null;
+    let isChunked = false;
+    let closes = isOld;
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = fields[i] ?? '';
+      const value = fields[i + 1] ?? '';
+      // By length first: most fields are none of these, and lower case costs an allocation.
+      if (name.length === 14 && name.toLowerCase() === 'content-length') {
+        if (length !== null || !LENGTH.test(value)) return 'CONTENT_LENGTH';
+        length = value;
+      } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
+        if (isChunked || value.toLowerCase() !== 'chunked') return 'TRANSFER_CODING';
+        isChunked = true;
+      } else if (name.length === 10) {
+        const lower = name.toLowerCase();
+        if (lower === 'connection') closes ||= value.toLowerCase() !== 'keep-alive';
+        else if (lower === 'keep-alive') this.keepAliveSeconds = keepAliveSeconds(value);
+      }
+    }
+    if (length !== null && isChunked) return 'CONTENT_LENGTH';
+    if (status < FIRST_FINAL_STATUS) return null;
+    this.persistent = !closes;
+    if (this.#method === 'HEAD' || status === 204 || status === 304) this.#state = CONTENTLESS;
+    else if (isChunked) {
+      this.#state = CHUNKED;
+      this.#chunked = new ChunkedContent();
+    } else if (length === null) {
+      this.#state = UNTIL_CLOSE;
+      this.persistent = false;
+    } else {
+      this.#left = Number(length);
+      this.#state = this.#left === 0 ? CONTENTLESS : SIZED;
+    }
+    return null;
+  }
+
+  #readSized(bytes: Buffer, at: number): void {
+    const to = Math.min(bytes.length, at + this.#left);
+    this.#left -= to - at;
+    const last = this.#left === 0;
+    this.#sink.onContent(bytes.subarray(at, to), last);
+    if (last && this.#state === SIZED) this.#end(to === bytes.length);
+  }
+
+  #readChunked(bytes: Buffer, at: number): void {
+    const chunked = this.#chunked;
+    if (chunked === null) return;
+    const piece = chunked.read(bytes, at);
+    if (piece.length > 0) this.#sink.onContent(piece, chunked.isOver);
+    if (this.#state !== CHUNKED) return;
+    if (chunked.isBroken) this.#fault('CHUNK');
+    else if (chunked.isOver) this.#end(chunked.stoppedAt === bytes.length);
+  }
+
+  #end(clean: boolean): void {
+    this.#state = OVER;
+    this.#sink.onMessageEnd(clean);
+  }
+
+  #fault(fault: ResponseFault): number {
+    this.stop();
+    this.#sink.onFault(fault);
+    return -1;
+  }
+}
+
+/** @returns false when a line is no field line (RFC 9112 §5): folded, without a colon, of characters that none may hold */
+function splitFields(text: string, from: number, fields: string[]): boolean {
+  let line = from;
+  while (line < text.length) {
+    let end = text.indexOf('\r\n', line);
+    if (end < 0) end = text.length;
+    const colon = text.indexOf(':', line);
+    if (colon < 0 || colon >= end) return false;
+    let start = colon + 1;
+    let stop = end;
+    while (start < stop && isBlank(text.charCodeAt(start))) start++;
+    while (stop > start && isBlank(text.charCodeAt(stop - 1))) stop--;
+    const name = text.slice(line, colon);
+    const value = text.slice(start, stop);
+    if (!isFieldName(name) || !isFieldValue(value)) return false;
+    fields.push(name, value);
+    line = end + 2;
+  }
+  // A line end at the very end is an empty line within the head.
+  return line === text.length + 2;
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
+}
+
+const TIMEOUT = /(?:^|[,;\s])timeout\s*=\s*(\d{1,6})(?:$|[,;\s])/i;
+
+function keepAliveSeconds(value: string): number {
+  const seconds = TIMEOUT.exec(value)?.[1];
+  return seconds === undefined ? -1 : Number(seconds);
+}

@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readByLlhttp } from '../../support/llhttp.ts';
+import { readByParser } from '../../support/response-reading.ts';
+import { cutAt, cuts, legalResponse, spoiledResponse } from '../../support/response-texts.ts';
+
+/** `FUZZ_RUNS=1000000 npx vitest run test/unit/wire/response-parser-llhttp.test.ts` for a long look. */
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? 3_000);
+const method = fc.constantFrom('GET', 'GET', 'GET', 'HEAD');
+
+describe('beside llhttp', () => {
+  it('every legal response is read, and read as llhttp reads it', () => {
+    fc.assert(
+      fc.property(legalResponse, cuts, (text, fractions) => {
+        const pieces = cutAt(text, fractions);
+        const { status, reason, fields, content, isWhole, fault } = readByParser(
+          pieces,
+          'GET',
+          true,
+        );
+        expect(fault).toBeNull();
+        expect({ status, reason, fields, content, isWhole }).toEqual(
+          readByLlhttp(pieces, 'GET', true),
+        );
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  it('nothing is accepted that llhttp refuses, or reads as something else', () => {
+    let accepted = 0;
+    fc.assert(
+      fc.property(spoiledResponse, cuts, method, (text, fractions, asked) => {
+        const pieces = cutAt(text, fractions);
+        const ours = readByParser(pieces, asked, true);
+        if (!ours.isWhole) return;
+        accepted++;
+        const { status, reason, fields, content, isWhole } = ours;
+        expect({ status, reason, fields, content, isWhole }).toEqual(
+          readByLlhttp(pieces, asked, true),
+        );
+      }),
+      { numRuns: RUNS * 3 },
+    );
+    // Else the comparison would compare nothing.
+    expect(accepted).toBeGreaterThan(RUNS / 10);
+  });
+});
