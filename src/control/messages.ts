@@ -21,10 +21,10 @@ export interface WorkerStart {
 
 export type ToMain =
   | { readonly kind: 'listening' }
-  /** Finished lines of the access log, each ended by a newline. */
-  | { readonly kind: 'lines'; readonly lines: string }
-  /** Finished usage facts, each ended by a newline. */
-  | { readonly kind: 'facts'; readonly lines: string }
+  /** Finished lines of the access log in UTF-8, each ended by a newline. */
+  | { readonly kind: 'lines'; readonly lines: Uint8Array }
+  /** Finished usage facts in UTF-8, each ended by a newline. */
+  | { readonly kind: 'facts'; readonly lines: Uint8Array }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

@@ -142,10 +142,10 @@ export class Supervisor {
         listening();
         break;
       case 'lines':
-        this.#out.log(message.lines);
+        this.#out.log(textOf(message.lines));
         break;
       case 'facts':
-        this.#out.facts(message.lines);
+        this.#out.facts(textOf(message.lines));
         break;
       case 'log':
         this.#log.write(message.level, message.event, message.fields);
@@ -204,4 +204,8 @@ export class Supervisor {
       this.#changed();
     });
   }
+}
+
+function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString();
 }

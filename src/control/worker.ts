@@ -25,8 +25,12 @@ const DRAIN_POLL_MS = 20;
 const CLOSE_SETTLE_MS = 50;
 
 const start = workerData as WorkerStart;
-const lines = new LineBatch((text) => tell({ kind: 'lines', lines: text }));
-const facts = new LineBatch((text) => tell({ kind: 'facts', lines: text }));
+const lines = new LineBatch((batch) => {
+  parentPort?.postMessage({ kind: 'lines', lines: batch } satisfies ToMain, [batch.buffer]);
+});
+const facts = new LineBatch((batch) => {
+  parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
+});
 const thread = new ThreadState(
   start,
   (line) => lines.add(line),

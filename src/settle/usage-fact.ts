@@ -22,7 +22,7 @@ export interface UsageFact {
   readonly stream: boolean;
   readonly counts: UsageCounts;
   readonly source: UsageSource;
-  /** The provider's own usage object, as sent. */
+  /** The provider's own usage object, as sent: a JSON text. */
   readonly raw: string | null;
   /** Null when the provider never answered. */
   readonly upstreamStatus: number | null;
@@ -33,63 +33,61 @@ export interface UsageFact {
   readonly durationMs: number;
 }
 
-const NODE = `${hostname()}:${process.pid}`;
+const NODE = JSON.stringify(`${hostname()}:${process.pid}`);
 
-/** One line of JSON, without its newline. */
+/**
+ * One line of JSON, without its newline.
+ *
+ * Written out rather than made by JSON.stringify: most of it is digits and words that need no escape, and the provider's
+ * own object is a JSON text already (3.4 to 1.4 us a fact here).
+ */
 export function usageFactLine(fact: UsageFact): string {
   const { counts } = fact;
+  // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
+  // a bug; to whoever pays, the client was cut off.
+  const outcome = fact.outcome === 'rejected' ? 'client_gone' : fact.outcome;
   return storable(
-    JSON.stringify({
-      event: 'ai.usage',
-      v: 1,
-      time: new Date().toISOString(),
-      request_id: fact.requestId,
-      dialect: fact.dialect,
-      tenant_id: fact.tenantId,
-      vpc_id: fact.vpcId,
-      key_id: fact.keyId,
-      provider: fact.provider,
-      endpoint: fact.endpoint,
-      model: fact.model,
-      requested_model: fact.requestedModel,
-      stream: fact.stream,
-      input_tokens: counts.inputTokens,
-      output_tokens: counts.outputTokens,
-      cache_read_tokens: counts.cacheReadTokens,
-      cache_write_tokens: counts.cacheWriteTokens,
-      reasoning_tokens: counts.reasoningTokens,
-      usage_source: fact.source,
-      usage_raw: parsed(fact.raw),
-      upstream_status: fact.upstreamStatus,
-      // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
-      // a bug; to whoever pays, the client was cut off.
-      outcome: fact.outcome === 'rejected' ? 'client_gone' : fact.outcome,
-      bytes_in: fact.bytesIn,
-      bytes_out: fact.bytesOut,
-      ttfb_ms: fact.ttfbMs === null ? null : Math.round(fact.ttfbMs),
-      duration_ms: Math.round(fact.durationMs),
-      node: NODE,
-      trace_id: fact.traceId,
-    }),
+    `{"event":"ai.usage","v":1,"time":"${new Date().toISOString()}","request_id":${text(fact.requestId)}` +
+      `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${text(fact.keyId)}` +
+      `,"provider":${text(fact.provider)},"endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
+      `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
+      `,"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
+      `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
+      `,"reasoning_tokens":${counts.reasoningTokens},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
+      `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
+      `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
+      `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${text(fact.traceId)}}`,
   );
+}
+
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+function text(value: string | null): string {
+  if (value === null) return 'null';
+  return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: line ends and tabs are what is looked for
+const NOT_AS_IT_IS = /[\x00-\x1f]|\\u/;
+
+/** @param raw a JSON text, as sent: several lines are made one, and escapes brought into one spelling */
+function json(raw: string | null): string {
+  if (raw === null) return 'null';
+  if (!NOT_AS_IT_IS.test(raw)) return raw;
+  try {
+    return JSON.stringify(JSON.parse(raw));
+  } catch {
+    return 'null';
+  }
 }
 
 const ESCAPE = /\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g;
 
 /**
  * Databases refuse U+0000 and lone surrogates (Postgres: whole loads fail on one line), and callers choose model names.
- * JSON writes both as escapes, and no other surrogate so.
+ * JSON.stringify writes both as escapes, and no other surrogate so.
  */
 function storable(line: string): string {
   if (!line.includes('\\u')) return line;
   return line.replace(ESCAPE, (found) => (found === '\\\\' ? found : '\\ufffd'));
-}
-
-function parsed(raw: string | null): unknown {
-  if (raw === null) return null;
-  try {
-    return JSON.parse(raw);
-  } catch {
-    return null;
-  }
 }

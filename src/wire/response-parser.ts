@@ -154,7 +154,10 @@ export class ResponseParser {
     const fields: string[] = [];
     if (lineEnd >= 0 && !splitFields(text, lineEnd + 2, fields)) return 'FIELD_LINE';
     if (status === SWITCHING_PROTOCOLS) return 'SWITCHED_PROTOCOL';
-    const fault = this.#readFraming(status, line[1] === '0', fields);
+    const isOld = line[1] === '0';
+    // HTTP/1.0 knows no interim responses (RFC 9110 §15.2): one of them is its final response to other readers.
+    if (isOld && status < FIRST_FINAL_STATUS) return 'STATUS_LINE';
+    const fault = this.#readFraming(status, isOld, fields);
     if (fault !== null || status < FIRST_FINAL_STATUS) return fault;
     this.#sink.onHead(status, line[3] ?? '', fields);
     return null;

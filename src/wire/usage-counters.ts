@@ -24,39 +24,36 @@ export function usageCounts(text: string): UsageCounts | null {
   const output =
     objectAt(usage, 'completion_tokens_details') ?? objectAt(usage, 'output_tokens_details');
   const cohere = objectAt(usage, 'tokens') ?? {};
-  const reasoningTokens = first(
-    count(output, 'reasoning_tokens'),
-    count(output, 'thinking_tokens'),
-    count(usage, 'reasoning_tokens'),
-    count(usage, 'thoughtsTokenCount'),
-    count(usage, 'total_thought_tokens'),
-    count(cohere, 'reasoning_tokens'),
-  );
-  const inputTokens = first(
-    count(usage, 'prompt_tokens'),
-    count(usage, 'input_tokens'),
-    count(usage, 'promptTokenCount'),
-    count(usage, 'total_input_tokens'),
-    count(cohere, 'input_tokens'),
-  );
+  const reasoningTokens =
+    count(output, 'reasoning_tokens') ??
+    count(output, 'thinking_tokens') ??
+    count(usage, 'reasoning_tokens') ??
+    count(usage, 'thoughtsTokenCount') ??
+    count(usage, 'total_thought_tokens') ??
+    count(cohere, 'reasoning_tokens');
+  const inputTokens =
+    count(usage, 'prompt_tokens') ??
+    count(usage, 'input_tokens') ??
+    count(usage, 'promptTokenCount') ??
+    count(usage, 'total_input_tokens') ??
+    count(cohere, 'input_tokens');
   const counts: UsageCounts = {
     inputTokens,
     outputTokens: billedOutput(usage, cohere, inputTokens, reasoningTokens),
-    cacheReadTokens: first(
-      count(input, 'cached_tokens'),
-      count(usage, 'cache_read_input_tokens'),
-      count(usage, 'prompt_cache_hit_tokens'),
-      count(usage, 'cached_tokens'),
-      count(usage, 'cachedContentTokenCount'),
+    cacheReadTokens:
+      count(input, 'cached_tokens') ??
+      count(usage, 'cache_read_input_tokens') ??
+      count(usage, 'prompt_cache_hit_tokens') ??
+      count(usage, 'cached_tokens') ??
+      count(usage, 'cachedContentTokenCount') ??
       count(usage, 'total_cached_tokens'),
-    ),
-    cacheWriteTokens: first(
-      count(input, 'cache_write_tokens'),
-      count(usage, 'cache_creation_input_tokens'),
-    ),
+    cacheWriteTokens:
+      count(input, 'cache_write_tokens') ?? count(usage, 'cache_creation_input_tokens'),
     reasoningTokens,
   };
-  return Object.values(counts).every((value) => value === null) ? null : counts;
+  const { outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
+  const some = inputTokens ?? outputTokens ?? cacheReadTokens ?? cacheWriteTokens;
+  return (some ?? reasoningTokens) === null ? null : counts;
 }
 
 /** A later report replaces an earlier one field by field; a field it does not have stays. */
@@ -81,25 +78,19 @@ function billedOutput(
   inputTokens: number | null,
   reasoningTokens: number | null,
 ): number | null {
-  const said = first(
-    count(usage, 'completion_tokens'),
-    count(usage, 'output_tokens'),
-    count(usage, 'candidatesTokenCount'),
-    count(usage, 'total_output_tokens'),
-    count(cohere, 'output_tokens'),
-  );
+  const said =
+    count(usage, 'completion_tokens') ??
+    count(usage, 'output_tokens') ??
+    count(usage, 'candidatesTokenCount') ??
+    count(usage, 'total_output_tokens') ??
+    count(cohere, 'output_tokens');
   if (reasoningTokens === null || reasoningTokens === 0) return said;
-  const total = first(count(usage, 'total_tokens'), count(usage, 'totalTokenCount'));
+  const total = count(usage, 'total_tokens') ?? count(usage, 'totalTokenCount');
   const beside = (inputTokens ?? 0) + (said ?? 0) + reasoningTokens;
   // Gemini counts what its tools read (toolUsePromptTokenCount) in the total alone.
   const rest =
     total === null ? -1 : total - beside - (count(usage, 'toolUsePromptTokenCount') ?? 0);
   return rest === 0 ? (said ?? 0) + reasoningTokens : said;
-}
-
-function first(...counts: readonly (number | null)[]): number | null {
-  for (const value of counts) if (value !== null) return value;
-  return null;
 }
 
 function count(object: Json | null, name: string): number | null {

@@ -66,9 +66,14 @@ describe('usageFactLine', () => {
     });
   });
 
+  it('tells the usage object as it was sent, numbers and all, on one line', () => {
+    expect(usageFactLine({ ...FACT, raw: '{"a": 1e2, "a":1.0}' })).toContain('{"a": 1e2, "a":1.0}');
+    expect(line({ raw: '{\r\n\t"a": 1\n}' })).toMatchObject({ usage_raw: { a: 1 } });
+  });
+
   it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {
     expect(line()).toMatchObject({ ttfb_ms: 1, duration_ms: 3, tenant_id: '18446744073709551615' });
-    expect(line({ ttfbMs: null, raw: 'not json', upstreamStatus: null })).toMatchObject({
+    expect(line({ ttfbMs: null, raw: null, upstreamStatus: null })).toMatchObject({
       ttfb_ms: null,
       usage_raw: null,
       upstream_status: null,

@@ -93,6 +93,7 @@ describe('what two readers could read differently', () => {
   it.each([
     ['a status of two digits', lines('HTTP/1.1 20 OK'), 'STATUS_LINE'],
     ['a status below 100', lines('HTTP/1.1 099 No'), 'STATUS_LINE'],
+    ['an interim response of HTTP/1.0', `${lines('HTTP/1.0 103 Early')}${SIZED}`, 'STATUS_LINE'],
     ['another version', lines('HTTP/2.0 200 OK'), 'STATUS_LINE'],
     ['another protocol', 'SSH-2.0-OpenSSH', 'STATUS_LINE'],
     ['a TLS record', '\x16\x03\x01\x02', 'STATUS_LINE'],
