@@ -1,8 +1,10 @@
-/** The `sluice` command: parses argv and hands over, nothing else. */
+/**
+ * The `sluice` command: parses argv and hands over, nothing else. What a command needs is loaded when it runs: the first
+ * worker's thread is to start before the main thread reads the configuration's schema.
+ */
 
 import { parseArgs } from 'node:util';
-import { check } from './control/check.ts';
-import { ConfigError, loadConfig } from './control/config.ts';
+import type { Config } from './control/config-document.ts';
 import { VERSION } from './control/version.ts';
 
 /** ABI of Node 22: the newest that the front end's binary loads on. */
@@ -31,8 +33,11 @@ SIGHUP: reads the configuration again, as it does by itself when one of its file
 SIGTERM or SIGINT: stops listening, lets what is in flight finish within shutdown_grace_secs, exits 0.
 A second signal ends it at once.`,
     run: async (argv) => {
+      const options = configOptions(argv);
+      const { WarmThread } = await import('./control/worker-thread.ts');
+      const warm = new WarmThread();
       const { serve } = await import('./control/serve.ts');
-      return await serve(configOptions(argv));
+      return await serve(options, warm);
     },
   },
   check: {
@@ -43,7 +48,11 @@ Prints the effective configuration as TOML, secrets as ***. Exit code 1, and a l
 found and what was expected, when it is not valid.
 
 ${CONFIG_HELP}`,
-    run: async (argv) => check(loadConfig(configOptions(argv))),
+    run: async (argv) => {
+      const { check } = await import('./control/check.ts');
+      const { loadConfig } = await import('./control/config.ts');
+      return check(loadConfig(configOptions(argv)));
+    },
   },
   keygen: {
     summary: 'make a key to sign virtual keys with',
@@ -61,8 +70,8 @@ ${CONFIG_HELP}`,
     run: async (argv) => {
       const { inspect, inspectArguments } = await import('./keys/inspect.ts');
       const { token, config: path } = inspectArguments(argv);
-      const { config } = loadConfig({ env: process.env, ...(path === null ? {} : { path }) });
-      return inspect(token, config.signingKeys);
+      const { signingKeys } = await loaded(path);
+      return inspect(token, signingKeys);
     },
   },
   deny: {
@@ -106,11 +115,12 @@ function usage(): string {
 async function changeDenySet(command: 'deny' | 'allow', argv: readonly string[]): Promise<number> {
   const { changeDenySet: change, denyArguments } = await import('./control/deny-command.ts');
   const asked = denyArguments(command, argv);
-  const { config } = loadConfig({
-    env: process.env,
-    ...(asked.config === null ? {} : { path: asked.config }),
-  });
-  return await change(asked, config);
+  return await change(asked, await loaded(asked.config));
+}
+
+async function loaded(path: string | null): Promise<Config> {
+  const { loadConfig } = await import('./control/config.ts');
+  return loadConfig({ env: process.env, ...(path === null ? {} : { path }) }).config;
 }
 
 function configOptions(argv: readonly string[]) {
@@ -147,7 +157,8 @@ async function main(argv: readonly string[]): Promise<number> {
 /** One line per problem; a stack helps nobody who mistyped a key. */
 function complain(error: unknown): void {
   const text = error instanceof Error ? error.message : 'unknown error';
-  const lines = error instanceof ConfigError ? text.split('\n') : [text.replaceAll('\n', ' ')];
+  const isList = error instanceof Error && error.name === 'ConfigError';
+  const lines = isList ? text.split('\n') : [text.replaceAll('\n', ' ')];
   for (const line of lines) process.stderr.write(`sluice: ${line}\n`);
 }
 

@@ -1,6 +1,11 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import type { ListenAddress } from './config.ts';
+import type { ListenAddress } from './config-document.ts';
+
+// Imported as a module, node:http is asked for every name that it exports, and some of those load a browser's worth of
+// fetch and WebSocket: 80 of the 500 ms that a cold start may take.
+const { createServer } = createRequire(import.meta.url)('node:http') as typeof import('node:http');
 
 /** What the admin listener shows. */
 export interface AdminFacts {

@@ -1,5 +1,5 @@
 import type { Provider } from '../admit/providers.ts';
-import type { Config, ListenAddress } from './config.ts';
+import type { Config, ListenAddress } from './config-document.ts';
 import { VERSION } from './version.ts';
 
 /** What a person who just started the gateway wants to know. */

@@ -1,5 +1,5 @@
 import { providerTable } from '../admit/providers.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config-document.ts';
 import { printConfig } from './config-print.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import type { Config } from './config.ts';
 import { formatListen } from './config-address.ts';
+import type { Config } from './config-document.ts';
 import { SETTINGS, type Settings } from './config-schema.ts';
 import { MASK } from './secret.ts';
 

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { RATE_LIMIT_MAX_RPS } from '../admit/rate.ts';
-import { publicKeyFault, readKeyBytes } from '../admit/signing-keys.ts';
+import { readKeyBytes } from '../admit/signing-keys.ts';
 import { isAuthority, parseListen } from './config-address.ts';
+import { publicKeyFault } from './public-key.ts';
 
 /** Longest time a Node timer can hold (2^31 - 1 ms), in whole seconds; more would fire at once. */
 const MAX_TIME_SECONDS = 2_147_483;

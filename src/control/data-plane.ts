@@ -13,7 +13,7 @@ import { type LineSink, Settler } from '../settle/settle.ts';
 import { Ticker } from '../ticker.ts';
 import { type Origin, type Origins, openOrigins } from '../upstream/origins.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config-document.ts';
 import type { WorkerStart } from './messages.ts';
 
 /** How often silent upstreams and idle connections are looked for, in milliseconds: how exact those timeouts are. */

@@ -11,16 +11,7 @@ import {
   type QueuedIterator,
   type StreamInfo,
 } from 'nats';
-
-/** Where the deny-set comes from. */
-export interface DenySource {
-  readonly urls: readonly string[];
-  /** Read again at each connect, so that credentials may be replaced. */
-  readonly credsFile: string | null;
-  readonly bucket: string;
-  /** PEM file with further certificate authorities (`ca_file`), or null. */
-  readonly caFile: string | null;
-}
+import type { DenySource } from './deny-source.ts';
 
 /** For a connect, and for one question to the server. */
 export const REQUEST_MS = 5_000;

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
-import type { Config } from './config.ts';
-import { DenyBucket, type DenySource, NO_BUCKET, reasonOf } from './deny-bucket.ts';
+import type { Config } from './config-document.ts';
+import { DenyBucket, NO_BUCKET, reasonOf } from './deny-bucket.ts';
 import { denyKey, denySubject, denyValue } from './deny-entry.ts';
+import { denySource } from './deny-source.ts';
 
 /** Text of `sluice deny --help`. */
 export const DENY_HELP = `sluice deny tenant ID [--reason spend|fraud|TEXT] [--for 1h] [--config FILE]
@@ -75,13 +76,6 @@ function secondsOf(text: string): number {
   if (seconds > FOR_MAX_SECONDS)
     throw new Error('--for takes at most 20 years; without it the hold does not end.');
   return seconds;
-}
-
-/** Where a configuration has its deny-set; null without `nats_url`. */
-export function denySource(config: Config): DenySource | null {
-  const { natsUrl, natsCredsFile, configBucket, caFile } = config;
-  if (natsUrl === null) return null;
-  return { urls: natsUrl.split(','), credsFile: natsCredsFile, bucket: configBucket, caFile };
 }
 
 /**

@@ -9,16 +9,10 @@
  */
 
 import type { KvEntry, StreamInfo } from 'nats';
-import {
-  DenyBucket,
-  type DenySource,
-  type Following,
-  NO_BUCKET,
-  REQUEST_MS,
-  reasonOf,
-} from './deny-bucket.ts';
+import { DenyBucket, type Following, NO_BUCKET, REQUEST_MS, reasonOf } from './deny-bucket.ts';
 import { denySubject, denyValue } from './deny-entry.ts';
 import type { DenyCursor, DenyRescan, DenySet } from './deny-set.ts';
+import type { DenySource } from './deny-source.ts';
 import type { Log } from './log.ts';
 
 /** Between two tries to connect, in milliseconds: doubled up to the second, with up to half taken off at random. */

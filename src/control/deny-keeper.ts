@@ -1,7 +1,7 @@
-import type { DenySource } from './deny-bucket.ts';
-import { DenyFeed } from './deny-feed.ts';
-import { DenySet } from './deny-set.ts';
+import type { DenyFeed } from './deny-feed.ts';
+import { type DenyCursor, DenySet } from './deny-set.ts';
 import { encodeSnapshot, readSnapshot, writeSnapshot } from './deny-snapshot.ts';
+import type { DenySource } from './deny-source.ts';
 import type { Log } from './log.ts';
 
 /** Holds end by the second. */
@@ -24,7 +24,10 @@ export interface DenyKeeperOptions {
 /** Everything about the deny-set that happens on the main thread: the feed, the clock, the snapshot on disk. */
 export class DenyKeeper {
   readonly #set: DenySet;
-  readonly #feed: DenyFeed | null;
+  #feed: DenyFeed | null = null;
+  /** Up to where the snapshot was true. */
+  readonly #loaded: DenyCursor | null;
+  #isStopped = false;
   readonly #options: DenyKeeperOptions;
   #timer: NodeJS.Timeout | null = null;
   #savedChanges = 0;
@@ -34,11 +37,10 @@ export class DenyKeeper {
   readonly #beganMs = Date.now();
 
   constructor(options: DenyKeeperOptions) {
-    const { memory, source, log } = options;
+    const { memory } = options;
     this.#options = options;
     this.#set = new DenySet(memory);
-    const cursor = this.#load();
-    this.#feed = source === null ? null : new DenyFeed(this.#set, source, log, cursor);
+    this.#loaded = this.#load();
     this.#savedChanges = this.#set.changes;
   }
 
@@ -48,7 +50,7 @@ export class DenyKeeper {
 
   /** Null when no NATS is configured. */
   get connected(): boolean | null {
-    return this.#feed?.connected ?? null;
+    return this.#options.source === null ? null : this.#feed?.connected === true;
   }
 
   /** Seconds since the set was last known to be the bucket's; since the start when it never was. */
@@ -57,15 +59,24 @@ export class DenyKeeper {
   }
 
   start(): void {
-    this.#feed?.start();
+    if (this.#options.source !== null) void this.#follow(this.#options.source);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
   /** Ends the feed and keeps what is known. */
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#isStopped = true;
     void this.#feed?.stop();
     this.#save();
+  }
+
+  /** The client library is loaded only where there is a NATS, and behind the start: it takes a tenth of a second. */
+  async #follow(source: DenySource): Promise<void> {
+    const { DenyFeed } = await import('./deny-feed.ts');
+    if (this.#isStopped) return;
+    this.#feed = new DenyFeed(this.#set, source, this.#options.log, this.#loaded);
+    this.#feed.start();
   }
 
   #tick(): void {
@@ -73,7 +84,7 @@ export class DenyKeeper {
     if (performance.now() >= this.#saveAtMs) this.#save();
   }
 
-  #load() {
+  #load(): DenyCursor | null {
     const { snapshotPath, source, bucket, log } = this.#options;
     // Without NATS there is no deny-set: nobody could lift what an old snapshot holds.
     if (snapshotPath === null || source === null) return null;

@@ -5,10 +5,11 @@ import { dirname } from 'node:path';
 import { connect as connectTls, rootCertificates } from 'node:tls';
 import { type Provider, providerTable } from '../admit/providers.ts';
 import { loadFrontEnd } from '../edge/uws-listener.ts';
-import { type Config, type ConfigSource, type ListenAddress, loadConfig } from './config.ts';
+import { type ConfigSource, loadConfig } from './config.ts';
+import type { Config, ListenAddress } from './config-document.ts';
 import { DenyBucket, reasonOf } from './deny-bucket.ts';
-import { denySource } from './deny-command.ts';
 import { readSnapshot } from './deny-snapshot.ts';
+import { denySource } from './deny-source.ts';
 
 /** Text of `sluice doctor --help`. */
 export const DOCTOR_HELP = `sluice doctor [--config FILE]

@@ -1,4 +1,5 @@
-import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { createRequire } from 'node:module';
+import type { Logger } from 'pino';
 import type { LineOutlet } from './line-outlet.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -11,29 +12,41 @@ export interface Log {
   write(level: LogLevel, event: string, fields?: LogFields): void;
 }
 
+const require = createRequire(import.meta.url);
+
 /** The node's log: one writer, on the main thread, so that lines of several workers never mix. */
 export class NodeLog implements Log {
   readonly #out: LineOutlet;
-  readonly #logger: Logger;
+  #made: Logger | null = null;
+  #level: LogLevel;
   readonly #terminal: boolean;
 
   /** @param terminal a person reads it: short lines instead of JSON */
   constructor(out: LineOutlet, level: LogLevel, terminal: boolean) {
     this.#out = out;
     this.#terminal = terminal;
-    this.#logger = pino(
+    this.#level = level;
+  }
+
+  set level(level: LogLevel) {
+    this.#level = level;
+    if (this.#made !== null) this.#made.level = level;
+  }
+
+  /** Made for the first line, which is written when the gateway listens: the library takes 50 ms to load. */
+  get #logger(): Logger {
+    if (this.#made !== null) return this.#made;
+    const { pino, stdTimeFunctions } = require('pino') as typeof import('pino');
+    this.#made = pino(
       {
-        level,
+        level: this.#level,
         base: null,
         timestamp: stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
       },
-      { write: (line) => out.log(line) },
+      { write: (line) => this.#out.log(line) },
     );
-  }
-
-  set level(level: LogLevel) {
-    this.#logger.level = level;
+    return this.#made;
   }
 
   write(level: LogLevel, event: string, fields: LogFields = {}): void {

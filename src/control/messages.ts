@@ -1,6 +1,6 @@
 /** What the main thread and its workers say to each other. */
 
-import type { ConfigDocument } from './config.ts';
+import type { ConfigDocument } from './config-document.ts';
 import type { LogFields, LogLevel } from './log.ts';
 
 /** Handed to a worker at its start. */
@@ -39,6 +39,8 @@ export type ToMain =
   | { readonly kind: 'failed'; readonly reason: string };
 
 export type ToWorker =
+  /** The first message: what to listen with. */
+  | { readonly kind: 'start'; readonly start: WorkerStart }
   /** Take no new connections, finish what runs. */
   | { readonly kind: 'drain' }
   /** Close every connection now. */

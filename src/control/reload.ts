@@ -1,11 +1,6 @@
 import { PROVIDERS_MAX, providerSlots, providerTable } from '../admit/providers.ts';
-import {
-  type ConfigDocument,
-  ConfigError,
-  type ConfigSource,
-  type LoadedConfig,
-  loadConfig,
-} from './config.ts';
+import { ConfigError, type ConfigSource, type LoadedConfig, loadConfig } from './config.ts';
+import type { ConfigDocument } from './config-document.ts';
 import { fileSignature } from './file-signature.ts';
 import type { Log } from './log.ts';
 

@@ -6,14 +6,10 @@ import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
-import {
-  type ConfigDocument,
-  type ConfigSource,
-  type ListenAddress,
-  loadConfig,
-} from './config.ts';
-import { denySource } from './deny-command.ts';
+import { type ConfigSource, loadConfig } from './config.ts';
+import type { ConfigDocument, ListenAddress } from './config-document.ts';
 import { DenyKeeper } from './deny-keeper.ts';
+import { denySource } from './deny-source.ts';
 import { FactSpill } from './fact-spill.ts';
 import { LineOutlet } from './line-outlet.ts';
 import { NodeLog } from './log.ts';
@@ -21,6 +17,7 @@ import { Reloader } from './reload.ts';
 import { openStdout } from './stdout.ts';
 import { Supervisor } from './supervisor.ts';
 import { VERSION } from './version.ts';
+import type { WarmThread } from './worker-thread.ts';
 
 /** Closing every connection is a few loop turns; after this the process ends the hard way. Milliseconds. */
 const CLOSE_LIMIT_MS = 3_000;
@@ -33,10 +30,11 @@ const FLUSH_LIMIT_MS = 3_000;
 
 /**
  * Runs the gateway until it is told to stop.
+ * @param warm the first worker's thread
  * @returns the process's exit code
  * @throws Error with one line that says what to do when it cannot start
  */
-export async function serve(from: ConfigSource): Promise<number> {
+export async function serve(from: ConfigSource, warm: WarmThread): Promise<number> {
   // First of all: until somebody listens to it, this signal ends the process.
   let reload: (() => void) | null = null;
   let isReloadDue = false;
@@ -75,7 +73,7 @@ export async function serve(from: ConfigSource): Promise<number> {
     log,
   });
   const running = { ...document, listen };
-  const supervisor = new Supervisor(running, slots, { memory, rates, deny }, out, log);
+  const supervisor = new Supervisor(running, slots, { memory, rates, deny }, out, log, warm);
   const reloader = new Reloader(
     from,
     loaded,

@@ -1,9 +1,9 @@
-import { Worker } from 'node:worker_threads';
-import { raiseHeadLimit } from '../edge/head-limit.ts';
-import type { ConfigDocument } from './config.ts';
+import type { Worker } from 'node:worker_threads';
+import type { ConfigDocument } from './config-document.ts';
 import type { LineOutlet } from './line-outlet.ts';
 import type { NodeLog } from './log.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
+import { openThread, type WarmThread } from './worker-thread.ts';
 
 /** Before a dead worker is replaced, in milliseconds; doubled for each death in a row. */
 const RESTART_MIN_MS = 100;
@@ -11,13 +11,6 @@ const RESTART_MAX_MS = 10_000;
 
 /** A worker that lived so long, in milliseconds, starts its next backoff anew. */
 const HEALTHY_AFTER_MS = 60_000;
-
-/**
- * Megabytes for a worker's young objects, half of V8's own choice. Body pieces that are done with lie around until a
- * young generation is full (a third of this, twice), so it decides how far memory rises above idle while a large body
- * goes through: 1 GiB up peaked at up to 33 MB with 48, 20 MB with 24 (test/support/upload-memory.ts).
- */
-const YOUNG_GENERATION_MB = 24;
 
 /** The memory that all workers share. */
 export type SharedTables = Pick<WorkerStart, 'memory' | 'rates' | 'deny'>;
@@ -38,18 +31,24 @@ export class Supervisor {
   readonly #out: LineOutlet;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
+  readonly #warm: WarmThread;
   #stopping = false;
   #changed: () => void = () => {};
   restarts = 0;
 
-  /** @param document its `listen` has a concrete port */
+  /**
+   * @param document its `listen` has a concrete port
+   * @param warm the thread of the first worker
+   */
   constructor(
     document: ConfigDocument,
     providerSlots: readonly string[],
     shared: SharedTables,
     out: LineOutlet,
     log: NodeLog,
+    warm: WarmThread,
   ) {
+    this.#warm = warm;
     this.#document = document;
     this.#providerSlots = providerSlots;
     this.#shared = shared;
@@ -74,7 +73,6 @@ export class Supervisor {
    * @throws Error when one cannot listen
    */
   async start(): Promise<void> {
-    raiseHeadLimit();
     await Promise.all(this.#slots.map((slot) => this.#firstListen(slot)));
   }
 
@@ -110,11 +108,8 @@ export class Supervisor {
       providerSlots: this.#providerSlots,
       index: slot.index,
     };
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      workerData: start,
-      stdout: false,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    });
+    const worker = this.#warm.take() ?? openThread();
+    worker.postMessage({ kind: 'start', start } satisfies ToWorker);
     slot.worker = worker;
     slot.state = 'starting';
     slot.startedAtMs = performance.now();

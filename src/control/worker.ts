@@ -1,6 +1,6 @@
 /** Entry of a worker thread: builds the data plane from the configuration, and listens. */
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type {
   ClientEvents,
   ClientTimeouts,
@@ -13,7 +13,7 @@ import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
 import { Exchange } from '../exchange.ts';
 import { Ticker } from '../ticker.ts';
-import { type Config, type ConfigDocument, configFromDocument } from './config.ts';
+import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
 import { LineBatch } from './line-batch.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
@@ -24,19 +24,14 @@ const DRAIN_POLL_MS = 20;
 /** A closed connection's handle is freed a loop turn later; ending the thread before that aborts the process. */
 const CLOSE_SETTLE_MS = 50;
 
-const start = workerData as WorkerStart;
 const lines = new LineBatch((batch) => {
   parentPort?.postMessage({ kind: 'lines', lines: batch } satisfies ToMain, [batch.buffer]);
 });
 const facts = new LineBatch((batch) => {
   parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
 });
-const thread = new ThreadState(
-  start,
-  (line) => lines.add(line),
-  (fact) => facts.add(fact),
-);
 const timeouts: ClientTimeouts = { clientStallTimeoutMs: 0, uploadStallTimeoutMs: 0 };
+let thread: ThreadState;
 let plane: DataPlane | null = null;
 
 function tell(message: ToMain): void {
@@ -52,7 +47,12 @@ function configure(document: ConfigDocument, slots: readonly string[]): Config {
   return config;
 }
 
-async function main(): Promise<void> {
+async function open(start: WorkerStart): Promise<Door> {
+  thread = new ThreadState(
+    start,
+    (line) => lines.add(line),
+    (fact) => facts.add(fact),
+  );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
     tlsCertFile === null || tlsKeyFile === null
@@ -67,12 +67,8 @@ async function main(): Promise<void> {
     });
     close(door);
   });
-  parentPort?.on('message', (message: ToWorker) => {
-    if (message.kind === 'drain') drain(door);
-    else if (message.kind === 'close') close(door);
-    else reload(message.document, message.providerSlots);
-  });
   tell({ kind: 'listening' });
+  return door;
 }
 
 function reload(document: ConfigDocument, slots: readonly string[]): void {
@@ -128,7 +124,23 @@ function close(door: Door): void {
   }, CLOSE_SETTLE_MS);
 }
 
-main().catch((error: unknown) => {
-  tell({ kind: 'failed', reason: error instanceof Error ? error.message : 'unknown' });
-  process.exit(1);
+function obey(message: ToWorker, door: Door): void {
+  if (message.kind === 'drain') drain(door);
+  else if (message.kind === 'close') close(door);
+  else if (message.kind === 'reload') reload(message.document, message.providerSlots);
+}
+
+/** Resolves with the door; what is told in the meantime waits for it. */
+let opened: Promise<Door> | null = null;
+
+parentPort?.on('message', (message: ToWorker) => {
+  if (message.kind === 'start') {
+    opened = open(message.start);
+    opened.catch((error: unknown) => {
+      tell({ kind: 'failed', reason: error instanceof Error ? error.message : 'unknown' });
+      process.exit(1);
+    });
+  } else {
+    void opened?.then((door) => obey(message, door));
+  }
 });

@@ -14,6 +14,8 @@ export interface SourceFile {
   readonly imports: readonly string[];
   /** Package names; `node:` modules are left out. */
   readonly packages: readonly string[];
+  /** What is loaded with it, files and packages: neither types nor what is imported when it is needed. */
+  readonly loads: readonly string[];
 }
 
 /** Files below a folder of the repository, relative to it, forward slashes, sorted. */
@@ -36,12 +38,15 @@ export function sourceFiles(): readonly SourceFile[] {
   return filesBelow('src', '.ts').map((path) => {
     const text = textOf(`src/${path}`);
     const targets = importTargets(text);
+    const pathOf = (target: string): string =>
+      normalize(join(dirname(path), target)).replaceAll('\\', '/');
     return {
       path,
       text,
-      imports: targets
-        .filter((target) => target.startsWith('.'))
-        .map((target) => normalize(join(dirname(path), target)).replaceAll('\\', '/')),
+      imports: targets.filter((target) => target.startsWith('.')).map(pathOf),
+      loads: [...text.matchAll(LOADED)]
+        .map((match) => match[1] ?? '')
+        .map((target) => (target.startsWith('.') ? pathOf(target) : packageName(target))),
       packages: targets
         .filter((target) => !target.startsWith('.') && !target.startsWith('node:'))
         .map(packageName),
@@ -52,6 +57,9 @@ export function sourceFiles(): readonly SourceFile[] {
 // `import … from 'x'`, `export … from 'x'`, `import 'x'`, `import('x')` and `typeof import('x')`, as Biome formats them.
 const IMPORT =
   /^(?:import|export)\b[^'"`;]*?\bfrom\s+'([^']+)'|^import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+
+/** Static ones that stay when types are stripped. */
+const LOADED = /^(?:import|export)\b(?! type\b)[^'"`;]*?\bfrom\s+'([^']+)'/gm;
 
 function importTargets(text: string): readonly string[] {
   return [...text.matchAll(IMPORT)].map((match) => match[1] ?? match[2] ?? match[3] ?? '');

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { publicKeyFault, readKeyBytes, signingKeys } from '../../../src/admit/signing-keys.ts';
+import { readKeyBytes, signingKeys } from '../../../src/admit/signing-keys.ts';
 
 function pair() {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
@@ -32,29 +32,6 @@ describe('readKeyBytes', () => {
     ['hex', Buffer.from(bytes).toString('hex')],
   ])('does not take %s', (_, text) => {
     expect(readKeyBytes(text)).toBe(null);
-  });
-});
-
-describe('publicKeyFault', () => {
-  it('finds nothing wrong with real keys', () => {
-    for (let i = 0; i < 20; i++) expect(publicKeyFault(pair().bytes)).toBe(null);
-  });
-
-  // RFC 8032 §5.1.3: y = 0, 1 and -1 are points of order 4, 1 and 2.
-  it.each([
-    ['y = 0', new Uint8Array(32)],
-    ['y = 1', Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 1 : 0))],
-    [
-      'y = -1',
-      Uint8Array.from({ length: 32 }, (_, i) => (i === 0 ? 0xec : i === 31 ? 0x7f : 0xff)),
-    ],
-  ])('says that a point of small order is weak: %s', (_, bytes) => {
-    expect(publicKeyFault(bytes)).toMatch(/weak/);
-  });
-
-  it('says that bytes are not a point', () => {
-    expect(publicKeyFault(new Uint8Array(32).fill(2))).toMatch(/not a point/);
-    expect(publicKeyFault(new Uint8Array(32).fill(255))).toMatch(/not a point/);
   });
 });
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { type Config, ConfigError, loadConfig } from '../../../src/control/config.ts';
+import { ConfigError, loadConfig } from '../../../src/control/config.ts';
+import type { Config } from '../../../src/control/config-document.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-source-'));
 const path = join(folder, 'config.toml');

@@ -3,12 +3,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import {
-  type Config,
-  ConfigError,
-  configFromDocument,
-  loadConfig,
-} from '../../../src/control/config.ts';
+import { ConfigError, loadConfig } from '../../../src/control/config.ts';
+import { type Config, configFromDocument } from '../../../src/control/config-document.ts';
 import { printConfig } from '../../../src/control/config-print.ts';
 import { KEYS } from '../../../src/control/config-schema.ts';
 
