@@ -35,9 +35,16 @@ const BEARER = /^bearer[ \t]+(.+)$/i;
 /** The query parameter that Google's SDKs put a key into. */
 const KEY_PARAMETER = 'key';
 
-/** True for a field that holds a credential, whatever it says. */
+/** Every other name is passed over by its length: lower case costs an allocation for each field of each response. */
+const CREDENTIAL_LENGTHS: ReadonlySet<number> = new Set(
+  ['authorization', ...KEY_FIELDS].map(({ length }) => length),
+);
+
+/** True for a field that holds a credential, whatever it says. @param name in any case */
 export function isCredentialField(name: string): boolean {
-  return name === 'authorization' || KEY_FIELDS.has(name);
+  if (!CREDENTIAL_LENGTHS.has(name.length)) return false;
+  const lower = name.toLowerCase();
+  return lower === 'authorization' || KEY_FIELDS.has(lower);
 }
 
 /**

@@ -38,11 +38,13 @@ export class PoolKey {
  * @param fields flat list, names in any case
  */
 export function withoutKey(fields: readonly string[], key: PoolKey): readonly string[] {
-  const isLeak = (at: number): boolean =>
-    isCredentialField((fields[at] ?? '').toLowerCase()) || key.isIn(fields[at + 1] ?? '');
   let leaks = false;
-  for (let at = 0; at < fields.length && !leaks; at += 2) leaks = isLeak(at);
-  return leaks ? fields.filter((_, at) => !isLeak(at - (at % 2))) : fields;
+  for (let at = 0; at < fields.length && !leaks; at += 2) leaks = isLeak(fields, at, key);
+  return leaks ? fields.filter((_, at) => !isLeak(fields, at - (at % 2), key)) : fields;
+}
+
+function isLeak(fields: readonly string[], at: number, key: PoolKey): boolean {
+  return isCredentialField(fields[at] ?? '') || key.isIn(fields[at + 1] ?? '');
 }
 
 /** The pool keys of every provider; those of one take turns. */

@@ -98,6 +98,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
   #piece: Buffer = EMPTY;
   #taken = true;
   #endsInCork = false;
+  #isWatched = false;
 
   constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number) {
     this.#res = res;
@@ -151,7 +152,6 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#phase = 'open';
     this.#head = head;
     this.#size = size;
-    this.#res.onWritable(() => this.#onWritable());
     if (typeof size !== 'number' || size === 0) return;
     if (heldHeads.push(this) === 1) queueMicrotask(releaseHeads);
   }
@@ -224,7 +224,9 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
       res.writeStatus(isPlain(this.#head) ? this.#head : Buffer.from(this.#head, 'latin1'));
       this.#head = null;
     }
-    if (typeof this.#size === 'number') {
+    if (this.#endsInCork && typeof this.#size === 'number') {
+      res.end(this.#piece);
+    } else if (typeof this.#size === 'number') {
       const [ok, done] = res.tryEnd(this.#piece, this.#size);
       this.#taken = ok;
       if (done) this.#phase = 'closed';
@@ -291,12 +293,25 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     return typeof this.#size !== 'number' || this.bytesOut + chunk.length >= this.#size;
   }
 
+  /** Rule 5. What leaves whole in one cork needs none, and registering a handler costs more than writing a short head. */
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    this.#res.onWritable(() => this.#onWritable());
+  }
+
   /** Whether the end of the message may share a cork with its last piece: nothing of it can be left behind. */
   #mayEndWith(piece: Buffer): boolean {
-    if (this.#phase !== 'ending' || this.#size !== 'chunked' || this.#queue.length > 1)
-      return false;
-    if (this.#slow || (this.#head !== null && this.#head.length > HEAD_ALONE_BYTES)) return false;
+    if (this.#phase !== 'ending' || this.#queue.length > 1 || this.#slow) return false;
+    if (this.#head !== null && this.#head.length > HEAD_ALONE_BYTES) return false;
+    if (this.#size !== 'chunked') return this.#isWholeIn(piece);
     return this.bytesOut + piece.length <= UNREAD_BYTES;
+  }
+
+  /** A sized message of which nothing has left, and which fits into one cork. */
+  #isWholeIn(piece: Buffer): boolean {
+    if (this.#head === null || piece.length !== this.#size) return false;
+    return this.#head.length + piece.length + FRAMING_BYTES <= CORK_BUDGET_BYTES;
   }
 
   #endWith(piece: Buffer): void {
@@ -311,6 +326,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
 
   /** One cork. Returns how many bytes of `piece` are off our hands. */
   #cork(piece: Buffer): number {
+    this.#watch();
     if (this.#head !== null && this.#head.length > HEAD_ALONE_BYTES) {
       this.#piece = EMPTY;
       corked = this;

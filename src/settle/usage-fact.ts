@@ -46,17 +46,17 @@ export function usageFactLine(fact: UsageFact): string {
   // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
   // a bug; to whoever pays, the client was cut off.
   const outcome = fact.outcome === 'rejected' ? 'client_gone' : fact.outcome;
-  return storable(
+  return (
     `{"event":"ai.usage","v":1,"time":"${new Date().toISOString()}","request_id":${text(fact.requestId)}` +
-      `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${text(fact.keyId)}` +
-      `,"provider":${text(fact.provider)},"endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
-      `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
-      `,"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
-      `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
-      `,"reasoning_tokens":${counts.reasoningTokens},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
-      `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
-      `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
-      `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${text(fact.traceId)}}`,
+    `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${text(fact.keyId)}` +
+    `,"provider":${text(fact.provider)},"endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
+    `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
+    `,"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
+    `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
+    `,"reasoning_tokens":${counts.reasoningTokens},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
+    `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
+    `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
+    `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${text(fact.traceId)}}`
   );
 }
 
@@ -64,7 +64,7 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 
 function text(value: string | null): string {
   if (value === null) return 'null';
-  return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
+  return PLAIN.test(value) ? `"${value}"` : storable(JSON.stringify(value));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: line ends and tabs are what is looked for
@@ -75,7 +75,7 @@ function json(raw: string | null): string {
   if (raw === null) return 'null';
   if (!NOT_AS_IT_IS.test(raw)) return raw;
   try {
-    return JSON.stringify(JSON.parse(raw));
+    return storable(JSON.stringify(JSON.parse(raw)));
   } catch {
     return 'null';
   }
@@ -87,7 +87,6 @@ const ESCAPE = /\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g;
  * Databases refuse U+0000 and lone surrogates (Postgres: whole loads fail on one line), and callers choose model names.
  * JSON.stringify writes both as escapes, and no other surrogate so.
  */
-function storable(line: string): string {
-  if (!line.includes('\\u')) return line;
-  return line.replace(ESCAPE, (found) => (found === '\\\\' ? found : '\\ufffd'));
+function storable(json: string): string {
+  return json.replace(ESCAPE, (found) => (found === '\\\\' ? found : '\\ufffd'));
 }

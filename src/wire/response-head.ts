@@ -1,4 +1,4 @@
-import { connectionOptions, endsHere, isFieldName, isFieldValue } from './fields.ts';
+import { connectionOptions, endsHere } from './fields.ts';
 import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
@@ -17,8 +17,8 @@ const LENGTH = /^\d{1,15}$/;
 
 /**
  * Turns a provider's head into the client's: end-to-end fields verbatim and in order, hop-by-hop ones gone, framing
- * left to the front end. Names and values are checked although llhttp did: the front end would write CR, LF and NUL to
- * the wire as they are, and split the response.
+ * left to the front end. It would write CR, LF and NUL to the wire as they are, and split the response: what comes in
+ * here has been through the parser's grammar (`FIELD_LINES`, `STATUS_LINE`), which knows none of them.
  * @param method of the request: a response to HEAD has no body (RFC 9110 §9.3.2)
  * @param fields `[name, value, …]` as the wire had them
  * @param ownLines field lines of the gateway, joined by CRLF
@@ -33,7 +33,7 @@ export function responseHead(
   const named = connectionOptions(fields);
   // RFC 9110 §6.4.1: these never have a body, whatever their fields say.
   const bodyless = method === 'HEAD' || status === 204 || status === 304;
-  let head = `${status} ${isFieldValue(reason) ? reason : ''}\r\n`;
+  let head = `${status} ${reason}\r\n`;
   let size: ResponseHead['size'] = bodyless ? 'none' : 'chunked';
   let format: BodyFormat = 'json';
   let encoded = false;
@@ -48,7 +48,6 @@ export function responseHead(
     }
     // The front end writes a Date of its own, always; a second one would be sent beside it.
     if (lower === 'date' || endsHere(lower) || named?.has(lower) === true) continue;
-    if (!isFieldName(name) || !isFieldValue(value)) continue;
     if (lower === 'content-type') format = formatOf(value.toLowerCase());
     else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity';
     head += `${name}: ${value}\r\n`;

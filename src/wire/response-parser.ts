@@ -1,5 +1,4 @@
 import { ChunkedContent } from './chunked-content.ts';
-import { isFieldName, isFieldValue } from './fields.ts';
 
 /** Why a response cannot be relayed. A closed set: it goes into the log. */
 export type ResponseFault =
@@ -231,26 +230,27 @@ export class ResponseParser {
   }
 }
 
-/** @returns false when a line is no field line (RFC 9112 §5): folded, without a colon, of characters that none may hold */
+/** Field lines (RFC 9112 §5), CRLF between them: not folded, with a colon, of characters that they may hold. */
+const FIELD_LINES =
+  /^(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*$/;
+
+/** @returns false when a line is no field line */
 function splitFields(text: string, from: number, fields: string[]): boolean {
+  // One look at all of them: a test for each name and value cost a microsecond more.
+  if (!FIELD_LINES.test(text.slice(from))) return false;
   let line = from;
   while (line < text.length) {
     let end = text.indexOf('\r\n', line);
     if (end < 0) end = text.length;
     const colon = text.indexOf(':', line);
-    if (colon < 0 || colon >= end) return false;
     let start = colon + 1;
     let stop = end;
     while (start < stop && isBlank(text.charCodeAt(start))) start++;
     while (stop > start && isBlank(text.charCodeAt(stop - 1))) stop--;
-    const name = text.slice(line, colon);
-    const value = text.slice(start, stop);
-    if (!isFieldName(name) || !isFieldValue(value)) return false;
-    fields.push(name, value);
+    fields.push(text.slice(line, colon), text.slice(start, stop));
     line = end + 2;
   }
-  // A line end at the very end is an empty line within the head.
-  return line === text.length + 2;
+  return true;
 }
 
 function isBlank(code: number): boolean {

@@ -60,13 +60,20 @@ export function decodedString(
   raw: Buffer,
   limitBytes: number,
 ): { readonly text: string; readonly isCut: boolean } | null {
-  if (raw[0] !== 0x22) return null;
-  const whole = parsedString(raw.toString());
+  if (raw[0] !== QUOTE) return null;
+  const literal = raw.toString();
+  // Names hardly ever have escapes, and parsing one that has none costs ten times as much as cutting its quotes off.
+  if (raw.length <= limitBytes && PLAIN_LITERAL.test(literal))
+    return { text: literal.slice(1, -1), isCut: false };
+  const whole = parsedString(literal);
   if (whole !== null && Buffer.byteLength(whole) <= limitBytes)
     return { text: whole, isCut: false };
   const text = whole ?? parsedPrefix(raw);
   return text === null ? null : { text: cutToBytes(text, limitBytes), isCut: true };
 }
+
+const QUOTE = 0x22;
+const PLAIN_LITERAL = /^"[ !#-[\]-~]*"$/;
 
 function parsedString(literal: string): string | null {
   try {
