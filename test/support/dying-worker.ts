@@ -36,8 +36,9 @@ export class DyingWorkers {
   }
 
   /** One worker dies: the first that sees it. */
-  killOne(): void {
+  killOne(): this {
     writeFileSync(this.#once, '');
+    return this;
   }
 
   /** From now on every worker dies while it loads. */
