@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -190,6 +190,31 @@ describe('a stop', () => {
     expect((await client.response()).complete).toBe(false);
     expect((await gateway.exited).code).toBe(0);
     expect(gateway.access()).toMatchObject([{ outcome: 'drained' }]);
+    await upstream.close();
+  });
+
+  it('by a second signal ends at once also as the first process of a container', async (ctx) => {
+    // The kernel gives that one no signal which it sends to itself, SIGKILL included.
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+    const [file, ...args] = unshare;
+    if (spawnSync(file, [...args, 'true']).status !== 0)
+      ctx.skip('needs the right to make a process namespace (root)');
+    const upstream = await startUpstream(() => {});
+    const gateway = await startGateway({
+      config: `workers = 2\n${authorities({ openai: upstream.port })}`,
+      command: [...unshare, process.execPath, MAIN, 'serve'],
+    });
+    const client = new RawClient(gateway.port).send(head('GET', '/v1/x'));
+    await upstream.request(0);
+    const pid = gateway.child.pid;
+    const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+    process.kill(first, 'SIGTERM');
+    await gateway.waitForLog(({ event }) => event === 'draining');
+    // Two at once would be one.
+    await pause(600);
+    process.kill(first, 'SIGTERM');
+    expect(await gateway.exited).toEqual({ code: 137, signal: null });
+    client.close();
     await upstream.close();
   });
 
