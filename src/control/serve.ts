@@ -25,6 +25,9 @@ const CLOSE_LIMIT_MS = 3_000;
 /** Signals closer together than this are one, in milliseconds. */
 const SAME_SIGNAL_MS = 500;
 
+/** What a shell and a container runtime show of a process that SIGKILL ended. */
+const SIGKILL_STATUS = 128 + 9;
+
 /** How long the end of the process waits for stdout's reader, in milliseconds. */
 const FLUSH_LIMIT_MS = 3_000;
 
@@ -144,8 +147,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);
-  // With a connection still open in some worker, a normal exit would abort the process and leave a core dump.
-  if (!closed) process.kill(process.pid, 'SIGKILL');
+  if (!closed) endHard();
   return 0;
 }
 
@@ -190,8 +192,7 @@ function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
       if (askedAtMs > 0 && nowMs - askedAtMs < SAME_SIGNAL_MS) return;
       if (askedAtMs > 0) {
         log.write('warn', 'stopped_at_once', { signal });
-        // Not process.exit(): workers still hold connections (platform facts C, worker_threads).
-        void end().then(() => process.kill(process.pid, 'SIGKILL'));
+        void end().then(() => endHard());
       }
       askedAtMs = nowMs;
       resolve(signal);
@@ -199,6 +200,13 @@ function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
     process.on('SIGTERM', on);
     process.on('SIGINT', on);
   });
+}
+
+/** Not process.exit() alone: with a connection still open in some worker it would abort the process and dump its core. */
+function endHard(): never {
+  process.kill(process.pid, 'SIGKILL');
+  // Still here: the first process of a container, to which the kernel gives no SIGKILL of its own.
+  process.exit(SIGKILL_STATUS);
 }
 
 /**

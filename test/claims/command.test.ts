@@ -5,8 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { until } from '../support/conditions.ts';
-import { MAIN, ROOT, sluice } from '../support/gateway.ts';
+import { MAIN, ROOT, sluice, startGateway } from '../support/gateway.ts';
 
 function configFile(text: string): string {
   const file = join(mkdtempSync(join(tmpdir(), 'sluice-command-')), 'config.toml');
@@ -88,7 +87,6 @@ describe('the command', () => {
   });
 
   it('a second gateway on the same port is refused, not given half of the connections', async () => {
-    const { startGateway } = await import('../support/gateway.ts');
     const first = await startGateway({ config: 'workers = 1' });
     const env = { AI_LISTEN: `127.0.0.1:${first.port}`, AI_METRICS_LISTEN: '127.0.0.1:0' };
     const { status, stderr } = sluice([], { env });
@@ -109,37 +107,22 @@ describe('the command', () => {
   });
 });
 
-describe('npm start', () => {
-  it('hands SIGTERM on to the gateway, which drains and ends', async () => {
-    const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
-    const child = spawn('npm', ['start', '--silent'], {
-      cwd: ROOT,
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'inherit'],
+describe('a start by another way', () => {
+  it('as npm start, hands SIGTERM on to the gateway, which drains and ends', async () => {
+    const gateway = await startGateway({
+      command: ['npm', '--prefix', ROOT, 'start', '--silent', '--'],
     });
-    const lines: string[] = [];
-    child.stdout.on('data', (text: Buffer) => lines.push(text.toString()));
-    const said = (event: string) => lines.join('').includes(`"event":"${event}"`);
-    await until('the gateway to listen', () => said('listening'));
-    child.kill('SIGTERM');
-    await until('the gateway to stop', () => said('stopped'));
+    gateway.signal('SIGTERM');
+    await gateway.waitForLog(({ event }) => event === 'stopped');
+    await gateway.exited;
   });
-});
 
-it('the sluice bin hands SIGTERM on, also from another Node', async () => {
-  const other = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path));
-  const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
-  const child = spawn(other ?? process.execPath, [join(ROOT, 'src/sluice.js'), 'serve'], {
-    cwd: mkdtempSync(join(tmpdir(), 'sluice-command-')),
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  it('as the sluice bin, hands SIGTERM on, also from another Node', async () => {
+    const other = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path));
+    const bin = join(ROOT, 'src/sluice.js');
+    const gateway = await startGateway({ command: [other ?? process.execPath, bin, 'serve'] });
+    gateway.signal('SIGTERM');
+    expect(await gateway.exited).toEqual({ code: 0, signal: null });
+    await gateway.waitForLog(({ event }) => event === 'stopped');
   });
-  const lines: string[] = [];
-  child.stdout.on('data', (text: Buffer) => lines.push(text.toString()));
-  const said = (event: string) => lines.join('').includes(`"event":"${event}"`);
-  await until('the gateway to listen', () => said('listening'));
-  child.kill('SIGTERM');
-  const [code] = await once(child, 'exit');
-  expect(code).toBe(0);
-  expect(said('stopped')).toBe(true);
 });

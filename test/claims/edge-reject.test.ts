@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chunkOf } from '../support/chunked.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
@@ -173,10 +174,7 @@ describe('a rejected request whose body is still coming', () => {
     );
     const chunk = Buffer.alloc(65_536, 'x');
     for (let sent = 0; sent <= LIMIT_BYTES; sent += chunk.length) {
-      client
-        .send(`${chunk.length.toString(16)}\r\n`)
-        .send(chunk)
-        .send('\r\n');
+      client.send(chunkOf(chunk));
     }
     const response = await client.response();
     expect(response.status).toBe(413);

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chunkOf, LAST_CHUNK } from '../support/chunked.ts';
 import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient } from '../support/raw-client.ts';
@@ -38,13 +39,11 @@ async function upload(client: RawClient, target: string, body: Buffer, chunked: 
   for (let at = 0; at < body.length; ) {
     const piece = body.subarray(at, at + 1 + Math.floor(Math.random() * 90_000));
     at += piece.length;
-    if (chunked) client.send(`${piece.length.toString(16)}\r\n`);
-    client.send(piece);
-    if (chunked) client.send('\r\n');
+    client.send(chunked ? chunkOf(piece) : piece);
     if (client.socket.writableLength > MIB)
       await new Promise((resolve) => client.socket.once('drain', resolve));
   }
-  if (chunked) client.send('0\r\n\r\n');
+  if (chunked) client.send(LAST_CHUNK);
 }
 
 describe.each([

@@ -7,7 +7,7 @@ import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 /** Facts of 0.7 KB: together far more than a pipe and the buffers around it take (64 KiB each). */
@@ -39,7 +39,7 @@ async function stalledGateway(spill: string | null): Promise<Gateway> {
   return gateway;
 }
 
-const REQUEST = `POST /v1/chat/completions HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: 13\r\n\r\n{"model":"m"}`;
+const REQUEST = post(TOKEN, CHAT, '{"model":"m"}');
 
 /** @returns the ids of the responses */
 async function ask({ port }: Gateway, requests: number): Promise<readonly string[]> {

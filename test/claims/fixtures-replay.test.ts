@@ -1,13 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { chunkOf, LAST_CHUNK } from '../support/chunked.ts';
+import { nextTurn } from '../support/conditions.ts';
 import {
-  cutAroundNewlines,
   cutAtRandom,
-  cutToBytes,
   FIXTURES_MISSING,
-  pieces,
-  type RecordedResponse,
   recordedBody,
-  recordedChunkSizes,
   recordedRequests,
   recordedResponses,
   sha256,
@@ -15,23 +12,12 @@ import {
 import { type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { head, RawClient } from '../support/raw-client.ts';
+import { CUTS } from '../support/recorded-cuts.ts';
 import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 
 const LANES = 8;
 const RESPONSES = recordedResponses();
 const REQUESTS = recordedRequests();
-const CHUNK_SIZES = recordedChunkSizes();
-/** Bytes at each end of a body that arrive one at a time. */
-const SINGLE_BYTES = 400;
-
-type Cut = (body: Buffer, recorded: RecordedResponse) => readonly Buffer[];
-
-const CUTS: ReadonlyMap<string, Cut> = new Map<string, Cut>([
-  ['as recorded', (body, { file }) => pieces(body, CHUNK_SIZES.get(file) ?? [])],
-  ['cut around every newline', cutAroundNewlines],
-  ['cut into single bytes at both ends', (body) => cutToBytes(body, SINGLE_BYTES)],
-  ['cut at random', (body) => cutAtRandom(body, body.length)],
-]);
 
 /** What a client must get exactly so, repeated fields and spelling of values included. */
 const END_TO_END: readonly (readonly [string, string])[] = [
@@ -87,22 +73,14 @@ async function replay(turn: Turn): Promise<void> {
     return;
   }
   await turn.write(`${start}transfer-encoding: chunked\r\n\r\n`);
-  const framed = Buffer.concat([...parts.flatMap(chunk), Buffer.from('0\r\n\r\n')]);
+  const framed = Buffer.concat([...parts.map(chunkOf), Buffer.from(LAST_CHUNK)]);
   // Where chunks end and where reads end are different questions: cut once more, across the framing.
   for (const part of cutAtRandom(framed, framed.length)) await separately(turn, part);
 }
 
-const CRLF = Buffer.from('\r\n');
-const chunk = (part: Buffer): readonly Buffer[] => [
-  Buffer.from(`${part.length.toString(16)}\r\n`),
-  part,
-  CRLF,
-];
-
-/** In a segment of its own, or nearly: the next write is in another turn of the loop. */
 async function separately(turn: Turn, part: Buffer): Promise<void> {
   await turn.write(part);
-  await new Promise((resolve) => setImmediate(resolve));
+  await nextTurn();
 }
 
 let gateway: Gateway;
@@ -172,8 +150,8 @@ describe('recorded requests', () => {
         head('POST', `/${recorded.provider}${target}`, ['Content-Type: application/json', framing]),
       );
       if (form === 'sized') for (const part of cutAtRandom(body, at)) client.send(part);
-      else for (const part of cutAtRandom(body, at)) client.send(Buffer.concat(chunk(part)));
-      if (form === 'chunked') client.send('0\r\n\r\n');
+      else for (const part of cutAtRandom(body, at)) client.send(chunkOf(part));
+      if (form === 'chunked') client.send(LAST_CHUNK);
       const response = await client.response();
       const seen = upstream.requests.find((request) => request.target === target);
       const length = form === 'sized' ? String(body.length) : undefined;

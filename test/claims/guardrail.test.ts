@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient, type RawResponse } from '../support/raw-client.ts';
+import { post, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 const LANES = 16;
@@ -33,9 +33,6 @@ async function withGateway(
   }
 }
 
-const request = (key: string, target = '/v1/chat/completions'): string =>
-  `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\nContent-Length: 2\r\n\r\n{}`;
-
 interface Asked {
   readonly admitted: number;
   readonly refused: readonly RawResponse[];
@@ -50,7 +47,7 @@ async function askAll({ port }: Gateway, keys: readonly string[], good = 200): P
   const refused: RawResponse[] = [];
   const connection = () => new RawClient(port);
   await inLanes(keys, LANES, connection, async (key, client) => {
-    const response = await client.send(request(key)).response();
+    const response = await client.send(post(key)).response();
     if (response.status === good) admitted++;
     else refused.push(response);
   });
@@ -96,8 +93,8 @@ describe('each gateway key', () => {
   it("is told in Anthropic's dialect where that is spoken", async () => {
     await withGateway('rate_limit_rps = 1\n', async (gateway) => {
       const client = new RawClient(gateway.port);
-      await client.send(request(token(), '/v1/messages')).response();
-      const response = await client.send(request(token(), '/v1/messages')).response();
+      await client.send(post(token(), '/v1/messages')).response();
+      const response = await client.send(post(token(), '/v1/messages')).response();
       expect(response.status).toBe(429);
       expect(response.json()).toMatchObject({ type: 'error', error: { type: 'rate_limit_error' } });
     });
@@ -106,11 +103,11 @@ describe('each gateway key', () => {
   it('waits as long as retry-after says, and is served', async () => {
     await withGateway('rate_limit_rps = 1\n', async (gateway) => {
       const client = new RawClient(gateway.port);
-      await client.send(request(token())).response();
-      const refused = await client.send(request(token())).response();
+      await client.send(post(token())).response();
+      const refused = await client.send(post(token())).response();
       const seconds = Number(refused.field('retry-after'));
       await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-      expect((await client.send(request(token())).response()).status).toBe(200);
+      expect((await client.send(post(token())).response()).status).toBe(200);
     });
   });
 });

@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { chunkOf, LAST_CHUNK } from '../support/chunked.ts';
+import { nextTurn } from '../support/conditions.ts';
 import {
-  cutAroundNewlines,
   cutAtRandom,
-  cutToBytes,
   FIXTURES_MISSING,
-  pieces,
   type RecordedResponse,
   recordedBody,
-  recordedChunkSizes,
   recordedRequests,
   recordedResponses,
   sha256,
@@ -15,7 +13,8 @@ import {
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { factOf, poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { CHAT, post, RawClient } from '../support/raw-client.ts';
+import { CUTS } from '../support/recorded-cuts.ts';
 import {
   expectedCounts,
   type RecordedUsage,
@@ -26,24 +25,11 @@ import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scri
 const LANES = 8;
 const TOKEN = token();
 const RESPONSES = recordedResponses() as readonly RecordedUsage[];
-const CHUNK_SIZES = recordedChunkSizes();
-/** Bytes at each end of a body that arrive one at a time. */
-const SINGLE_BYTES = 400;
 const TYPES: Readonly<Record<RecordedResponse['format'], string>> = {
   sse: 'text/event-stream',
   json: 'application/json',
   ndjson: 'application/x-ndjson',
 };
-
-type Cut = (body: Buffer, recorded: RecordedResponse) => readonly Buffer[];
-
-const CUTS: ReadonlyMap<string, Cut> = new Map<string, Cut>([
-  ['whole', (body) => [body]],
-  ['as recorded', (body, { file }) => pieces(body, CHUNK_SIZES.get(file) ?? [])],
-  ['cut around every newline', cutAroundNewlines],
-  ['cut into single bytes at both ends', (body) => cutToBytes(body, SINGLE_BYTES)],
-  ['cut at random', (body) => cutAtRandom(body, body.length)],
-]);
 
 /** The provider: plays the recording that the request's query names. */
 async function replay(turn: Turn): Promise<void> {
@@ -58,8 +44,7 @@ async function replay(turn: Turn): Promise<void> {
   );
   for (const part of cut(recordedBody(recorded), recorded)) {
     await turn.chunk(part);
-    // In a segment of its own, or nearly: the next write is in another turn of the loop.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
   }
   await turn.lastChunk();
 }
@@ -99,13 +84,6 @@ const ENDPOINTS: Readonly<Record<string, string>> = {
   anthropic: '/v1/messages',
 };
 
-function post(target: string, body: string | Buffer): Buffer {
-  const head =
-    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n` +
-    `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head), Buffer.from(body)]);
-}
-
 const PLAIN = '{"model":"asked","stream":true}';
 const ASKING = '{"model":"asked","stream":true,"stream_options":{"include_usage":true}}';
 
@@ -115,7 +93,7 @@ describe.each([...CUTS.keys()])('recorded responses, %s', (cut) => {
     await inLanes([...RESPONSES.entries()], LANES, connection, async ([at, recorded], client) => {
       const query = new URLSearchParams({ at: String(at), cut });
       const endpoint = ENDPOINTS[recorded.dialect] ?? '/other';
-      client.send(post(`/${ASKED_FOR}${endpoint}?${query}`, ASKING));
+      client.send(post(TOKEN, `/${ASKED_FOR}${endpoint}?${query}`, ASKING));
       const response = await client.response();
       const fact = await factOf(gateway, response.field('x-sluice-request-id'));
       const expected = expectedCounts(recorded);
@@ -154,7 +132,7 @@ describe.each([...CUTS.keys()])('recorded responses, %s', (cut) => {
       const body = recordedBody(recorded);
       const expected = withoutUsageEvents(body);
       const query = new URLSearchParams({ at: String(at), cut });
-      client.send(post(`/${ASKED_FOR}/v1/chat/completions?${query}`, PLAIN));
+      client.send(post(TOKEN, `/${ASKED_FOR}${CHAT}?${query}`, PLAIN));
       const response = await client.response();
       if (expected.length < body.length) withheld++;
       if (!response.complete || response.sha256 !== sha256(expected)) wrong.push(recorded.file);
@@ -174,8 +152,8 @@ it.each(SENT_UNASKED)('%s sends usage unasked: nothing is edited or withheld', a
   const streams = [...RESPONSES.entries()].filter(([, { format }]) => format === 'sse');
   await inLanes(streams, LANES, connection, async ([at, recorded], client) => {
     const query = new URLSearchParams({ at: String(at), cut: 'cut at random' });
-    const target = `/v1/chat/completions?${query}&to=${provider}`;
-    client.send(post(`/${provider}${target}`, PLAIN));
+    const target = `${CHAT}?${query}&to=${provider}`;
+    client.send(post(TOKEN, `/${provider}${target}`, PLAIN));
     const response = await client.response();
     const seen = upstream.requests.findLast((request) => request.target === target);
     if (response.sha256 !== recorded.sha256 || seen?.body.toString() !== PLAIN)
@@ -215,21 +193,18 @@ describe('recorded requests to a provider that must be asked', () => {
     let edited = 0;
     await inLanes([...requests.entries()], LANES, connection, async ([at, recorded], client) => {
       const body = recordedBody(recorded);
-      const target = `/v1/chat/completions?mark=${form.replaceAll(' ', '')}-${at}`;
+      const target = `${CHAT}?mark=${form.replaceAll(' ', '')}-${at}`;
       const head = `POST /${ASKED_FOR}${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n`;
-      if (form === 'in one piece') client.send(post(`/${ASKED_FOR}${target}`, body));
+      if (form === 'in one piece') client.send(post(TOKEN, `/${ASKED_FOR}${target}`, body));
       else if (form === 'in pieces') {
         client.send(`${head}Content-Length: ${body.length}\r\n\r\n`);
         for (const part of cutAtRandom(body, at)) await separately(client, part);
       } else {
         client.send(`${head}Transfer-Encoding: chunked\r\n\r\n`);
         for (const part of cutAtRandom(body, at)) {
-          await separately(
-            client,
-            Buffer.concat([Buffer.from(`${part.length.toString(16)}\r\n`), part, CRLF]),
-          );
+          await separately(client, chunkOf(part));
         }
-        client.send('0\r\n\r\n');
+        client.send(LAST_CHUNK);
       }
       const response = await client.response();
       const seen = upstream.requests.findLast((request) => request.target === target);
@@ -251,9 +226,7 @@ describe('recorded requests to a provider that must be asked', () => {
   });
 });
 
-const CRLF = Buffer.from('\r\n');
-
 async function separately(client: RawClient, part: Buffer): Promise<void> {
   client.send(part);
-  await new Promise((resolve) => setImmediate(resolve));
+  await nextTurn();
 }

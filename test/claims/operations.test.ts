@@ -1,12 +1,12 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { pause, until } from '../support/conditions.ts';
+import { DyingWorkers } from '../support/dying-worker.ts';
 import { freePort } from '../support/free-port.ts';
-import { authorities, type Gateway, MAIN, startGateway } from '../support/gateway.ts';
+import { authorities, Gateway, MAIN, startGateway } from '../support/gateway.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { startUpstream } from '../support/scripted-upstream.ts';
 
@@ -59,27 +59,13 @@ describe('the admin listener', () => {
 
 describe('a worker that dies', () => {
   it('is replaced and counted while the other serves on', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sluice-fault-'));
-    const trigger = join(folder, 'die');
-    const hook = join(folder, 'hook.mjs');
-    // Loaded into every thread; the first worker that sees the file throws outside of any handler.
-    writeFileSync(
-      hook,
-      `import { existsSync, rmSync } from 'node:fs';
-       import { isMainThread } from 'node:worker_threads';
-       const file = ${JSON.stringify(trigger)};
-       if (!isMainThread) setInterval(() => {
-         if (!existsSync(file)) return;
-         rmSync(file, { force: true });
-         throw new Error('injected');
-       }, 10);`,
-    );
+    const workers = new DyingWorkers();
     const upstream = await answering();
     const gateway = await startGateway({
       config: `workers = 2\n${authorities({ openai: upstream.port })}`,
-      nodeArgs: ['--import', hook],
+      nodeArgs: workers.nodeArgs,
     });
-    writeFileSync(trigger, '');
+    workers.killOne();
     await gateway.waitForLog(({ event }) => event === 'worker_died');
     expect((await get(gateway)).status).toBe(200);
     await gateway.waitForLog(({ event }) => event === 'worker_restarted');
@@ -93,25 +79,12 @@ describe('a worker that dies', () => {
 
 describe('a worker that cannot start', () => {
   it('stops the start instead of hanging', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'sluice-fault-'));
-    const hook = join(folder, 'hook.mjs');
-    writeFileSync(
-      hook,
-      `import { isMainThread } from 'node:worker_threads';
-       if (!isMainThread) throw new Error('injected');`,
+    const { nodeArgs } = new DyingWorkers().killAtStart();
+    const gateway = new Gateway({ nodeArgs });
+    expect(await gateway.exited).toEqual({ code: 1, signal: null });
+    await until('its reason', () =>
+      gateway.stderr.includes('a worker ended while it was starting'),
     );
-    const config = join(folder, 'config.toml');
-    writeFileSync(config, 'listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n');
-    const child = spawn(process.execPath, ['--import', hook, MAIN, 'serve', '--config', config], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    let said = '';
-    child.stderr.on('data', (text: Buffer) => {
-      said += text.toString();
-    });
-    const [code] = await once(child, 'exit');
-    expect(code).toBe(1);
-    expect(said).toContain('a worker ended while it was starting');
   });
 });
 
@@ -217,6 +190,31 @@ describe('a stop', () => {
     expect((await client.response()).complete).toBe(false);
     expect((await gateway.exited).code).toBe(0);
     expect(gateway.access()).toMatchObject([{ outcome: 'drained' }]);
+    await upstream.close();
+  });
+
+  it('by a second signal ends at once also as the first process of a container', async (ctx) => {
+    // The kernel gives that one no signal which it sends to itself, SIGKILL included.
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const;
+    const [file, ...args] = unshare;
+    if (spawnSync(file, [...args, 'true']).status !== 0)
+      ctx.skip('needs the right to make a process namespace (root)');
+    const upstream = await startUpstream(() => {});
+    const gateway = await startGateway({
+      config: `workers = 2\n${authorities({ openai: upstream.port })}`,
+      command: [...unshare, process.execPath, MAIN, 'serve'],
+    });
+    const client = new RawClient(gateway.port).send(head('GET', '/v1/x'));
+    await upstream.request(0);
+    const pid = gateway.child.pid;
+    const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+    process.kill(first, 'SIGTERM');
+    await gateway.waitForLog(({ event }) => event === 'draining');
+    // Two at once would be one.
+    await pause(600);
+    process.kill(first, 'SIGTERM');
+    expect(await gateway.exited).toEqual({ code: 137, signal: null });
+    client.close();
     await upstream.close();
   });
 

@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mintToken, publicKeyOf } from '../../src/keys/minting.ts';
 import { until } from '../support/conditions.ts';
-import { authorities, Gateway, type LogLine } from '../support/gateway.ts';
+import { ask, statuses } from '../support/every-worker.ts';
+import { authorities, Gateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { keepSecret } from '../support/secrets.ts';
 
-/** Enough fresh connections that both workers get some. */
-const ASKERS = 15;
 const OTHER_SECRET = new Uint8Array(32).fill(2);
 const OTHER_TOKEN = keepSecret(
   mintToken(OTHER_SECRET, { kid: 8, tenantId: 1n, vpcId: 1n, keyId: null }),
@@ -41,45 +40,6 @@ async function started(config: string): Promise<Gateway> {
   return await new Gateway({ config }).ready();
 }
 
-async function ask(gateway: Gateway, key = token(), target = '/v1/chat/completions') {
-  const client = new RawClient(gateway.port);
-  client.send(
-    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\nContent-Length: 2\r\n\r\n{}`,
-  );
-  const response = await client.response();
-  client.close();
-  return response;
-}
-
-async function statuses(
-  gateway: Gateway,
-  key: string,
-  target?: string,
-): Promise<readonly number[]> {
-  const answers = await Promise.all(
-    Array.from({ length: ASKERS }, () => ask(gateway, key, target)),
-  );
-  return [...new Set(answers.map(({ status }) => status))];
-}
-
-const count = (gateway: Gateway, event: string): number =>
-  gateway.logs.filter((line) => line['event'] === event).length;
-
-/** Writes a configuration, tells the gateway, and waits for what it says. */
-async function reloaded(
-  gateway: Gateway,
-  config: string,
-  event = 'config_reloaded',
-): Promise<LogLine> {
-  const before = count(gateway, event);
-  gateway.configure(config);
-  gateway.signal('SIGHUP');
-  await until(event, () => count(gateway, event) > before);
-  const line = gateway.logs.findLast((one) => one['event'] === event);
-  if (line === undefined) throw new Error(event);
-  return line;
-}
-
 describe('SIGHUP', () => {
   it('changes keys, providers, endpoints and limits for every worker, and the log says so', async () => {
     const gateway = await started(base());
@@ -87,15 +47,13 @@ describe('SIGHUP', () => {
     expect(await statuses(gateway, OTHER_TOKEN)).toEqual([401]);
     expect(await statuses(gateway, token(), '/mine/v1/chat/completions')).toEqual([404]);
     const at = upstream.requests.length;
-    await reloaded(
-      gateway,
+    await gateway.reload(
       `log_level = "debug"\nmax_request_body_bytes = 1\nmanaged_endpoints = ["/rerank"]\n` +
         `workers = 2\n${authorities({ openai: upstream.port, mine: second.port })}` +
         `${poolKeys({ openai: 'sk-pool-two', mine: 'sk-pool-mine' })}${signingKeys()}${OTHER_KEY}`,
     );
     expect(await statuses(gateway, token())).toEqual([413]);
-    await reloaded(
-      gateway,
+    await gateway.reload(
       `managed_endpoints = ["/rerank"]\nworkers = 2\n${authorities({ openai: upstream.port, mine: second.port })}` +
         `${poolKeys({ openai: 'sk-pool-two', mine: 'sk-pool-mine' })}${signingKeys()}${OTHER_KEY}`,
     );
@@ -106,8 +64,7 @@ describe('SIGHUP', () => {
     expect((await ask(gateway, token(), '/mine/v1/chat/completions')).json()).toMatchObject({
       model: 'second',
     });
-    await reloaded(
-      gateway,
+    await gateway.reload(
       `workers = 2\n${authorities({ openai: second.port })}${poolKeys({ openai: 'sk-pool-two' })}[signing_keys]\n${OTHER_KEY}`,
     );
     expect(await statuses(gateway, token())).toEqual([401]);
@@ -122,8 +79,7 @@ describe('SIGHUP', () => {
 
   it('with a configuration that is wrong anywhere changes nothing, and says file, key and reason', async () => {
     const gateway = await started(base());
-    const failed = await reloaded(
-      gateway,
+    const failed = await gateway.reload(
       `max_inflight = 3\n${base('sk-pool-two')}`,
       'config_reload_failed',
     );
@@ -162,12 +118,9 @@ describe('SIGHUP', () => {
     const gateway = await started(
       `workers = 2\n${authorities({ openai: slow.port })}${poolKeys({ openai: 'sk-pool-one' })}${signingKeys()}`,
     );
-    const client = new RawClient(gateway.port).send(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${token()}\r\nContent-Length: 2\r\n\r\n{}`,
-    );
+    const client = new RawClient(gateway.port).send(post(token()));
     await until('its stream', () => client.receivedBytes > 0);
-    await reloaded(
-      gateway,
+    await gateway.reload(
       `workers = 2\nidle_timeout_secs = 0.2\n${authorities({ openai: second.port })}${poolKeys({ openai: 'sk-pool-two' })}`,
     );
     expect((await ask(gateway, 'sk-own')).json()).toMatchObject({ model: 'second' });
@@ -193,15 +146,15 @@ describe('a file that is in the way', () => {
     await gateway.waitForLog(({ event }) => event === 'config_reload_failed');
     expect(await statuses(gateway, token())).toEqual([200]);
     rmSync(path);
-    await until('the second failure', () => count(gateway, 'config_reload_failed') === 2);
+    await until('the second failure', () => gateway.count('config_reload_failed') === 2);
     // Named before it is there: the reload fails, and is made up for when it comes.
     const late = join(folder, 'late');
     gateway.configure(config.replace(path, late));
-    await until('the third failure', () => count(gateway, 'config_reload_failed') === 3);
+    await until('the third failure', () => gateway.count('config_reload_failed') === 3);
     writeFileSync(late, keepSecret('sk-mounted-number-two'));
     await gateway.waitForLog(({ event }) => event === 'config_reloaded');
     const at = upstream.requests.length;
-    await ask(gateway);
+    await ask(gateway, token());
     expect(upstream.requests[at]?.field('authorization')).toBe('Bearer sk-mounted-number-two');
     await gateway.stop();
   });
@@ -214,7 +167,7 @@ describe('a file that changes', () => {
     const line = await gateway.waitForLog(({ event }) => event === 'config_reloaded');
     expect(line).toMatchObject({ trigger: 'file' });
     const at = upstream.requests.length;
-    await ask(gateway);
+    await ask(gateway, token());
     expect(upstream.requests[at]?.field('authorization')).toBe('Bearer sk-pool-two');
     await gateway.stop();
   });
@@ -233,7 +186,7 @@ describe('a file that changes', () => {
       `workers = 2\n${authorities({ openai: upstream.port })}[pool_keys]\nopenai = "file:${folder}/openai"\n${signingKeys()}`,
     );
     let at = upstream.requests.length;
-    await ask(gateway);
+    await ask(gateway, token());
     expect(upstream.requests[at]?.field('authorization')).toBe('Bearer sk-mounted-number-one');
     put('v2', 'sk-mounted-number-two');
     await gateway.waitForLog(({ event }) => event === 'config_reloaded');

@@ -4,6 +4,7 @@ import { patternBlock } from '../../src/mock/pattern.ts';
 import { type RunningMock, startMock } from '../../src/mock/server.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { drain, failureOf } from '../support/sdk-calls.ts';
 
 const LIMIT_BYTES = 16 * 1_048_576;
 const ASKED = {
@@ -41,22 +42,6 @@ afterAll(async () => {
   await mock.close();
   await scripted.close();
 });
-
-/** The error a call ends in; a call that succeeds fails the test. */
-async function failureOf(call: PromiseLike<unknown>): Promise<unknown> {
-  return await Promise.resolve(call).then(
-    () => expect.fail('The call succeeded.'),
-    (error: unknown) => error,
-  );
-}
-
-type Stream = AsyncIterable<Anthropic.RawMessageStreamEvent>;
-
-/** Reads a stream to its end; what came before an error is kept in `seen`. */
-async function drain(stream: PromiseLike<Stream>, seen: Anthropic.RawMessageStreamEvent[] = []) {
-  for await (const event of await stream) seen.push(event);
-  return seen;
-}
 
 describe('the stock Anthropic SDK with only its base URL changed', () => {
   it('gets a message', async () => {

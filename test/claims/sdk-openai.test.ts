@@ -5,6 +5,7 @@ import { type RunningMock, startMock } from '../../src/mock/server.ts';
 import { seededRandom, sha256 } from '../support/fixtures.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { drain, failureOf } from '../support/sdk-calls.ts';
 
 const LIMIT_BYTES = 16 * 1_048_576;
 const MESSAGES = [{ role: 'user' as const, content: 'What did the river say to the stone?' }];
@@ -36,20 +37,6 @@ afterAll(async () => {
   await mock.close();
   await scripted.close();
 });
-
-/** The error a call ends in; a call that succeeds fails the test. */
-async function failureOf(call: PromiseLike<unknown>): Promise<unknown> {
-  return await Promise.resolve(call).then(
-    () => expect.fail('The call succeeded.'),
-    (error: unknown) => error,
-  );
-}
-
-/** Reads a stream to its end; what came before an error is kept in `seen`. */
-async function drain<T>(stream: PromiseLike<AsyncIterable<T>>, seen: T[] = []): Promise<T[]> {
-  for await (const event of await stream) seen.push(event);
-  return seen;
-}
 
 describe('the stock openai SDK with only its base URL changed', () => {
   it('gets a chat completion', async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DyingWorkers } from '../support/dying-worker.ts';
 import { authorities, type Gateway, sluice, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -16,24 +17,12 @@ const TOKEN = token();
 const FORGED = keepSecret(`${TOKEN.slice(0, -30)}${'A'.repeat(29)}g`);
 const OWN = keepSecret('sk-callers-own-key-0123456789');
 const folder = mkdtempSync(join(tmpdir(), 'sluice-secrets-'));
-const trigger = join(folder, 'die');
-const hook = join(folder, 'hook.mjs');
+const workers = new DyingWorkers();
 
 let gateway: Gateway;
 let upstream: ScriptedUpstream;
 
 beforeAll(async () => {
-  writeFileSync(
-    hook,
-    `import { existsSync, rmSync } from 'node:fs';
-     import { isMainThread } from 'node:worker_threads';
-     const file = ${JSON.stringify(trigger)};
-     if (!isMainThread) setInterval(() => {
-       if (!existsSync(file)) return;
-       rmSync(file, { force: true });
-       throw new Error('injected');
-     }, 10);`,
-  );
   upstream = await startUpstream(async (turn) => {
     await turn.bodyDone();
     if (turn.request.target.includes('reset')) turn.reset();
@@ -41,7 +30,7 @@ beforeAll(async () => {
     else await turn.write('HTTP/1.1 401 No\r\ncontent-length: 2\r\n\r\n{}');
   });
   gateway = await startGateway({
-    nodeArgs: ['--import', hook],
+    nodeArgs: workers.nodeArgs,
     config: `workers = 1\nlog_level = "debug"\naccess_log = true\nmax_request_body_bytes = 1000\n${authorities({ openai: upstream.port, groq: 9 })}${POOL}${signingKeys()}`,
   });
 });
@@ -101,7 +90,7 @@ describe('no secret is ever told', () => {
   });
 
   it('by a worker that crashes with requests in flight', async () => {
-    writeFileSync(trigger, '');
+    workers.killOne();
     const line = await gateway.waitForLog(({ event }) => event === 'worker_failed');
     expect(line['reason']).toContain('injected');
     await gateway.waitForLog(({ event }) => event === 'worker_restarted');

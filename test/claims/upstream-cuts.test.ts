@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chunkOf } from '../support/chunked.ts';
 import { until } from '../support/conditions.ts';
 import { type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
@@ -69,8 +70,7 @@ async function cutBehind(
   const client = new RawClient(gateway().port);
   upstream.script = async (turn) => {
     const lines = fields.map((line) => `${line}\r\n`).join('');
-    const chunk = `${sent.length.toString(16)}\r\n${sent}\r\n`;
-    await turn.write(`HTTP/1.1 200 OK\r\n${lines}\r\n${fields === SIZED ? sent : chunk}`);
+    await turn.write(`HTTP/1.1 200 OK\r\n${lines}\r\n${fields === SIZED ? sent : chunkOf(sent)}`);
     await until('the client to have read it', () =>
       Buffer.concat(client.received).toString('latin1').includes(sent),
     );

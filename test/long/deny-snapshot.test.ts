@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { decodeSnapshot } from '../../src/control/deny-snapshot.ts';
-import { pause, until } from '../support/conditions.ts';
+import { pause } from '../support/conditions.ts';
+import { holds } from '../support/deny-scene.ts';
 import { seededRandom } from '../support/fixtures.ts';
 import { Gateway } from '../support/gateway.ts';
 import {
@@ -79,12 +80,8 @@ it("entries that the bucket's own age limit took away without a message are let 
   const gateway = await new Gateway({ config: `workers = 1\nnats_url = "${nats.url}"\n` }).ready();
   await gateway.waitForLog(({ event }) => event === 'deny_set_synced');
   await aged.tenant(1, 'fraud');
-  await until('the entry', async () => (await gateway.metrics()).get('ai_deny_set_size') === 1);
-  await until(
-    'the entry to be gone',
-    async () => (await gateway.metrics()).get('ai_deny_set_size') === 0,
-    120_000,
-  );
+  await holds(gateway, 1);
+  await holds(gateway, 0, 120_000);
   await gateway.stop();
   await aged.close();
 });

@@ -1,4 +1,3 @@
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { connect } from 'nats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { denyKey } from '../../src/control/deny-entry.ts';
@@ -7,61 +6,15 @@ import { seededRandom } from '../support/fixtures.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
 import { BUCKET, denyWriter, NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { Wire } from '../support/wire.ts';
 
 const WRITES = 2_000;
 /** Ids that are written; the key that is asked all the while belongs to none of them. */
 const IDS = 60;
 const SEED = Number(process.env['STORM_SEED'] ?? Date.now() % 1_000_000);
 const VALUES = ['spend', 'fraud', '{"reason":"spend"}', 'odd'];
-
-/** A wire between gateway and NATS that can be cut without a word, and joined again. */
-class Wire {
-  readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((near) => {
-    const far = connectTcp(this.#target, '127.0.0.1');
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.#sockets.add(from);
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        to.destroy();
-        this.#sockets.delete(from);
-      });
-      from.on('data', (data) => to.write(data));
-      if (this.#isCut) from.pause();
-    }
-  });
-  readonly #target: number;
-  #isCut = false;
-
-  constructor(target: number) {
-    this.#target = target;
-  }
-
-  async listen(): Promise<number> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return (this.#server.address() as { port: number }).port;
-  }
-
-  cut(): void {
-    this.#isCut = true;
-    for (const socket of this.#sockets) socket.pause();
-  }
-
-  join(): void {
-    this.#isCut = false;
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-  }
-}
 
 let upstream: ScriptedUpstream;
 let nats: NatsServer;
@@ -78,10 +31,7 @@ afterAll(async () => {
 });
 
 async function ask(client: RawClient, key: string): Promise<number> {
-  client.send(
-    `POST /v1/chat/completions HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\nContent-Length: 2\r\n\r\n{}`,
-  );
-  return (await client.response()).status;
+  return (await client.send(post(key)).response()).status;
 }
 
 it(`${WRITES} random changes under outages of NATS end in the bucket's set, and a key that is not denied never notices (seed ${SEED})`, async (ctx) => {

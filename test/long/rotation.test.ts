@@ -3,7 +3,7 @@ import { mintToken, publicKeyOf } from '../../src/keys/minting.ts';
 import { pause, until } from '../support/conditions.ts';
 import { authorities, Gateway } from '../support/gateway.ts';
 import { facts, poolKeys } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { keepSecret } from '../support/secrets.ts';
 
@@ -46,23 +46,11 @@ function configOf(poolKey: string | readonly string[], ...kids: readonly number[
   return `workers = 2\n${authorities({ openai: upstream.port })}${poolKeys({ openai: poolKey })}${signing(...kids)}`;
 }
 
-function post(key: string, target = '/v1/chat/completions'): string {
-  return `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
-}
-
-async function reload(config: string): Promise<void> {
-  const before = gateway.logs.filter(({ event }) => event === 'config_reloaded').length;
-  gateway.configure(config);
-  gateway.signal('SIGHUP');
-  await until(
-    'the reload',
-    () => gateway.logs.filter(({ event }) => event === 'config_reloaded').length > before,
-  );
-}
+const request = (key: string, target = CHAT): Buffer => post(key, target, BODY);
 
 it(`keys are rotated under ${STREAMS} open streams and steady load without one failed request`, async () => {
   const streams = Array.from({ length: STREAMS }, (_, i) =>
-    new RawClient(gateway.port).send(post(tokenOf(1, i % TENANTS), '/v1/slow/chat/completions')),
+    new RawClient(gateway.port).send(request(tokenOf(1, i % TENANTS), '/v1/slow/chat/completions')),
   );
   for (const stream of streams) await until('a stream', () => stream.receivedBytes > 0);
 
@@ -73,7 +61,9 @@ it(`keys are rotated under ${STREAMS} open streams and steady load without one f
     let count = 0;
     const client = new RawClient(gateway.port);
     while (!over) {
-      const response = await client.send(post(tokenOf(kid, (lane + count) % TENANTS))).response();
+      const response = await client
+        .send(request(tokenOf(kid, (lane + count) % TENANTS)))
+        .response();
       expect(response.status).toBe(200);
       count++;
       await pause(1);
@@ -83,25 +73,25 @@ it(`keys are rotated under ${STREAMS} open streams and steady load without one f
   });
 
   await pause(500);
-  await reload(configOf(['sk-pool-old', 'sk-pool-new'], 1));
+  await gateway.reload(configOf(['sk-pool-old', 'sk-pool-new'], 1));
   await pause(300);
-  await reload(configOf('sk-pool-new', 1));
+  await gateway.reload(configOf('sk-pool-new', 1));
   const at = upstream.requests.length;
   await pause(500);
   const used = upstream.requests.slice(at + 20).map((request) => request.field('authorization'));
   expect(new Set(used)).toEqual(new Set(['Bearer sk-pool-new']));
 
-  await reload(configOf('sk-pool-new', 1, 2));
+  await gateway.reload(configOf('sk-pool-new', 1, 2));
   kid = 2;
   await pause(500);
   // Old tokens verify until their kid goes.
-  const old = await new RawClient(gateway.port).send(post(tokenOf(1, 1))).response();
+  const old = await new RawClient(gateway.port).send(request(tokenOf(1, 1))).response();
   expect(old.status).toBe(200);
-  await reload(configOf('sk-pool-new', 2));
+  await gateway.reload(configOf('sk-pool-new', 2));
   await until('the old kid to be gone on every worker', async () => {
     const answers = await Promise.all(
       Array.from({ length: 15 }, () =>
-        new RawClient(gateway.port).send(post(tokenOf(1, 1))).response(),
+        new RawClient(gateway.port).send(request(tokenOf(1, 1))).response(),
       ),
     );
     return answers.every(({ status }) => status === 401);

@@ -3,15 +3,14 @@ import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 const BLOCKED_MS = 20_000;
 const LANES = 4;
 /** Between two requests of a lane: 4 lanes make about 300 a second, far more lines than a pipe takes. */
 const PACE_MS = 10;
-const BODY = '{"model":"m"}';
-const REQUEST = `POST /v1/chat/completions HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${token()}\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
+const REQUEST = post(token(), CHAT, '{"model":"m"}');
 
 let upstream: ScriptedUpstream;
 let gateway: Gateway;

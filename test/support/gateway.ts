@@ -18,6 +18,8 @@ export interface GatewayOptions {
   readonly config?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
+  /** Starts it another way: a command that takes `--config`. Default: the pinned Node runs `src/main.ts serve`. */
+  readonly command?: readonly [string, ...string[]];
 }
 
 /** The real process, driven from outside. */
@@ -28,15 +30,16 @@ export class Gateway {
   stderr = '';
   port = 0;
   metricsPort = 0;
-  /** False: nobody reads its stdout any more. */
   readonly #folder: string;
   readonly #file: string;
 
-  constructor({ config = '', env = {}, nodeArgs = [] }: GatewayOptions) {
+  constructor({ config = '', env = {}, nodeArgs = [], command }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
     this.#file = join(this.#folder, 'config.toml');
     this.configure(config);
-    this.child = spawn(process.execPath, [...nodeArgs, MAIN, 'serve', '--config', this.#file], {
+    const [file, ...args] = command ?? [process.execPath, ...nodeArgs, MAIN, 'serve'];
+    this.child = spawn(file, [...args, '--config', this.#file], {
+      cwd: this.#folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -67,7 +70,28 @@ export class Gateway {
       ? ''
       : 'rate_limit_rps = 0\nbyo_rate_limit_rps = 0\n';
     const metrics = config.includes('metrics_listen') ? '' : 'metrics_listen = "127.0.0.1:0"\n';
-    writeFileSync(this.#file, `listen = "127.0.0.1:0"\n${metrics}${rates}${config}`);
+    const listen = /^listen/m.test(config) ? '' : 'listen = "127.0.0.1:0"\n';
+    writeFileSync(this.#file, `${listen}${metrics}${rates}${config}`);
+  }
+
+  /**
+   * Writes a configuration, tells the gateway by signal, and waits for what it says of it.
+   * @returns the log line
+   */
+  async reload(config: string, event = 'config_reloaded'): Promise<LogLine> {
+    const before = this.count(event);
+    this.configure(config);
+    this.signal('SIGHUP');
+    return await until(event, () => this.events(event)[before]);
+  }
+
+  /** The lines of its log of one kind. */
+  events(event: string): readonly LogLine[] {
+    return this.logs.filter((line) => line['event'] === event);
+  }
+
+  count(event: string): number {
+    return this.events(event).length;
   }
 
   get origin(): string {
@@ -110,7 +134,7 @@ export class Gateway {
   }
 
   access(): readonly LogLine[] {
-    return this.logs.filter(({ event }) => event === 'access');
+    return this.events('access');
   }
 
   signal(name: NodeJS.Signals): void {

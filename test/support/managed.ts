@@ -32,7 +32,7 @@ export function poolKeys(keys: Readonly<Record<string, string | readonly string[
 
 /** The usage facts that the gateway has printed so far. */
 export function facts(gateway: Gateway): readonly LogLine[] {
-  return gateway.logs.filter(({ event }) => event === 'ai.usage');
+  return gateway.events('ai.usage');
 }
 
 /** The fact of one response, once it is there. */

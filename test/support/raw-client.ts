@@ -160,3 +160,17 @@ export function head(method: string, target: string, fields: readonly string[] =
   const lines = ['Host: sluice.test', 'Authorization: Bearer sk-test', ...fields];
   return `${method} ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`;
 }
+
+/** The path of most managed requests here. */
+export const CHAT = '/v1/chat/completions';
+
+/** A whole POST with a caller's key. */
+export function post(key: string, target = CHAT, body: string | Buffer = '{}'): Buffer {
+  const fields =
+    `Host: s\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}`;
+  return Buffer.concat([
+    Buffer.from(`POST ${target} HTTP/1.1\r\n${fields}\r\n\r\n`, 'latin1'),
+    Buffer.from(body),
+  ]);
+}

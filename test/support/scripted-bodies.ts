@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { chunkOf } from './chunked.ts';
 import { seededRandom } from './fixtures.ts';
 import type { Turn } from './scripted-upstream.ts';
 
@@ -28,7 +29,6 @@ const MEDIUM_LIMIT_BYTES = 100_000;
 const LARGE_BYTES = 200_000;
 /** Pieces are written together up to this size: the gateway then meets many in one read. */
 const WRITE_BYTES = 65_536;
-const CRLF = Buffer.from('\r\n');
 
 /** What `answerBody` is to do, as the target of a request: the upstream needs no other knowledge. */
 export interface AskedBody {
@@ -63,7 +63,7 @@ export async function answerBody(turn: Turn): Promise<void> {
   let gathered = 0;
   for (const piece of cut(body, pieces, Number(seed))) {
     if (turn.socket.destroyed) return;
-    together.push(...(form === 'sized' ? [piece] : [chunkLine(piece), piece, CRLF]));
+    together.push(form === 'sized' ? piece : chunkOf(piece));
     gathered += piece.length;
     if (gathered < WRITE_BYTES) continue;
     await turn.write(Buffer.concat(together));
@@ -73,8 +73,6 @@ export async function answerBody(turn: Turn): Promise<void> {
   if (gathered > 0) await turn.write(Buffer.concat(together));
   if (form === 'chunked' && quiet === undefined) await turn.lastChunk();
 }
-
-const chunkLine = (piece: Buffer): Buffer => Buffer.from(`${piece.length.toString(16)}\r\n`);
 
 function* cut(body: Buffer, pieces: string, seed: number): Generator<Buffer> {
   const random = seededRandom(seed);

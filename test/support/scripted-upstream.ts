@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { chunkOf, LAST_CHUNK } from './chunked.ts';
 import { until } from './conditions.ts';
 
 /** One request as it stood on the wire. */
@@ -148,16 +149,12 @@ function turnOf(request: SeenRequest, socket: Socket, reader: RequestReader): Tu
       await write(`${head(fields)}transfer-encoding: chunked\r\n\r\n`);
     },
     chunk: async (bytes) => {
-      const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-      if (data.length === 0) return;
-      await write(Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), data, CRLF]));
+      if (bytes.length > 0) await write(chunkOf(bytes));
     },
-    lastChunk: () => write('0\r\n\r\n'),
+    lastChunk: () => write(LAST_CHUNK),
     reset: () => socket.resetAndDestroy(),
   };
 }
-
-const CRLF = Buffer.from('\r\n');
 
 /** Strict: what is not plain HTTP/1.1 throws, because the gateway must never send it. */
 class RequestReader {

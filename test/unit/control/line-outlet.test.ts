@@ -7,6 +7,7 @@ import {
   type Spill,
 } from '../../../src/control/line-outlet.ts';
 import { StreamSink } from '../../../src/control/stdout.ts';
+import { nextTurn } from '../../support/conditions.ts';
 
 /** A stdout whose reader takes what it is told to take. */
 class Reader extends Writable {
@@ -54,7 +55,6 @@ class Disk implements Spill {
   }
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 /** A line of so many bytes, its newline included. */
 const lineOf = (bytes: number): string => `${'x'.repeat(bytes - 1)}\n`;
 
@@ -156,7 +156,7 @@ describe('LineOutlet, when its reader is gone', () => {
     const out = new LineOutlet(new StreamSink(reader), disk);
     out.facts('before\n');
     reader.destroy(new Error('EPIPE'));
-    await turn();
+    await nextTurn();
     out.facts('after\n');
     out.log('nobody reads this\n');
     expect(disk.text).toBe('before\nafter\n');
