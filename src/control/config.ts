@@ -22,7 +22,7 @@ export interface LoadedConfig {
   readonly document: ConfigDocument;
   readonly config: Config;
   readonly source: string | null;
-  /** Every file that the configuration came from (itself, what is behind `file:`, `ca_file`), and its signature. */
+  /** Every file that the configuration came from (itself, what is behind `file:`, what keys name), and its signature. */
   readonly files: ReadonlyMap<string, string>;
 }
 
@@ -34,8 +34,10 @@ export interface LoadedConfig {
  */
 export function loadConfig({ path, env }: ConfigSource): LoadedConfig {
   const raw = readSources(path, env);
-  const ca = raw.values.get('ca_file');
-  if (typeof ca === 'string' && ca !== '') raw.files.set(ca, fileSignature(ca));
+  for (const key of ['ca_file', 'tls_cert_file', 'tls_key_file']) {
+    const path = raw.values.get(key);
+    if (typeof path === 'string' && path !== '') raw.files.set(path, fileSignature(path));
+  }
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
   const problems = [
     ...raw.problems,

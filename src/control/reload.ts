@@ -24,6 +24,12 @@ const FIXED = [
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 
+/** Files that are read once, at the start: a certificate that was renewed in its place is not taken. */
+const FIXED_FILES = [
+  'tlsCertFile',
+  'tlsKeyFile',
+] as const satisfies readonly (typeof FIXED)[number][];
+
 /** Takes a configuration that is valid; exchanges that begin from now on go by it. */
 export type ApplyConfig = (document: ConfigDocument, slots: readonly string[]) => void;
 
@@ -34,6 +40,7 @@ export class Reloader {
   readonly #log: Log;
   /** As it was read at the start: what only a restart changes is compared with it. */
   readonly #first: ConfigDocument;
+  readonly #firstFiles: ReadonlyMap<string, string>;
   /** As it runs: its `listen` has a concrete port. */
   #running: ConfigDocument;
   /** Signatures of the files as they were read last. */
@@ -55,6 +62,7 @@ export class Reloader {
   ) {
     this.#source = source;
     this.#first = loaded.document;
+    this.#firstFiles = loaded.files;
     this.#running = running;
     this.#files = loaded.files;
     this.#slots = slots;
@@ -108,7 +116,7 @@ export class Reloader {
     this.#log.write('info', 'config_reloaded', { trigger });
   }
 
-  #take({ document }: LoadedConfig): void {
+  #take({ document, files }: LoadedConfig): void {
     const names = providerTable(document.providers).map(({ name }) => name);
     const slots = providerSlots(this.#slots, names);
     if (slots.length > PROVIDERS_MAX) {
@@ -121,7 +129,14 @@ export class Reloader {
     this.#apply(running, slots);
     this.#slots = slots;
     this.#running = running;
-    const keys = FIXED.filter((key) => !isSame(document[key], this.#first[key])).map(snakeCase);
+    const isReplaced = (key: (typeof FIXED_FILES)[number]): boolean => {
+      const path = document[key];
+      return path !== null && files.get(path) !== this.#firstFiles.get(path);
+    };
+    const replaced: readonly string[] = FIXED_FILES.filter(isReplaced);
+    const keys = FIXED.filter(
+      (key) => replaced.includes(key) || !isSame(document[key], this.#first[key]),
+    ).map(snakeCase);
     if (keys.length > 0) this.#log.write('warn', 'config_needs_restart', { keys });
   }
 }

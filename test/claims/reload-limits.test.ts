@@ -165,3 +165,18 @@ describe('what only a restart changes', () => {
     files.remove();
   });
 });
+
+describe('a certificate that is renewed in its place', () => {
+  it('is named as what a restart takes', async () => {
+    const files = tlsFiles();
+    const own = await startGateway({
+      config: `workers = 1\n${files.config}${authorities({ openai: upstream.port })}`,
+    });
+    const [, certFile = ''] = /tls_cert_file = "([^"]+)"/.exec(files.config) ?? [];
+    writeFileSync(certFile, files.ca);
+    const line = await own.waitForLog(({ event }) => event === 'config_needs_restart');
+    expect(line['keys']).toEqual(['tls_cert_file']);
+    await own.stop();
+    files.remove();
+  });
+});
