@@ -12,7 +12,8 @@ const table = (rows: readonly (readonly [string, string])[]): string =>
 export function mockHelp(): string {
   return `sluice mock [--port ${DEFAULT_PORT}] [--host 127.0.0.1] [--pace MS] [--quiet]
 
-A provider to develop against: any key is accepted, equal requests get equal bytes. --pace waits between events.
+A provider to develop against: equal requests get equal bytes. --pace waits between events. Any key is
+accepted but one that says it is wrong: 401 for sk-wrong and sk-ant-wrong.
 
 Endpoints (by how the path ends, so that every provider's prefix works):
 ${table(ENDPOINTS.map(({ name, summary }) => [name, summary]))}

@@ -5,6 +5,7 @@ export interface Fault {
   readonly kind:
     | 'status'
     | 'status-once'
+    | 'unknown-model'
     | 'reset'
     | 'silence'
     | 'slow-first-byte'
@@ -45,6 +46,7 @@ export const FAULTS: readonly Row[] = [
     amount: 429,
     summary: '429 with retry-after: 1, then an answer',
   },
+  { model: 'fault-404', kind: 'unknown-model', amount: 0, summary: '404, as for an unknown model' },
   { model: 'fault-500', kind: 'status', amount: 500, summary: '500' },
   { model: 'fault-503', kind: 'status', amount: 503, summary: '503' },
   {
@@ -107,9 +109,9 @@ const PATTERNS = FAULTS.map((row) => ({
   pattern: new RegExp(`^${row.model.replace('<n>', '(\\d{1,9})')}$`),
 }));
 
-/** @param model as the request named it, a provider prefix (`groq/fault-500`) allowed */
+/** @param model as the request named it, with a provider before it (`groq/fault-500`) or what it was tuned from (`ft:gpt-4o:…`) */
 export function faultOf(model: string): Fault | null {
-  const name = model.slice(model.lastIndexOf('/') + 1);
+  const name = model.slice(Math.max(model.lastIndexOf('/'), model.lastIndexOf(':')) + 1);
   for (const { row, pattern } of PATTERNS) {
     const match = pattern.exec(name);
     if (match !== null)

@@ -1,4 +1,5 @@
 import { isObject, type JsonObject, listAt, numberAt, objectAt, stringAt } from './json.ts';
+import { pictureWord } from './pictures.ts';
 import { answerSchema } from './schema-answer.ts';
 import { DEFAULT_PIECES, echoPieces, jsonPieces, promptTokens, THOUGHT_PIECES } from './words.ts';
 
@@ -155,7 +156,7 @@ function contentText(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';
   return content
-    .map((part) => (isObject(part) ? (stringAt(part, 'text') ?? '') : ''))
+    .map((part) => (isObject(part) ? (stringAt(part, 'text') ?? pictureWord(part) ?? '') : ''))
     .filter((text) => text !== '')
     .join(' ');
 }

@@ -9,7 +9,7 @@ import { EMPTY_OBJECT, parseObject, stringAt } from './json.ts';
 import { UploadReader } from './multipart.ts';
 import { PATTERN_PERIOD_BYTES, patternBlock } from './pattern.ts';
 import type { BodyReply, EventsReply, PatternReply, Reply, Tokens } from './reply.ts';
-import { errorReply, type Voice } from './vendor-errors.ts';
+import { errorReply, unknownModel, type Voice, wrongKey } from './vendor-errors.ts';
 
 export interface MockOptions {
   readonly host: string;
@@ -18,6 +18,8 @@ export interface MockOptions {
   /** Between two events of a stream; 0 = as fast as they are taken. */
   readonly eventDelayMs: number;
   readonly log?: (line: string) => void;
+  /** Told of each answer that was sent whole and billed: a provider's own books. */
+  readonly billed?: (asked: Asked, tokens: Tokens) => void;
 }
 
 /** What the mock gave out: what a gateway counted must equal it. */
@@ -108,6 +110,9 @@ class Mock {
     if (!hasKey(request)) {
       request.resume();
       this.#body(response, errorReply(voice, 401, 'No API key was sent to the mock.'));
+    } else if (hasWrongKey(request)) {
+      request.resume();
+      this.#body(response, wrongKey(voice));
     } else if (endpoint === undefined) {
       request.resume();
       this.#body(response, errorReply(voice, 404, `The mock has no ${request.method} ${path}.`));
@@ -168,7 +173,11 @@ class Mock {
     const fault = faultOf(asked.model);
     this.#options.log?.(`${name} ${asked.model}${fault === null ? '' : ` (${fault.kind})`}`);
     const send = (): void => {
-      if (answer !== null) this.#send(response, answer(asked), fault);
+      if (answer === null) return;
+      const reply = answer(asked);
+      const tokens = reply.kind === 'pattern' ? null : reply.tokens;
+      if (tokens !== null) response.once('finish', () => this.#bill(asked, tokens));
+      this.#send(response, reply, fault);
     };
     switch (fault?.kind) {
       case 'status':
@@ -177,6 +186,9 @@ class Mock {
       case 'status-once':
         if (this.#firstTime(asked.seed)) this.#refuse(response, asked.voice, fault.amount);
         else send();
+        break;
+      case 'unknown-model':
+        this.#body(response, unknownModel(asked.voice, asked.model));
         break;
       case 'reset':
         response.socket?.resetAndDestroy();
@@ -233,7 +245,7 @@ class Mock {
       response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
       return;
     }
-    response.end(bytes, () => this.#count(reply.tokens));
+    response.end(bytes);
   }
 
   #events(response: ServerResponse, reply: EventsReply, fault: Fault | null): void {
@@ -248,12 +260,13 @@ class Mock {
     this.#openStreams++;
     response.on('close', () => this.#openStreams--);
     const delayMs = fault?.kind === 'pace' ? fault.amount : this.#options.eventDelayMs;
-    sendEvents(response, spoiled(fault, reply), fault, delayMs, () => this.#count(reply.tokens));
+    sendEvents(response, spoiled(fault, reply), fault, delayMs);
   }
 
-  #count(tokens: Tokens | null): void {
-    this.#input += tokens?.input ?? 0;
-    this.#output += tokens?.output ?? 0;
+  #bill(asked: Asked, tokens: Tokens): void {
+    this.#input += tokens.input;
+    this.#output += tokens.output;
+    this.#options.billed?.(asked, tokens);
   }
 }
 
@@ -262,7 +275,6 @@ function sendEvents(
   events: readonly string[],
   fault: Fault | null,
   delayMs: number,
-  done: () => void,
 ): void {
   let at = 0;
   const step = (): void => {
@@ -270,7 +282,7 @@ function sendEvents(
       if (fault !== null && at >= fault.amount && struck(response, fault, events[at] ?? '')) return;
       const event = events[at++];
       if (event === undefined) {
-        response.end(done);
+        response.end();
         return;
       }
       const taken = response.write(event);
@@ -321,6 +333,12 @@ function hasKey({ headers, url }: IncomingMessage): boolean {
     (name) => (headers[name] ?? '') !== '',
   );
   return bearer || fields || /[?&]key=[^&]/.test(url ?? '');
+}
+
+/** Every other key is accepted: this one is for seeing what a caller is told whose key is not. */
+function hasWrongKey({ headers }: IncomingMessage): boolean {
+  const key = headers.authorization?.replace(/^bearer +/i, '') ?? headers['x-api-key'];
+  return key === 'sk-wrong' || key === 'sk-ant-wrong';
 }
 
 /** Whose wire shape is spoken: `x-mock-provider`, else a `provider/` before the model, else the path's dialect. */

@@ -63,8 +63,12 @@ const SPELLINGS: ReadonlyMap<string, Spelling> = new Map<string, Spelling>([
 ]);
 
 /** The JSON text of an error in the caller's dialect and its vendor's spelling. */
-export function vendorError(voice: Voice, status: number, message: string): string {
-  const kind = kindOf(status);
+function vendorError(
+  voice: Voice,
+  status: number,
+  message: string,
+  kind: ErrorKind = kindOf(status),
+): string {
   if (voice.dialect === 'anthropic') {
     const error = { type: kind.anthropic, message };
     return JSON.stringify({ type: 'error', error, request_id: 'req_mock' });
@@ -79,8 +83,25 @@ export function errorReply(
   message: string,
   fields: readonly string[] = [],
 ): BodyReply {
-  const body = vendorError(voice, status, message);
+  return refusal(status, vendorError(voice, status, message), fields);
+}
+
+function refusal(status: number, body: string, fields: readonly string[]): BodyReply {
   return { kind: 'body', status, contentType: 'application/json', body, fields, tokens: null };
+}
+
+/** What a vendor says to a key that it does not know: clients recognise these very words. */
+export function wrongKey(voice: Voice): BodyReply {
+  const anthropic = voice.dialect === 'anthropic';
+  return errorReply(voice, 401, anthropic ? 'invalid x-api-key' : 'Incorrect API key provided.');
+}
+
+/** What a vendor says to a model that it does not have. */
+export function unknownModel(voice: Voice, model: string): BodyReply {
+  const anthropic = voice.dialect === 'anthropic';
+  const message = anthropic ? `model: ${model}` : `The model \`${model}\` does not exist.`;
+  const kind = { ...kindOf(404), code: 'model_not_found' };
+  return refusal(404, vendorError(voice, 404, message, kind), []);
 }
 
 const STREAM_FAILURE = 'The mock failed in the middle of the stream, as it was asked to';

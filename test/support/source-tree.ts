@@ -18,13 +18,16 @@ export interface SourceFile {
   readonly loads: readonly string[];
 }
 
+/** What others wrote and a tool installed here. */
+const INSTALLED = /(?:^|\/)(?:node_modules|\.venv)\//;
+
 /** Files below a folder of the repository, relative to it, forward slashes, sorted. */
 export function filesBelow(folder: string, ending: string): readonly string[] {
   // Git keeps no empty folder: a fresh clone may lack one.
   if (!existsSync(join(ROOT, folder))) return [];
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => path.endsWith(ending) && !path.includes('node_modules/'))
+    .filter((path) => path.endsWith(ending) && !INSTALLED.test(path))
     .sort();
 }
 

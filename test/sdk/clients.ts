@@ -1,0 +1,187 @@
+import type { Dialect } from '../../src/rejection.ts';
+import type { WorkName } from './cases.ts';
+
+export type ToolchainName = 'node' | 'python' | 'go' | 'curl';
+
+/** One stock client and what its program shows with it. */
+export interface Client {
+  /** As a reader of the README looks for it. */
+  readonly name: string;
+  readonly toolchain: ToolchainName;
+  /** The packages that its row names, with the versions of the lock file; none for what the system brings. */
+  readonly packages: readonly string[];
+  /** File or folder in the toolchain's folder. */
+  readonly program: string;
+  readonly dialect: Dialect;
+  readonly works: readonly WorkName[];
+  /** False: its errors do not carry the code of the body. */
+  readonly tellsCode: boolean;
+  /** False: it makes no call without a key. */
+  readonly keyless: boolean;
+  /** The status that it puts in place of the one that came, by the name of the failure. */
+  readonly remaps: Readonly<Record<string, number>>;
+}
+
+const OPENAI: readonly WorkName[] = [
+  'chat',
+  'stream',
+  'tools',
+  'structured',
+  'vision',
+  'embeddings',
+  'cut-stream',
+];
+const ANTHROPIC: readonly WorkName[] = OPENAI.filter((name) => name !== 'embeddings');
+
+const USUAL = { dialect: 'openai', tellsCode: true, keyless: false, remaps: {} } as const;
+const NODE = { ...USUAL, toolchain: 'node' } as const;
+const GO = { ...USUAL, toolchain: 'go', keyless: true } as const;
+const PYTHON = { ...USUAL, toolchain: 'python' } as const;
+
+/** Every client of the matrix. The README's table has a row for each. */
+export const CLIENTS: readonly Client[] = [
+  {
+    ...NODE,
+    name: 'Node openai',
+    packages: ['openai'],
+    program: 'openai.ts',
+    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+  },
+  {
+    ...NODE,
+    name: 'Node @anthropic-ai/sdk',
+    packages: ['@anthropic-ai/sdk'],
+    program: 'anthropic.ts',
+    dialect: 'anthropic',
+    works: [...ANTHROPIC, 'count', 'retry'],
+  },
+  {
+    ...NODE,
+    name: 'Vercel ai, openai (Responses)',
+    packages: ['ai', '@ai-sdk/openai'],
+    program: 'ai-openai.ts',
+    works: OPENAI,
+  },
+  {
+    ...NODE,
+    name: 'Vercel ai, openai (chat)',
+    packages: ['ai', '@ai-sdk/openai'],
+    program: 'ai-openai-chat.ts',
+    works: ANTHROPIC,
+  },
+  {
+    ...NODE,
+    name: 'Vercel ai, anthropic',
+    packages: ['ai', '@ai-sdk/anthropic'],
+    program: 'ai-anthropic.ts',
+    dialect: 'anthropic',
+    works: ANTHROPIC,
+  },
+  {
+    ...NODE,
+    name: 'Vercel ai, openai-compatible',
+    packages: ['ai', '@ai-sdk/openai-compatible'],
+    program: 'ai-compatible.ts',
+    works: OPENAI,
+  },
+  {
+    ...NODE,
+    name: 'LangChain JS, openai',
+    packages: ['@langchain/openai'],
+    program: 'langchain-openai.ts',
+    works: [...OPENAI, 'responses'],
+  },
+  {
+    ...NODE,
+    name: 'LangChain JS, anthropic',
+    packages: ['@langchain/anthropic'],
+    program: 'langchain-anthropic.ts',
+    dialect: 'anthropic',
+    works: ANTHROPIC,
+  },
+  {
+    ...GO,
+    name: 'Go openai-go',
+    packages: ['github.com/openai/openai-go/v3'],
+    program: 'openai_go',
+    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+  },
+  {
+    ...GO,
+    name: 'Go go-openai',
+    packages: ['github.com/sashabaranov/go-openai'],
+    program: 'go_openai',
+    works: [...OPENAI, 'plain-stream'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python openai, sync',
+    packages: ['openai'],
+    program: 'openai_sync.py',
+    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python openai, async',
+    packages: ['openai'],
+    program: 'openai_async.py',
+    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python anthropic',
+    packages: ['anthropic'],
+    program: 'anthropic_sync.py',
+    dialect: 'anthropic',
+    works: [...ANTHROPIC, 'count', 'retry'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python langchain-openai',
+    packages: ['langchain-openai'],
+    program: 'langchain_openai_chat.py',
+    works: [...OPENAI, 'responses'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python llama-index',
+    packages: ['llama-index-llms-openai', 'llama-index-embeddings-openai'],
+    program: 'llama_index_openai.py',
+    works: [...OPENAI, 'plain-stream'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python instructor',
+    packages: ['instructor'],
+    program: 'instructor_openai.py',
+    works: ['stream', 'tools', 'structured', 'vision', 'cut-stream'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python litellm, openai',
+    packages: ['litellm'],
+    program: 'litellm_openai.py',
+    works: [...OPENAI, 'responses'],
+    tellsCode: false,
+  },
+  {
+    ...PYTHON,
+    name: 'Python litellm, anthropic',
+    packages: ['litellm'],
+    program: 'litellm_anthropic.py',
+    dialect: 'anthropic',
+    works: ANTHROPIC,
+    tellsCode: false,
+    // It knows no 413, and any `overloaded_error` is a 500 to it.
+    remaps: { 'too-large': 400, 'no-pool-key': 500 },
+  },
+  {
+    ...USUAL,
+    toolchain: 'curl',
+    keyless: true,
+    name: 'curl',
+    packages: [],
+    program: 'calls.ts',
+    works: [...OPENAI, 'plain-stream'],
+  },
+];

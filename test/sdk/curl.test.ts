@@ -1,0 +1,4 @@
+import { describeMatrix } from './matrix.ts';
+import { CURL } from './toolchains.ts';
+
+describeMatrix(CURL);

@@ -1,0 +1,4 @@
+import { describeMatrix } from './matrix.ts';
+import { GO } from './toolchains.ts';
+
+describeMatrix(GO);

@@ -1,0 +1,148 @@
+// Package contract is what a client program and the tests say to each other: a list of asks on stdin, one JSON line
+// per ask on stdout.
+package contract
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+)
+
+// Ask is one call to make. Status is the one that its error must have, 0 where none is expected.
+type Ask struct {
+	ID       int    `json:"id"`
+	Call     string `json:"call"`
+	URL      string `json:"url"`
+	Key      string `json:"key"`
+	Model    string `json:"model"`
+	Prompt   string `json:"prompt"`
+	Attempts int    `json:"attempts"`
+	Status   int    `json:"status"`
+}
+
+// Used is the tokens in and out of one billed call, nil where the SDK does not tell them.
+type Used []int64
+
+// Call makes the call that it was asked for and gives the usage of each billed one.
+type Call func(Ask) ([]Used, error)
+
+// Refusal is what an SDK's error says.
+type Refusal struct {
+	Class  string
+	Status int
+	Code   string
+}
+
+// Reads an error of the SDK; false where it is not of the class that users match on.
+type Reader func(error) (Refusal, bool)
+
+type line struct {
+	ID     int     `json:"id"`
+	OK     bool    `json:"ok"`
+	Detail string  `json:"detail"`
+	Usage  []Used  `json:"usage,omitempty"`
+	Status *int    `json:"status,omitempty"`
+	Code   *string `json:"code"`
+}
+
+// One red pixel: the mock answers with its media type, size and hash.
+const pictureBase64 = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+
+// PictureURL is the picture as a data URL.
+const PictureURL = "data:image/png;base64," + pictureBase64
+
+// ExpectSaid checks that the mock repeated the prompt: that it is all there shows that both ways are whole.
+func ExpectSaid(ask Ask, text string) error {
+	if strings.HasPrefix(text, "You said: "+ask.Prompt) {
+		return nil
+	}
+	return fmt.Errorf("answered %q", text)
+}
+
+// ExpectPicture checks that the mock saw the picture.
+func ExpectPicture(text string) error {
+	picture, err := base64.StdEncoding.DecodeString(pictureBase64)
+	if err != nil {
+		return err
+	}
+	word := fmt.Sprintf("image/png:%d:%x", len(picture), sha256.Sum256(picture))
+	if word = word[:strings.LastIndex(word, ":")+9]; strings.Contains(text, word) {
+		return nil
+	}
+	return fmt.Errorf("no %q in %q", word, text)
+}
+
+// ExpectVectors checks for two unit vectors that differ.
+func ExpectVectors[Float float32 | float64](vectors [][]Float) error {
+	if len(vectors) != 2 || vectors[0][0] == vectors[1][0] {
+		return errors.New("not two different vectors")
+	}
+	for _, vector := range vectors {
+		squares := 0.0
+		for _, value := range vector {
+			squares += float64(value) * float64(value)
+		}
+		if len(vector) != 1536 || math.Abs(squares-1) > 1e-4 {
+			return fmt.Errorf("%d values, squares %f", len(vector), squares)
+		}
+	}
+	return nil
+}
+
+// ExpectJSON checks a tool's arguments.
+func ExpectJSON(text, wanted string) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(text)); err != nil {
+		return err
+	}
+	if compact.String() != wanted {
+		return fmt.Errorf("%s is not %s", text, wanted)
+	}
+	return nil
+}
+
+// Run makes every call that was asked for.
+func Run(calls map[string]Call, chat Call, read Reader) {
+	var asks []Ask
+	if err := json.NewDecoder(os.Stdin).Decode(&asks); err != nil {
+		panic(err)
+	}
+	out := json.NewEncoder(os.Stdout)
+	for _, ask := range asks {
+		if ask.Call == "fails" {
+			_ = out.Encode(refused(ask, chat, read))
+			continue
+		}
+		said := line{ID: ask.ID, OK: true}
+		usage, err := calls[ask.Call](ask)
+		if said.Usage = usage; err != nil {
+			said.OK, said.Detail = false, err.Error()
+		}
+		_ = out.Encode(said)
+	}
+}
+
+func refused(ask Ask, chat Call, read Reader) line {
+	for range ask.Attempts {
+		_, err := chat(ask)
+		if err == nil {
+			continue
+		}
+		refusal, typed := read(err)
+		said := line{ID: ask.ID, OK: typed, Detail: refusal.Class, Status: &refusal.Status}
+		if refusal.Code != "" {
+			said.Code = &refusal.Code
+		}
+		if !typed {
+			said.Detail = fmt.Sprintf("%T: %v", err, err)
+		}
+		return said
+	}
+	return line{ID: ask.ID, Detail: "no error"}
+}

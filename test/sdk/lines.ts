@@ -1,0 +1,61 @@
+import { expect } from 'vitest';
+import type { LogLine } from '../support/gateway.ts';
+import type { Ask } from './asks.ts';
+import type { Call } from './calls.ts';
+import type { Client } from './clients.ts';
+import { TENANTS } from './stage.ts';
+
+/** Tokens of one billed call as the SDK told them. */
+type Used = readonly [input: number, output: number];
+
+/** What a program prints for each ask. */
+export interface Line {
+  readonly id: number;
+  readonly ok: boolean;
+  readonly detail: string;
+  /** Of each billed call, null where the SDK does not tell. */
+  readonly usage?: readonly (Used | null)[];
+  readonly status?: number;
+  readonly code?: string | null;
+}
+
+/** Checks what the program says of one call: that it went well, or which error its SDK made of it. */
+export function expectLine(line: Line, call: Call, ask: Ask, client: Client): void {
+  if (!line.ok) expect.fail(line.detail);
+  if (call.kind === 'work') {
+    for (const used of line.usage ?? []) {
+      if (used !== null) expect(used[0], 'input tokens').toBeGreaterThan(0);
+    }
+    return;
+  }
+  expect(line.status).toBe(ask.status);
+  if (client.tellsCode) expect(line.code ?? null).toBe(call.failure.told[client.dialect]);
+}
+
+/**
+ * Checks the facts of one managed call: one for each answer that was billed, with the tokens that the SDK told (if it
+ * does), and one for each error answer or cut stream.
+ */
+export function expectFacts(facts: readonly LogLine[], line: Line, call: Call, ask: Ask): void {
+  const of = (source: string): readonly LogLine[] =>
+    facts.filter(({ usage_source }) => usage_source === source);
+  const billed = (line.usage ?? []).map((used) => used ?? [expect.any(Number), expect.any(Number)]);
+  expect(of('reported').map(tokensOf)).toEqual(billed);
+  expect(of('none')).toHaveLength(unbilled(call));
+  expect(of('estimated')).toHaveLength(call.kind === 'work' ? call.work.estimated : 0);
+  for (const { outcome } of of('reported')) expect(outcome).toBe('complete');
+  for (const fact of facts) {
+    expect(fact).toMatchObject({ tenant_id: String(TENANTS.calls), requested_model: ask.model });
+  }
+}
+
+/** Embeddings have no output, which is no zero: `null`. */
+export function tokensOf(fact: LogLine): readonly [unknown, unknown] {
+  return [fact['input_tokens'], fact['output_tokens'] ?? 0];
+}
+
+function unbilled(call: Call): number {
+  if (call.kind === 'work') return call.work.unbilled;
+  // What the gateway refuses reached no provider.
+  return call.failure.rejection === null ? 1 : 0;
+}

@@ -1,0 +1,14 @@
+/** Vercel's ai with @ai-sdk/openai as it is by default: on the Responses API. */
+
+import { createOpenAI } from '@ai-sdk/openai';
+import { embeddingCall, readCallError, textCalls } from './ai-calls.ts';
+import { type Ask, run } from './contract.ts';
+
+const provider = ({ url, key }: Ask) => createOpenAI({ baseURL: url, apiKey: key });
+const calls = textCalls((ask) => provider(ask)(ask.model));
+
+await run(
+  { ...calls, embeddings: embeddingCall((ask) => provider(ask).embedding(ask.model)) },
+  calls.chat,
+  readCallError,
+);

@@ -1,0 +1,4 @@
+import { describeMatrix } from './matrix.ts';
+import { PYTHON } from './toolchains.ts';
+
+describeMatrix(PYTHON);

@@ -1,0 +1,19 @@
+"""The classes that anthropic raises, by status."""
+
+import anthropic
+
+RAISES = {
+    401: anthropic.AuthenticationError,
+    402: anthropic.PaymentRequiredError,
+    403: anthropic.PermissionDeniedError,
+    404: anthropic.NotFoundError,
+    413: anthropic.RequestTooLargeError,
+    429: anthropic.RateLimitError,
+    500: anthropic.InternalServerError,
+    502: anthropic.InternalServerError,
+    503: anthropic.APIStatusError,
+}
+
+
+def tell(error: anthropic.APIStatusError):
+    return {"status": error.status_code, "code": error.body["error"]["type"]}
