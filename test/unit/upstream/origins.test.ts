@@ -165,6 +165,33 @@ describe('connections', () => {
     expect(old.open).toEqual({ carrying: 0, free: 0 });
   });
 
+  it('of a configuration that was replaced are looked after no longer than they are there', async () => {
+    const old = origin();
+    let looks = 0;
+    let ticks = 0;
+    const look = old.onTick.bind(old);
+    old.onTick = (nowMs) => {
+      looks++;
+      look(nowMs);
+    };
+    const running = Asked.send(old);
+    origins = opened(origins, { ...TIMEOUTS, idleTimeoutMs: 60_000 });
+    await over(running);
+    const before = looks;
+    ticker.add({ onTick: () => ticks++ });
+    await until('some ticks', () => ticks > 3 || undefined);
+    expect(looks).toBe(before);
+  });
+
+  it('that a replaced configuration opens for a late body are bounded too', async () => {
+    const old = origin();
+    origins = opened(origins, { ...TIMEOUTS, idleTimeoutMs: 60_000 });
+    answer = () => {};
+    const asked = Asked.send(old);
+    await over(asked);
+    expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT' });
+  });
+
   it('stay, when a new configuration makes them just so', async () => {
     await over(Asked.send(origin()));
     const old = origin();
