@@ -176,7 +176,8 @@ export class Connection implements SocketEvents, ResponseSink {
       this.close();
       return;
     }
-    this.#sinceMs = this.#home.ticker.now;
+    // What is no head yet is silence: an interim response every minute must not hold a request for ever.
+    if (this.#isHeadSeen) this.#sinceMs = this.#home.ticker.now;
     try {
       this.#parser.push(bytes);
     } catch (error) {
@@ -205,6 +206,7 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onHead(status: number, reason: string, fields: readonly string[]): void {
     this.#isHeadSeen = true;
+    this.#sinceMs = this.#home.ticker.now;
     this.#carried?.onHead(status, reason, fields);
   }
 

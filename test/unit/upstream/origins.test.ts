@@ -255,6 +255,23 @@ describe('silence', () => {
     expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT', kind: 'timeout' });
   });
 
+  it.each([
+    ['interim responses', '', 'HTTP/1.1 102 Processing\r\n\r\n', OK],
+    ['a head in very small pieces', 'HTTP/1.1 200 OK\r\n', 'x: y\r\n', '\r\n'],
+  ])('before the head is not filled by %s', async (_what, begin, drip, end) => {
+    let drips = 0;
+    answer = (socket) => {
+      socket.write(begin);
+      const timer = setInterval(() => {
+        if (++drips === 100) clearInterval(timer);
+        socket.write(drips < 100 ? drip : end);
+      }, 20);
+    };
+    const asked = Asked.send(origin());
+    await over(asked);
+    expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT' });
+  });
+
   it('within a response ends it, unless it is we who do not read', async () => {
     answer = (socket) => void socket.write(OK.slice(0, -1));
     const asked = Asked.send(origin());
