@@ -218,8 +218,9 @@ export class Connection implements SocketEvents, ResponseSink {
     const carried = this.#carried;
     this.#carried = null;
     this.resume();
-    // A request that is still being sent would be read as the next one's start.
-    const mayStay = clean && this.#parser.persistent && this.#isRequestSent;
+    // A request that is still being sent would be read as the next one's start, or hold that one up.
+    const isSent = this.#isRequestSent && this.#socket.writableLength === 0;
+    const mayStay = clean && this.#parser.persistent && isSent;
     if (mayStay && !this.#isClosed) {
       this.#sinceMs = this.#home.ticker.now;
       this.#home.onFree(this);

@@ -192,6 +192,20 @@ describe('connections', () => {
     expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT' });
   });
 
+  it('that still hold bytes of an upload behind its answer are not kept', async () => {
+    answer = (socket) => {
+      socket.pause();
+      if (socket.bytesWritten === 0) socket.write(OK);
+    };
+    const asked = new Asked(origin());
+    asked.call.push(Buffer.alloc(32 * 1_048_576));
+    asked.call.end();
+    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    await over(asked);
+    expect(asked).toMatchObject({ ended: true, content: 'ok' });
+    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+  });
+
   it('stay, when a new configuration makes them just so', async () => {
     await over(Asked.send(origin()));
     const old = origin();
