@@ -187,7 +187,11 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onReadEnd(): void {
-    if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+    try {
+      if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+    } catch (error) {
+      this.#fail(classify(error, true));
+    }
   }
 
   onDrained(): void {
@@ -215,7 +219,8 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onMessageEnd(clean: boolean): void {
-    const carried = this.#carried;
+    // First of all: whoever throws here is still there to be told that it failed.
+    this.#carried?.onMessageEnd();
     this.#carried = null;
     this.resume();
     // A request that is still being sent would be read as the next one's start, or hold that one up.
@@ -227,7 +232,6 @@ export class Connection implements SocketEvents, ResponseSink {
     } else {
       this.close();
     }
-    carried?.onMessageEnd();
   }
 
   onFault(fault: ResponseFault): void {

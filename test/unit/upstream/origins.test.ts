@@ -347,6 +347,22 @@ describe('a request', () => {
     expect(origin().open).toEqual({ carrying: 0, free: 0 });
   });
 
+  it.each([
+    ['a length', OK],
+    ['the connection’s end', 'HTTP/1.1 200 OK\r\n\r\nok'],
+  ])('whose end, by %s, meets a bug of ours fails, and nothing else does', async (_how, response) => {
+    answer = (socket) => void socket.end(response);
+    const asked = new Asked(origin());
+    asked.onResponseEnd = () => {
+      throw new TypeError('a bug');
+    };
+    asked.call.end();
+    asked.call.send('GET', 'GET / HTTP/1.1\r\nhost: x\r\n', 'none');
+    await over(asked);
+    expect(asked.failure).toMatchObject({ kind: 'internal' });
+    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+  });
+
   it('that is aborted closes its connection in the same turn, and is told nothing more', async () => {
     answer = () => {};
     const asked = Asked.send(origin());
