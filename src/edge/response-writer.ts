@@ -192,6 +192,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#phase = 'cutting';
     this.#cutEvent = this.#size === 'chunked' && this.#head === null ? event : null;
     if (!this.#blocked) this.#pump();
+    this.#own();
   }
 
   /** The front end says the connection is gone; every method of `res` throws from here on. */

@@ -176,7 +176,8 @@ export class Connection implements SocketEvents, ResponseSink {
       this.close();
       return;
     }
-    this.#sinceMs = this.#home.ticker.now;
+    // What is no head yet is silence: an interim response every minute must not hold a request for ever.
+    if (this.#isHeadSeen) this.#sinceMs = this.#home.ticker.now;
     try {
       this.#parser.push(bytes);
     } catch (error) {
@@ -186,7 +187,11 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onReadEnd(): void {
-    if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+    try {
+      if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+    } catch (error) {
+      this.#fail(classify(error, true));
+    }
   }
 
   onDrained(): void {
@@ -205,6 +210,7 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onHead(status: number, reason: string, fields: readonly string[]): void {
     this.#isHeadSeen = true;
+    this.#sinceMs = this.#home.ticker.now;
     this.#carried?.onHead(status, reason, fields);
   }
 
@@ -213,18 +219,19 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onMessageEnd(clean: boolean): void {
-    const carried = this.#carried;
+    // First of all: whoever throws here is still there to be told that it failed.
+    this.#carried?.onMessageEnd();
     this.#carried = null;
     this.resume();
-    // A request that is still being sent would be read as the next one's start.
-    const mayStay = clean && this.#parser.persistent && this.#isRequestSent;
+    // A request that is still being sent would be read as the next one's start, or hold that one up.
+    const isSent = this.#isRequestSent && this.#socket.writableLength === 0;
+    const mayStay = clean && this.#parser.persistent && isSent;
     if (mayStay && !this.#isClosed) {
       this.#sinceMs = this.#home.ticker.now;
       this.#home.onFree(this);
     } else {
       this.close();
     }
-    carried?.onMessageEnd();
   }
 
   onFault(fault: ResponseFault): void {

@@ -75,6 +75,9 @@ export class Connector {
       ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(this.#session === undefined ? {} : { session: this.#session }),
     });
+    // Of the options, tls.connect() passes on neither.
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, PROBE_AFTER_MS);
     socket.on('session', (session: Buffer) => {
       this.#session = session;
     });

@@ -47,6 +47,8 @@ export class Origin implements Connections, ConnectionHome, Ticking {
   }
 
   connection(fresh: boolean): Connection {
+    // A request that came before a reload asks when its body comes, which may be behind it.
+    if (this.#isRetired) this.ticker.add(this);
     const free = fresh ? undefined : this.#free.pop();
     const connection = free ?? new Connection(this, this.#connector);
     this.#carrying.add(connection);
@@ -54,10 +56,9 @@ export class Origin implements Connections, ConnectionHome, Ticking {
   }
 
   onFree(connection: Connection): void {
-    this.#carrying.delete(connection);
     // A promise of less than the margin is one that cannot be relied on.
     if (this.#isRetired || keptMs(connection) <= 0) connection.close();
-    else this.#free.push(connection);
+    else if (this.#carrying.delete(connection)) this.#free.push(connection);
   }
 
   onClosed(connection: Connection): void {

@@ -165,6 +165,47 @@ describe('connections', () => {
     expect(old.open).toEqual({ carrying: 0, free: 0 });
   });
 
+  it('of a configuration that was replaced are looked after no longer than they are there', async () => {
+    const old = origin();
+    let looks = 0;
+    let ticks = 0;
+    const look = old.onTick.bind(old);
+    old.onTick = (nowMs) => {
+      looks++;
+      look(nowMs);
+    };
+    const running = Asked.send(old);
+    origins = opened(origins, { ...TIMEOUTS, idleTimeoutMs: 60_000 });
+    await over(running);
+    const before = looks;
+    ticker.add({ onTick: () => ticks++ });
+    await until('some ticks', () => ticks > 3 || undefined);
+    expect(looks).toBe(before);
+  });
+
+  it('that a replaced configuration opens for a late body are bounded too', async () => {
+    const old = origin();
+    origins = opened(origins, { ...TIMEOUTS, idleTimeoutMs: 60_000 });
+    answer = () => {};
+    const asked = Asked.send(old);
+    await over(asked);
+    expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT' });
+  });
+
+  it('that still hold bytes of an upload behind its answer are not kept', async () => {
+    answer = (socket) => {
+      socket.pause();
+      if (socket.bytesWritten === 0) socket.write(OK);
+    };
+    const asked = new Asked(origin());
+    asked.call.push(Buffer.alloc(32 * 1_048_576));
+    asked.call.end();
+    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    await over(asked);
+    expect(asked).toMatchObject({ ended: true, content: 'ok' });
+    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+  });
+
   it('stay, when a new configuration makes them just so', async () => {
     await over(Asked.send(origin()));
     const old = origin();
@@ -228,6 +269,23 @@ describe('silence', () => {
     expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT', kind: 'timeout' });
   });
 
+  it.each([
+    ['interim responses', '', 'HTTP/1.1 102 Processing\r\n\r\n', OK],
+    ['a head in very small pieces', 'HTTP/1.1 200 OK\r\n', 'x: y\r\n', '\r\n'],
+  ])('before the head is not filled by %s', async (_what, begin, drip, end) => {
+    let drips = 0;
+    answer = (socket) => {
+      socket.write(begin);
+      const timer = setInterval(() => {
+        if (++drips === 100) clearInterval(timer);
+        socket.write(drips < 100 ? drip : end);
+      }, 20);
+    };
+    const asked = Asked.send(origin());
+    await over(asked);
+    expect(asked.failure).toMatchObject({ code: 'FIRST_BYTE_TIMEOUT' });
+  });
+
   it('within a response ends it, unless it is we who do not read', async () => {
     answer = (socket) => void socket.write(OK.slice(0, -1));
     const asked = Asked.send(origin());
@@ -286,6 +344,22 @@ describe('a request', () => {
     asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
     await over(asked);
     expect(asked).toMatchObject({ ended: true, content: 'ok' });
+    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+  });
+
+  it.each([
+    ['a length', OK],
+    ['the connection’s end', 'HTTP/1.1 200 OK\r\n\r\nok'],
+  ])('whose end, by %s, meets a bug of ours fails, and nothing else does', async (_how, response) => {
+    answer = (socket) => void socket.end(response);
+    const asked = new Asked(origin());
+    asked.onResponseEnd = () => {
+      throw new TypeError('a bug');
+    };
+    asked.call.end();
+    asked.call.send('GET', 'GET / HTTP/1.1\r\nhost: x\r\n', 'none');
+    await over(asked);
+    expect(asked.failure).toMatchObject({ kind: 'internal' });
     expect(origin().open).toEqual({ carrying: 0, free: 0 });
   });
 
