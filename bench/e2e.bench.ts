@@ -20,7 +20,7 @@ import { fixed, mebibytes, printTable, ranged, writeSection } from './results.ts
 import { extent, interleaved } from './rounds.ts';
 import { differences, median, ratios, type Spread, spread } from './statistics.ts';
 
-const { quick, rounds, seconds } = extent({ rounds: 5, seconds: 2 }, { rounds: 2, seconds: 1 });
+const { quick, rounds, seconds } = extent({ rounds: 4, seconds: 2 }, { rounds: 2, seconds: 1 });
 const CONNECTIONS = 32;
 /** Far below what any peer but Portkey can do, so that no queue of its own making is measured. */
 const RATE = 2_000;
@@ -76,7 +76,7 @@ async function measure(row: Row, rates: readonly number[]): Promise<Sample> {
   const open = new Map<number, OpenLoopResult>();
   for (const rate of peer === null ? rates : [row.rate]) {
     await load.connect(CONNECTIONS);
-    const answers = await load.open(rate, seconds + 1);
+    const answers = await load.open(rate, seconds);
     if (answers.refused + answers.broken + answers.unanswered > 0)
       throw new Error(`${row.name} at ${rate}/s: ${JSON.stringify(answers)}`);
     open.set(rate, answers);

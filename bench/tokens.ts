@@ -22,15 +22,18 @@ function mint(tenant: number): string {
   return `${signed}.${sign(null, Buffer.from(signed, 'latin1'), KEY).toString('base64url')}`;
 }
 
+/** Callers who are few ask in turn; a worker remembers all of their tokens, so the order makes no difference. */
+const IN_TURN_MAX = 32_768;
+
 /**
- * Who asks when `keys` callers do: each in turn while they are few, else drawn evenly. Only those that are drawn are
- * minted: a million callers who ask a hundred thousand times are at most so many tokens.
+ * Who asks when `keys` callers do, each as often as the others, in no order. Only those that are drawn are minted: a
+ * million callers who ask a hundred thousand times are at most so many tokens.
  *
- * @param draws requests until the sequence begins anew, when callers are drawn
+ * @param draws requests until the sequence begins anew
  */
 export function tokens(keys: number, draws: number): readonly string[] {
   if (mint(42) !== token({ tenantId: 42n, vpcId: BigInt(VPC) })) throw new Error('minted wrongly');
-  if (keys <= draws) return Array.from({ length: keys }, (_, tenant) => mint(tenant));
+  if (keys <= IN_TURN_MAX) return Array.from({ length: keys }, (_, tenant) => mint(tenant));
   const minted = new Map<number, string>();
   return Array.from({ length: draws }, (_, draw) => {
     const tenant = Math.floor(fraction(draw) * keys);

@@ -1,6 +1,7 @@
 import { freePort } from '../../test/support/free-port.ts';
 import { callersFile, cpuOf, type JsonLoad, warm } from '../load.ts';
-import { type SluiceOptions, startSluice } from '../peers/sluice.ts';
+import type { Peer } from '../peers/peer.ts';
+import { startSluice } from '../peers/sluice.ts';
 import { residentBytes } from '../process-cpu.ts';
 import { fixed, mebibytes, printTable, ranged } from '../results.ts';
 import type { Extent } from '../rounds.ts';
@@ -8,13 +9,16 @@ import { growthExponent, median, type Spread, spread, steepestExponent } from '.
 
 /** The most that a flat cost differs between its least and its greatest: what rounds differ by on a shared machine. */
 const FLAT_FACTOR = 1.25;
-/** Of the steepest step; what is above 1 is grown faster than linearly, and noise is a part of it. */
-const LINEAR_EXPONENT = 1.05;
+/** Of the steepest step. Linear is 1; the rest is noise, a third between sizes 16 times apart. */
+const LINEAR_EXPONENT = 1.1;
+/** Seconds of load at a time until it gets no cheaper. */
+const WARM_SECONDS = 0.5;
 
-/** One size of one table: a gateway of its own, and who asks it for what. */
+/** One size of one table: a process of its own, and who asks it for what. */
 export interface Setting {
   readonly size: number;
-  readonly gateway?: SluiceOptions;
+  /** What is measured: Sluice with one worker, unless said otherwise. */
+  readonly start?: Peer['start'];
   /** Made before the gateway starts. */
   readonly callers: () => Iterable<readonly [path: string, key: string]>;
   readonly body: string;
@@ -51,18 +55,18 @@ export interface GrowthTable {
 }
 
 async function measure(load: JsonLoad, setting: Setting, extent: Extent): Promise<Point> {
-  const { size, gateway, callers, body, connections, upstream, before = 0 } = setting;
+  const { size, callers, body, connections, upstream, before = 0 } = setting;
   await setting.prepare?.();
   const file = callersFile('callers', callers());
   const port = await freePort();
-  const running = await startSluice(port, upstream, gateway);
+  const running = await (setting.start ?? startSluice)(port, upstream);
   const idleBytes = residentBytes(running.pid);
   await load.target({ port, fields: '', body }, file);
   await load.connect(connections);
   if (before > 0) await load.closed({ requests: before });
   const { seconds, rounds } = extent;
   await warm(running.pid, async () => {
-    const { answered } = await load.closed({ seconds });
+    const { answered } = await load.closed({ seconds: WARM_SECONDS });
     return { units: answered };
   });
   const costs: number[] = [];

@@ -10,8 +10,7 @@ function play(loop: OpenLoop, endMs: number, answerAt: (sentMs: number) => numbe
   for (let now = BEGIN_MS; now <= endMs; now++) {
     for (let index = loop.take(now); index !== -1; index = loop.take(now))
       under.push({ index, doneMs: answerAt(now) });
-    for (const { index } of under.filter((one) => one.doneMs === now))
-      loop.answered(index, now);
+    for (const { index } of under.filter((one) => one.doneMs === now)) loop.answered(index, now);
   }
 }
 
