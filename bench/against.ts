@@ -9,7 +9,7 @@ import { CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST } from './chat.ts';
 import { cpuOf, flood, StreamLoad, warm } from './load.ts';
 import { startStaticUpstream } from './peers/nginx.ts';
 import { type Peer, sluice } from './peers/peer.ts';
-import { FOLDER } from './peers/processes.ts';
+import { FOLDER, needCommands } from './peers/processes.ts';
 import { fixed, printTable, ranged, writeSection } from './results.ts';
 import { type Extent, interleaved } from './rounds.ts';
 import { ratios, type Spread, spread } from './statistics.ts';
@@ -90,24 +90,28 @@ interface Comparison {
   readonly ratio: Spread;
 }
 
+function measuresOf(upstream: number): readonly Measure[] {
+  const kinds = ['BYO', 'managed'] as const;
+  return [
+    ...kinds.map((kind) => ({
+      name: `JSON request, ${kind}`,
+      of: (root: string, seconds: number) => requestCost(sluice(kind, 1, root), upstream, seconds),
+    })),
+    ...kinds.map((kind) => ({
+      name: `event, ${kind}`,
+      of: (root: string, seconds: number) => eventCost(sluice(kind, 1, root), seconds),
+    })),
+  ];
+}
+
 /** @param ref anything that git resolves to a commit */
 export async function against(ref: string, { rounds, seconds }: Extent): Promise<void> {
+  needCommands('nginx', 'wrk');
   const there = checkOut(ref);
   const upstream = await freePort();
   await startStaticUpstream(upstream, CHAT_ANSWER);
-  const measures: readonly Measure[] = [
-    ...(['BYO', 'managed'] as const).map((kind) => ({
-      name: `JSON request, ${kind}`,
-      of: (root: string, forSeconds: number) =>
-        requestCost(sluice(kind, 1, root), upstream, forSeconds),
-    })),
-    ...(['BYO', 'managed'] as const).map((kind) => ({
-      name: `event, ${kind}`,
-      of: (root: string, forSeconds: number) => eventCost(sluice(kind, 1, root), forSeconds),
-    })),
-  ];
   const rows: Comparison[] = [];
-  for (const { name, of } of measures) {
+  for (const { name, of } of measuresOf(upstream)) {
     const samples = await interleaved(rounds, [ROOT, there], (root) => of(root, seconds));
     const [here = [], other = []] = [samples.get(ROOT), samples.get(there)];
     const ratio = ratios(here, other);

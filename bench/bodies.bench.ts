@@ -5,7 +5,7 @@ import { freePort } from '../test/support/free-port.ts';
 import { answerOf, CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST, requestOf } from './chat.ts';
 import { BodyUpstream, callersFile, cpuOf, JsonLoad, warm } from './load.ts';
 import { NGINX, otherPeers, type Peer, PORTKEY, sluice } from './peers/peer.ts';
-import type { Running } from './peers/processes.ts';
+import { needCommands, type Running } from './peers/processes.ts';
 import { residentBytes } from './process-cpu.ts';
 import { mebibytes, printTable, ranged, writeSection } from './results.ts';
 import { extent, interleaved } from './rounds.ts';
@@ -91,6 +91,7 @@ interface BodyCost {
   readonly rssBytes: number;
 }
 
+needCommands('nginx');
 const upstream = new BodyUpstream();
 const upstreamPort = await upstream.listen();
 const load = new JsonLoad();

@@ -14,7 +14,7 @@ import {
 } from './load.ts';
 import { startStaticUpstream } from './peers/nginx.ts';
 import { FLOOR, NGINX, otherPeers, type Peer, sluice } from './peers/peer.ts';
-import { isThere, type Running } from './peers/processes.ts';
+import { needCommands, type Running } from './peers/processes.ts';
 import { residentBytes } from './process-cpu.ts';
 import { fixed, mebibytes, printTable, ranged, writeSection } from './results.ts';
 import { extent, interleaved } from './rounds.ts';
@@ -90,9 +90,7 @@ async function measure(row: Row, rates: readonly number[]): Promise<Sample> {
 }
 
 async function main(): Promise<void> {
-  for (const needed of ['nginx', 'wrk']) {
-    if (!isThere(needed)) throw new Error(`bench:e2e needs ${needed}: apt-get install ${needed}`);
-  }
+  needCommands('nginx', 'wrk');
   const upstream = await freePort();
   await startStaticUpstream(upstream, CHAT_ANSWER);
   const peers = [...otherPeers(), FLOOR];

@@ -10,6 +10,7 @@ import { type GrowthTable, growthTable, type Setting } from './growth/growth-tab
 import { BodyUpstream, JsonLoad } from './load.ts';
 import { startStaticUpstream } from './peers/nginx.ts';
 import { NGINX, type Peer, sluice } from './peers/peer.ts';
+import { needCommands } from './peers/processes.ts';
 import { startSluice } from './peers/sluice.ts';
 import { writeSection } from './results.ts';
 import { extent } from './rounds.ts';
@@ -23,13 +24,14 @@ const BODY_CONNECTIONS = 4;
  * A worker remembers 65,536 tokens (`src/admit/verified-tokens.ts`). So many requests fill that memory before anything is
  * measured, and the sequence is so long that who comes again in it has been forgotten, or is one of few enough callers.
  */
-const FILLING = run.quick ? 10_000 : 90_000;
+const FILLING = run.quick ? 10_000 : 70_000;
 const DRAWS_MAX = 2 * FILLING;
 
 /** A quick run looks at the ends. */
 const sizes = (...all: readonly number[]): readonly number[] =>
   run.quick ? [all[0] ?? 0, all.at(-1) ?? 0] : all;
 
+needCommands('nginx');
 const load = new JsonLoad();
 const upstream = await freePort();
 await startStaticUpstream(upstream, CHAT_ANSWER);
@@ -53,7 +55,7 @@ const concurrency = (peer: Peer): readonly Setting[] =>
     connections: size,
   }));
 
-const BODY_SIZES = sizes(1_024, 16_384, 262_144, 4_194_304, 67_108_864);
+const BODY_SIZES = sizes(1_024, 65_536, 4_194_304, 67_108_864);
 
 const uploads: readonly Setting[] = BODY_SIZES.map((size) => ({
   ...ofBodies,
@@ -68,7 +70,7 @@ const downloads: readonly Setting[] = BODY_SIZES.map((size) => ({
   prepare: () => bodies.answer(answerOf(size)),
 }));
 
-const keys: readonly Setting[] = sizes(1, 1_000, 30_000, 100_000, 1_000_000).map((size) => ({
+const keys: readonly Setting[] = sizes(1, 30_000, 100_000, 1_000_000).map((size) => ({
   ...usual,
   size,
   callers: () => tokens(size, DRAWS_MAX).map((one) => [CHAT_PATH, one]),

@@ -167,9 +167,10 @@ export class StreamLoad {
     return await this.#end.ask('run', { perSecond, seconds });
   }
 
-  /** Ends all streams; `exact` had every event, in order, and a clean end. */
-  async close(): Promise<{ readonly streams: number; readonly exact: number }> {
-    return await this.#end.ask('close');
+  /** Ends all streams. @throws when one of them lacked an event, or a clean end */
+  async close(): Promise<void> {
+    const { exact: _, ...wrong } = await this.#end.ask<Record<string, number>>('close');
+    if (Object.keys(wrong).length > 0) throw new Error(`streams ended: ${JSON.stringify(wrong)}`);
   }
 
   async stop(): Promise<void> {

@@ -14,6 +14,8 @@ import { OpenLoop } from './open-loop.ts';
 const LANES_MAX = 1_024;
 /** What an open loop waits for answers when its time is over. */
 const PATIENCE_MS = 5_000;
+/** From starting the ticker to the first request. */
+const THREAD_START_MS = 100;
 /** Connections opened at once, so that no accept queue overflows. */
 const BATCH = 100;
 
@@ -120,29 +122,46 @@ async function closed(requests: number, seconds: number): Promise<Answer> {
   return { ...counts, seconds: (nowMs() - began) / 1_000 };
 }
 
+/** One open loop over whatever lanes are free; opens more while none is, and lets requests wait beyond that. */
+class OpenRun {
+  readonly loop: OpenLoop;
+  /** How late requests were sent that found a lane, in milliseconds: the generator's own part of the latencies. */
+  readonly lateness: number[] = [];
+  readonly #waiting: number[] = [];
+
+  constructor(loop: OpenLoop) {
+    this.loop = loop;
+  }
+
+  sendDue(): void {
+    for (;;) {
+      const index = this.loop.take(nowMs());
+      if (index === -1) return;
+      const lane = idle.shift();
+      if (lane !== undefined) {
+        this.lateness.push(nowMs() - this.loop.dueMs(index));
+        lane.send(requestOf(sequence++), index);
+      } else {
+        this.#waiting.push(index);
+        if (lanes.size < LANES_MAX) lanes.add(new Lane(port, owner, (made) => this.free(made)));
+      }
+    }
+  }
+
+  free(lane: Lane): void {
+    const index = this.#waiting.shift();
+    if (index === undefined) idle.push(lane);
+    else lane.send(requestOf(sequence++), index);
+  }
+}
+
 async function open(ratePerSecond: number, seconds: number): Promise<Answer> {
   counts = { answered: 0, refused: 0, broken: 0 };
   const total = Math.round(ratePerSecond * seconds);
   const loop = new OpenLoop(ratePerSecond, total);
-  const waiting: number[] = [];
-  const beginMs = nowMs() + 100;
+  const run = new OpenRun(loop);
+  const beginMs = nowMs() + THREAD_START_MS;
   loop.begin(beginMs);
-  const lateness: number[] = [];
-  const give = (index: number): void => {
-    const lane = idle.shift();
-    if (lane !== undefined) {
-      lateness.push(nowMs() - loop.dueMs(index));
-      lane.send(requestOf(sequence++), index);
-    } else {
-      waiting.push(index);
-      if (lanes.size < LANES_MAX) lanes.add(new Lane(port, owner, free));
-    }
-  };
-  const free = (lane: Lane): void => {
-    idle.push(lane);
-    const index = waiting.shift();
-    if (index !== undefined) give(index);
-  };
   const ticker = new Worker(new URL('ticker-thread.ts', import.meta.url), {
     workerData: { beginMs, gapMs: 1_000 / ratePerSecond, total },
   });
@@ -151,23 +170,23 @@ async function open(ratePerSecond: number, seconds: number): Promise<Answer> {
     onClose = () => {};
     onAnswer = (lane) => {
       loop.answered(lane.index, nowMs());
-      free(lane);
+      run.free(lane);
       if (!loop.isOver) return;
       clearTimeout(giveUp);
       resolve();
     };
-    ticker.on('message', () => {
-      for (let index = loop.take(nowMs()); index !== -1; index = loop.take(nowMs())) give(index);
-    });
+    ticker.on('message', () => run.sendDue());
   });
   await ticker.terminate();
   const sorted = loop.latenciesMs(nowMs());
-  lateness.sort((a, b) => a - b);
   return {
     ...counts,
     unanswered: loop.unanswered,
     lanes: lanes.size,
-    lateMs: percentile(lateness, 0.99),
+    lateMs: percentile(
+      run.lateness.sort((a, b) => a - b),
+      0.99,
+    ),
     p50Ms: percentile(sorted, 0.5),
     p99Ms: percentile(sorted, 0.99),
     p999Ms: percentile(sorted, 0.999),

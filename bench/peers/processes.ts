@@ -103,6 +103,12 @@ export function isThere(command: string): boolean {
   return spawnSync('which', [command], { env: { PATH } }).status === 0;
 }
 
+/** @throws Error that names what to install when one of these commands is not on this machine */
+export function needCommands(...commands: readonly string[]): void {
+  const missing = commands.filter((command) => !isThere(command)).join(' ');
+  if (missing !== '') throw new Error(`this bench needs ${missing}: apt-get install ${missing}`);
+}
+
 /** First line of what a command says of its version, on either stream; null when it is not there. */
 export function versionOf(command: string, flag: string): string | null {
   const { status, stdout, stderr } = spawnSync(command, [flag], {
