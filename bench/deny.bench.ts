@@ -1,9 +1,9 @@
 // The deny-set: how long a deny takes to hold everywhere, and what a million entries cost.
-// npm run bench:deny   (needs nats-server; prints tables, decides nothing)
+// npm run bench:deny   (needs nats-server; decides nothing)   A lookup alone: npm run bench:admission
 import { mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDenyTable, DenyHalves, DenyLookup } from '../src/admit/deny.ts';
+import { createDenyTable, DenyHalves } from '../src/admit/deny.ts';
 import { DenySet } from '../src/control/deny-set.ts';
 import { encodeSnapshot, readSnapshot, writeSnapshot } from '../src/control/deny-snapshot.ts';
 import { until } from '../test/support/conditions.ts';
@@ -12,35 +12,31 @@ import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
 import { denyWriter, NATS_MISSING, startNats } from '../test/support/nats.ts';
 import { RawClient } from '../test/support/raw-client.ts';
 import { startUpstream } from '../test/support/scripted-upstream.ts';
+import { mebibytes, printTable, writeSection } from './results.ts';
+import { median, percentile } from './statistics.ts';
 
 const MILLION = 1_000_000;
 const CHANGES = 200;
 /** Connections to each gateway, so that both of its workers are asked. */
 const ASKERS = 8;
 
+interface Finding {
+  readonly name: string;
+  readonly value: string;
+}
+const findings: Finding[] = [];
+
 function say(name: string, value: string): void {
-  process.stdout.write(`${name.padEnd(52)} ${value}\n`);
+  findings.push({ name, value });
 }
 
-const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
+const mib = (bytes: number): string => `${mebibytes(bytes, 1)} MiB`;
 
-function lookups(): void {
-  for (const entries of [0, MILLION]) {
-    const memory = createDenyTable();
-    const half = new DenyHalves(memory).active;
-    const before = process.memoryUsage().rss;
-    for (let id = 0; id < entries; id++) half.deny('tenant', id, 0, 'spend');
-    const grown = process.memoryUsage().rss - before;
-    const lookup = new DenyLookup(memory);
-    const rounds = 5_000_000;
-    let found = 0;
-    for (let i = 0; i < rounds; i++) if (lookup.find('tenant', i * 7, i & 1) !== null) found++;
-    const began = performance.now();
-    for (let i = 0; i < rounds; i++) if (lookup.find('tenant', i * 7, i & 1) !== null) found++;
-    const ns = ((performance.now() - began) * 1e6) / rounds;
-    say(`a lookup among ${entries} entries`, `${ns.toFixed(0)} ns (${found} found)`);
-    say(`memory of ${entries} entries`, mib(grown));
-  }
+function memory(): void {
+  const half = new DenyHalves(createDenyTable()).active;
+  const before = process.memoryUsage().rss;
+  for (let id = 0; id < MILLION; id++) half.deny('tenant', id, 0, 'spend');
+  say(`memory of ${MILLION} entries`, mib(process.memoryUsage().rss - before));
 }
 
 function millionSet() {
@@ -85,10 +81,9 @@ async function snapshotStart(): Promise<void> {
       times.push(performance.now() - began);
       await gateway.stop();
     }
-    times.sort((a, b) => a - b);
     say(
       `start to listening, ${withSnapshot ? 'with that snapshot' : 'without'}`,
-      `${times[2]?.toFixed(0)} ms`,
+      `${median(times).toFixed(0)} ms`,
     );
   }
 }
@@ -128,8 +123,7 @@ async function propagation(): Promise<void> {
     times.push(performance.now() - began);
   }
   times.sort((a, b) => a - b);
-  const at = (share: number): string =>
-    `${(times[Math.floor(times.length * share)] ?? 0).toFixed(0)} ms`;
+  const at = (share: number): string => `${percentile(times, share).toFixed(0)} ms`;
   say(
     `a deny holds on 2 gateways of 2 workers (${CHANGES} times)`,
     `p50 ${at(0.5)}, p99 ${at(0.99)}, polled every 10 ms`,
@@ -141,8 +135,17 @@ async function propagation(): Promise<void> {
   await upstream.close();
 }
 
-lookups();
+memory();
 await snapshotStart();
 if (NATS_MISSING === null) await propagation();
 else say('propagation', NATS_MISSING);
+printTable(
+  'The deny-set',
+  [
+    { title: '', cell: ({ name }) => name },
+    { title: '', cell: ({ value }) => value },
+  ],
+  findings,
+);
+writeSection('deny', { rows: findings });
 process.exit(0);

@@ -1,276 +1,177 @@
-// What a relayed request costs, beside what people use: npm run bench:e2e [-- --rounds 5 --seconds 3]
-// One upstream (nginx, a static answer, never the bottleneck), one load generator (wrk), one peer after the other, round
-// by round; CPU from the kernel's accounting of the peer's process. Medians, with the spread, and ratios to nginx.
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { VERSION } from '../src/control/version.ts';
-import { until } from '../test/support/conditions.ts';
+// What a relayed request costs, beside what people use: npm run bench:e2e [-- --quick --rounds 5 --seconds 3]
+// One upstream that is never the bottleneck, one peer after the other, round by round. Twice in each round: as fast as
+// answers come (CPU, requests per second), and at a constant rate (latency, from the moment when a request was due).
 import { freePort } from '../test/support/free-port.ts';
-import { authorities, ROOT } from '../test/support/gateway.ts';
-import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
-import { cpuMicros, residentBytes } from './e2e/process-cpu.ts';
+import { CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST } from './chat.ts';
+import {
+  callersFile,
+  cpuOf,
+  flood,
+  JsonLoad,
+  type OpenLoopResult,
+  type Requests,
+  warm,
+} from './load.ts';
+import { startStaticUpstream } from './peers/nginx.ts';
+import { FLOOR, NGINX, otherPeers, type Peer, sluice } from './peers/peer.ts';
+import { needCommands, type Running } from './peers/processes.ts';
+import { residentBytes } from './process-cpu.ts';
+import { fixed, mebibytes, printTable, ranged, writeSection } from './results.ts';
+import { extent, interleaved } from './rounds.ts';
+import { differences, median, ratios, type Spread, spread } from './statistics.ts';
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '3' },
-    connections: { type: 'string', default: '32' },
-  },
-});
-const ROUNDS = Number(values.rounds);
-const SECONDS = Number(values.seconds);
-const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+const { quick, rounds, seconds } = extent({ rounds: 4, seconds: 2 }, { rounds: 2, seconds: 1 });
+const CONNECTIONS = 32;
+/** Far below what any peer but Portkey can do, so that no queue of its own making is measured. */
+const RATE = 2_000;
+/** What a peer that cannot do twice that rate is asked for instead: the first that is at most half of what it can. */
+const LOWER_RATES = [1_000, 500, 200, 100, 50];
 
-/** 1 KB up, 0.7 KB down, as the brief's target has it. */
-const REQUEST = JSON.stringify({
-  model: 'gpt-5-mini',
-  messages: [{ role: 'user', content: 'What did the river say to the stone? '.repeat(25) }],
-});
-const ANSWER = JSON.stringify({
-  id: 'chatcmpl-C1hKpZ5vXyT9qLw2',
-  object: 'chat.completion',
-  created: 1_767_225_600,
-  model: 'gpt-5-mini-2025-08-07',
-  choices: [
-    {
-      index: 0,
-      message: { role: 'assistant', content: 'It said that it would be back. '.repeat(11) },
-      finish_reason: 'stop',
-    },
-  ],
-  usage: { prompt_tokens: 231, completion_tokens: 88, total_tokens: 319 },
-});
-
-interface Peer {
+/** A peer that runs. `running` is null for no peer at all: the upstream itself. */
+interface Row {
   readonly name: string;
-  readonly port: number;
-  readonly pid: number;
-  readonly key: string;
+  readonly peer: Peer | null;
+  readonly running: Running | null;
+  readonly requests: Requests;
+  readonly load: JsonLoad;
+  rate: number;
 }
 
 interface Sample {
-  readonly requests: number;
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
   readonly cpuUs: number;
+  readonly perSecond: number;
   readonly rssBytes: number;
+  /** By rate; the upstream itself is asked at each rate that any peer is asked at. */
+  readonly open: ReadonlyMap<number, OpenLoopResult>;
 }
 
-const has = (command: string): boolean => spawnSync('which', [command]).status === 0;
-const children: ChildProcess[] = [];
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});
-
-function run(command: string, args: readonly string[]): ChildProcess {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  children.push(child);
-  return child;
-}
-
-async function listening(port: number): Promise<void> {
-  await until(`port ${port}`, async () => {
-    const socket = connect(port, '127.0.0.1');
-    const isOpen = await Promise.race([
-      once(socket, 'connect').then(
-        () => true,
-        () => false,
-      ),
-    ]);
-    socket.destroy();
-    return isOpen;
+async function begin(name: string, peer: Peer | null, upstream: number): Promise<Row> {
+  const port = peer === null ? upstream : await freePort();
+  const running = peer === null ? null : await peer.start(port, upstream);
+  const requests = { port, fields: peer?.fields(upstream) ?? '', body: CHAT_REQUEST };
+  const load = new JsonLoad();
+  const key = peer?.key ?? 'sk-own';
+  await load.target(requests, callersFile(`caller-${port}`, [[CHAT_PATH, key]]));
+  const { perSecond } = await warm(running?.pid ?? process.pid, async () => {
+    const { requests: units, perSecond } = await flood(requests, [CHAT_PATH, key], CONNECTIONS, 1);
+    return { units, perSecond };
   });
-}
-
-async function nginx(name: string, port: number, location: string, extra = ''): Promise<number> {
-  const file = join(folder, `${name}.conf`);
-  writeFileSync(
-    file,
-    `worker_processes 1; daemon off; error_log ${folder}/${name}.log; pid ${folder}/${name}.pid;
-events { worker_connections 4096; }
-http {
-  access_log off; keepalive_requests 100000000; client_body_buffer_size 64k;
-  client_body_temp_path ${folder}/${name}-body; proxy_temp_path ${folder}/${name}-proxy;
-  fastcgi_temp_path ${folder}/${name}-f; uwsgi_temp_path ${folder}/${name}-u; scgi_temp_path ${folder}/${name}-s;
-  ${extra}
-  server { listen 127.0.0.1:${port}; location / { ${location} } }
-}`,
-  );
-  const child = run('nginx', ['-c', file, '-p', folder]);
-  await listening(port);
-  return child.pid ?? 0;
-}
-
-async function haproxy(port: number, upstream: number): Promise<number> {
-  const file = join(folder, 'haproxy.cfg');
-  writeFileSync(
-    file,
-    `global
-  nbthread 1
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  http-reuse always
-frontend f
-  bind 127.0.0.1:${port}
-  default_backend b
-backend b
-  server s 127.0.0.1:${upstream}
-`,
-  );
-  const child = run('haproxy', ['-f', file, '-db']);
-  await listening(port);
-  return child.pid ?? 0;
-}
-
-/** Its facts go into a file: who reads them is not what is measured, and would take a core of this machine. */
-async function sluice(port: number, upstream: number, workers: number): Promise<number> {
-  const file = join(folder, `sluice-${workers}.toml`);
-  writeFileSync(
-    file,
-    `listen = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:${await freePort()}"\nworkers = ${workers}\n` +
-      `rate_limit_rps = 1000000\nbyo_rate_limit_rps = 1000000\n${authorities({ openai: upstream })}` +
-      `${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
-  );
-  const out = openSync(join(folder, `sluice-${workers}.log`), 'w');
-  const args = [join(ROOT, 'src/main.ts'), 'serve', '--config', file];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'inherit'] });
-  children.push(child);
-  await listening(port);
-  return child.pid ?? 0;
-}
-
-/** wrk posts the request over kept connections, as fast as answers come. */
-async function load({ port, key }: Peer): Promise<Omit<Sample, 'cpuUs' | 'rssBytes'>> {
-  const script = join(folder, 'post.lua');
-  writeFileSync(
-    script,
-    `wrk.method = "POST"; wrk.path = "/v1/chat/completions"; wrk.body = [==[${REQUEST}]==]
-wrk.headers["content-type"] = "application/json"; wrk.headers["authorization"] = "Bearer ${key}"
-done = function(summary, latency, requests)
-  if summary.errors.status > 0 then io.write("ERRORS " .. summary.errors.status .. "\\n") end
-  io.write(string.format("RESULT %d %f %f %f\\n", summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
-end`,
-  );
-  const args = ['-t1', `-c${values.connections}`, `-d${SECONDS}s`, '-s', script];
-  const child = run('wrk', [...args, `http://127.0.0.1:${port}`]);
-  let text = '';
-  child.stdout?.on('data', (data: Buffer) => {
-    text += data.toString();
-  });
-  await once(child, 'exit');
-  const [, requests, seconds, p50, p99] =
-    /RESULT (\S+) (\S+) (\S+) (\S+)/.exec(text)?.map(Number) ?? [];
-  if (requests === undefined || seconds === undefined || text.includes('ERRORS'))
-    throw new Error(`wrk failed: ${text}`);
+  const lower = LOWER_RATES.find((rate) => rate * 2 <= perSecond) ?? 20;
   return {
+    name,
+    peer,
+    running,
     requests,
-    perSecond: requests / seconds,
-    p50Ms: p50 ?? Number.NaN,
-    p99Ms: p99 ?? Number.NaN,
+    load,
+    rate: perSecond >= 2 * RATE ? RATE : lower,
   };
 }
 
-async function measure(peer: Peer): Promise<Sample> {
-  const before = cpuMicros(peer.pid);
-  const result = await load(peer);
-  const cpuUs = (cpuMicros(peer.pid) - before) / result.requests;
-  return { ...result, cpuUs, rssBytes: residentBytes(peer.pid) };
+async function measure(row: Row, rates: readonly number[]): Promise<Sample> {
+  const { running, requests, load, peer } = row;
+  const pid = running?.pid ?? process.pid;
+  const { cpuUs, result } = await cpuOf(pid, () =>
+    flood(requests, [CHAT_PATH, peer?.key ?? 'sk-own'], CONNECTIONS, seconds),
+  );
+  const open = new Map<number, OpenLoopResult>();
+  for (const rate of peer === null ? rates : [row.rate]) {
+    await load.connect(CONNECTIONS);
+    const answers = await load.open(rate, seconds);
+    if (answers.refused + answers.broken + answers.unanswered > 0)
+      throw new Error(`${row.name} at ${rate}/s: ${JSON.stringify(answers)}`);
+    open.set(rate, answers);
+  }
+  return {
+    cpuUs: cpuUs / result.requests,
+    perSecond: result.perSecond,
+    rssBytes: residentBytes(pid),
+    open,
+  };
 }
 
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
-
 async function main(): Promise<void> {
-  for (const needed of ['nginx', 'wrk']) {
-    if (!has(needed)) throw new Error(`bench:e2e needs ${needed}: apt-get install ${needed}`);
-  }
+  needCommands('nginx', 'wrk');
   const upstream = await freePort();
-  await nginx(
-    'upstream',
-    upstream,
-    `default_type application/json; return 200 '${ANSWER.replaceAll("'", '')}';`,
-  );
-  const peers: Peer[] = [{ name: 'direct', port: upstream, pid: 0, key: 'sk-own' }];
-  const nginxPort = await freePort();
-  const nginxPid = await nginx(
-    'proxy',
-    nginxPort,
-    'proxy_pass http://u; proxy_http_version 1.1; proxy_set_header connection ""; proxy_buffering off; proxy_request_buffering off;',
-    `upstream u { server 127.0.0.1:${upstream}; keepalive 256; keepalive_requests 100000000; }`,
-  );
-  peers.push({ name: 'nginx', port: nginxPort, pid: nginxPid, key: 'sk-own' });
-  if (has('haproxy')) {
-    const port = await freePort();
-    peers.push({ name: 'haproxy', port, pid: await haproxy(port, upstream), key: 'sk-own' });
-  } else process.stdout.write('haproxy is not there\n');
-  const floorPort = await freePort();
-  const floor = run(process.execPath, [
-    join(ROOT, 'bench/e2e/floor.ts'),
-    String(floorPort),
-    String(upstream),
-  ]);
-  await listening(floorPort);
-  peers.push({ name: 'bare uWS + undici', port: floorPort, pid: floor.pid ?? 0, key: 'sk-own' });
-  for (const workers of [1, 2]) {
-    const port = await freePort();
-    const pid = await sluice(port, upstream, workers);
-    const suffix = `${workers} worker${workers > 1 ? 's' : ''}`;
-    peers.push({ name: `Sluice, own key, ${suffix}`, port, pid, key: 'sk-own' });
-    peers.push({ name: `Sluice, virtual key, metered, ${suffix}`, port, pid, key: token() });
-  }
-  for (const peer of peers) await load(peer);
+  await startStaticUpstream(upstream, CHAT_ANSWER);
+  const peers = [...otherPeers(), FLOOR];
+  for (const workers of [1, 2]) peers.push(sluice('BYO', workers), sluice('managed', workers));
+  const rows = [await begin('direct', null, upstream)];
+  for (const peer of peers) rows.push(await begin(peer.name, peer, upstream));
+  const rates = [...new Set(rows.map(({ rate }) => rate))];
 
-  const samples = new Map<string, Sample[]>(peers.map(({ name }) => [name, []]));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const peer of peers) samples.get(peer.name)?.push(await measure(peer));
+  const samples = await interleaved(rounds, rows, (row) => measure(row, rates));
+  const results = rows.map((row) => summary(row, rows, samples));
+  print(results);
+  writeSection('e2e', { quick, rounds, seconds, connections: CONNECTIONS, rows: results });
+  for (const { load, running } of rows) {
+    await load.stop();
+    await running?.stop();
   }
-  const of = (name: string, field: keyof Sample): readonly number[] =>
-    (samples.get(name) ?? []).map((sample) => sample[field]);
-  // Round by round: a busy machine slows both.
-  const ratios = (name: string): readonly number[] =>
-    of(name, 'cpuUs').map((us, round) => us / (of('nginx', 'cpuUs')[round] ?? Number.NaN));
-  const rows = peers.map(({ name, pid }) => {
-    const all = pid === 0 ? [] : [...ratios(name)].sort((a, b) => a - b);
-    return {
-      name,
-      cpuToNginx: pid === 0 ? null : median(all),
-      spread: pid === 0 ? null : [all[0] ?? null, all.at(-1) ?? null],
-      cpuUs: pid === 0 ? null : median(of(name, 'cpuUs')),
-      perSecond: median(of(name, 'perSecond')),
-      p50Ms: median(of(name, 'p50Ms')),
-      p99Ms: median(of(name, 'p99Ms')),
-      rssMiB: median(of(name, 'rssBytes')) / 1_048_576,
-    };
-  });
-  process.stdout.write(
-    `\nJSON, ${REQUEST.length} bytes up, ${ANSWER.length} down, ${values.connections} connections, ${ROUNDS} rounds of ${SECONDS} s\n` +
-      `${'peer'.padEnd(44)}${'CPU : nginx'.padStart(12)}${'spread'.padStart(14)}${'CPU us'.padStart(9)}${'req/s'.padStart(9)}${'p50 ms'.padStart(9)}${'p99 ms'.padStart(9)}${'RSS MiB'.padStart(9)}\n`,
-  );
-  const cell = (value: number | null, digits: number, width: number): string =>
-    (value === null ? '-' : value.toFixed(digits)).padStart(width);
-  for (const row of rows) {
-    const spread =
-      row.spread === null ? '-' : row.spread.map((value) => value?.toFixed(2)).join(' to ');
-    process.stdout.write(
-      `${row.name.padEnd(44)}${cell(row.cpuToNginx, 2, 12)}${spread.padStart(14)}${cell(row.cpuUs, 1, 9)}${cell(row.perSecond, 0, 9)}${cell(row.p50Ms, 2, 9)}${cell(row.p99Ms, 2, 9)}${cell(row.rssMiB, 0, 9)}\n`,
-    );
-  }
-  const results = join(ROOT, 'bench/results');
-  if (!existsSync(results)) mkdirSync(results);
-  const nginxVersion = execFileSync('nginx', ['-v'], { stdio: 'pipe' }).toString();
-  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-  writeFileSync(
-    join(results, 'latest.json'),
-    `${JSON.stringify({ date: new Date().toISOString(), sluice: VERSION, machine, nginxVersion, rounds: ROUNDS, seconds: SECONDS, rows }, null, 2)}\n`,
+}
+
+interface Summary {
+  readonly name: string;
+  readonly cpuToNginx: Spread | null;
+  readonly cpuUs: Spread | null;
+  readonly perSecond: number;
+  readonly rate: number;
+  /** Milliseconds more than the upstream itself took in the same round; for that row, what it took. */
+  readonly p50Ms: Spread;
+  readonly p99Ms: Spread;
+  readonly p999Ms: Spread;
+  readonly rssBytes: number | null;
+  /** How late the generator itself was. */
+  readonly generatorLateMs: number;
+}
+
+function summary(
+  row: Row,
+  rows: readonly Row[],
+  samples: ReadonlyMap<Row, readonly Sample[]>,
+): Summary {
+  const of = (one: Row | undefined): readonly Sample[] =>
+    (one === undefined ? undefined : samples.get(one)) ?? [];
+  const cpu = (one: Row | undefined): readonly number[] => of(one).map(({ cpuUs }) => cpuUs);
+  const direct = rows.find(({ peer }) => peer === null);
+  const open = (one: Row | undefined, field: keyof OpenLoopResult): readonly number[] =>
+    of(one).map((sample) => sample.open.get(row.rate)?.[field] ?? Number.NaN);
+  const added = (field: keyof OpenLoopResult): Spread =>
+    row.peer === null
+      ? spread(open(row, field))
+      : differences(open(row, field), open(direct, field));
+  const yardstick = cpu(rows.find(({ peer }) => peer === NGINX));
+  return {
+    name: row.name,
+    cpuToNginx: row.peer === null ? null : ratios(cpu(row), yardstick),
+    cpuUs: row.peer === null ? null : spread(cpu(row)),
+    perSecond: median(of(row).map(({ perSecond }) => perSecond)),
+    rate: row.rate,
+    p50Ms: added('p50Ms'),
+    p99Ms: added('p99Ms'),
+    p999Ms: added('p999Ms'),
+    rssBytes: row.peer === null ? null : median(of(row).map(({ rssBytes }) => rssBytes)),
+    generatorLateMs: median(open(row, 'lateMs')),
+  };
+}
+
+function print(results: readonly Summary[]): void {
+  const sign = (row: Summary, value: Spread): string =>
+    (row.cpuUs === null || value.median < 0 ? '' : '+') + fixed(value.median, 2);
+  printTable(
+    `JSON, ${CHAT_REQUEST.length} bytes up, ${CHAT_ANSWER.length} down, ${CONNECTIONS} connections, ${rounds} rounds.\n` +
+      `Latency at a constant rate, more than direct (that row: as it is); each figure is the median of its rounds.`,
+    [
+      { title: 'peer', cell: ({ name }) => name },
+      { title: 'CPU : nginx', cell: ({ cpuToNginx }) => ranged(cpuToNginx, 2) },
+      { title: 'CPU us', cell: ({ cpuUs }) => fixed(cpuUs?.median, 1) },
+      { title: 'req/s', cell: ({ perSecond }) => fixed(perSecond, 0) },
+      { title: 'at /s', cell: ({ rate }) => String(rate) },
+      { title: 'p50 ms', cell: (row) => sign(row, row.p50Ms) },
+      { title: 'p99 ms', cell: (row) => sign(row, row.p99Ms) },
+      { title: 'p99.9 ms', cell: (row) => sign(row, row.p999Ms) },
+      { title: 'RSS MiB', cell: ({ rssBytes }) => mebibytes(rssBytes) },
+    ],
+    results,
   );
 }
 

@@ -1,164 +1,192 @@
-// What a relayed event costs, beside nginx: npm run bench:streams [-- --streams 500 --events 60 --gap 50 --rounds 3]
-// Each round starts peer and swarm anew: many streams, events at a pace, each one checked. CPU from the kernel's
-// accounting of the peer's process, from the moment when all streams are open to the end of the last one.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, openSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
-import { until } from '../test/support/conditions.ts';
+// What a relayed event costs, beside what people use: npm run bench:streams [-- --quick --rounds 8 --seconds 3]
+// Many streams, events in turn at a constant rate, so that they come one by one and not in bursts. First CPU and delay:
+// all peers hold their streams open, and are measured in turn. Then memory: fresh peers, one at a time.
+import { pause } from '../test/support/conditions.ts';
 import { freePort } from '../test/support/free-port.ts';
-import { authorities, ROOT } from '../test/support/gateway.ts';
-import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
-import { cpuMicros, residentBytes } from './e2e/process-cpu.ts';
+import { cpuOf, StreamLoad, type StreamRun, warm } from './load.ts';
+import { FLOOR, NGINX, otherPeers, type Peer, sluice } from './peers/peer.ts';
+import { needCommands, type Running } from './peers/processes.ts';
+import { residentBytes } from './process-cpu.ts';
+import { fixed, printTable, ranged, writeSection } from './results.ts';
+import { extent, interleaved } from './rounds.ts';
+import { differences, median, ratios, type Spread, spread } from './statistics.ts';
 
-const { values } = parseArgs({
-  options: {
-    streams: { type: 'string', default: '500' },
-    events: { type: 'string', default: '60' },
-    gap: { type: 'string', default: '50' },
-    rounds: { type: 'string', default: '3' },
-  },
-});
-const STREAMS = Number(values.streams);
-const EVENTS = Number(values.events);
-const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+const { quick, rounds, seconds } = extent({ rounds: 4, seconds: 2 }, { rounds: 2, seconds: 1 });
+const STREAMS = 500;
+/** Over all streams: 20 a second each. */
+const EVENTS_PER_SECOND = 10_000;
+/** Streams opened and ended in each round, for what that alone costs. */
+const OPENED = 300;
+const OPEN_STREAMS = quick ? [1_000] : [1_000, 5_000];
+/** Streams opened and closed before memory is first looked at, so that what a process grows to anyway is not counted. */
+const WARM_STREAMS = 200;
+const HOLD_SECONDS = 2;
+const SAMPLE_MS = 100;
 
-function run(
-  command: string,
-  args: readonly string[],
-  out: number | 'pipe' = 'pipe',
-): ChildProcess {
-  const child = spawn(command, args, { stdio: ['pipe', out, 'inherit'] });
-  running.add(child);
-  return child;
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  running.delete(child);
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
-
-interface Peer {
+interface Row {
+  readonly port: number;
   readonly name: string;
-  /** A virtual key makes streams metered; empty for a key of the caller's own. */
-  readonly key: string;
-  readonly start: (port: number, upstream: number) => ChildProcess;
+  readonly peer: Peer | null;
+  readonly running: Running | null;
+  readonly load: StreamLoad;
 }
 
-const nginx = (port: number, upstream: number): ChildProcess => {
-  const file = join(folder, 'nginx.conf');
-  writeFileSync(
-    file,
-    `worker_processes 1; daemon off; error_log ${folder}/nginx.log; pid ${folder}/nginx.pid;
-events { worker_connections 16384; }
-http {
-  access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy;
-  fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
-  server { listen 127.0.0.1:${port} backlog=4096; location / {
-    proxy_pass http://127.0.0.1:${upstream}; proxy_http_version 1.1; proxy_set_header connection ""; proxy_buffering off; proxy_read_timeout 600s;
-  } }
-}`,
-  );
-  return run('nginx', ['-c', file, '-p', folder]);
-};
-
-const sluice = (port: number, upstream: number): ChildProcess => {
-  const file = join(folder, 'sluice.toml');
-  writeFileSync(
-    file,
-    `listen = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:0"\nworkers = 1\nrate_limit_rps = 0\nbyo_rate_limit_rps = 0\n` +
-      `${authorities({ openai: upstream })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`,
-  );
-  const out = openSync(join(folder, 'sluice.log'), 'w');
-  return run(process.execPath, [join(ROOT, 'src/main.ts'), 'serve', '--config', file], out);
-};
-
-const floor = (port: number, upstream: number): ChildProcess =>
-  run(process.execPath, [join(ROOT, 'bench/e2e/floor.ts'), String(port), String(upstream)]);
-
-const PEERS: readonly Peer[] = [
-  { name: 'nginx', key: '', start: nginx },
-  { name: 'bare uWS + undici', key: '', start: floor },
-  { name: 'Sluice, own key', key: '', start: sluice },
-  { name: 'Sluice, virtual key, metered', key: token(), start: sluice },
-];
-
-interface Sample {
-  readonly cpuUs: number;
-  readonly bytesPerStream: number;
+/** @param peer null for the client and the upstream with nothing between them */
+async function begin(peer: Peer | null): Promise<Row> {
+  const load = new StreamLoad();
+  const upstream = await load.listen();
+  const port = peer === null ? upstream : await freePort();
+  const running = peer === null ? null : await peer.start(port, upstream);
+  return { port, name: peer?.name ?? 'direct', peer, running, load };
 }
 
-async function measure({ key, start }: Peer): Promise<Sample> {
-  const script = join(ROOT, 'test/support/stream-swarm.ts');
-  const args = [STREAMS, EVENTS, Number(values.gap), key].map(String);
-  const swarm = run(process.execPath, [script, ...args]);
-  const lines: string[] = [];
-  if (swarm.stdout !== null) createInterface(swarm.stdout).on('line', (line) => lines.push(line));
-  const upstream = Number(await until('the swarm', () => lines[0]));
-  const port = await freePort();
-  const peer = start(port, upstream);
-  const pid = peer.pid ?? 0;
-  await until('the peer', async () => {
-    const socket = connect(port, '127.0.0.1');
-    const isOpen = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    return isOpen;
+async function beginOpen(peer: Peer | null): Promise<Row> {
+  const row = await begin(peer);
+  await row.load.open(row.port, peer, STREAMS);
+  await warm(row.running?.pid ?? process.pid, async () => {
+    const { events } = await row.load.run(EVENTS_PER_SECOND, 1);
+    return { units: events };
   });
+  return row;
+}
+
+async function stop({ load, running }: Row): Promise<void> {
+  await load.stop();
+  await running?.stop();
+}
+
+interface Sample extends StreamRun {
+  readonly cpuUs: number;
+}
+
+async function measure({ load, running }: Row): Promise<Sample> {
+  const { cpuUs, result } = await cpuOf(running?.pid ?? process.pid, () =>
+    load.run(EVENTS_PER_SECOND, seconds),
+  );
+  return { ...result, cpuUs: cpuUs / result.events };
+}
+
+/** Microseconds of CPU for a whole stream of one event: connection, request, head, event, end. */
+async function openingUs(row: Row): Promise<number> {
+  const { cpuUs } = await cpuOf(row.running?.pid ?? process.pid, async () => {
+    await row.load.open(row.port, row.peer, OPENED);
+    await row.load.close();
+  });
+  return cpuUs / OPENED;
+}
+
+interface EventCost {
+  readonly name: string;
+  readonly cpuToNginx: Spread | null;
+  readonly cpuUs: Spread | null;
+  /** Milliseconds from the upstream's write to the client's read, more than with nothing between; direct: as it is. */
+  readonly p50Ms: Spread;
+  readonly p99Ms: Spread;
+  /** Of a stream of one event; as a ratio to nginx, and in microseconds. */
+  readonly openingToNginx: Spread | null;
+  readonly openingUs: Spread | null;
+}
+
+async function events(peers: readonly Peer[]): Promise<readonly EventCost[]> {
+  const rows: Row[] = [];
+  for (const peer of [null, ...peers]) rows.push(await beginOpen(peer));
+  const samples = await interleaved(rounds, rows, measure);
+  for (const row of rows) await row.load.close();
+  for (const row of rows) await openingUs(row);
+  const openings = await interleaved(rounds, rows, openingUs);
+  for (const row of rows) await stop(row);
+  const of = (row: Row | undefined, field: keyof Sample): readonly number[] =>
+    ((row === undefined ? undefined : samples.get(row)) ?? []).map((sample) => sample[field]);
+  const [direct] = rows;
+  const yardstick = rows.find(({ peer }) => peer === NGINX);
+  const opening = (row: Row | undefined): readonly number[] =>
+    (row === undefined ? undefined : openings.get(row)) ?? [];
+  return rows.map((row) => {
+    const delay = (field: 'p50Ms' | 'p99Ms'): Spread =>
+      row === direct ? spread(of(row, field)) : differences(of(row, field), of(direct, field));
+    return {
+      name: row.name,
+      cpuToNginx: row === direct ? null : ratios(of(row, 'cpuUs'), of(yardstick, 'cpuUs')),
+      cpuUs: row === direct ? null : spread(of(row, 'cpuUs')),
+      p50Ms: delay('p50Ms'),
+      p99Ms: delay('p99Ms'),
+      openingToNginx: row === direct ? null : ratios(opening(row), opening(yardstick)),
+      openingUs: row === direct ? null : spread(opening(row)),
+    };
+  });
+}
+
+/** Resident bytes that an open stream takes, while each has one event a second. */
+async function bytesPerStream(peer: Peer, streams: number): Promise<number> {
+  const row = await begin(peer);
+  const pid = row.running?.pid ?? 0;
+  await row.load.open(row.port, peer, WARM_STREAMS);
+  await row.load.run(EVENTS_PER_SECOND, 1);
+  await row.load.close();
   const idle = residentBytes(pid);
-  const before = cpuMicros(pid);
-  swarm.stdin?.write(`${port}\n`);
-  let most = idle;
-  const result = await until(
-    'all streams',
-    () => {
-      most = Math.max(most, residentBytes(pid));
-      return lines[1];
-    },
-    120_000,
-  );
-  const cpuUs = (cpuMicros(pid) - before) / (STREAMS * EVENTS);
-  const { exact } = JSON.parse(result) as { exact: number };
-  if (exact !== STREAMS)
-    throw new Error(`only ${exact} of ${STREAMS} streams were right: ${result}`);
-  await stop(peer);
-  await stop(swarm);
-  return { cpuUs, bytesPerStream: (most - idle) / STREAMS };
+  await row.load.open(row.port, peer, streams);
+  const samples: number[] = [];
+  let isOver = false;
+  const held = row.load.run(streams, HOLD_SECONDS).then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await pause(SAMPLE_MS);
+    samples.push(residentBytes(pid));
+  }
+  await held;
+  await row.load.close();
+  await stop(row);
+  return (median(samples) - idle) / streams;
 }
 
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
-
-const samples = new Map<string, Sample[]>(PEERS.map(({ name }) => [name, []]));
-for (let round = 0; round < Number(values.rounds); round++) {
-  for (const peer of PEERS) samples.get(peer.name)?.push(await measure(peer));
+interface StreamMemory {
+  readonly name: string;
+  /** By number of streams. */
+  readonly bytes: Readonly<Record<string, number>>;
 }
-const of = (name: string): readonly Sample[] => samples.get(name) ?? [];
-process.stdout.write(
-  `\n${STREAMS} streams, ${EVENTS} events each, one every ${values.gap} ms; opening and closing included\n${'peer'.padEnd(34)}${'CPU : nginx'.padStart(12)}${'spread'.padStart(16)}${'us an event'.padStart(13)}${'KiB a stream'.padStart(14)}\n`,
+
+async function memory(peers: readonly Peer[]): Promise<readonly StreamMemory[]> {
+  const rows: StreamMemory[] = [];
+  for (const peer of peers) {
+    const bytes: Record<string, number> = {};
+    for (const streams of OPEN_STREAMS) bytes[streams] = await bytesPerStream(peer, streams);
+    rows.push({ name: peer.name, bytes });
+  }
+  return rows;
+}
+
+needCommands('nginx');
+const peers = [...otherPeers(), FLOOR, sluice('BYO', 1), sluice('managed', 1)];
+const costs = await events(peers);
+const sign = (row: EventCost, { median: ms }: Spread): string =>
+  (row.cpuUs === null || ms < 0 ? '' : '+') + fixed(ms, 3);
+printTable(
+  `Events of ${STREAMS} open streams, ${EVENTS_PER_SECOND} a second in all, ${rounds} rounds of ${seconds} s.\n` +
+    'Delay from the write upstream to the read by the client, more than direct (that row: as it is).\n' +
+    'A whole stream: CPU of one with a single event, from its connection to its end.',
+  [
+    { title: 'peer', cell: ({ name }) => name },
+    { title: 'CPU : nginx', cell: ({ cpuToNginx }) => ranged(cpuToNginx, 2) },
+    { title: 'us an event', cell: ({ cpuUs }) => fixed(cpuUs?.median, 1) },
+    { title: 'p50 ms', cell: (row) => sign(row, row.p50Ms) },
+    { title: 'p99 ms', cell: (row) => sign(row, row.p99Ms) },
+    { title: 'a whole stream : nginx', cell: ({ openingToNginx }) => ranged(openingToNginx, 2) },
+    { title: 'us', cell: ({ openingUs: us }) => fixed(us?.median, 0) },
+  ],
+  costs,
 );
-for (const { name } of PEERS) {
-  const ratios = of(name).map(
-    ({ cpuUs }, round) => cpuUs / (of('nginx')[round]?.cpuUs ?? Number.NaN),
-  );
-  const sorted = [...ratios].sort((a, b) => a - b);
-  const spread = `${sorted[0]?.toFixed(2)} to ${sorted.at(-1)?.toFixed(2)}`;
-  const us = median(of(name).map(({ cpuUs }) => cpuUs)).toFixed(1);
-  const kib = (median(of(name).map(({ bytesPerStream }) => bytesPerStream)) / 1_024).toFixed(1);
-  process.stdout.write(
-    `${name.padEnd(34)}${median(ratios).toFixed(2).padStart(12)}${spread.padStart(16)}${us.padStart(13)}${kib.padStart(14)}\n`,
-  );
-}
+const held = await memory(peers);
+printTable(
+  'Resident memory of an open stream, KiB, with one event a second',
+  [
+    { title: 'peer', cell: ({ name }) => name },
+    ...OPEN_STREAMS.map((streams) => ({
+      title: `${streams} streams`,
+      cell: ({ bytes }: StreamMemory) => fixed((bytes[streams] ?? Number.NaN) / 1_024, 1),
+    })),
+  ],
+  held,
+);
+writeSection('streams', { quick, rounds, seconds, streams: STREAMS, events: costs, memory: held });
 process.exit(0);

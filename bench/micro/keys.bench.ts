@@ -1,14 +1,14 @@
-// What a virtual key costs at each step of its admission, and what a known one costs in memory.
-// node --expose-gc bench/micro/keys.bench.ts
+// What a virtual key costs at each step of its admission, and what a known one costs in memory: npm run bench:keys
 import { createPublicKey, verify as verifyByNode } from 'node:crypto';
 import { verify as verifyByNoble } from '@noble/ed25519';
-import { Bench } from 'tinybench';
 import { CredentialHash } from '../../src/admit/credential-hash.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { signingKeys } from '../../src/admit/signing-keys.ts';
 import { VERIFIED_TOKENS_MAX, VerifiedTokens } from '../../src/admit/verified-tokens.ts';
 import { parseToken } from '../../src/admit/virtual-key.ts';
 import { mintToken, newSecretKey, publicKeyOf } from '../../src/keys/minting.ts';
+import { printTable, writeSection } from '../results.ts';
+import { taskTable } from './task-cost.ts';
 
 const SECRET = newSecretKey();
 const PUBLIC = publicKeyOf(SECRET);
@@ -29,6 +29,9 @@ const nodeKey = createPublicKey({
 
 const known = new VerifiedTokens(keys, unlimited);
 known.check(token);
+/** Remembers two: with three in turn, each is unknown again when it comes. */
+const forgetful = new VerifiedTokens(keys, unlimited, 2);
+const three = [mint(1), mint(2), mint(3)];
 const hash = new CredentialHash(1, 2);
 const open = new RateGuard(
   createRateTable({ credentialRps: 1_000_000, byoRps: 1_000_000, verifyRps: 1_000_000 }),
@@ -37,27 +40,24 @@ const shut = new RateGuard(createRateTable({ credentialRps: 1, byoRps: 1, verify
 const many = Array.from({ length: 10_000 }, (_, i) => `sk-credential-number-${i}`);
 let turn = 0;
 
-const bench = new Bench({ time: 500, warmupTime: 200 });
-bench
-  .add('grammar of a token', () => void parseToken(token))
-  .add('signature, node:crypto', () => void verifyByNode(null, signed, nodeKey, signature))
-  .add('signature, @noble/ed25519', () => void verifyByNoble(signature, signed, PUBLIC))
-  .add('a known token', () => void known.check(token))
-  .add('hash of a token', () => hash.update(token))
-  .add('rate guard: a token within its limit', () => void open.admitCredential(token))
-  .add('rate guard: a token over its limit', () => void shut.admitCredential(token))
-  .add(
-    'rate guard: 10,000 keys in turn',
-    () => void open.admitCredential(many[turn++ % 10_000] ?? ''),
-  )
-  .add('rate guard: the bucket of all BYO traffic', () => void open.admitByo());
-await bench.run();
-
-for (const { name, result } of bench.tasks) {
-  if (!('latency' in result)) throw new Error(`${name} did not finish`);
-  const ns = result.latency.p50 * 1e6;
-  process.stdout.write(`${name.padEnd(44)} ${ns.toFixed(0).padStart(9)} ns\n`);
-}
+await taskTable('keys', 'A virtual key, step by step', [
+  { name: 'grammar of a token', run: () => parseToken(token) },
+  {
+    name: 'signature, node:crypto',
+    run: () => verifyByNode(null, signed, nodeKey, signature),
+  },
+  { name: 'signature, @noble/ed25519', run: () => verifyByNoble(signature, signed, PUBLIC) },
+  { name: 'verify, cold: a token never seen', run: () => forgetful.check(three[turn++ % 3] ?? '') },
+  { name: 'verify, cached: a known token', run: () => known.check(token) },
+  { name: 'hash of a token', run: () => hash.update(token) },
+  { name: 'rate guard: a token within its limit', run: () => open.admitCredential(token) },
+  { name: 'rate guard: a token over its limit', run: () => shut.admitCredential(token) },
+  {
+    name: 'rate guard: 10,000 keys in turn',
+    run: () => open.admitCredential(many[turn++ % 10_000] ?? ''),
+  },
+  { name: 'rate guard: the bucket of all BYO traffic', run: () => open.admitByo() },
+]);
 
 if (globalThis.gc !== undefined) {
   const heap = (): number => {
@@ -69,8 +69,20 @@ if (globalThis.gc !== undefined) {
   const before = heap();
   for (const one of tokens) table.check(one);
   const each = (heap() - before) / tokens.length;
-  const all = ((each * VERIFIED_TOKENS_MAX) / 1_048_576).toFixed(0);
-  process.stdout.write(
-    `\na known token takes ${each.toFixed(0)} bytes; ${VERIFIED_TOKENS_MAX} take ${all} MiB a worker\n`,
+  const rows = [
+    { name: 'a known token', bytes: each },
+    {
+      name: `${VERIFIED_TOKENS_MAX} of them, the most a worker keeps`,
+      bytes: each * VERIFIED_TOKENS_MAX,
+    },
+  ];
+  printTable(
+    'Memory of known tokens',
+    [
+      { title: '', cell: ({ name }) => name },
+      { title: 'bytes', cell: ({ bytes }) => Math.round(bytes).toLocaleString('en') },
+    ],
+    rows,
   );
+  writeSection('micro.known-tokens', { rows });
 }

@@ -1,11 +1,14 @@
 // Scanning a body to its end against JSON.parse(buffer.toString()), in one process and one run: 64 KiB chunks, the copy
-// into module memory included. node bench/micro/scanner.bench.ts [--build scalar]
+// into module memory included. npm run bench:scanner [-- --build scalar]
 // The two sides are measured in turn, round by round, and the median round counts: a busy machine slows both.
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { JSON_PATH, pathBits } from '../../src/wire/json-paths.ts';
 import { type JsonEvents, loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import { type PieceSink, UsageOptionEditor } from '../../src/wire/usage-option-editor.ts';
+import { fixed, printTable, ranged, writeSection } from '../results.ts';
+import { median, quartiles, type Spread } from '../statistics.ts';
+import { allocated } from './task-cost.ts';
 
 const { values } = parseArgs({ options: { build: { type: 'string', default: '' } } });
 const CHUNK_BYTES = 65_536;
@@ -103,10 +106,21 @@ const callsFor = (run: () => void): number => {
   return Math.max(1, Math.ceil(ROUND_NS / timed(run, 5)));
 };
 
-const median = (numbers: readonly number[]): number =>
-  [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+interface BodyCost {
+  readonly name: string;
+  readonly bytes: number;
+  readonly parseGBps: number;
+  readonly scanGBps: number;
+  readonly editGBps: number;
+  /** How many times as fast as parsing, round by round: median and quartiles. */
+  readonly scanToParse: Spread;
+  readonly editToParse: Spread;
+  readonly goal: number | null;
+  /** Of scanning the whole body. */
+  readonly allocatedBytes: number | null;
+}
 
-const compare = (name: string, body: Buffer, goal: string): void => {
+const compare = (name: string, body: Buffer, goal: number | null): BodyCost => {
   const chunks = cut(body);
   const parse = (): void => void JSON.parse(body.toString());
   const own = (): void => scanAll(chunks);
@@ -117,19 +131,47 @@ const compare = (name: string, body: Buffer, goal: string): void => {
     timed(own, calls[1]),
     timed(edit, calls[2]),
   ]);
-  const ns = (side: number): number => median(rounds.map((round) => round[side] ?? 0));
-  const ratio = (side: number): string =>
-    median(rounds.map((round) => (round[0] ?? 0) / (round[side] ?? 1))).toFixed(1);
-  const rate = (side: number): string => (body.length / ns(side)).toFixed(2);
-  console.log(
-    `${name.padEnd(22)} ${String(body.length).padStart(8)} B  parse ${rate(0)} GB/s  scan ${rate(1)} GB/s = ${ratio(1)} x  edit ${rate(2)} GB/s = ${ratio(2)} x  ${goal}`,
-  );
+  const rate = (side: number): number =>
+    body.length / median(rounds.map((round) => round[side] ?? 0));
+  const ratio = (side: number): Spread =>
+    quartiles(rounds.map((round) => (round[0] ?? 0) / (round[side] ?? 1)));
+  return {
+    name,
+    bytes: body.length,
+    parseGBps: rate(0),
+    scanGBps: rate(1),
+    editGBps: rate(2),
+    scanToParse: ratio(1),
+    editToParse: ratio(2),
+    goal,
+    allocatedBytes: allocated(own),
+  };
 };
 
-console.log(`${scanner.build}, node ${process.version}, median of ${ROUNDS} rounds in turn`);
-compare('base64 image', image, '(goal 12 x)');
-compare('dense JSON', dense, '(goal 8 x)');
-compare('escape-heavy text', escapes, '(goal 6 x)');
-compare('pretty-printed', pretty, '');
-compare('root string', text, '');
-compare('vectors', vectors, '');
+// Small ones are what most requests are; the large ones have goals.
+const rows = [
+  compare('chat, 1 KB', chat([{ role: 'user', content: 'What did it say? '.repeat(57) }]), null),
+  compare('chat, 16 KB', chat([{ role: 'user', content: 'What did it say? '.repeat(960) }]), null),
+  compare('base64 image', image, 12),
+  compare('dense JSON', dense, 8),
+  compare('escape-heavy text', escapes, 6),
+  compare('pretty-printed', pretty, null),
+  compare('root string', text, null),
+  compare('vectors', vectors, null),
+];
+printTable(
+  `Scanning a body, GB/s, and how many times as fast as JSON.parse (${scanner.build}, median of ${ROUNDS} rounds in turn)`,
+  [
+    { title: 'body', cell: ({ name }) => name },
+    { title: 'bytes', cell: ({ bytes }) => String(bytes) },
+    { title: 'parse', cell: ({ parseGBps }) => fixed(parseGBps, 2) },
+    { title: 'scan', cell: ({ scanGBps }) => fixed(scanGBps, 2) },
+    { title: 'edit', cell: ({ editGBps }) => fixed(editGBps, 2) },
+    { title: 'scan : parse', cell: ({ scanToParse }) => ranged(scanToParse, 1) },
+    { title: 'goal', cell: ({ goal }) => (goal === null ? '' : `${goal} x`) },
+    { title: 'edit : parse', cell: ({ editToParse }) => fixed(editToParse.median, 1) },
+    { title: 'allocated', cell: ({ allocatedBytes }) => fixed(allocatedBytes, 0) },
+  ],
+  rows,
+);
+writeSection('micro.scanner', { build: scanner.build, rows });

@@ -1,9 +1,10 @@
 // What reading the usage of a response costs, by shape: nanoseconds per event and per KiB, beside what a proxy does that
-// parses each event. node bench/micro/usage.bench.ts
-import { Bench } from 'tinybench';
+// parses each event. npm run bench:usage
 import { loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import { UsageEventWithholder } from '../../src/wire/sse-withhold.ts';
 import { type BodyFormat, UsageReader } from '../../src/wire/usage-reader.ts';
+import { fixed, printTable, writeSection } from '../results.ts';
+import { type TaskCost, taskCost } from './task-cost.ts';
 
 const EVENTS = 200;
 const USAGE = { prompt_tokens: 31, completion_tokens: EVENTS, total_tokens: 31 + EVENTS };
@@ -95,25 +96,59 @@ const SHAPES: readonly (readonly [string, readonly string[], number, BodyFormat]
   ['chat answer, whole', whole, 1, 'json'],
 ];
 
-process.stdout.write(
-  `${' '.repeat(36)}reading  withholding  parsing each  (ns an event; KiB for the whole answer)\n`,
-);
-for (const [name, texts, perRead, format] of SHAPES) {
+interface ShapeCost {
+  readonly name: string;
+  /** What times and bytes are of: an event, or a KiB of a whole answer. */
+  readonly unit: 'event' | 'KiB';
+  readonly readNs: number;
+  readonly readBytes: number | null;
+  readonly withholdNs: number | null;
+  readonly parseNs: number;
+  readonly parseBytes: number | null;
+}
+
+async function shapeCost([
+  name,
+  texts,
+  perRead,
+  format,
+]: (typeof SHAPES)[number]): Promise<ShapeCost> {
   const chunks = reads(texts, perRead);
   const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const units = format === 'events' ? texts.length : bytes / 1_024;
-  const bench = new Bench({ time: 300, warmupTime: 100 });
-  bench.add('read', () => read(chunks, format));
-  if (texts === chat) bench.add('withhold', () => withhold(chunks));
-  bench.add('parse', () =>
+  const cost = async (run: () => void): Promise<TaskCost> => {
+    const { ns, bytes: all } = await taskCost({ name, run });
+    return { name, ns: ns / units, bytes: all === null ? null : all / units };
+  };
+  const own = await cost(() => read(chunks, format));
+  const held = texts === chat ? await cost(() => withhold(chunks)) : null;
+  const parsed = await cost(() =>
     format === 'events' ? parseEach(chunks) : void JSON.parse(chunks[0]?.toString() ?? ''),
   );
-  await bench.run();
-  const ns = (task: string): string => {
-    const result = bench.getTask(task)?.result;
-    if (result === undefined) return '-'.padStart(12);
-    if (!('latency' in result)) throw new Error(`${name}: ${task} did not finish`);
-    return ((result.latency.p50 * 1e6) / units).toFixed(0).padStart(12);
+  return {
+    name,
+    unit: format === 'events' ? 'event' : 'KiB',
+    readNs: own.ns,
+    readBytes: own.bytes,
+    withholdNs: held?.ns ?? null,
+    parseNs: parsed.ns,
+    parseBytes: parsed.bytes,
   };
-  process.stdout.write(`${name.padEnd(34)}${ns('read')}${ns('withhold')}${ns('parse')}\n`);
 }
+
+const rows: ShapeCost[] = [];
+for (const shape of SHAPES) rows.push(await shapeCost(shape));
+printTable(
+  'Reading the usage of a response, ns and bytes allocated, beside parsing each event',
+  [
+    { title: 'response', cell: ({ name }) => name },
+    { title: 'per', cell: ({ unit }) => unit },
+    { title: 'reading', cell: ({ readNs }) => fixed(readNs, 0) },
+    { title: 'bytes', cell: ({ readBytes }) => fixed(readBytes, 0) },
+    { title: 'withholding', cell: ({ withholdNs }) => fixed(withholdNs, 0) },
+    { title: 'parsing each', cell: ({ parseNs }) => fixed(parseNs, 0) },
+    { title: 'bytes', cell: ({ parseBytes }) => fixed(parseBytes, 0) },
+  ],
+  rows,
+);
+writeSection('micro.usage', { rows });

@@ -1,5 +1,5 @@
 // The floor of our own stack: uWebSockets.js and undici with nothing between them. No discipline, no limits, no errors:
-// it shows what the parts cost, and is no proxy. node bench/e2e/floor.ts PORT UPSTREAM_PORT
+// it shows what the parts cost, and is no proxy. node bench/peers/floor-relay.ts PORT UPSTREAM_PORT
 import { App } from 'uWebSockets.js';
 import { Pool } from 'undici';
 

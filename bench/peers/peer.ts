@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { ROOT } from '../../test/support/gateway.ts';
+import { token } from '../../test/support/managed.ts';
+import { startHaproxy } from './haproxy.ts';
+import { startNginxProxy } from './nginx.ts';
+import { portkeyFields, portkeyIsThere, startPortkey } from './portkey.ts';
+import { isThere, Running } from './processes.ts';
+import { startSluice } from './sluice.ts';
+
+/** One row of a comparison: something that stands between a client and an upstream. */
+export interface Peer {
+  readonly name: string;
+  /** What the caller sends as its key. */
+  readonly key: string;
+  /** Further field lines of its requests, each with its CRLF. */
+  readonly fields: (upstream: number) => string;
+  readonly start: (port: number, upstream: number) => Promise<Running>;
+}
+
+const OWN_KEY = 'sk-own';
+const noFields = (): string => '';
+
+export const NGINX: Peer = {
+  name: 'nginx',
+  key: OWN_KEY,
+  fields: noFields,
+  start: startNginxProxy,
+};
+
+const HAPROXY: Peer = {
+  name: 'haproxy',
+  key: OWN_KEY,
+  fields: noFields,
+  start: startHaproxy,
+};
+
+export const PORTKEY: Peer = {
+  name: 'Portkey',
+  key: OWN_KEY,
+  fields: portkeyFields,
+  start: startPortkey,
+};
+
+/** Requests in one piece and responses of any length; nothing else. */
+export const FLOOR: Peer = {
+  name: 'bare uWS + undici',
+  key: OWN_KEY,
+  fields: noFields,
+  start: (port, upstream) => {
+    const script = join(ROOT, 'bench/peers/floor-relay.ts');
+    return new Running(process.execPath, [script, String(port), String(upstream)]).listening(port);
+  },
+};
+
+/** @param root another checkout, or undefined for this one */
+export function sluice(kind: 'BYO' | 'managed', workers: number, root?: string): Peer {
+  return {
+    name: `Sluice ${kind}, ${workers} worker${workers === 1 ? '' : 's'}`,
+    key: kind === 'BYO' ? OWN_KEY : token(),
+    fields: noFields,
+    start: (port, upstream) =>
+      startSluice(port, upstream, { workers, ...(root === undefined ? {} : { root }) }),
+  };
+}
+
+/** The peers that are no part of this project; those that are not on this machine are named on stdout. */
+export function otherPeers(): readonly Peer[] {
+  const found = [NGINX];
+  if (isThere('haproxy')) found.push(HAPROXY);
+  else process.stdout.write('haproxy is not there (apt-get install haproxy)\n');
+  if (portkeyIsThere()) found.push(PORTKEY);
+  else process.stdout.write('Portkey is not there: it could not be installed with npm\n');
+  return found;
+}
