@@ -23,6 +23,8 @@ export class MemoryWatch {
   }
 
   #sample(): void {
+    // A test that failed may have left it running.
+    if (this.#gateway.child.exitCode !== null || this.#gateway.child.killed) return;
     this.#peakBytes = Math.max(this.#peakBytes, this.#gateway.rssBytes() - this.#idleBytes);
   }
 }

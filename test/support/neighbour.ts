@@ -99,6 +99,13 @@ export class Neighbour {
     return first;
   }
 
+  /** Ends it in whatever state it is. */
+  leave(): void {
+    this.#stopping = true;
+    ending.add(this.#name);
+    this.#stream.close();
+  }
+
   /** Ends it: the stream is whole to the byte, every request was answered, and each has its one fact. */
   async expectWhole(): Promise<void> {
     await until('the stream', () => this.#stream.receivedBytes > 0);
@@ -129,7 +136,11 @@ export async function besideNeighbour(
   work: (neighbour: Neighbour) => Promise<void>,
 ): Promise<void> {
   const neighbour = new Neighbour(gateway);
-  await neighbour.served();
-  await work(neighbour);
-  await neighbour.expectWhole();
+  try {
+    await neighbour.served();
+    await work(neighbour);
+    await neighbour.expectWhole();
+  } finally {
+    neighbour.leave();
+  }
 }
