@@ -67,6 +67,12 @@ export class ScriptedUpstream {
         ? createServer({ noDelay: true }, accept)
         : createTlsServer({ ...options.tls, ALPNProtocols: ['http/1.1'] }, accept);
     this.#server.on('tlsClientError', () => {});
+    this.#server.on('connection', (socket: Socket) => {
+      // What a TLS socket is made of: only that can be reset.
+      const { remotePort = 0 } = socket;
+      beneath.set(remotePort, socket);
+      socket.on('close', () => beneath.delete(remotePort));
+    });
   }
 
   get port(): number {
@@ -112,6 +118,8 @@ export class ScriptedUpstream {
 }
 
 const busy = new WeakSet<Socket>();
+/** Plain sockets by their peers' ports. */
+const beneath = new Map<number, Socket>();
 
 export async function startUpstream(
   script: Script,
@@ -152,7 +160,7 @@ function turnOf(request: SeenRequest, socket: Socket, reader: RequestReader): Tu
       if (bytes.length > 0) await write(chunkOf(bytes));
     },
     lastChunk: () => write(LAST_CHUNK),
-    reset: () => socket.resetAndDestroy(),
+    reset: () => beneath.get(socket.remotePort ?? 0)?.resetAndDestroy(),
   };
 }
 

@@ -22,6 +22,7 @@ export interface SiegeOptions extends UpstreamOptions {
   readonly config?: string;
   /** Lines of the table of authorities: further providers. */
   readonly providers?: string;
+  readonly poolKeys?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -37,6 +38,7 @@ export async function startSiege(script: Script, options: SiegeOptions = {}): Pr
     openai: 'sk-pool-openai',
     anthropic: 'sk-pool-anthropic',
     [NEIGHBOUR_PROVIDER]: 'sk-pool-neighbour',
+    ...options.poolKeys,
   };
   const gateway = await startGateway({
     config: `workers = 1\naccess_log = true\n${config}\n${authorities(rows)}${providers}\n${poolKeys(pool)}${signingKeys()}`,
