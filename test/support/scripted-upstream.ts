@@ -43,6 +43,8 @@ export type Script = (turn: Turn) => Promise<void> | void;
 export interface UpstreamOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly host?: string;
+  /** Default: any that is free. */
+  readonly port?: number;
   /** Reads request bodies no faster than this; 0 = as fast as they come. Bytes per second. */
   readonly readBytesPerSecond?: number;
   /** Off, because some tests send gigabytes. */
@@ -82,7 +84,9 @@ export class ScriptedUpstream {
   async listen(): Promise<this> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(0, this.#options.host ?? '127.0.0.1', () => resolve());
+      this.#server.listen(this.#options.port ?? 0, this.#options.host ?? '127.0.0.1', () =>
+        resolve(),
+      );
     });
     return this;
   }
