@@ -1,13 +1,14 @@
 // What the fields of a message cost on their way through: npm run bench:fields
 import { PoolKey } from '../../src/admit/pool-keys.ts';
 import { Secret } from '../../src/control/secret.ts';
-import { byoFields, managedFields } from '../../src/upstream/outgoing-head.ts';
+import { byoHead, managedHead } from '../../src/upstream/outgoing-head.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
 import { responseHead } from '../../src/wire/response-head.ts';
 import { sdkFields } from './sdk-fields.ts';
 import { taskTable } from './task-cost.ts';
 
 const HOST = 'api.openai.com';
+const TARGET = '/v1/chat/completions';
 const request = sdkFields('sk-own');
 const poolKey = new PoolKey('bearer', new Secret('sk-pool'));
 
@@ -41,10 +42,13 @@ await taskTable(
   `Fields of a message: ${request.length / 2} in a request, ${response.length / 2} in a response`,
   [
     { name: 'request framing', run: () => requestFraming('POST', request) },
-    { name: "request fields, caller's own key", run: () => byoFields(request, HOST) },
     {
-      name: 'request fields, managed',
-      run: () => managedFields(request, HOST, poolKey, 1_026),
+      name: "request head, caller's own key",
+      run: () => byoHead('POST', TARGET, request, HOST, 'sized'),
+    },
+    {
+      name: 'request head, managed',
+      run: () => managedHead('POST', TARGET, request, HOST, poolKey, 'sized', 1_026),
     },
     {
       name: "response head, OpenAI's",

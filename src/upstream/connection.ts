@@ -3,6 +3,7 @@ import type { Ticker } from '../ticker.ts';
 import { type ResponseFault, ResponseParser, type ResponseSink } from '../wire/response-parser.ts';
 import type { Connector, SocketEvents } from './connector.ts';
 import { classify, type UpstreamFailure } from './failure.ts';
+import { wasReset } from './peer-reset.ts';
 
 /** Milliseconds, 0 = off. */
 export interface ConnectionTimeouts {
@@ -41,6 +42,7 @@ const CLOSED_EARLY: UpstreamFailure = {
   rejection: 'upstream_unreachable',
   code: 'CLOSED_EARLY',
 };
+const RESET: UpstreamFailure = { ...CLOSED_EARLY, code: 'ECONNRESET' };
 const CONNECT_TIMEOUT: UpstreamFailure = {
   kind: 'connect',
   rejection: 'upstream_timeout',
@@ -176,7 +178,7 @@ export class Connection implements SocketEvents, ResponseSink {
       this.close();
       return;
     }
-    // What is no head yet is silence: an interim response every minute must not hold a request for ever.
+    // Parts of a head, and interim ones, are no answer yet: a provider that dribbles them is bounded like a silent one.
     if (this.#isHeadSeen) this.#sinceMs = this.#home.ticker.now;
     try {
       this.#parser.push(bytes);
@@ -188,7 +190,9 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onReadEnd(): void {
     try {
-      if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+      // Only a content that the end itself delimits is asked about: every other one is whole before it, or cut.
+      if (this.#parser.endsWithConnection && wasReset(this.#socket)) this.#fail(RESET);
+      else if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
     } catch (error) {
       this.#fail(classify(error, true));
     }

@@ -109,6 +109,11 @@ export class ResponseParser {
     else if (this.#state === UNTIL_CLOSE) this.#sink.onContent(input.subarray(at), false);
   }
 
+  /** Nothing but the connection's end says where the content ends (RFC 9112 §6.3 rule 8). */
+  get endsWithConnection(): boolean {
+    return this.#state === UNTIL_CLOSE;
+  }
+
   /**
    * The connection ended.
    * @returns whether that was the content's end (RFC 9112 §6.3 rule 8); else the response is cut

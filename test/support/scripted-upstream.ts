@@ -43,6 +43,8 @@ export type Script = (turn: Turn) => Promise<void> | void;
 export interface UpstreamOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly host?: string;
+  /** Default: any that is free. */
+  readonly port?: number;
   /** Reads request bodies no faster than this; 0 = as fast as they come. Bytes per second. */
   readonly readBytesPerSecond?: number;
   /** Off, because some tests send gigabytes. */
@@ -67,6 +69,12 @@ export class ScriptedUpstream {
         ? createServer({ noDelay: true }, accept)
         : createTlsServer({ ...options.tls, ALPNProtocols: ['http/1.1'] }, accept);
     this.#server.on('tlsClientError', () => {});
+    this.#server.on('connection', (socket: Socket) => {
+      // What a TLS socket is made of: only that can be reset.
+      const { remotePort = 0 } = socket;
+      beneath.set(remotePort, socket);
+      socket.on('close', () => beneath.delete(remotePort));
+    });
   }
 
   get port(): number {
@@ -76,7 +84,9 @@ export class ScriptedUpstream {
   async listen(): Promise<this> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(0, this.#options.host ?? '127.0.0.1', () => resolve());
+      this.#server.listen(this.#options.port ?? 0, this.#options.host ?? '127.0.0.1', () =>
+        resolve(),
+      );
     });
     return this;
   }
@@ -112,6 +122,8 @@ export class ScriptedUpstream {
 }
 
 const busy = new WeakSet<Socket>();
+/** Plain sockets by their peers' ports. */
+const beneath = new Map<number, Socket>();
 
 export async function startUpstream(
   script: Script,
@@ -152,7 +164,7 @@ function turnOf(request: SeenRequest, socket: Socket, reader: RequestReader): Tu
       if (bytes.length > 0) await write(chunkOf(bytes));
     },
     lastChunk: () => write(LAST_CHUNK),
-    reset: () => socket.resetAndDestroy(),
+    reset: () => beneath.get(socket.remotePort ?? 0)?.resetAndDestroy(),
   };
 }
 

@@ -1,0 +1,152 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeSnapshot } from '../../src/control/deny-snapshot.ts';
+import { until } from '../support/conditions.ts';
+import { denyScene, settles, synced } from '../support/deny-scene.ts';
+import { authorities, type Gateway, MAIN, startGateway } from '../support/gateway.ts';
+import { inLanes } from '../support/lanes.ts';
+import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
+import { CHAT, post, RawClient } from '../support/raw-client.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+
+const DISK_BYTES = 65_536;
+const TOKEN = token();
+
+let upstream: ScriptedUpstream;
+let folder: string;
+/** A disk of its own, or null where none can be made. */
+let disk: string | null = null;
+
+beforeAll(async () => {
+  upstream = await startUpstream(async (turn) => {
+    await turn.bodyDone();
+    await turn.answer('{"model":"m","usage":{"prompt_tokens":1,"completion_tokens":1}}');
+  });
+  folder = mkdtempSync(join(tmpdir(), 'sluice-disk-'));
+  const mounted = join(folder, 'disk');
+  mkdirSync(mounted);
+  const mount = ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', mounted];
+  if (spawnSync('mount', mount).status === 0) disk = mounted;
+});
+afterAll(async () => {
+  await upstream.close();
+  if (disk !== null) spawnSync('umount', [disk]);
+  rmSync(folder, { recursive: true });
+});
+
+const NO_DISK = 'needs the right to mount a small disk (root)';
+const config = (lines: string): string =>
+  `workers = 1\naccess_log = true\n${lines}${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool-disk' })}${signingKeys()}`;
+
+async function ask(gateway: Gateway, count: number): Promise<readonly string[]> {
+  const ids: string[] = [];
+  const connection = () => new RawClient(gateway.port);
+  await inLanes(Array.from({ length: count }), 8, connection, async (_, client) => {
+    const response = await client.send(post(TOKEN, CHAT, '{"model":"m"}')).response();
+    expect(response.status).toBe(200);
+    ids.push(response.field('x-sluice-request-id') ?? '');
+  });
+  return ids;
+}
+
+describe('a disk that fills up', () => {
+  it('holds whole facts up to its end, the rest is counted, and it is used again when there is room', async (ctx) => {
+    if (disk === null) return ctx.skip(NO_DISK);
+    const file = join(disk, 'spill.ndjson');
+    const gateway = await startGateway({ config: config(`usage_spill_path = "${file}"\n`) });
+    gateway.child.stdout?.destroy();
+    const ids = new Set(await ask(gateway, 300));
+    const kept = async (total: number) =>
+      await until('every fact to be spilled or lost', async () => {
+        const metrics = await gateway.metrics();
+        const spilled = metrics.get('ai_usage_facts_spilled_total');
+        const lost = metrics.get('ai_usage_facts_lost_total');
+        return spilled + lost === total && { spilled, lost };
+      });
+    const { spilled, lost } = await kept(300);
+    expect(lost).toBeGreaterThan(0);
+    const lines = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '');
+    expect(lines.length).toBe(spilled);
+    expect(spilled).toBeGreaterThan(0);
+    for (const line of lines) expect(ids.has(JSON.parse(line).request_id)).toBe(true);
+    expect(statSync(file).size).toBeLessThanOrEqual(DISK_BYTES);
+    // Whoever loads the file empties it.
+    truncateSync(file);
+    await ask(gateway, 10);
+    expect(await kept(310)).toEqual({ spilled: spilled + 10, lost });
+    await gateway.stop();
+    rmSync(file);
+  });
+});
+
+describe('a snapshot on a full disk', () => {
+  const scene = denyScene();
+
+  it('is told once, leaves the last one whole, and is written when there is room', async (ctx) => {
+    if (disk === null) return ctx.skip(NO_DISK);
+    const snapshot = join(disk, 'deny.snapshot');
+    const gateway = await scene.gateway({ snapshot });
+    await synced(gateway);
+    await scene.writer.tenant(42, 'fraud');
+    await settles([gateway], TOKEN, 403);
+    const saved = (count: number) =>
+      until(`a snapshot of ${count}`, () => {
+        try {
+          return decodeSnapshot(readFileSync(snapshot)).count === count;
+        } catch {
+          return false;
+        }
+      });
+    await saved(1);
+    const ballast = join(disk, 'ballast');
+    const filler = spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096', 'count=32']);
+    expect(filler.status).not.toBe(0);
+    for (let id = 100; id < 700; id++) await scene.writer.tenant(id, 'spend');
+    await gateway.waitForLog(({ event }) => event === 'deny_snapshot_failed');
+    // Enforced from memory, all the same.
+    await settles([gateway], token({ tenantId: 699n }), 402);
+    expect(decodeSnapshot(readFileSync(snapshot)).count).toBe(1);
+    rmSync(ballast);
+    await scene.writer.tenant(700, 'spend');
+    await saved(602);
+    expect(gateway.count('deny_snapshot_failed')).toBe(1);
+    await gateway.stop();
+  });
+});
+
+describe('a process without file descriptors to spare', () => {
+  /** What the gateway itself has open, and some 60 more. */
+  const LIMIT = 110;
+
+  it('says overloaded or waits, does not die, and serves as before when others have left', async (ctx) => {
+    if (spawnSync('prlimit', ['--version']).status !== 0) return ctx.skip('needs prlimit');
+    const gateway = await startGateway({
+      config: config(''),
+      command: ['prlimit', `--nofile=${LIMIT}`, process.execPath, MAIN, 'serve'],
+    });
+    const told = facts(gateway).length;
+    const before = gateway.descriptors();
+    // As many connections as there are descriptors but one: what each asks needs another one.
+    const clients = Array.from({ length: LIMIT - before - 1 }, () => new RawClient(gateway.port));
+    const requests = clients.map((client) => client.send(post(TOKEN)).response());
+    const statuses = (await Promise.all(requests)).map(({ status }) => status);
+    expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([]);
+    expect(statuses).toContain(503);
+    for (const client of clients) client.close();
+    await until('the descriptors to be free', () => gateway.descriptors() < before + 20);
+    const ids = await ask(gateway, 20);
+    await gateway.idle();
+    const served = statuses.filter((status) => status === 200).length + ids.length;
+    await until('their facts', () => facts(gateway).length >= told + served);
+    expect(facts(gateway).length).toBe(told + served);
+    const overloaded = gateway.access().filter(({ status }) => status === 503);
+    expect(overloaded.length).toBe(statuses.filter((status) => status === 503).length);
+    expect((await gateway.metrics()).get('ai_worker_restarts_total')).toBe(0);
+    await gateway.stop();
+  });
+});
