@@ -6,6 +6,7 @@ import {
   connect as tlsConnect,
 } from 'node:tls';
 import type { Authority } from '../admit/providers.ts';
+import { lookUpTogether } from './name-lookup.ts';
 
 /**
  * When a name has several addresses, how long each but the last may take to connect, in milliseconds. Node's default
@@ -62,6 +63,7 @@ export class Connector {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: PROBE_AFTER_MS,
+      lookup: lookUpTogether,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
       onread: into(events),

@@ -68,7 +68,7 @@ async function ask(): Promise<RawResponse> {
 const FAILING: readonly (readonly [what: string, how: Resolution, status: number])[] = [
   ['does not exist', { error: 'ENOTFOUND' }, 502],
   ['no server answers for', { error: 'EAI_AGAIN' }, 502],
-  ['takes longer than a connection may', { addresses: ['127.0.0.1'], afterMs: 3_000 }, 504],
+  ['takes longer than a connection may', { addresses: ['127.0.0.1'], afterMs: 2_500 }, 504],
   ['is never answered', { afterMs: 'never' }, 504],
   ['has an address that nobody has', { addresses: ['127.0.0.9'] }, 502],
 ];
@@ -86,9 +86,10 @@ it.each(
     const responses = await Promise.all(Array.from({ length: 20 }, ask));
     expect(new Set(responses.map((response) => response.status))).toEqual(new Set([status]));
     resolves({ addresses: ['127.0.0.1'] });
-    expect((await ask()).json()).toEqual({ at: 'here' });
+    // The look-up that is under way has to end first, or to be given up.
+    await until('an answer', async () => (await ask()).status === 200);
   });
-  expect((await gateway.metrics()).get(failures)).toBe(before + 20);
+  expect((await gateway.metrics()).get(failures)).toBeGreaterThanOrEqual(before + 20);
   const mine = () =>
     facts(gateway)
       .slice(told)
@@ -110,6 +111,12 @@ it('a name that moves is followed by the next connection, without a restart', as
   resolves({ addresses: ['127.0.0.9', '127.0.0.1'] });
   expect((await ask()).json()).toEqual({ at: 'here' });
   await expectUnharmed(siege.gateway);
+});
+
+it('many that wait for a name are connected by one look-up, and each is answered', async () => {
+  resolves({ addresses: ['127.0.0.1'], afterMs: 300 });
+  const responses = await Promise.all(Array.from({ length: 100 }, ask));
+  expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
 });
 
 it('a look-up that ends behind its request opens nothing that stays', async () => {
