@@ -7,7 +7,7 @@ function beforeWorkers(code: string): readonly string[] {
   const hook = join(mkdtempSync(join(tmpdir(), 'sluice-hook-')), 'hook.mjs');
   writeFileSync(
     hook,
-    `import { existsSync, rmSync } from 'node:fs';
+    `import { existsSync, unlinkSync } from 'node:fs';
      import { isMainThread } from 'node:worker_threads';
      if (!isMainThread) { ${code} }`,
   );
@@ -27,9 +27,8 @@ export class DyingWorkers {
     this.nodeArgs = beforeWorkers(
       `if (existsSync(${JSON.stringify(this.#always)})) throw new Error('injected');
        setInterval(() => {
-         const file = ${JSON.stringify(this.#once)};
-         if (!existsSync(file)) return;
-         rmSync(file, { force: true });
+         // Two may see the file at once; only one can take it away.
+         try { unlinkSync(${JSON.stringify(this.#once)}); } catch { return; }
          throw new Error('injected');
        }, 10);`,
     );
