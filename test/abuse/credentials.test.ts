@@ -134,7 +134,8 @@ it.each(KEYLESS)('%s is no key, and the request goes nowhere', async (_what, lin
 /** Every kind of forgery in turn, no two alike. */
 function forgery(n: number): string {
   const signature = randomBytes(64).toString('base64url');
-  const [version, kid, payload] = token({ tenantId: BigInt(n) }).split('.');
+  const [version, kid] = TOKEN.split('.');
+  const payload = randomBytes(16).toString('base64url');
   const kinds = [
     `${version}.${kid}.${payload}.${signature}`,
     `${version}.${n + 8}.${payload}.${signature}`,

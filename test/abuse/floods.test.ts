@@ -105,7 +105,7 @@ it.each(
   for (const fact of mine) expect(fact['outcome']).toBe('client_gone');
 });
 
-it('heads that dribble are cut off within 12 s, 300 at once', async () => {
+it('heads that dribble are cut off while they dribble, 300 at once', async () => {
   await besideNeighbour(siege.gateway, async () => {
     const clients = Array.from({ length: 300 }, () =>
       new RawClient(siege.gateway.port).send('GET /v1/x HTTP/1.1\r\nHost: s\r\nX-A: '),
@@ -113,10 +113,8 @@ it('heads that dribble are cut off within 12 s, 300 at once', async () => {
     const dribble = setInterval(() => {
       for (const client of clients) if (!client.closed) client.send('a');
     }, 1_000);
-    const began = performance.now();
     await until('all to be cut off', () => clients.every(({ closed }) => closed), 60_000);
     clearInterval(dribble);
-    expect(performance.now() - began).toBeLessThan(60_000);
   });
   await expectUnharmed(siege.gateway);
 });
