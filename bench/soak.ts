@@ -26,6 +26,9 @@ if (!(minutes !== undefined && minutes > 0 && seed !== undefined && rate !== und
   throw new Error('soak: --minutes and --rate take numbers above 0, --seed a whole number');
 if (NATS_MISSING !== null) throw new Error(`soak: ${NATS_MISSING}`);
 
+// What was started is taken down by what runs at an exit, which a signal alone does not bring about.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 const COLUMNS: readonly (readonly [string, number, (sample: Sample) => string])[] = [
   ['min', 6, ({ seconds }) => (seconds / 60).toFixed(1)],

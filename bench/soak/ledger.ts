@@ -28,7 +28,6 @@ export class Ledger {
   #nameless = 0;
   /** Facts by where their counts come from. */
   readonly sources = { reported: 0, estimated: 0, none: 0 };
-  probeFacts = 0;
   facts = 0;
   readonly #windows: Windows;
   readonly #fault: (text: string) => void;
@@ -48,10 +47,7 @@ export class Ledger {
     const source = fact['usage_source'];
     if (source === 'reported' || source === 'estimated' || source === 'none')
       this.sources[source]++;
-    if (fact['tenant_id'] === String(PROBE_TENANT)) {
-      this.probeFacts++;
-      return;
-    }
+    if (fact['tenant_id'] === String(PROBE_TENANT)) return;
     const number = numberOf(fact['requested_model']);
     if (number === null) {
       if (fact['outcome'] === 'client_gone') this.#nameless++;
