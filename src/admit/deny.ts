@@ -125,9 +125,14 @@ export class DenyHalf {
     };
   }
 
+  /** Empties every cell. Writes to those that are taken alone: a page that was never written costs no memory. */
   clear(): void {
-    this.#words.fill(0);
-    this.taken = 0;
+    const words = this.#words;
+    for (let at = 0; this.taken > 0 && at < words.length; at += CELL_WORDS) {
+      if (words[at + STATE] === 0) continue;
+      words.fill(0, at, at + CELL_WORDS);
+      this.taken--;
+    }
     this.size = 0;
   }
 

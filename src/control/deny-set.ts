@@ -53,6 +53,14 @@ class Side {
     if (cell >= 0) this.#exps[cell] = 0;
   }
 
+  /** Of a half that was emptied. What is 0 is not written: see `DenyHalf.clear`. */
+  forget(): void {
+    if (this.#nextExp === Number.POSITIVE_INFINITY) return;
+    const exps = this.#exps;
+    for (let cell = 0; cell < exps.length; cell++) if (exps[cell] !== 0) exps[cell] = 0;
+    this.#nextExp = Number.POSITIVE_INFINITY;
+  }
+
   /** Lifts every hold that has ended. A whole pass takes a few milliseconds and is made only when one is due. */
   expire(nowSeconds: number): void {
     if (nowSeconds < this.#nextExp) return;
@@ -92,6 +100,8 @@ export interface DenyRescan {
 export class DenySet {
   readonly #halves: DenyHalves;
   #active: Side;
+  /** Kept, not made anew for each reading: 8 MiB every 30 s would be the main thread's garbage for minutes. */
+  #other: Side;
   #rescan: { isAlive: boolean } | null = null;
   /** Entries that found no room, since the last rescan. */
   overflow = 0;
@@ -101,6 +111,7 @@ export class DenySet {
   constructor(memory: SharedArrayBuffer) {
     this.#halves = new DenyHalves(memory);
     this.#active = new Side(this.#halves.active);
+    this.#other = new Side(this.#halves.spare());
   }
 
   get size(): number {
@@ -166,11 +177,14 @@ export class DenySet {
   #spare(): Side {
     if (this.#rescan !== null) this.#rescan.isAlive = false;
     this.#rescan = null;
-    return new Side(this.#halves.spare());
+    this.#halves.spare();
+    this.#other.forget();
+    return this.#other;
   }
 
   #swap(side: Side): void {
     this.#halves.swap();
+    this.#other = this.#active;
     this.#active = side;
     this.changes++;
   }

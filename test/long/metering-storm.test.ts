@@ -9,6 +9,7 @@ import {
   type StormRequest,
   storm,
   stormRequest,
+  truthOf,
 } from '../support/metering-storm.ts';
 
 const REQUESTS = 100_000;
@@ -73,20 +74,13 @@ function reconcile(
       continue;
     }
     const { input, output } = asked.said.counts;
-    const [source, factInput, factOutput] = [
-      fact['usage_source'],
-      Number(fact['input_tokens']),
-      Number(fact['output_tokens']),
-    ];
-    const isTold = source === 'reported' && factInput === input && factOutput === output;
-    const isLow = source === 'estimated' && factInput <= input && factOutput <= output;
-    const isNothing = source === 'none' && Number(fact['upstream_status']) >= 300;
-    if (!isTold && !isLow && !isNothing) wrong.push({ asked, fact });
+    const truth = truthOf(fact, { input, output });
+    if (truth === null) wrong.push({ asked, fact });
     if (String(asked.tenant) !== fact['tenant_id']) wrong.push({ asked, fact });
     if (status === 200 && complete && isSound(asked)) {
-      if (!isTold) wrong.push({ asked, fact });
+      if (truth !== 'told') wrong.push({ asked, fact });
       add(given, asked.tenant, input, output);
-      add(metered, asked.tenant, factInput, factOutput);
+      add(metered, asked.tenant, Number(fact['input_tokens']), Number(fact['output_tokens']));
     }
   }
   expect(wrong.slice(0, 5)).toEqual([]);

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { pause, until } from '../support/conditions.ts';
-import { seededRandom } from '../support/fixtures.ts';
+import { until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
-import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
-import { type Result, StormLane } from '../support/storm-client.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { type Result, StormLane, wrong } from '../support/storm-client.ts';
 import { described, type Plan, planOf } from '../support/storm-plan.ts';
+import { playStorm } from '../support/storm-upstream.ts';
 
 const EXCHANGES = 2_000;
 const LANES = 24;
@@ -23,7 +23,12 @@ const arrived = new Set<number>();
 const lanes: StormLane[] = [];
 
 beforeAll(async () => {
-  upstream = await startUpstream(act);
+  upstream = await startUpstream((turn) =>
+    playStorm(turn, (plan, isRight) => {
+      arrived.add(plan.seed);
+      if (!isRight) corrupt.push(described(plan));
+    }),
+  );
   gateway = await startGateway({
     config: `workers = 2\nmax_request_body_bytes = 0\n${authorities({ openai: upstream.port })}`,
   });
@@ -33,68 +38,6 @@ afterAll(async () => {
   await gateway.stop();
   await upstream.close();
 });
-
-async function act(turn: Turn): Promise<void> {
-  const plan = planOf(Number(turn.request.target.split('/').pop()));
-  if (plan.fate === 'upstream-resets-first') {
-    turn.reset();
-    return;
-  }
-  if (plan.slowUpstream && plan.fate !== 'answered-early') await stutter(turn);
-  if (plan.fate !== 'answered-early') await turn.bodyDone();
-  if (turn.request.bodyDone) {
-    arrived.add(plan.seed);
-    if (turn.request.sha256 !== plan.up.sha256()) corrupt.push(described(plan));
-  }
-  await answer(turn, plan);
-}
-
-/** Reads with pauses until the body is here. */
-async function stutter({ request, socket }: Turn): Promise<void> {
-  while (!request.bodyDone && !socket.destroyed) {
-    socket.pause();
-    await pause(5);
-    socket.resume();
-    await pause(5);
-  }
-}
-
-async function answer(turn: Turn, { seed, down, downForm, fate, leaveAt, slowUpstream }: Plan) {
-  const random = seededRandom(seed + 4);
-  const sized = downForm === 'sized';
-  if (sized) await turn.write(`HTTP/1.1 200 OK\r\ncontent-length: ${down.length}\r\n\r\n`);
-  else await turn.stream(['content-type: application/octet-stream']);
-  // Always at least a byte short.
-  const stop = fate === 'upstream-cuts' ? Math.floor(down.length * leaveAt) : down.length;
-  for (let at = 0; at < stop && !turn.socket.destroyed; ) {
-    const piece = down.slice(at, Math.min(stop - at, 1 + Math.floor(2 ** (random() * 19))));
-    at += piece.length;
-    await (sized ? turn.write(piece) : turn.chunk(piece));
-    if (slowUpstream && random() < 0.1) await pause(random() * 20);
-  }
-  if (fate === 'upstream-cuts') turn.reset();
-  else if (!sized) await turn.lastChunk();
-}
-
-/** What is wrong with a result, or null. Clients that leave only have to have read right bytes. */
-function wrong(plan: Plan, { status, complete, clean, bytes }: Result): string | null {
-  const said = `${described(plan)}: ${status}, ${complete ? 'complete' : 'cut'}, ${bytes} bytes`;
-  if (!clean) return `corrupt response, ${said}`;
-  switch (plan.fate) {
-    case 'whole':
-    case 'answered-early':
-      return status === 200 && complete && bytes === plan.down.length ? null : `lost, ${said}`;
-    case 'upstream-resets-first':
-      return status === 502 && complete ? null : `no 502, ${said}`;
-    case 'upstream-cuts':
-      // Cut before a byte of a chunked body was relayed, it may still be told as a 502.
-      // Nothing is missing from a sized body of no bytes.
-      if (status === 200 && plan.downForm === 'sized' && plan.down.length === 0) return null;
-      return status === 502 || !complete ? null : `a cut ended cleanly, ${said}`;
-    default:
-      return null;
-  }
-}
 
 /** Rejects with the plan when an exchange hangs. */
 async function bounded(plan: Plan, work: Promise<Result>): Promise<Result> {

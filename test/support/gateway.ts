@@ -20,6 +20,8 @@ export interface GatewayOptions {
   readonly nodeArgs?: readonly string[];
   /** Starts it another way: a command that takes `--config`. Default: the pinned Node runs `src/main.ts serve`. */
   readonly command?: readonly [string, ...string[]];
+  /** Sees each line of its log as it comes; what it takes (true) is not kept: a long run prints millions. */
+  readonly takes?: (line: LogLine) => boolean;
 }
 
 /** The real process, driven from outside. */
@@ -33,7 +35,7 @@ export class Gateway {
   readonly #folder: string;
   readonly #file: string;
 
-  constructor({ config = '', env = {}, nodeArgs = [], command }: GatewayOptions) {
+  constructor({ config = '', env = {}, nodeArgs = [], command, takes }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
     this.#file = join(this.#folder, 'config.toml');
     this.configure(config);
@@ -50,7 +52,8 @@ export class Gateway {
     if (this.child.stdout !== null) {
       createInterface(this.child.stdout).on('line', (line) => {
         expectNoSecret('a line of the log', line);
-        this.logs.push(JSON.parse(line));
+        const parsed = JSON.parse(line) as LogLine;
+        if (takes?.(parsed) !== true) this.logs.push(parsed);
       });
     }
     this.exited = new Promise((resolve) => {

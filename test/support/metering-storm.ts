@@ -4,7 +4,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { type Said, say } from '../../src/mock/said.ts';
 import { seededRandom } from './fixtures.ts';
-import { MAIN } from './gateway.ts';
+import { type LogLine, MAIN } from './gateway.ts';
 import { inLanes } from './lanes.ts';
 import { token } from './managed.ts';
 
@@ -16,7 +16,7 @@ const ABORT_WITHIN_MS = 12;
 /** Share of requests that ask the mock for a fault. */
 const FAULTY = 0.2;
 
-const FAULTS = [
+export const STORM_FAULTS = [
   'fault-500',
   'fault-429',
   'fault-reset',
@@ -50,7 +50,7 @@ const WORDS = 'river stone light paper garden window letter engine summer bridge
 export function stormRequest(number: number, run: string): StormRequest {
   const random = seededRandom(number * 7 + 1);
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)];
-  const fault = random() < FAULTY ? (pick(FAULTS) ?? null) : null;
+  const fault = random() < FAULTY ? (pick(STORM_FAULTS) ?? null) : null;
   const model = `${run}${number}/${fault ?? 'model'}`;
   const path = pick(PATHS) ?? '';
   const prompt = Array.from({ length: 1 + Math.floor(random() * 60) }, () => pick(WORDS)).join(' ');
@@ -78,10 +78,32 @@ export function stormRequest(number: number, run: string): StormRequest {
 }
 
 /** The answer will be whole, with usage in it, if nobody leaves. */
-export function isSound({ fault, path }: StormRequest): boolean {
+export function isSound({ fault, path }: Pick<StormRequest, 'fault' | 'path'>): boolean {
   // The marker that the Responses API ends with is the event that holds its usage.
   if (fault === 'fault-no-done') return path !== '/v1/responses';
   return fault === null || fault === 'slow-1';
+}
+
+/** What a request costs, in tokens. */
+export interface Cost {
+  readonly input: number;
+  readonly output: number;
+}
+
+/**
+ * How a fact is true: it tells the cost exactly, estimates no more than it, or says that an error cost nothing.
+ * @returns null when it is none of these
+ */
+export function truthOf(fact: LogLine, { input, output }: Cost): 'told' | 'low' | 'nothing' | null {
+  const [factInput, factOutput] = [Number(fact['input_tokens']), Number(fact['output_tokens'])];
+  switch (fact['usage_source']) {
+    case 'reported':
+      return factInput === input && factOutput === output ? 'told' : null;
+    case 'estimated':
+      return factInput <= input && factOutput <= output ? 'low' : null;
+    default:
+      return Number(fact['upstream_status']) >= 300 ? 'nothing' : null;
+  }
 }
 
 /** What became of a request at its client. */

@@ -2,7 +2,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { pause } from './conditions.ts';
 import { seededRandom } from './fixtures.ts';
 import { BodyCheck } from './known-bytes.ts';
-import type { Plan } from './storm-plan.ts';
+import { described, type Plan } from './storm-plan.ts';
 
 /** What became of an exchange at the client. */
 export interface Result {
@@ -19,9 +19,12 @@ export interface Result {
 export class StormLane {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #port: number;
+  readonly #path: string;
 
-  constructor(port: number) {
+  /** @param path what the plan's seed is put behind */
+  constructor(port: number, path = '/v1/storm') {
     this.#port = port;
+    this.#path = path;
   }
 
   /** Resolves when the exchange is over for the client, whichever way. */
@@ -35,12 +38,15 @@ export class StormLane {
         port: this.#port,
         host: '127.0.0.1',
         method: 'POST',
-        path: `/v1/storm/${seed}`,
+        path: `${this.#path}/${seed}`,
         headers: { authorization: 'Bearer sk-storm', ...length },
       });
       const over = (): void => resolve(result);
-      sent.on('error', over);
-      sent.on('close', over);
+      sent.on('error', () => {});
+      // Where a head came, the response's own end says what became of it, and may come later.
+      sent.on('close', () => {
+        if (result.status === 0) over();
+      });
       sent.on('response', (response) => {
         void read(response, plan, result).then(over);
       });
@@ -104,4 +110,24 @@ async function read(response: IncomingMessage, plan: Plan, result: Result): Prom
   });
   result.complete = response.complete;
   result.clean = own || check.wrongAt === null;
+}
+
+/** What is wrong with a result, or null. Clients that leave only have to have read right bytes. */
+export function wrong(plan: Plan, { status, complete, clean, bytes }: Result): string | null {
+  const said = `${described(plan)}: ${status}, ${complete ? 'complete' : 'cut'}, ${bytes} bytes`;
+  if (!clean) return `corrupt response, ${said}`;
+  switch (plan.fate) {
+    case 'whole':
+    case 'answered-early':
+      return status === 200 && complete && bytes === plan.down.length ? null : `lost, ${said}`;
+    case 'upstream-resets-first':
+      return status === 502 && complete ? null : `no 502, ${said}`;
+    case 'upstream-cuts':
+      // Cut before a byte of a chunked body was relayed, it may still be told as a 502.
+      // Nothing is missing from a sized body of no bytes.
+      if (status === 200 && plan.downForm === 'sized' && plan.down.length === 0) return null;
+      return status === 502 || !complete ? null : `a cut ended cleanly, ${said}`;
+    default:
+      return null;
+  }
 }

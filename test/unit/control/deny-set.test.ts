@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createDenyTable, DenyLookup } from '../../../src/admit/deny.ts';
+import { createDenyTable, DENY_CELLS, DenyLookup } from '../../../src/admit/deny.ts';
 import { type DenySubject, denySubject } from '../../../src/control/deny-entry.ts';
 import { DenySet } from '../../../src/control/deny-set.ts';
 
@@ -98,5 +98,18 @@ describe('DenySet', () => {
     expect(rescan.isAlive).toBe(false);
     rescan.apply(subject(1), SPEND);
     expect([find(1), find(5)]).toEqual([null, 'spend']);
+  });
+
+  it('reads a small bucket anew and anew in the memory that its entries need', () => {
+    const { denies, find } = set(DENY_CELLS);
+    const beforeBytes = process.memoryUsage.rss();
+    for (let reading = 1; reading <= 10; reading++) {
+      const rescan = denies.rescan();
+      rescan.apply(subject(reading), { reason: 'spend', exp: now() + 1_000 });
+      rescan.commit();
+      expect([denies.size, find(reading), find(reading - 1)]).toEqual([1, 'spend', null]);
+    }
+    // Both halves are 48 MiB, and the ends of holds 8 MiB each: touching them all shows.
+    expect(process.memoryUsage.rss() - beforeBytes).toBeLessThan(16 * 1_048_576);
   });
 });
