@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
+
+const require = createRequire(import.meta.url);
 
 /**
  * What the kernel may hold of one client's upload, in bytes; it doubles the figure for its own bookkeeping (socket(7)).
@@ -41,6 +43,9 @@ const COLUMN_INODE = 9;
 export function boundClientBuffers(port: number): number {
   const inodes = listeningInodes(port);
   if (inodes.size === 0) return 0;
+  // Loaded here: a thread that is ended while it loads this binary aborts the process (2 of 120 starts on a port that was
+  // taken), and the first worker loads its modules before anybody knows whether there will be a start.
+  const koffi = require('koffi') as typeof import('koffi');
   const setsockopt = koffi
     .load(null)
     .func('int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)');
