@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ROOT } from '../test/support/gateway.ts';
 import { against } from './against.ts';
-import { forgetResults } from './results.ts';
+import { forgetResults, warnWhenBusy } from './results.ts';
 import { AGAINST, extent, QUICK } from './rounds.ts';
 
 const PARTS = ['micro', 'e2e', 'streams', 'bodies', 'growth'];
@@ -23,6 +23,7 @@ function everything(): void {
   }
 }
 
+warnWhenBusy();
 if (AGAINST === undefined) {
   everything();
 } else {

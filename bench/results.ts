@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { VERSION } from '../src/control/version.ts';
 import { ROOT } from '../test/support/gateway.ts';
@@ -11,6 +11,19 @@ import { versionOf } from './peers/processes.ts';
 import type { Spread } from './statistics.ts';
 
 const FILE = join(ROOT, 'bench/results/latest.json');
+
+/** Of the minute before this bench: on a machine that does other things, ratios are off, and tails say nothing. */
+const LOAD_BEFORE = loadavg()[0] ?? 0;
+
+/** Above this, for each core, the machine was not idle. */
+const BUSY_LOAD = 0.25;
+
+export function warnWhenBusy(): void {
+  if (LOAD_BEFORE <= BUSY_LOAD * cpus().length) return;
+  process.stdout.write(
+    `This machine is busy (load ${LOAD_BEFORE.toFixed(1)}, ${cpus().length} cores): expect ratios to be off, and tails to say nothing.\n`,
+  );
+}
 
 export interface Column<Row> {
   readonly title: string;
@@ -62,7 +75,10 @@ function read(): Results {
 export function writeSection(name: string, content: object): void {
   const { sections } = read();
   const date = new Date().toISOString();
-  const all = { ...sections, [name]: { date, commit: commit(), ...content } };
+  const all = {
+    ...sections,
+    [name]: { date, commit: commit(), loadBefore: LOAD_BEFORE, ...content },
+  };
   mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
   const text = { date, sluice: VERSION, machine: machine(), versions: versions(), sections: all };
   writeFileSync(FILE, `${JSON.stringify(text, rounded, 2)}\n`);
