@@ -26,8 +26,15 @@ export class End {
   async ask<Result = unknown>(job: string, asked: object = {}): Promise<Result> {
     this.#running.child.stdin?.write(`${JSON.stringify({ job, ...asked })}\n`);
     const { value, done } = await this.#answers.next();
-    if (done === true) throw new Error(`an end of the bench broke in "${job}"`);
+    if (done === true)
+      throw new Error(`an end of the bench broke in "${job}": ${await this.#how()}`);
     return JSON.parse(value) as Result;
+  }
+
+  async #how(): Promise<string> {
+    const { child, ended } = this.#running;
+    if (!ended) await once(child, 'exit');
+    return child.signalCode ?? `exit code ${child.exitCode}`;
   }
 
   async stop(): Promise<void> {

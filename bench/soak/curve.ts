@@ -82,7 +82,7 @@ export function curve(
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
 <rect width="${WIDTH}" height="${height}" fill="white"/>
 <text x="${LEFT}" y="20" font-size="14">${escaped(caption)}</text>
-${[...drawnMarks, ...panels, ...axis(seconds, x, bottom), ...legend].join('\n')}
+${[...panels, ...drawnMarks, ...axis(seconds, x, bottom), ...legend].join('\n')}
 </svg>
 `;
 }
