@@ -5,7 +5,7 @@
  */
 
 import { Admission, type Admittance, admit, tooLarge } from './admit/admit.ts';
-import { withoutKey } from './admit/pool-keys.ts';
+import { leaksKey, withoutKey } from './admit/pool-keys.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from './edge/door.ts';
 import {
   nextRequestState,
@@ -241,18 +241,27 @@ export class Exchange implements ClientEvents, UpstreamEvents {
 
   // ---- the upstream's side -----------------------------------------------------------------------------------------
 
-  onResponseHead(status: number, reason: string, fields: readonly string[]): void {
+  onResponseHead(
+    status: number,
+    reason: string,
+    fields: readonly string[],
+    followed: boolean,
+  ): void {
     const { provider, managed } = this.#admission;
     this.#responseState = nextResponseState(this.#responseState, 'head');
     this.#status = status;
     this.#upstreamStatus = status;
     if (provider !== null) this.#context.metrics.responded(provider.index, status);
-    const kept = managed === null ? fields : withoutKey(fields, managed.poolKey);
-    const head = responseHead(this.#head.method, status, reason, kept, this.#ownLines());
+    const { method } = this.#head;
+    const own = this.#ownLines();
+    let head = responseHead(method, status, reason, fields, own);
+    if (managed !== null && leaksKey(head.head, fields, managed.poolKey))
+      head = responseHead(method, status, '', withoutKey(fields, managed.poolKey), own);
     if (head.eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, head.eventStream);
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
-    this.#writer.start(head.head, shrinks && head.size !== 'none' ? 'chunked' : head.size);
+    const size = shrinks && head.size !== 'none' ? 'chunked' : head.size;
+    this.#writer.start(head.head, size, followed);
   }
 
   onResponseChunk(chunk: Buffer, last: boolean): void {

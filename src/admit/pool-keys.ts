@@ -33,18 +33,28 @@ export class PoolKey {
 }
 
 /**
- * The fields of a response without those that would hand the pool key to the client: an upstream that repeats what it
- * was sent is not unheard of.
+ * Whether a response's head would hand the pool key to the client: an upstream that repeats what it was sent is not
+ * unheard of.
+ * @param head as the client would get it
+ * @param fields what it is made of: flat list, names in any case
+ */
+export function leaksKey(head: string, fields: readonly string[], key: PoolKey): boolean {
+  for (let at = 0; at < fields.length; at += 2) {
+    if (isCredentialField(fields[at] ?? '')) return true;
+  }
+  return key.isIn(head);
+}
+
+/**
+ * The fields of a response without those that leak.
  * @param fields flat list, names in any case
  */
 export function withoutKey(fields: readonly string[], key: PoolKey): readonly string[] {
-  let leaks = false;
-  for (let at = 0; at < fields.length && !leaks; at += 2) leaks = isLeak(fields, at, key);
-  return leaks ? fields.filter((_, at) => !isLeak(fields, at - (at % 2), key)) : fields;
+  return fields.filter((_, at) => !isLeak(fields, at - (at % 2), key));
 }
 
 function isLeak(fields: readonly string[], at: number, key: PoolKey): boolean {
-  return isCredentialField(fields[at] ?? '') || key.isIn(fields[at + 1] ?? '');
+  return isCredentialField(fields[at] ?? '') || key.isIn(`${fields[at]}: ${fields[at + 1]}`);
 }
 
 /** The pool keys of every provider; those of one take turns. */

@@ -29,11 +29,10 @@ export class FactSpill {
    * is safe from a crash of this process when it returns.
    * @throws Error when the disk takes no more; then none of the lines is in the file
    */
-  append(lines: string): void {
-    const bytes = Buffer.from(lines);
+  append(lines: Uint8Array): void {
     const before = sizeOf(this.#fd);
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+      for (let at = 0; at < lines.length; ) at += writeSync(this.#fd, lines, at);
     } catch (error) {
       if (before !== null) ftruncateSync(this.#fd, before);
       throw error;

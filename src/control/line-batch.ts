@@ -4,9 +4,6 @@ const BATCH_MS = 10;
 /** A batch of this size goes at once, in bytes. */
 const BATCH_BYTES = 65_536;
 
-/** UTF-8 needs at most so many bytes for a UTF-16 unit. */
-const BYTES_PER_UNIT = 3;
-
 const LF = 0x0a;
 
 /**
@@ -24,13 +21,13 @@ export class LineBatch {
     this.#send = send;
   }
 
-  /** @param line without its newline */
+  /** @param line in ASCII, without its newline */
   add(line: string): void {
-    const most = line.length * BYTES_PER_UNIT + 1;
-    if (this.#length + most > BATCH_BYTES) this.flush();
+    const bytes = line.length + 1;
+    if (this.#length + bytes > BATCH_BYTES) this.flush();
     // A line longer than a batch: a request target can have 36 KiB.
-    if (most > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(most);
-    this.#length += this.#bytes.write(line, this.#length);
+    if (bytes > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(bytes);
+    this.#length += this.#bytes.write(line, this.#length, 'latin1');
     this.#bytes[this.#length++] = LF;
     if (this.#length >= BATCH_BYTES) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS);

@@ -1,9 +1,9 @@
-import type { TextSink } from './stdout.ts';
+import type { ByteSink } from './stdout.ts';
 
 /** Takes facts that stdout does not. */
 export interface Spill {
   /** @throws Error when it cannot take them */
-  append(lines: string): void;
+  append(lines: Uint8Array): void;
   close(): void;
 }
 
@@ -22,9 +22,10 @@ export const FACT_QUEUE_MAX_BYTES = 64 * 1_048_576;
 /** Handed to stdout at once, in bytes: enough that a fast reader costs few system calls. */
 const WRITE_BYTES = 262_144;
 
+const LF = 0x0a;
+
 interface Batch {
-  readonly text: string;
-  readonly bytes: number;
+  readonly lines: Uint8Array;
   readonly isFacts: boolean;
 }
 
@@ -33,7 +34,7 @@ interface Batch {
  * and where that fails too, lost and counted. Nothing here ever waits for a reader.
  */
 export class LineOutlet {
-  readonly #out: TextSink;
+  readonly #out: ByteSink;
   readonly #spill: Spill | null;
   readonly #queue: Batch[] = [];
   #writing: readonly Batch[] = [];
@@ -54,31 +55,29 @@ export class LineOutlet {
   onSpillChange: (error: Error | null) => void = () => {};
 
   /** @param spill where facts go that stdout does not take; null = nowhere */
-  constructor(out: TextSink, spill: Spill | null) {
+  constructor(out: ByteSink, spill: Spill | null) {
     this.#out = out;
     this.#spill = spill;
   }
 
-  /** @param lines each ended by a newline */
-  log(lines: string): void {
-    const bytes = Buffer.byteLength(lines);
-    if (this.#isBroken || this.#logBytes + bytes > LOG_QUEUE_MAX_BYTES) {
+  /** @param lines each ended by a newline; owned from then on */
+  log(lines: Uint8Array): void {
+    if (this.#isBroken || this.#logBytes + lines.length > LOG_QUEUE_MAX_BYTES) {
       this.linesDropped += countLines(lines);
       return;
     }
-    this.#logBytes += bytes;
-    this.#push({ text: lines, bytes, isFacts: false });
+    this.#logBytes += lines.length;
+    this.#push({ lines, isFacts: false });
   }
 
-  /** @param lines usage facts, each ended by a newline */
-  facts(lines: string): void {
-    const bytes = Buffer.byteLength(lines);
-    if (this.#isBroken || this.#factBytes + bytes > FACT_QUEUE_MAX_BYTES) {
+  /** @param lines usage facts, each ended by a newline; owned from then on */
+  facts(lines: Uint8Array): void {
+    if (this.#isBroken || this.#factBytes + lines.length > FACT_QUEUE_MAX_BYTES) {
       this.#spillFacts(lines);
       return;
     }
-    this.#factBytes += bytes;
-    this.#push({ text: lines, bytes, isFacts: true });
+    this.#factBytes += lines.length;
+    this.#push({ lines, isFacts: true });
   }
 
   /** Resolves when everything was taken, or after `limitMs`. */
@@ -119,11 +118,11 @@ export class LineOutlet {
     let bytes = 0;
     let count = 0;
     while (count < this.#queue.length && (count === 0 || bytes < WRITE_BYTES)) {
-      bytes += this.#queue[count++]?.bytes ?? 0;
+      bytes += this.#queue[count++]?.lines.length ?? 0;
     }
     const batches = this.#queue.splice(0, count);
     this.#writing = batches;
-    this.#out.write(batches.map(({ text }) => text).join(''), (error) => {
+    this.#out.write(joined(batches), (error) => {
       if (this.#isBroken) return;
       this.#tellWrite(error);
       if (error !== null && this.#out.isGone) {
@@ -147,15 +146,15 @@ export class LineOutlet {
 
   /** Stdout did not take these. */
   #leave(batches: readonly Batch[]): void {
-    for (const { text, isFacts } of batches) {
-      if (isFacts) this.#spillFacts(text);
-      else this.linesDropped += countLines(text);
+    for (const { lines, isFacts } of batches) {
+      if (isFacts) this.#spillFacts(lines);
+      else this.linesDropped += countLines(lines);
     }
   }
 
-  #taken({ bytes, isFacts }: Batch): void {
-    if (isFacts) this.#factBytes -= bytes;
-    else this.#logBytes -= bytes;
+  #taken({ lines, isFacts }: Batch): void {
+    if (isFacts) this.#factBytes -= lines.length;
+    else this.#logBytes -= lines.length;
   }
 
   /** Stdout takes nothing any more. */
@@ -170,7 +169,7 @@ export class LineOutlet {
     this.#wake();
   }
 
-  #spillFacts(lines: string): void {
+  #spillFacts(lines: Uint8Array): void {
     const count = countLines(lines);
     if (this.#spill === null) {
       this.factsLost += count;
@@ -199,8 +198,15 @@ export class LineOutlet {
   }
 }
 
-function countLines(lines: string): number {
+function joined(batches: readonly Batch[]): Uint8Array {
+  const [first] = batches;
+  return batches.length === 1 && first !== undefined
+    ? first.lines
+    : Buffer.concat(batches.map(({ lines }) => lines));
+}
+
+function countLines(lines: Uint8Array): number {
   let count = 0;
-  for (let at = lines.indexOf('\n'); at >= 0; at = lines.indexOf('\n', at + 1)) count++;
+  for (let at = lines.indexOf(LF); at >= 0; at = lines.indexOf(LF, at + 1)) count++;
   return count;
 }

@@ -44,14 +44,15 @@ export class NodeLog implements Log {
         timestamp: stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
       },
-      { write: (line) => this.#out.log(line) },
+      { write: (line) => this.#out.log(Buffer.from(line)) },
     );
     return this.#made;
   }
 
   write(level: LogLevel, event: string, fields: LogFields = {}): void {
     if (this.#terminal) {
-      if (this.#logger.isLevelEnabled(level)) this.#out.log(readable(level, event, fields));
+      if (this.#logger.isLevelEnabled(level))
+        this.#out.log(Buffer.from(readable(level, event, fields)));
     } else {
       this.#logger[level]({ event, ...fields });
     }

@@ -21,9 +21,9 @@ export interface WorkerStart {
 
 export type ToMain =
   | { readonly kind: 'listening' }
-  /** Finished lines of the access log in UTF-8, each ended by a newline. */
+  /** Finished lines of the access log, each ended by a newline. */
   | { readonly kind: 'lines'; readonly lines: Uint8Array }
-  /** Finished usage facts in UTF-8, each ended by a newline. */
+  /** Finished usage facts, each ended by a newline. */
   | { readonly kind: 'facts'; readonly lines: Uint8Array }
   | {
       readonly kind: 'log';

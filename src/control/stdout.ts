@@ -2,16 +2,17 @@ import { constants, fstatSync, openSync, write } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-/** Takes text, in order: the next piece is given when the last one is done. */
-export interface TextSink {
+/** Takes bytes, in order: the next piece is given when the last one is done. */
+export interface ByteSink {
   /** @param done told an error when not all of it was taken */
-  write(text: string, done: (error: Error | null) => void): void;
+  write(bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** True when nothing will be taken any more. */
   readonly isGone: boolean;
 }
 
 const STDOUT = 1;
 const LF = 0x0a;
+const NEWLINE = Buffer.of(LF);
 
 /**
  * Opens stdout so that a reader that stalls stops nobody.
@@ -21,7 +22,7 @@ const LF = 0x0a;
  * A pipe is opened anew instead, which gives this process an open file description of its own: O_NONBLOCK on the
  * inherited one would also hold for whoever shares it.
  */
-export function openStdout(): TextSink {
+export function openStdout(): ByteSink {
   const stat = fstatSync(STDOUT);
   if (stat.isFIFO()) return new StreamSink(socketOf(ownPipe()));
   if (stat.isSocket()) return new StreamSink(socketOf(STDOUT));
@@ -43,7 +44,7 @@ function ownPipe(): number {
 }
 
 /** A pipe or a socket: its reader may go away, and then it stays away. */
-export class StreamSink implements TextSink {
+export class StreamSink implements ByteSink {
   readonly #stream: Writable;
   /** Of the write that is under way. */
   #done: ((error: Error | null) => void) | null = null;
@@ -59,13 +60,13 @@ export class StreamSink implements TextSink {
     return this.#gone !== null;
   }
 
-  write(text: string, done: (error: Error | null) => void): void {
+  write(bytes: Uint8Array, done: (error: Error | null) => void): void {
     if (this.#gone !== null) {
       done(this.#gone);
       return;
     }
     this.#done = done;
-    this.#stream.write(text, (error) => {
+    this.#stream.write(bytes, (error) => {
       if (error == null) this.#tell(null);
     });
   }
@@ -83,7 +84,7 @@ export class StreamSink implements TextSink {
 }
 
 /** A file or a terminal: a disk that is full now may have room later. */
-export class FileSink implements TextSink {
+export class FileSink implements ByteSink {
   readonly isGone = false;
   readonly #fd: number;
   /** The last thing written was part of a line. */
@@ -93,11 +94,11 @@ export class FileSink implements TextSink {
     this.#fd = fd;
   }
 
-  write(text: string, done: (error: Error | null) => void): void {
-    this.#writeFrom(Buffer.from(this.#isTorn ? `\n${text}` : text), 0, done);
+  write(bytes: Uint8Array, done: (error: Error | null) => void): void {
+    this.#writeFrom(this.#isTorn ? Buffer.concat([NEWLINE, bytes]) : bytes, 0, done);
   }
 
-  #writeFrom(bytes: Buffer, at: number, done: (error: Error | null) => void): void {
+  #writeFrom(bytes: Uint8Array, at: number, done: (error: Error | null) => void): void {
     write(this.#fd, bytes, at, bytes.length - at, null, (error, written) => {
       const end = error === null ? at + written : at;
       if (end > 0) this.#isTorn = bytes[end - 1] !== LF;

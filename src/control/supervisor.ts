@@ -137,10 +137,10 @@ export class Supervisor {
         listening();
         break;
       case 'lines':
-        this.#out.log(textOf(message.lines));
+        this.#out.log(message.lines);
         break;
       case 'facts':
-        this.#out.facts(textOf(message.lines));
+        this.#out.facts(message.lines);
         break;
       case 'log':
         this.#log.write(message.level, message.event, message.fields);
@@ -199,8 +199,4 @@ export class Supervisor {
       this.#changed();
     });
   }
-}
-
-function textOf({ buffer, byteOffset, byteLength }: Uint8Array): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString();
 }

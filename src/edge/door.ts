@@ -49,8 +49,9 @@ export interface ResponseWriter {
    * @param head status code, reason and field lines joined by CRLF, without the last CRLF and without
    *   `Content-Length`, `Transfer-Encoding`, `Date`; one character per byte
    * @param size body length in bytes, `'chunked'` when unknown, `'none'` when the status or method forbids one
+   * @param followed `write` follows in the same turn, if there is a body: then both leave together
    */
-  start(head: string, size: ResponseSize): void;
+  start(head: string, size: ResponseSize, followed: boolean): void;
   /**
    * Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`.
    * @param chunk a view that is overwritten when the caller returns to the event loop

@@ -41,15 +41,6 @@ const NOTHING = (): void => {};
 let corked: UwsResponseWriter;
 const step = (): void => corked.writeCorked();
 
-// Sized heads that came without body bytes wait for the end of the turn: most bodies follow their head in the same
-// read, and then both leave in one system call.
-let heldHeads: UwsResponseWriter[] = [];
-function releaseHeads(): void {
-  const writers = heldHeads;
-  heldHeads = [];
-  for (const writer of writers) writer.releaseHead();
-}
-
 type Phase = 'idle' | 'open' | 'ending' | 'cutting' | 'closed';
 
 /**
@@ -147,19 +138,12 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     });
   }
 
-  start(head: string, size: ResponseSize): void {
+  start(head: string, size: ResponseSize, followed: boolean): void {
     if (this.#phase !== 'idle') return;
     this.#phase = 'open';
     this.#head = head;
     this.#size = size;
-    if (typeof size !== 'number' || size === 0) return;
-    if (heldHeads.push(this) === 1) queueMicrotask(releaseHeads);
-  }
-
-  /** End of the turn in which a sized head came: it leaves now, body or not. */
-  releaseHead(): void {
-    if (this.#head === null || this.#phase !== 'open' || this.#queue.length > 0) return;
-    this.#cork(EMPTY);
+    if (typeof size === 'number' && size > 0 && !followed) this.#cork(EMPTY);
   }
 
   write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean {

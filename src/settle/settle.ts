@@ -1,6 +1,8 @@
 import type { RejectionCode } from '../rejection.ts';
 import { traceId } from '../wire/trace-context.ts';
+import { asciiJson } from './ascii-json.ts';
 import type { Outcome, WorkerMetrics } from './metrics.ts';
+import { timestamp } from './timestamp.ts';
 import { type UsageFact, usageFactLine } from './usage-fact.ts';
 
 /** What is left of an exchange when its bytes are gone. */
@@ -27,7 +29,7 @@ export interface Settlement {
   readonly durationMs: number;
 }
 
-/** Takes one finished JSON line, without its newline. */
+/** Takes one finished JSON line in ASCII, without its newline. */
 export type LineSink = (line: string) => void;
 
 /** The one place where an exchange ends. `Exchange` calls it exactly once. */
@@ -60,9 +62,9 @@ export class Settler {
 }
 
 function accessLine(s: Settlement): string {
-  return JSON.stringify({
+  const line = JSON.stringify({
     level: 'info',
-    time: new Date().toISOString(),
+    time: timestamp(Date.now()),
     event: 'access',
     request_id: s.requestId,
     trace_id: traceId(s.traceparent),
@@ -78,4 +80,5 @@ function accessLine(s: Settlement): string {
     ttfb_ms: s.ttfbMs === null ? null : Math.round(s.ttfbMs),
     duration_ms: Math.round(s.durationMs),
   });
+  return asciiJson(line);
 }

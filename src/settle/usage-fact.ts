@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 import type { Dialect } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
+import { asciiJson } from './ascii-json.ts';
 import type { Outcome, UsageSource } from './metrics.ts';
+import { timestamp } from './timestamp.ts';
 
 /** What one managed request used and who pays for it: everything that finance needs (contracts: `ai.usage`). */
 export interface UsageFact {
@@ -36,7 +38,7 @@ export interface UsageFact {
 const NODE = JSON.stringify(`${hostname()}:${process.pid}`);
 
 /**
- * One line of JSON, without its newline.
+ * One line of JSON in ASCII, without its newline.
  *
  * Written out rather than made by JSON.stringify: most of it is digits and words that need no escape, and the provider's
  * own object is a JSON text already (3.4 to 1.4 us a fact here).
@@ -47,24 +49,29 @@ export function usageFactLine(fact: UsageFact): string {
   // a bug; to whoever pays, the client was cut off.
   const outcome = fact.outcome === 'rejected' ? 'client_gone' : fact.outcome;
   return (
-    `{"event":"ai.usage","v":1,"time":"${new Date().toISOString()}","request_id":${text(fact.requestId)}` +
-    `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${text(fact.keyId)}` +
-    `,"provider":${text(fact.provider)},"endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
+    `{"event":"ai.usage","v":1,"time":"${timestamp(Date.now())}","request_id":"${fact.requestId}"` +
+    `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${word(fact.keyId)}` +
+    `,"provider":"${fact.provider}","endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
     `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
     `,"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
     `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
     `,"reasoning_tokens":${counts.reasoningTokens},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
     `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
     `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
-    `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${text(fact.traceId)}}`
+    `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}}`
   );
+}
+
+/** What the gateway made or checked itself: digits, hexadecimal. */
+function word(value: string | null): string {
+  return value === null ? 'null' : `"${value}"`;
 }
 
 const PLAIN = /^[ !#-[\]-~]*$/;
 
 function text(value: string | null): string {
   if (value === null) return 'null';
-  return PLAIN.test(value) ? `"${value}"` : storable(JSON.stringify(value));
+  return PLAIN.test(value) ? `"${value}"` : asciiJson(storable(JSON.stringify(value)));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: line ends and tabs are what is looked for
@@ -73,9 +80,9 @@ const NOT_AS_IT_IS = /[\x00-\x1f]|\\u/;
 /** @param raw a JSON text, as sent: several lines are made one, and escapes brought into one spelling */
 function json(raw: string | null): string {
   if (raw === null) return 'null';
-  if (!NOT_AS_IT_IS.test(raw)) return raw;
+  if (!NOT_AS_IT_IS.test(raw)) return asciiJson(raw);
   try {
-    return storable(JSON.stringify(JSON.parse(raw)));
+    return asciiJson(storable(JSON.stringify(JSON.parse(raw))));
   } catch {
     return 'null';
   }

@@ -7,8 +7,16 @@ export interface UpstreamEvents {
   onRequestRetried(): void;
   /** Everything given of the request was handed to the upstream's connection. */
   onUploadDrained(): void;
-  /** @param fields as the wire had them: any case, Latin-1 values, duplicates kept */
-  onResponseHead(status: number, reason: string, fields: readonly string[]): void;
+  /**
+   * @param fields as the wire had them: any case, Latin-1 values, duplicates kept
+   * @param followed bytes of the content came with it, and are told of in the same turn
+   */
+  onResponseHead(
+    status: number,
+    reason: string,
+    fields: readonly string[],
+    followed: boolean,
+  ): void;
   /**
    * @param chunk a view that is overwritten when the call returns: whoever keeps it copies it
    * @param last the response's end follows in the same turn
@@ -147,10 +155,10 @@ export class UpstreamCall implements Carried {
     if (!this.#isEnded) this.#events.onUploadDrained();
   }
 
-  onHead(status: number, reason: string, fields: readonly string[]): void {
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#isHeadSeen = true;
     this.#repeatable = null;
-    this.#events.onResponseHead(status, reason, fields);
+    this.#events.onResponseHead(status, reason, fields, followed);
   }
 
   onContent(piece: Buffer, last: boolean): void {

@@ -20,7 +20,8 @@ export interface Carried {
   /** The connection stands: the request may be written. */
   onConnected(): void;
   onDrained(): void;
-  onHead(status: number, reason: string, fields: readonly string[]): void;
+  /** @param followed bytes of the content stand behind the head in the same read */
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
   /** @param piece a view that is overwritten by the next read */
   onContent(piece: Buffer, last: boolean): void;
   onMessageEnd(): void;
@@ -212,10 +213,10 @@ export class Connection implements SocketEvents, ResponseSink {
 
   // ---- the response ------------------------------------------------------------------------------------------------
 
-  onHead(status: number, reason: string, fields: readonly string[]): void {
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#isHeadSeen = true;
     this.#sinceMs = this.#home.ticker.now;
-    this.#carried?.onHead(status, reason, fields);
+    this.#carried?.onHead(status, reason, fields, followed);
   }
 
   onContent(piece: Buffer, last: boolean): void {

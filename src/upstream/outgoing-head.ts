@@ -3,9 +3,6 @@ import type { Provider } from '../admit/providers.ts';
 import { connectionOptions, endsHere } from '../wire/fields.ts';
 import type { RequestCoding } from './call.ts';
 
-/** Fields that the gateway sets itself, or answers itself (RFC 9110 §10.1.1: `Expect` is for the next hop's server). */
-const OURS: ReadonlySet<string> = new Set(['host', 'expect']);
-
 const CHUNKED_LINE = 'transfer-encoding: chunked\r\n';
 
 /**
@@ -26,7 +23,8 @@ export function byoHead(
   let head = startOf(method, target, host);
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (endsHere(name) || OURS.has(name)) continue;
+    // Set by the gateway itself, and answered by it (RFC 9110 §10.1.1: `Expect` is for the next hop's server).
+    if (name === 'host' || name === 'expect' || endsHere(name)) continue;
     // A client must not be able to delete what delimits the body by naming it in Connection.
     if (named?.has(name) === true && name !== 'content-length') continue;
     head += `${name}: ${fields[i + 1] ?? ''}\r\n`;

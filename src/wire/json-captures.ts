@@ -15,6 +15,8 @@ export const CAPTURE_MAX_BYTES = 32_768;
 export class JsonCaptures implements JsonEvents {
   readonly #scan: JsonScan;
   readonly #captures: (ValueCapture | undefined)[] = [];
+  /** Bits of the paths that occurred. */
+  #seen = 0;
   #chunk: Uint8Array | null = null;
   #open: ValueCapture | undefined;
   #from = 0;
@@ -42,6 +44,7 @@ export class JsonCaptures implements JsonEvents {
   }
 
   valueStarts(path: number, at: number): void {
+    this.#seen |= 1 << path;
     let capture = this.#captures[path];
     if (capture === undefined) {
       capture = new ValueCapture(CAPTURE_MAX_BYTES);
@@ -55,6 +58,11 @@ export class JsonCaptures implements JsonEvents {
   valueEnds(_path: number, at: number): void {
     if (this.#chunk !== null) this.#open?.take(this.#chunk, this.#from, at);
     this.#open = undefined;
+  }
+
+  /** False when no value was seen at `path`: most texts have few of those that are asked for. */
+  has(path: number): boolean {
+    return ((this.#seen >>> path) & 1) === 1;
   }
 
   /** True when the bytes so far are one JSON text. Captures hold what was seen either way. */
@@ -72,6 +80,7 @@ export class JsonCaptures implements JsonEvents {
   /** Begins a new text, e.g. the next event of a stream. */
   restart(): void {
     this.#captures.length = 0;
+    this.#seen = 0;
     this.#open = undefined;
     this.#scan.restart();
   }

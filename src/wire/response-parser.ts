@@ -16,7 +16,8 @@ export type ResponseFault =
 /** Told what a response is made of. Pieces are views of the bytes being parsed: whoever keeps one copies it. */
 export interface ResponseSink {
   /** @param fields `[name, value, …]` as the wire had them: any case, one character per byte, duplicates kept */
-  onHead(status: number, reason: string, fields: readonly string[]): void;
+  /** @param followed bytes of the content stand behind the head in the same read */
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
   /** @param last the content's end follows in the same call */
   onContent(piece: Buffer, last: boolean): void;
   /** @param clean nothing stood behind the message, so that another one may follow it */
@@ -134,7 +135,7 @@ export class ResponseParser {
     if (this.#interimBytes + next - from > HEAD_LIMIT_BYTES) return this.#fault('HEAD_TOO_LONG');
     if (end < 0) return this.#keep(bytes.subarray(from));
     this.#interimBytes += next - from;
-    const fault = this.#parseHead(bytes.toString('latin1', from, end));
+    const fault = this.#parseHead(bytes.toString('latin1', from, end), next < bytes.length);
     return fault === null ? next : this.#fault(fault);
   }
 
@@ -150,7 +151,7 @@ export class ResponseParser {
   }
 
   /** @param text a head without the empty line, one character per byte */
-  #parseHead(text: string): ResponseFault | null {
+  #parseHead(text: string, followed: boolean): ResponseFault | null {
     const lineEnd = text.indexOf('\r\n');
     const line = STATUS_LINE.exec(lineEnd < 0 ? text : text.slice(0, lineEnd));
     if (line === null) return 'STATUS_LINE';
@@ -163,7 +164,7 @@ export class ResponseParser {
     if (isOld && status < FIRST_FINAL_STATUS) return 'STATUS_LINE';
     const fault = this.#readFraming(status, isOld, fields);
     if (fault !== null || status < FIRST_FINAL_STATUS) return fault;
-    this.#sink.onHead(status, line[3] ?? '', fields);
+    this.#sink.onHead(status, line[3] ?? '', fields, followed);
     return null;
   }
 

@@ -242,29 +242,35 @@ export class UsageReader implements SseSink {
     if (captures === null) return;
     let reported = false;
     for (const path of USAGE_PATHS) {
+      if (!captures.has(path)) continue;
       if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
-      if (!this.#takeUsage(textAt(captures, path))) continue;
+      if (!this.#takeUsage(captures, path)) continue;
       reported = true;
       this.#isOpening = path === P.messageUsage;
     }
-    for (const path of MODEL_PATHS) this.#model ??= nameAt(captures, path);
+    for (const path of MODEL_PATHS) {
+      if (captures.has(path)) this.#model ??= nameAt(captures, path);
+    }
     for (const path of ERROR_PATHS) {
+      if (!captures.has(path)) continue;
       const bytes = captures.at(path)?.bytes;
       if (bytes === undefined || bytes[0] === LETTER_N) continue;
       this.#sawError = true;
       // OpenRouter's error chunk can carry the usage of what it broke off: that is all there will be.
       if (reported) this.#sawEnd = true;
     }
-    const type = nameAt(captures, P.type);
+    const type = captures.has(P.type) ? nameAt(captures, P.type) : null;
     if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
     this.release();
   }
 
-  #takeUsage(text: string | null): boolean {
+  #takeUsage(captures: JsonCaptures, path: number): boolean {
+    const text = textAt(captures, path);
     const counts = text === null ? null : usageCounts(text);
-    if (text === null || counts === null) return false;
+    if (counts === null) return false;
     this.#counts = replaced(this.#counts, counts);
-    this.#raw = Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
+    const sentBytes = captures.at(path)?.bytes.length ?? 0;
+    this.#raw = sentBytes <= USAGE_RAW_MAX_BYTES ? text : null;
     return true;
   }
 

@@ -10,11 +10,11 @@ describe('FactSpill', () => {
   it("appends to what is there, for the operator's eyes only", () => {
     const path = join(folder, 'facts.ndjson');
     const first = new FactSpill(path);
-    first.append('a\n');
-    first.append('ä\n');
+    first.append(Buffer.from('a\n'));
+    first.append(Buffer.from('ä\n'));
     first.close();
     const second = new FactSpill(path);
-    second.append('b\n');
+    second.append(Buffer.from('b\n'));
     second.close();
     expect(readFileSync(path, 'utf8')).toBe('a\nä\nb\n');
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -23,7 +23,7 @@ describe('FactSpill', () => {
   it('has the bytes on the file when append returns', () => {
     const path = join(folder, 'at-once.ndjson');
     const spill = new FactSpill(path);
-    spill.append('a\n');
+    spill.append(Buffer.from('a\n'));
     expect(readFileSync(path, 'utf8')).toBe('a\n');
     spill.close();
   });
@@ -32,7 +32,7 @@ describe('FactSpill', () => {
     const path = join(folder, 'torn.ndjson');
     writeFileSync(path, '{"a":1}\n{"b":');
     const spill = new FactSpill(path);
-    spill.append('{"c":2}\n');
+    spill.append(Buffer.from('{"c":2}\n'));
     spill.close();
     expect(readFileSync(path, 'utf8')).toBe('{"a":1}\n{"b":\n{"c":2}\n');
   });
@@ -41,6 +41,6 @@ describe('FactSpill', () => {
     writeFileSync(join(folder, 'file'), '');
     expect(() => new FactSpill(join(folder, 'file', 'below'))).toThrow(/ENOTDIR/);
     const full = new FactSpill('/dev/full');
-    expect(() => full.append('a\n')).toThrow(/ENOSPC/);
+    expect(() => full.append(Buffer.from('a\n'))).toThrow(/ENOSPC/);
   });
 });

@@ -16,13 +16,13 @@ class Reader extends Writable {
   stalled: boolean;
 
   constructor(stalled = false) {
-    super({ decodeStrings: false });
+    super();
     this.stalled = stalled;
   }
 
-  override _write(text: string, _encoding: string, done: (error?: Error | null) => void): void {
+  override _write(bytes: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
     const take = (): void => {
-      this.taken.push(text);
+      this.taken.push(bytes.toString());
       done();
     };
     if (this.stalled) this.#pending = take;
@@ -45,9 +45,9 @@ class Disk implements Spill {
   full = false;
   closed = false;
 
-  append(lines: string): void {
+  append(lines: Uint8Array): void {
     if (this.full) throw new Error('ENOSPC');
-    this.text += lines;
+    this.text += Buffer.from(lines).toString();
   }
 
   close(): void {
@@ -56,15 +56,15 @@ class Disk implements Spill {
 }
 
 /** A line of so many bytes, its newline included. */
-const lineOf = (bytes: number): string => `${'x'.repeat(bytes - 1)}\n`;
+const lineOf = (bytes: number): Buffer => Buffer.from(`${'x'.repeat(bytes - 1)}\n`);
 
 describe('LineOutlet, while its reader reads', () => {
   it('passes lines on whole and in order', async () => {
     const reader = new Reader();
     const out = new LineOutlet(new StreamSink(reader), null);
-    out.log('a\n');
-    out.facts('f\ng\n');
-    out.log('b\n');
+    out.log(Buffer.from('a\n'));
+    out.facts(Buffer.from('f\ng\n'));
+    out.log(Buffer.from('b\n'));
     await out.flush(1_000);
     expect(reader.lines).toEqual(['a', 'f', 'g', 'b']);
     expect([out.linesDropped, out.factsSpilled, out.factsLost]).toEqual([0, 0, 0]);
@@ -73,7 +73,7 @@ describe('LineOutlet, while its reader reads', () => {
   it('hands much over in few writes', async () => {
     const reader = new Reader(true);
     const out = new LineOutlet(new StreamSink(reader), null);
-    for (let i = 0; i < 10_000; i++) out.log(`line ${i}\n`);
+    for (let i = 0; i < 10_000; i++) out.log(Buffer.from(`line ${i}\n`));
     reader.resume();
     await out.flush(5_000);
     expect(reader.lines).toHaveLength(10_000);
@@ -88,7 +88,7 @@ describe('LineOutlet, while its reader stalls', () => {
     const line = lineOf(1_048_576);
     const fits = LOG_QUEUE_MAX_BYTES / line.length;
     for (let i = 0; i < fits + 5; i++) out.log(line);
-    out.facts('fact\n');
+    out.facts(Buffer.from('fact\n'));
     expect(out.linesDropped).toBe(5);
     reader.resume();
     await out.flush(5_000);
@@ -105,11 +105,11 @@ describe('LineOutlet, while its reader stalls', () => {
     const fits = FACT_QUEUE_MAX_BYTES / line.length;
     for (let i = 0; i < fits; i++) out.facts(line);
     expect(out.factsSpilled).toBe(0);
-    out.facts('one\ntwo\n');
+    out.facts(Buffer.from('one\ntwo\n'));
     expect([out.factsSpilled, out.factsLost, disk.text]).toEqual([2, 0, 'one\ntwo\n']);
     reader.resume();
     await out.flush(10_000);
-    out.facts('three\n');
+    out.facts(Buffer.from('three\n'));
     await out.flush(1_000);
     expect(reader.lines.at(-1)).toBe('three');
   });
@@ -117,7 +117,7 @@ describe('LineOutlet, while its reader stalls', () => {
   it('counts facts as lost when there is nowhere to spill them', () => {
     const out = new LineOutlet(new StreamSink(new Reader(true)), null);
     for (let i = 0; i < FACT_QUEUE_MAX_BYTES / 1_048_576; i++) out.facts(lineOf(1_048_576));
-    out.facts('a\nb\nc\n');
+    out.facts(Buffer.from('a\nb\nc\n'));
     expect(out.factsLost).toBe(3);
   });
 
@@ -128,9 +128,9 @@ describe('LineOutlet, while its reader stalls', () => {
     out.onSpillChange = (error) => told.push(error?.message ?? null);
     for (let i = 0; i < FACT_QUEUE_MAX_BYTES / 1_048_576; i++) out.facts(lineOf(1_048_576));
     disk.full = true;
-    for (let i = 0; i < 3; i++) out.facts('lost\n');
+    for (let i = 0; i < 3; i++) out.facts(Buffer.from('lost\n'));
     disk.full = false;
-    for (let i = 0; i < 3; i++) out.facts('kept\n');
+    for (let i = 0; i < 3; i++) out.facts(Buffer.from('kept\n'));
     expect(told).toEqual(['ENOSPC', null]);
     expect([out.factsLost, out.factsSpilled]).toEqual([3, 3]);
   });
@@ -138,9 +138,9 @@ describe('LineOutlet, while its reader stalls', () => {
   it('flush gives up at its limit, and close spills what was not taken', async () => {
     const disk = new Disk();
     const out = new LineOutlet(new StreamSink(new Reader(true)), disk);
-    out.facts('under way\n');
-    out.log('a line\n');
-    out.facts('waiting\n');
+    out.facts(Buffer.from('under way\n'));
+    out.log(Buffer.from('a line\n'));
+    out.facts(Buffer.from('waiting\n'));
     await out.flush(20);
     out.close();
     expect(disk.text).toBe('under way\nwaiting\n');
@@ -154,11 +154,11 @@ describe('LineOutlet, when its reader is gone', () => {
     const reader = new Reader(true);
     const disk = new Disk();
     const out = new LineOutlet(new StreamSink(reader), disk);
-    out.facts('before\n');
+    out.facts(Buffer.from('before\n'));
     reader.destroy(new Error('EPIPE'));
     await nextTurn();
-    out.facts('after\n');
-    out.log('nobody reads this\n');
+    out.facts(Buffer.from('after\n'));
+    out.log(Buffer.from('nobody reads this\n'));
     expect(disk.text).toBe('before\nafter\n');
     expect(out.linesDropped).toBe(1);
     await out.flush(1_000);
@@ -171,8 +171,8 @@ describe('LineOutlet, when a write fails and its reader stays', () => {
     let isFull = false;
     const sink = {
       isGone: false,
-      write: (text: string, done: (error: Error | null) => void) => {
-        if (!isFull) written.push(text);
+      write: (bytes: Uint8Array, done: (error: Error | null) => void) => {
+        if (!isFull) written.push(Buffer.from(bytes).toString());
         done(isFull ? new Error('ENOSPC') : null);
       },
     };
@@ -180,13 +180,13 @@ describe('LineOutlet, when a write fails and its reader stays', () => {
     const out = new LineOutlet(sink, disk);
     const told: (string | null)[] = [];
     out.onWriteChange = (error) => told.push(error?.message ?? null);
-    out.facts('a\n');
+    out.facts(Buffer.from('a\n'));
     isFull = true;
-    out.facts('b\n');
-    out.log('line\n');
-    out.facts('c\n');
+    out.facts(Buffer.from('b\n'));
+    out.log(Buffer.from('line\n'));
+    out.facts(Buffer.from('c\n'));
     isFull = false;
-    out.facts('d\n');
+    out.facts(Buffer.from('d\n'));
     await out.flush(1_000);
     expect(written).toEqual(['a\n', 'd\n']);
     expect(disk.text).toBe('b\nc\n');

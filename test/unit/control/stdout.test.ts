@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { FileSink, StreamSink, type TextSink } from '../../../src/control/stdout.ts';
+import { type ByteSink, FileSink, StreamSink } from '../../../src/control/stdout.ts';
 
-const written = (sink: TextSink, text: string): Promise<Error | null> =>
-  new Promise((resolve) => sink.write(text, resolve));
+const written = (sink: ByteSink, text: string): Promise<Error | null> =>
+  new Promise((resolve) => sink.write(Buffer.from(text), resolve));
 
 describe('FileSink', () => {
   it('writes in order, and is not gone after an error', async () => {

@@ -29,7 +29,7 @@ it('what waits when a response is cut is a copy, even of a piece that was to be 
   const connection = new FullConnection();
   const writer = new UwsResponseWriter(connection as unknown as HttpResponse, ticker, 0);
   const lent = Buffer.from('one');
-  writer.start('200 OK', 'chunked');
+  writer.start('200 OK', 'chunked', true);
   expect(writer.write(lent, 'inner')).toBe(false);
   lent.write('two');
   writer.write(lent, 'last');

@@ -71,6 +71,24 @@ describe('usageFactLine', () => {
     expect(line({ raw: '{\r\n\t"a": 1\n}' })).toMatchObject({ usage_raw: { a: 1 } });
   });
 
+  it('is ASCII, whatever a client or a provider put into it', () => {
+    const text = usageFactLine({
+      ...FACT,
+      model: 'modèle',
+      requestedModel: '模型',
+      endpoint: '/v1/ü',
+      raw: '{"é":1.0}',
+    });
+    expect(text).toMatch(/^[ -~]*$/);
+    expect(JSON.parse(text)).toMatchObject({
+      model: 'modèle',
+      requested_model: '模型',
+      endpoint: '/v1/ü',
+      usage_raw: { é: 1 },
+    });
+    expect(text).toContain(':1.0}');
+  });
+
   it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {
     expect(line()).toMatchObject({ ttfb_ms: 1, duration_ms: 3, tenant_id: '18446744073709551615' });
     expect(line({ ttfbMs: null, raw: null, upstreamStatus: null })).toMatchObject({
