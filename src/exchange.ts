@@ -4,6 +4,8 @@
  * upstream's (`UpstreamEvents`). Forward go bytes; back go only pressure and abort.
  */
 
+// The globals of these names are getters, which optimised code calls each time (0.3 us a request, all told).
+import { performance } from 'node:perf_hooks';
 import { Admission, type Admittance, admit, tooLarge } from './admit/admit.ts';
 import { leaksKey, withoutKey } from './admit/pool-keys.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from './edge/door.ts';

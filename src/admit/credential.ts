@@ -61,7 +61,7 @@ export function findCredential(fields: readonly string[], query: string): Creden
       // Not only behind "Bearer ": a token that a caller put there in any other way must not be forwarded either.
       if (value.includes(MANAGED)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
       else if (byo === NO_CREDENTIAL && BEARER.test(value)) byo = BYO;
-    } else if (value !== '' && KEY_FIELDS.has(name)) {
+    } else if (value !== '' && CREDENTIAL_LENGTHS.has(name.length) && KEY_FIELDS.has(name)) {
       if (value.includes(MANAGED)) token = joined(token, value);
       else if (name === 'x-api-key') byo = BYO_X_API_KEY;
       else if (byo === NO_CREDENTIAL) byo = BYO;

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer';
+
 /** How long a line may wait for others, in milliseconds: a message to the main thread costs more than a line. */
 const BATCH_MS = 10;
 

@@ -1,4 +1,5 @@
 import type { HttpResponse } from 'uWebSockets.js';
+import { Buffer } from 'node:buffer';
 import type { Ticker, Ticking } from '../ticker.ts';
 import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
 import { REARM_TICKS } from './front-end-timers.ts';

@@ -1,4 +1,4 @@
-import { connectionOptions, endsHere } from './fields.ts';
+import { connectionOptions, endsHere, isNamed } from './fields.ts';
 import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
@@ -40,16 +40,16 @@ export function responseHead(
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
-    const lower = name.toLowerCase();
-    if (lower === 'content-length') {
+    if (isNamed(name, 'content-length')) {
       if (method === 'HEAD') head += `${name}: ${value}\r\n`;
       else if (!bodyless && LENGTH.test(value)) size = Number(value);
       continue;
     }
     // The front end writes a Date of its own, always; a second one would be sent beside it.
-    if (lower === 'date' || endsHere(lower) || named?.has(lower) === true) continue;
-    if (lower === 'content-type') format = formatOf(value.toLowerCase());
-    else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity';
+    if (isNamed(name, 'date') || endsHere(name) || named?.has(name.toLowerCase()) === true)
+      continue;
+    if (isNamed(name, 'content-type')) format = formatOf(value.toLowerCase());
+    else if (isNamed(name, 'content-encoding')) encoded = value.toLowerCase() !== 'identity';
     head += `${name}: ${value}\r\n`;
   }
   return {

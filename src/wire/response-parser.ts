@@ -1,4 +1,6 @@
+import { Buffer } from 'node:buffer';
 import { ChunkedContent } from './chunked-content.ts';
+import { isNamed } from './fields.ts';
 
 /** Why a response cannot be relayed. A closed set: it goes into the log. */
 export type ResponseFault =
@@ -176,17 +178,16 @@ export class ResponseParser {
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? '';
       const value = fields[i + 1] ?? '';
-      // By length first: most fields are none of these, and lower case costs an allocation.
-      if (name.length === 14 && name.toLowerCase() === 'content-length') {
+      if (isNamed(name, 'content-length')) {
         if (length !== null || !LENGTH.test(value)) return 'CONTENT_LENGTH';
         length = value;
-      } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
+      } else if (isNamed(name, 'transfer-encoding')) {
         if (isChunked || value.toLowerCase() !== 'chunked') return 'TRANSFER_CODING';
         isChunked = true;
-      } else if (name.length === 10) {
-        const lower = name.toLowerCase();
-        if (lower === 'connection') closes ||= value.toLowerCase() !== 'keep-alive';
-        else if (lower === 'keep-alive') this.keepAliveSeconds = keepAliveSeconds(value);
+      } else if (isNamed(name, 'connection')) {
+        closes ||= value.toLowerCase() !== 'keep-alive';
+      } else if (isNamed(name, 'keep-alive')) {
+        this.keepAliveSeconds = keepAliveSeconds(value);
       }
     }
     if (length !== null && isChunked) return 'CONTENT_LENGTH';

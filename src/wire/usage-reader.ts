@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { JsonCaptures } from './json-captures.ts';
 import { JSON_PATH, pathBits } from './json-paths.ts';
 import type { JsonScanner } from './json-scanner.ts';
