@@ -17,9 +17,12 @@ export class JsonCaptures implements JsonEvents {
   readonly #captures: (ValueCapture | undefined)[] = [];
   /** Bits of the paths that occurred. */
   #seen = 0;
-  #chunk: Uint8Array | null = null;
+  #chunk: Buffer | null = null;
   #open: ValueCapture | undefined;
   #from = 0;
+  #lends = false;
+  /** The open value began in this chunk. */
+  #beganHere = false;
 
   constructor(scan: JsonScan) {
     this.#scan = scan;
@@ -34,10 +37,15 @@ export class JsonCaptures implements JsonEvents {
     return scan === undefined ? undefined : new JsonCaptures(scan);
   }
 
-  /** Reads the text's next bytes. */
-  push(chunk: Uint8Array): void {
+  /**
+   * Reads the text's next bytes.
+   * @param lends what is found is asked for while `chunk` is still valid: what lies whole in it need not be copied
+   */
+  push(chunk: Buffer, lends = false): void {
     this.#chunk = chunk;
     this.#from = 0;
+    this.#lends = lends;
+    this.#beganHere = false;
     this.#scan.feed(chunk, this);
     this.#open?.take(chunk, this.#from, chunk.length);
     this.#chunk = null;
@@ -53,10 +61,14 @@ export class JsonCaptures implements JsonEvents {
     capture.begin();
     this.#open = capture;
     this.#from = at;
+    this.#beganHere = true;
   }
 
   valueEnds(_path: number, at: number): void {
-    if (this.#chunk !== null) this.#open?.take(this.#chunk, this.#from, at);
+    if (this.#chunk !== null) {
+      if (this.#lends && this.#beganHere) this.#open?.lend(this.#chunk, this.#from, at);
+      else this.#open?.take(this.#chunk, this.#from, at);
+    }
     this.#open = undefined;
   }
 
@@ -71,7 +83,7 @@ export class JsonCaptures implements JsonEvents {
   }
 
   /** The last value seen at `path`: raw bytes, whether they were cut, how often the path occurred. */
-  at(path: number): Pick<ValueCapture, 'bytes' | 'isTruncated' | 'count'> | undefined {
+  at(path: number): Omit<ValueCapture, 'begin' | 'lend' | 'take'> | undefined {
     const capture = this.#captures[path];
     // A value that the text's end cut off is no value.
     return capture === this.#open ? undefined : capture;

@@ -88,9 +88,7 @@ export class RequestFacts implements JsonEvents {
     } else if (path === JSON_PATH.stream) {
       this.#stream.take(this.#chunk, this.#streamFrom, at);
       this.#streamFrom = -1;
-      this.stream = FALSE.test(this.#stream.bytes.toString('latin1').toLowerCase())
-        ? 'false'
-        : 'true';
+      this.stream = FALSE.test(this.#stream.text().toLowerCase()) ? 'false' : 'true';
     }
   }
 
@@ -120,6 +118,6 @@ export class RequestFacts implements JsonEvents {
   #decoded() {
     return this.#model.count === 0 || this.#captureFrom >= 0
       ? null
-      : decodedString(this.#model.bytes, MODEL_MAX_BYTES);
+      : decodedString(this.#model, MODEL_MAX_BYTES);
   }
 }

@@ -114,7 +114,7 @@ export class UsageReader implements SseSink {
       return;
     }
     if (this.#format === 'lines') this.#pushLines(chunk);
-    else this.#scan(chunk);
+    else this.#scan(chunk, last);
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
     if (!last || this.#counts === null) this.#skim.deltas.countAnswer(chunk);
@@ -148,19 +148,20 @@ export class UsageReader implements SseSink {
     this.#captures = null;
   }
 
-  #scan(bytes: Buffer): void {
+  /** @param isEnd the text is read before its bytes are overwritten */
+  #scan(bytes: Buffer, isEnd: boolean): void {
     this.#captures ??= JsonCaptures.open(this.#scanner, WANTED) ?? null;
-    this.#captures?.push(bytes);
+    this.#captures?.push(bytes, isEnd);
   }
 
   #pushLines(chunk: Buffer): void {
     let line = 0;
     for (let lf = chunk.indexOf(LF); lf >= 0; lf = chunk.indexOf(LF, line)) {
-      this.#scan(chunk.subarray(line, lf));
+      this.#scan(chunk.subarray(line, lf), true);
       this.#readText();
       line = lf + 1;
     }
-    if (line < chunk.length) this.#scan(chunk.subarray(line));
+    if (line < chunk.length) this.#scan(chunk.subarray(line), false);
   }
 
   #pushEvents(chunk: Buffer, from: number): void {
@@ -204,7 +205,7 @@ export class UsageReader implements SseSink {
 
   onData(chunk: Buffer, from: number, to: number): void {
     if (this.#doneBytes >= 0) this.#matchDone(chunk, from, to);
-    this.#scan(chunk.subarray(from, to));
+    this.#scan(chunk.subarray(from, to), this.#isWhole);
     if (this.#isWhole || this.#cutBytes >= CUT_MAX_BYTES) return;
     const kept = chunk.subarray(from, Math.min(to, from + CUT_MAX_BYTES - this.#cutBytes));
     this.#cut.push(Buffer.from(kept));
@@ -254,8 +255,8 @@ export class UsageReader implements SseSink {
     }
     for (const path of ERROR_PATHS) {
       if (!captures.has(path)) continue;
-      const bytes = captures.at(path)?.bytes;
-      if (bytes === undefined || bytes[0] === LETTER_N) continue;
+      const value = captures.at(path);
+      if (value === undefined || value.first === LETTER_N) continue;
       this.#sawError = true;
       // OpenRouter's error chunk can carry the usage of what it broke off: that is all there will be.
       if (reported) this.#sawEnd = true;
@@ -270,8 +271,7 @@ export class UsageReader implements SseSink {
     const counts = text === null ? null : usageCounts(text);
     if (counts === null) return false;
     this.#counts = replaced(this.#counts, counts);
-    const sentBytes = captures.at(path)?.bytes.length ?? 0;
-    this.#raw = sentBytes <= USAGE_RAW_MAX_BYTES ? text : null;
+    this.#raw = (captures.at(path)?.length ?? 0) <= USAGE_RAW_MAX_BYTES ? text : null;
     return true;
   }
 
@@ -296,11 +296,11 @@ function nextEnd(chunk: Buffer, at: number): number {
 /** The whole value at a path; null without one, or when it is larger than what is kept. */
 function textAt(captures: JsonCaptures, path: number): string | null {
   const value = captures.at(path);
-  return value === undefined || value.isTruncated ? null : value.bytes.toString();
+  return value === undefined || value.isTruncated ? null : value.text();
 }
 
 function nameAt(captures: JsonCaptures, path: number): string | null {
   const value = captures.at(path);
-  const text = value === undefined ? null : decodedString(value.bytes, MODEL_MAX_BYTES)?.text;
+  const text = value === undefined ? null : decodedString(value, MODEL_MAX_BYTES)?.text;
   return text === undefined || text === '' ? null : text;
 }

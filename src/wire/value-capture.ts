@@ -9,7 +9,10 @@ const SHORT_BYTES = 128;
 export class ValueCapture {
   readonly #limitBytes: number;
   #bytes: Buffer = EMPTY;
+  #from = 0;
   #length = 0;
+  /** The bytes are somebody else's. */
+  #isLent = false;
   #isOverflowing = false;
   /** Values seen, the current one included. */
   count = 0;
@@ -21,7 +24,22 @@ export class ValueCapture {
 
   /** What was kept of the last value. */
   get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#bytes.subarray(this.#from, this.#from + this.#length);
+  }
+
+  /** Of what was kept, in bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The first byte of what was kept; undefined without one. */
+  get first(): number | undefined {
+    return this.#length === 0 ? undefined : this.#bytes[this.#from];
+  }
+
+  /** What was kept, read as UTF-8. */
+  text(): string {
+    return this.#bytes.toString('utf8', this.#from, this.#from + this.#length);
   }
 
   /** True when the last value is longer than what was kept of it. */
@@ -30,9 +48,21 @@ export class ValueCapture {
   }
 
   begin(): void {
+    if (this.#isLent) this.#bytes = EMPTY;
+    this.#isLent = false;
+    this.#from = 0;
     this.#length = 0;
     this.#isOverflowing = false;
     this.count++;
+  }
+
+  /** Takes chunk bytes [from, to) for the whole value, without a copy: what was kept is valid as long as `chunk` is. */
+  lend(chunk: Buffer, from: number, to: number): void {
+    this.#bytes = chunk;
+    this.#isLent = true;
+    this.#from = from;
+    this.#length = Math.min(to - from, this.#limitBytes);
+    this.#isOverflowing = to - from > this.#limitBytes;
   }
 
   /** Copies chunk bytes [from, to). */
@@ -61,22 +91,22 @@ export class ValueCapture {
 
 /**
  * The string that a raw JSON string literal stands for, decoded and cut to `limitBytes` of UTF-8.
- * @param raw the literal from its opening quote on; its end may be missing when it was too long to keep
+ * @param value the literal from its opening quote on; its end may be missing when it was too long to keep
  * @returns null when the literal is no string
  */
 export function decodedString(
-  raw: Buffer,
+  value: Pick<ValueCapture, 'first' | 'length' | 'text' | 'bytes'>,
   limitBytes: number,
 ): { readonly text: string; readonly isCut: boolean } | null {
-  if (raw[0] !== QUOTE) return null;
-  const literal = raw.toString();
+  if (value.first !== QUOTE) return null;
+  const literal = value.text();
   // Names hardly ever have escapes, and parsing one that has none costs ten times as much as cutting its quotes off.
-  if (raw.length <= limitBytes && PLAIN_LITERAL.test(literal))
+  if (value.length <= limitBytes && PLAIN_LITERAL.test(literal))
     return { text: literal.slice(1, -1), isCut: false };
   const whole = parsedString(literal);
   if (whole !== null && Buffer.byteLength(whole) <= limitBytes)
     return { text: whole, isCut: false };
-  const text = whole ?? parsedPrefix(raw);
+  const text = whole ?? parsedPrefix(value.bytes);
   return text === null ? null : { text: cutToBytes(text, limitBytes), isCut: true };
 }
 
