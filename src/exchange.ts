@@ -258,7 +258,13 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     const own = this.#ownLines();
     let head = responseHead(method, status, reason, fields, own);
     if (managed !== null && leaksKey(head.head, fields, managed.poolKey))
-      head = responseHead(method, status, '', withoutKey(fields, managed.poolKey), own);
+      head = responseHead(
+        method,
+        status,
+        managed.poolKey.isIn(reason) ? '' : reason,
+        withoutKey(fields, managed.poolKey),
+        own,
+      );
     if (head.eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, head.eventStream);
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;

@@ -21,12 +21,16 @@ beforeAll(async () => {
     await turn.bodyDone();
     // A provider that repeats what it was sent is the worst that a key can meet.
     const key = turn.request.field('authorization') ?? turn.request.field('x-api-key') ?? '';
-    await turn.answer('{"usage":{"prompt_tokens":1}}', [
+    const answer = '{"usage":{"prompt_tokens":1}}';
+    const lines = [
+      `HTTP/1.1 200 OK ${key}`,
       'content-type: application/json',
       'x-request-id: up',
       `Authorization: ${key}`,
       `x-echo: you sent ${key}`,
-    ]);
+      `content-length: ${answer.length}`,
+    ];
+    await turn.write(`${lines.join('\r\n')}\r\n\r\n${answer}`);
   });
   const { port } = upstream;
   gateway = await startGateway({
@@ -92,7 +96,7 @@ describe('a managed key in any position is swapped', () => {
       query.includes('a=1') ? '/v1/chat/completions?a=1&b=2' : '/v1/chat/completions',
     );
     expect(response.field('x-request-id')).toBe('up');
-    const answered = JSON.stringify([response.fields, response.body.toString()]);
+    const answered = JSON.stringify([response.start, response.fields, response.body.toString()]);
     for (const key of EVERY_KEY) expect(answered).not.toContain(key);
   });
 

@@ -71,9 +71,9 @@ async function read(gateway: Gateway, target: string, options: RawClientOptions)
 }
 
 async function runs(gateway: Gateway, count: number, form: string, options: RawClientOptions) {
-  for (let run = 0; run < count; run += 2) {
-    const pair = [0, 1].map(() => read(gateway, `/v1/${form}/${BODY.length}`, options));
-    for (const result of await Promise.all(pair))
+  for (let run = 0; run < count; run += 4) {
+    const four = [0, 1, 2, 3].map(() => read(gateway, `/v1/${form}/${BODY.length}`, options));
+    for (const result of await Promise.all(four))
       expect(result).toEqual({ complete: true, hash: WHOLE });
   }
 }
@@ -91,60 +91,65 @@ describe.each(['chunked', 'sized'])('20 MiB, %s, to a stuttering reader', (form)
   });
 });
 
-it('readers at 64 KB/s get 4 MB whole, sized and chunked, with the end', async () => {
-  const sizes = [3_800_000, 4_000_000, 4_200_000];
-  const results = await Promise.all(
-    ['chunked', 'sized'].flatMap((form) =>
-      sizes.map(async (bytes) => {
-        const result = await read(plain, `/v1/${form}/${bytes}`, { readBytesPerSecond: 64_000 });
-        return { result, want: { complete: true, hash: sha256(BODY.subarray(0, bytes)) } };
+// Mostly pauses: they run side by side.
+describe.concurrent('slowly', () => {
+  it('readers at 64 KB/s get 4 MB whole, sized and chunked, with the end', async () => {
+    const sizes = [3_800_000, 4_000_000, 4_200_000];
+    const results = await Promise.all(
+      ['chunked', 'sized'].flatMap((form) =>
+        sizes.map(async (bytes) => {
+          const result = await read(plain, `/v1/${form}/${bytes}`, { readBytesPerSecond: 64_000 });
+          return { result, want: { complete: true, hash: sha256(BODY.subarray(0, bytes)) } };
+        }),
+      ),
+    );
+    for (const { result, want } of results) expect(result).toEqual(want);
+  });
+
+  it('a gap of 30 s in a stream and a first byte after 30 s survive', async () => {
+    const slow = await startUpstream(async (turn) => {
+      const late = turn.request.target === '/v1/late';
+      if (late) await pause(30_000);
+      await turn.stream();
+      await turn.chunk('data: 1\n\n');
+      if (!late) await pause(30_000);
+      await turn.chunk('data: 2\n\n');
+      await turn.lastChunk();
+    });
+    const gateway = await startGateway({ config: authorities({ openai: slow.port }) });
+    gateways.push(gateway);
+    const responses = await Promise.all(
+      ['/v1/late', '/v1/gap'].map(async (target) => {
+        const client = new RawClient(gateway.port).send(head('GET', target));
+        const response = await client.response();
+        client.close();
+        return response;
       }),
-    ),
-  );
-  for (const { result, want } of results) expect(result).toEqual(want);
-});
-
-it('a gap of 30 s in a stream and a first byte after 30 s survive', async () => {
-  const slow = await startUpstream(async (turn) => {
-    const late = turn.request.target === '/v1/late';
-    if (late) await pause(30_000);
-    await turn.stream();
-    await turn.chunk('data: 1\n\n');
-    if (!late) await pause(30_000);
-    await turn.chunk('data: 2\n\n');
-    await turn.lastChunk();
+    );
+    for (const response of responses) {
+      expect(response.complete).toBe(true);
+      expect(response.body.toString()).toBe('data: 1\n\ndata: 2\n\n');
+    }
+    await slow.close();
   });
-  const gateway = await startGateway({ config: authorities({ openai: slow.port }) });
-  gateways.push(gateway);
-  const responses = await Promise.all(
-    ['/v1/late', '/v1/gap'].map(async (target) => {
-      const client = new RawClient(gateway.port).send(head('GET', target));
-      const response = await client.response();
-      client.close();
-      return response;
-    }),
-  );
-  for (const response of responses) {
-    expect(response.complete).toBe(true);
-    expect(response.body.toString()).toBe('data: 1\n\ndata: 2\n\n');
-  }
-  await slow.close();
-});
 
-it('an upload of 1 KB/s over 15 s survives', async () => {
-  const slow = await startUpstream(async (turn) => {
-    await turn.bodyDone();
-    await turn.answer('ok');
+  it('an upload of 1 KB/s over 15 s survives', async () => {
+    const slow = await startUpstream(async (turn) => {
+      await turn.bodyDone();
+      await turn.answer('ok');
+    });
+    const gateway = await startGateway({ config: authorities({ openai: slow.port }) });
+    gateways.push(gateway);
+    const client = new RawClient(gateway.port).send(
+      head('POST', '/v1/x', ['Content-Length: 15000']),
+    );
+    for (let sent = 0; sent < 15_000; sent += 500) {
+      client.send(Buffer.alloc(500, 'x'));
+      await pause(500);
+    }
+    expect((await client.response()).status).toBe(200);
+    expect(slow.requests[0]?.bodyBytes).toBe(15_000);
+    client.close();
+    await slow.close();
   });
-  const gateway = await startGateway({ config: authorities({ openai: slow.port }) });
-  gateways.push(gateway);
-  const client = new RawClient(gateway.port).send(head('POST', '/v1/x', ['Content-Length: 15000']));
-  for (let sent = 0; sent < 15_000; sent += 500) {
-    client.send(Buffer.alloc(500, 'x'));
-    await pause(500);
-  }
-  expect((await client.response()).status).toBe(200);
-  expect(slow.requests[0]?.bodyBytes).toBe(15_000);
-  client.close();
-  await slow.close();
 });

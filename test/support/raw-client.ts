@@ -7,6 +7,8 @@ import { expectNoSecret } from './secrets.ts';
 /** A response as it stood on the wire. */
 export interface RawResponse {
   readonly status: number;
+  /** The status line, one character per byte. */
+  readonly start: string;
   /** `[name, value]`, names lower-cased, one character per byte. */
   readonly fields: readonly (readonly [string, string])[];
   readonly body: Buffer;
@@ -119,7 +121,7 @@ function parse(all: Buffer, toHead: boolean): { response: RawResponse; end: numb
       : sizedBody(all, from, Number(field('content-length') ?? Number.NaN));
   const sha256 = createHash('sha256').update(body).digest('hex');
   const json = (): unknown => JSON.parse(body.toString('utf8'));
-  return { response: { status, fields, body, sha256, complete, field, json }, end };
+  return { response: { status, start, fields, body, sha256, complete, field, json }, end };
 }
 
 interface ReadBody {
