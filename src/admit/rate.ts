@@ -22,12 +22,6 @@
 import { randomBytes } from 'node:crypto';
 import { CredentialHash } from './credential-hash.ts';
 
-/**
- * Of a credential, its end is hashed: of a managed key that is signature, 190 bits that nobody shares who could not share
- * the whole key, and hashing all of it took 0.3 us a request.
- */
-const HASHED_CHARACTERS = 32;
-
 /** Requests per second, node-wide; 0 = off. Fractions to 0.001 are kept. */
 export interface RateLimits {
   /** Each credential by itself (`rate_limit_rps`). */
@@ -148,7 +142,7 @@ export class RateGuard {
   admitCredential(credential: string): number {
     const milli = Atomics.load(this.#words, CREDENTIAL);
     if (milli === 0) return 0;
-    this.#hash.update(credential.slice(-HASHED_CHARACTERS));
+    this.#hash.update(credential);
     const set = TABLE + (this.#hash.first & (SETS - 1)) * WAYS;
     const fingerprint = this.#hash.second >>> TIME_HIGH_BITS || SINGLE;
     return this.#admit(set, WAYS, fingerprint, milli);

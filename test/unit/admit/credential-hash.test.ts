@@ -32,6 +32,18 @@ describe('CredentialHash', () => {
     expect([used.first, used.second]).toEqual([fresh.first, fresh.second]);
   });
 
+  it('of a long credential its last 32 characters count, each of them', () => {
+    const hash = new CredentialHash(1, 2);
+    const end = 'abcdefghijklmnopqrstuvwxyz012345';
+    const words = (text: string): string => {
+      hash.update(text);
+      return `${hash.first} ${hash.second}`;
+    };
+    expect(words(`bai_v1.1.${end}`)).toBe(words(end));
+    const others = Array.from(end, (_, at) => words(`${end.slice(0, at)}_${end.slice(at + 1)}`));
+    expect(new Set([words(end), ...others]).size).toBe(end.length + 1);
+  });
+
   it('both words depend on the key and on every byte', () => {
     const words = (key: number, text: string): readonly number[] => {
       const hash = new CredentialHash(key, 9);
