@@ -10,6 +10,13 @@ export class EventEnds {
   #lineHasBytes = false;
   /** The current line has a CR that may be the first half of its end. */
   #endsWithCr = false;
+  /** The last line that ended was blank, or none did. */
+  #wasBlank = true;
+
+  /** True when what comes next begins an event, or is one more blank line. */
+  get atBoundary(): boolean {
+    return this.#wasBlank && !this.#lineHasBytes && !this.#endsWithCr;
+  }
 
   /**
    * @param from where the last call left off, or 0 for the next chunk
@@ -21,6 +28,7 @@ export class EventEnds {
       const isBlank = !this.#lineHasBytes && this.#isBlank(chunk, line, lf);
       this.#lineHasBytes = false;
       this.#endsWithCr = false;
+      this.#wasBlank = isBlank;
       line = lf + 1;
       if (isBlank) return line;
     }

@@ -38,6 +38,7 @@ export class UsageEventWithholder {
     let sent = 0;
     let at = 0;
     let usageAt = chunk.indexOf(USAGE);
+    if (usageAt < 0 && this.#isWholeEvents(chunk)) return client.push(chunk);
     while (at < chunk.length) {
       const end = this.#ends.next(chunk, at);
       if (end < 0) {
@@ -64,6 +65,12 @@ export class UsageEventWithholder {
     }
     if (sent === 0) return client.push(chunk) && more;
     return sent < chunk.length ? client.push(chunk.subarray(sent)) && more : more;
+  }
+
+  /** Whether a chunk is whole events and nothing else: it often is, and then finding their ends can be spared. */
+  #isWholeEvents(chunk: Buffer): boolean {
+    if (this.#held.length > 0 || this.#isPassing || !this.#ends.atBoundary) return false;
+    return chunk[chunk.length - 1] === LF && chunk[chunk.length - 2] === LF;
   }
 
   /** The stream is complete. */
