@@ -8,6 +8,7 @@
 import { performance } from 'node:perf_hooks';
 import { Admission, type Admittance, admit, tooLarge } from './admit/admit.ts';
 import { leaksKey, withoutKey } from './admit/pool-keys.ts';
+import { Delivery } from './delivery.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from './edge/door.ts';
 import {
   nextRequestState,
@@ -31,13 +32,10 @@ import { type RequestCoding, UpstreamCall, type UpstreamEvents } from './upstrea
 import type { UpstreamFailure } from './upstream/failure.ts';
 import type { Origin } from './upstream/origins.ts';
 import { byoHead, managedHead } from './upstream/outgoing-head.ts';
-import { EventBoundary } from './wire/event-boundary.ts';
 import { fieldValue } from './wire/fields.ts';
 import type { JsonScanner } from './wire/json-scanner.ts';
 import { responseHead } from './wire/response-head.ts';
-import { endsStream } from './wire/stream-end.ts';
 import { traceId } from './wire/trace-context.ts';
-import type { PieceSink } from './wire/usage-option-editor.ts';
 
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance {
@@ -409,35 +407,5 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       ttfbMs: settlement.ttfbMs,
       durationMs: settlement.durationMs,
     };
-  }
-}
-
-/** Hands pieces of a response to the client, and knows where in an event stream they end. */
-class Delivery implements PieceSink {
-  readonly #writer: ResponseWriter;
-  /** Only for event streams. */
-  readonly #boundary: EventBoundary | null;
-  /** The response's end follows in this turn. */
-  endFollows = false;
-
-  constructor(writer: ResponseWriter, eventStream: boolean) {
-    this.#writer = writer;
-    this.#boundary = eventStream ? new EventBoundary() : null;
-  }
-
-  push(piece: Buffer): boolean {
-    this.#boundary?.push(piece);
-    if (this.endFollows) return this.#writer.write(piece, 'last');
-    const isInner = this.#boundary !== null && !endsStream(piece);
-    return this.#writer.write(piece, isInner ? 'inner' : 'maybe-last');
-  }
-
-  get eventStream(): boolean {
-    return this.#boundary !== null;
-  }
-
-  /** True when an error event may be put here. */
-  get atEventBoundary(): boolean {
-    return this.#boundary?.atBoundary === true;
   }
 }
