@@ -101,6 +101,11 @@ const ONLY_GET = rejection(
   'allow: GET, HEAD\r\n',
 );
 const UPGRADE = rejection('bad_request', 'A gateway key cannot be used with Upgrade.');
+// The field is none of those that go upstream with a pool key, and what is packed cannot be metered.
+const PACKED = rejection(
+  'bad_request',
+  'A gateway key cannot be used with Content-Encoding: send the body as it is.',
+);
 
 const framing: Gate = ({ asked }) => {
   const { fault, lengthMissing } = asked.framing;
@@ -153,6 +158,8 @@ const managed: Gate = (admission, house) => {
   const denied = deniedReason(identity, house.deny);
   if (denied !== null) return rejection(denied === 'spend' ? 'spend_limit' : 'denied');
   if (fieldValue(asked.fields, 'upgrade') !== null) return UPGRADE;
+  const coding = fieldValue(asked.fields, 'content-encoding');
+  if (coding !== null && coding.toLowerCase() !== 'identity') return PACKED;
   const metering = house.endpoints.judge(asked.method, path);
   if (metering === 'unknown') return rejection('endpoint_not_managed');
   if (metering === 'wrong-method-post') return ONLY_POST;

@@ -146,7 +146,7 @@ describe('a managed key in any position is swapped', () => {
       'x-sluice-x: y',
       'origin: http://x',
       'accept-language: de',
-      'content-encoding: gzip',
+      'content-encoding: identity',
       'x-custom: 1',
     ];
     const at = upstream.requests.length;
@@ -201,6 +201,16 @@ describe('a managed key reaches nothing else', () => {
   it('Upgrade is 400', async () => {
     const response = await chat([...bearer, 'Connection: Upgrade', 'Upgrade: websocket']);
     expect(response.status).toBe(400);
+  });
+
+  it('a packed body is 400, whichever coding, and nothing of it goes upstream', async () => {
+    const at = upstream.requests.length;
+    for (const coding of ['gzip', 'BR', 'zstd', 'gzip, identity', 'x']) {
+      const response = await chat([...bearer, `Content-Encoding: ${coding}`]);
+      expect(response.status).toBe(400);
+      expect(response.body.toString()).toContain('Content-Encoding');
+    }
+    expect(upstream.requests.length).toBe(at);
   });
 
   it('an added endpoint and the models are reached', async () => {
