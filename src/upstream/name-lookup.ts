@@ -22,7 +22,8 @@ const underWay = new Map<string, LookUp>();
  * Each getaddrinfo holds one of four threads of the whole process for as long as a resolver is silent, 10 s by default:
  * a look-up per connection let eight requests to one provider whose name nobody answered for keep every other provider
  * from being connected to for 20 s and more (test/faults/silent-resolver.test.ts). Nothing is kept: a name that moves
- * is followed by the next look-up. Not covered: more than four look-ups, of all workers together, without an answer.
+ * is followed by the next look-up. Not covered: more than four look-ups, of all workers together, without an answer;
+ * UV_THREADPOOL_SIZE moves that bound (deploy/ sets 16).
  */
 export function lookUpTogether(name: string, options: LookupOptions, found: Found): void {
   const others = underWay.get(name);
