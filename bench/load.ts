@@ -240,8 +240,8 @@ export async function cpuOf<Result>(
 /** A second that costs less than this share of the cheapest one before says that a peer is still getting warm. */
 const WARMER = 0.95;
 /** Seconds without that, in a row, that make it warm. */
-const WARM_AFTER = 2;
-const WARM_MAX_SECONDS = 8;
+const WARM_AFTER = 4;
+const WARM_MAX_SECONDS = 16;
 
 /**
  * Loads a process until it gets no cheaper: compilers of code that runs often take seconds, more on a busy machine.

@@ -68,11 +68,13 @@ async function measure({ load, running }: Row): Promise<Sample> {
 
 /** Microseconds of CPU for a whole stream of one event: connection, request, head, event, end. */
 async function openingUs(row: Row): Promise<number> {
-  const { cpuUs } = await cpuOf(row.running?.pid ?? process.pid, async () => {
-    await row.load.open(row.port, row.peer, OPENED);
-    await row.load.close();
-  });
+  const { cpuUs } = await cpuOf(row.running?.pid ?? process.pid, () => opened(row));
   return cpuUs / OPENED;
+}
+
+async function opened({ load, port, peer }: Row): Promise<void> {
+  await load.open(port, peer, OPENED);
+  await load.close();
 }
 
 interface EventCost {
@@ -92,7 +94,13 @@ async function events(peers: readonly Peer[]): Promise<readonly EventCost[]> {
   for (const peer of [null, ...peers]) rows.push(await beginOpen(peer));
   const samples = await interleaved(rounds, rows, measure);
   for (const row of rows) await row.load.close();
-  for (const row of rows) await openingUs(row);
+  for (const row of rows) {
+    // Opened a few hundred times, a gateway still runs code that nothing has optimised: 0.3 ms in place of 0.1.
+    await warm(row.running?.pid ?? process.pid, async () => {
+      await opened(row);
+      return { units: OPENED };
+    });
+  }
   const openings = await interleaved(rounds, rows, openingUs);
   for (const row of rows) await stop(row);
   const of = (row: Row | undefined, field: keyof Sample): readonly number[] =>
