@@ -88,6 +88,11 @@ describe('usageFactLine', () => {
       usage_raw: { é: 1 },
     });
     expect(text).toContain(':1.0}');
+    const rewritten = usageFactLine({ ...FACT, raw: '{\n"é":"😀","\\u00e9":1}' });
+    expect(rewritten).toMatch(/^[ -~]*$/);
+    expect(JSON.parse(rewritten)).toMatchObject({ usage_raw: { é: 1 } });
+    const emoji = usageFactLine({ ...FACT, raw: '{\n"a":"😀"}' });
+    expect(JSON.parse(emoji)).toMatchObject({ usage_raw: { a: '😀' } });
   });
 
   it('is ASCII on a node whose name is not', (ctx) => {
