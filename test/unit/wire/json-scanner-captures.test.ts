@@ -96,16 +96,4 @@ describe.each(KINDS)('captures of a response on $build, $kind,', ({ build, lends
       expect(captures.at(model)?.text()).toBe('"m"');
     }
   });
-
-  test('begin a new text after a restart', () => {
-    const captures = JsonCaptures.open(scanner, WANTED);
-    captures?.push(Buffer.from('{"usage":{"a":1},'));
-    captures?.restart();
-    captures?.push(Buffer.from('{"model":"m"}'));
-    expect(captures?.isJson).toBe(true);
-    expect(captures?.at(usage)).toBeUndefined();
-    expect(captures?.at(model)?.bytes.toString()).toBe('"m"');
-    captures?.release();
-    expect(scanner.open).toBe(0);
-  });
 });
