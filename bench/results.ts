@@ -118,11 +118,14 @@ function machine(): object {
 
 function versions(): object {
   const text = readFileSync(join(ROOT, 'package.json'), 'utf8');
-  const { dependencies } = JSON.parse(text) as { readonly dependencies: Record<string, string> };
+  const { dependencies, devDependencies } = JSON.parse(text) as {
+    readonly dependencies: Record<string, string>;
+    readonly devDependencies: Record<string, string>;
+  };
   return {
     node: process.version,
     'uWebSockets.js': dependencies['uWebSockets.js'],
-    undici: dependencies['undici'],
+    undici: devDependencies['undici'],
     nginx: versionOf('nginx', '-v'),
     haproxy: versionOf('haproxy', '-v'),
     wrk: versionOf('wrk', '-v'),

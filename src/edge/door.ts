@@ -49,7 +49,8 @@ export interface ResponseWriter {
    * @param head status code, reason and field lines joined by CRLF, without the last CRLF and without
    *   `Content-Length`, `Transfer-Encoding`, `Date`; one character per byte
    * @param size body length in bytes, `'chunked'` when unknown, `'none'` when the status or method forbids one
-   * @param followed `write` follows in the same turn, if there is a body: then both leave together
+   * @param followed of a sized body, that `write` follows in the same turn: then both leave together. Else the head
+   *   leaves at once; the head of a chunked one always waits for `write`
    */
   start(head: string, size: ResponseSize, followed: boolean): void;
   /**

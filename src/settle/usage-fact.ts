@@ -35,7 +35,7 @@ export interface UsageFact {
   readonly durationMs: number;
 }
 
-const NODE = JSON.stringify(`${hostname()}:${process.pid}`);
+const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
 
 /**
  * One line of JSON in ASCII, without its newline.

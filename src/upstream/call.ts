@@ -10,7 +10,7 @@ export interface UpstreamEvents {
   onUploadDrained(): void;
   /**
    * @param fields as the wire had them: any case, Latin-1 values, duplicates kept
-   * @param followed bytes of the content came with it, and are told of in the same turn
+   * @param followed bytes came behind it in the same read: of a sized content, the first piece is told in the same turn
    */
   onResponseHead(
     status: number,

@@ -20,7 +20,7 @@ export interface Carried {
   /** The connection stands: the request may be written. */
   onConnected(): void;
   onDrained(): void;
-  /** @param followed bytes of the content stand behind the head in the same read */
+  /** @param followed bytes stand behind the head in the same read */
   onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
   /** @param piece a view that is overwritten by the next read */
   onContent(piece: Buffer, last: boolean): void;

@@ -21,7 +21,10 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'trailer',
 ]);
 
-/** By their lengths, most names need no look-up: it would bring each to lower case and hash it (0.3 us a request). Bits, modulo 32. */
+/**
+ * By their lengths, most names need no look-up: it would bring each to lower case and hash it (0.3 us a request). Bits,
+ * modulo 32.
+ */
 const HOP_BY_HOP_LENGTHS = [...HOP_BY_HOP].reduce((bits, { length }) => bits | (1 << length), 0);
 
 /** `x-sluice-*` is the gateway's own name space: never forwarded in either direction. */
@@ -66,18 +69,12 @@ export function connectionOptions(fields: readonly string[]): ReadonlySet<string
 // RFC 9110 §5.5: visible characters, SP, HTAB and obs-text. Everything else (CR, LF, NUL, DEL, code points above
 // 0xff) would split a message, or be cut to another byte.
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the definition of ASCII
 const ASCII = /^[\x00-\x7f]*$/;
 
 /** True when `value` is a legal field value (RFC 9110 §5.5), one character per byte. */
 export function isFieldValue(value: string): boolean {
   return FIELD_VALUE.test(value);
-}
-
-/** True when `name` is a token (RFC 9110 §5.1). */
-export function isFieldName(name: string): boolean {
-  return FIELD_NAME.test(name);
 }
 
 /** True when every character is below 0x80, so that UTF-8 and Latin-1 agree on the bytes. */

@@ -89,14 +89,6 @@ export class JsonCaptures implements JsonEvents {
     return capture === this.#open ? undefined : capture;
   }
 
-  /** Begins a new text, e.g. the next event of a stream. */
-  restart(): void {
-    this.#captures.length = 0;
-    this.#seen = 0;
-    this.#open = undefined;
-    this.#scan.restart();
-  }
-
   release(): void {
     this.#scan.release();
   }

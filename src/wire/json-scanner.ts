@@ -55,7 +55,6 @@ export const SCANS_MAX = 32_768;
 const PAGE_BYTES = 65_536;
 const HAS_MEMBERS = 1;
 const TOO_DEEP = 2;
-const BOM = 4;
 
 /**
  * Compiles the scanner, once per thread at boot and synchronously. SIMD where the engine has it, else scalar;
@@ -211,10 +210,6 @@ export class JsonScan {
 
   get isTooDeep(): boolean {
     return this.#flag(TOO_DEEP);
-  }
-
-  get hasByteOrderMark(): boolean {
-    return this.#flag(BOM);
   }
 
   /** Gives the slot back; a second call does nothing. What the scan found can still be asked for. */

@@ -17,8 +17,10 @@ export type ResponseFault =
 
 /** Told what a response is made of. Pieces are views of the bytes being parsed: whoever keeps one copies it. */
 export interface ResponseSink {
-  /** @param fields `[name, value, …]` as the wire had them: any case, one character per byte, duplicates kept */
-  /** @param followed bytes of the content stand behind the head in the same read */
+  /**
+   * @param fields `[name, value, …]` as the wire had them: any case, one character per byte, duplicates kept
+   * @param followed bytes stand behind the head in the same read: of a sized content, its first piece is told in this call
+   */
   onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
   /** @param last the content's end follows in the same call */
   onContent(piece: Buffer, last: boolean): void;
@@ -250,14 +252,21 @@ function splitFields(text: string, from: number, fields: string[]): boolean {
     let end = text.indexOf('\r\n', line);
     if (end < 0) end = text.length;
     const colon = text.indexOf(':', line);
+    const name = text.slice(line, colon);
     let start = colon + 1;
     let stop = end;
     while (start < stop && isBlank(text.charCodeAt(start))) start++;
-    while (stop > start && isBlank(text.charCodeAt(stop - 1))) stop--;
-    fields.push(text.slice(line, colon), text.slice(start, stop));
+    // To llhttp, a tab behind a coding is a part of its name: kept here, so that it is refused.
+    const isBehind = isNamed(name, 'transfer-encoding') ? isSpace : isBlank;
+    while (stop > start && isBehind(text.charCodeAt(stop - 1))) stop--;
+    fields.push(name, text.slice(start, stop));
     line = end + 2;
   }
   return true;
+}
+
+function isSpace(code: number): boolean {
+  return code === SPACE;
 }
 
 function isBlank(code: number): boolean {

@@ -50,20 +50,9 @@ export class SseFraming {
     return !this.#eventHasBytes && !this.#lineHasBytes;
   }
 
-  /** True while the current event has been nothing but comments. */
-  get onlyComments(): boolean {
-    return !this.#eventHasBytes;
-  }
-
   /** Whether the event read last is named `error`. */
   get isError(): boolean {
     return this.#isError;
-  }
-
-  /** The line that has begun counts for nothing. */
-  ignoreLine(): void {
-    this.#state = IGNORED;
-    this.#lineHasBytes = true;
   }
 
   /** At the start of a chunk: behind the LF whose CR ended the chunk before. */

@@ -107,10 +107,6 @@ export class DenyWriter {
     await this.kv.delete(denyKey('tenant', BigInt(id)));
   }
 
-  async allowKey(id: bigint | number): Promise<void> {
-    await this.kv.delete(denyKey('key', BigInt(id)));
-  }
-
   async close(): Promise<void> {
     await this.connection.close();
   }

@@ -155,17 +155,6 @@ export function readResponse(
   });
 }
 
-/** Reads no faster than this on average. Bytes per second. */
-export function steadily(bytesPerSecond: number): NonNullable<ReadOptions['pace']> {
-  const beganMs = performance.now();
-  return (socket, bodyBytes) => {
-    const early = (bodyBytes / bytesPerSecond) * 1_000 - (performance.now() - beganMs);
-    if (early <= 0) return;
-    socket.pause();
-    setTimeout(() => socket.resume(), early);
-  };
-}
-
 /** Between two decisions of a stuttering reader, so that it does not depend on how small the pieces come. */
 const STUTTER_BYTES = 65_536;
 

@@ -15,6 +15,10 @@ export interface ParsedResponse extends ReadResponse {
   readonly pieces: readonly number[];
   /** Whether the last piece of the content was said to be it. */
   readonly lastWasTold: boolean;
+  /** What was told with the head: whether content stood behind it in the same read. */
+  readonly followed: boolean;
+  /** Whether content was told in the call that told the head. */
+  readonly cameAlong: boolean;
 }
 
 class Collector implements ResponseSink {
@@ -26,13 +30,16 @@ class Collector implements ResponseSink {
   isClean = false;
   fault: ResponseFault | null = null;
   lastWasTold = false;
+  followed = false;
+  cameAlong = false;
   readonly pieces: number[] = [];
 
-  onHead(status: number, reason: string, fields: readonly string[]): void {
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     if (this.status !== 0) throw new Error('a second head');
     this.status = status;
     this.reason = reason;
     this.fields = fields;
+    this.followed = followed;
   }
 
   onContent(piece: Buffer, last: boolean): void {
@@ -67,11 +74,14 @@ export function readByParser(
   for (const piece of pieces) {
     if (collector.isWhole) break;
     const lent = Buffer.from(piece);
+    const hadHead = collector.status !== 0;
     parser.push(lent);
+    if (!hadHead) collector.cameAlong = collector.pieces.length > 0;
     lent.fill(0xee);
   }
   if (closes && !collector.isWhole) parser.close();
-  const { status, reason, fields, content, isWhole, isClean, fault, lastWasTold } = collector;
+  const { status, reason, fields, content, isWhole, isClean, fault } = collector;
+  const { lastWasTold, followed, cameAlong } = collector;
   const isPersistent = parser.persistent;
   return {
     status,
@@ -82,6 +92,8 @@ export function readByParser(
     isClean,
     fault,
     lastWasTold,
+    followed,
+    cameAlong,
     isPersistent,
     pieces: collector.pieces,
   };

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { PoolKeys } from '../../../src/admit/pool-keys.ts';
+import { leaksKey, PoolKey, PoolKeys, withoutKey } from '../../../src/admit/pool-keys.ts';
 import { type Provider, providerTable } from '../../../src/admit/providers.ts';
 import { Secret } from '../../../src/control/secret.ts';
 
@@ -57,5 +57,24 @@ describe('PoolKeys', () => {
       String(value),
     ]);
     expect(printed.join()).not.toContain('very-secret');
+  });
+});
+
+describe('a response that repeats the pool key', () => {
+  const key = new PoolKey('bearer', new Secret('sk-pool'));
+  it.each([
+    ['in its reason', 'sent sk-pool', ['x-a', 'b'], ['x-a', 'b']],
+    ['in a value', 'OK', ['x-a', 'b', 'x-echo', 'a sk-pool b'], ['x-a', 'b']],
+    ['in a name', 'OK', ['x-sk-pool', '1', 'x-a', 'b'], ['x-a', 'b']],
+    ['twice', 'OK', ['x-b', 'sk-pool', 'x-a', 'b', 'x-b', 'sk-pool'], ['x-a', 'b']],
+    ['in a field that holds keys', 'OK', ['X-Api-Key', 'other', 'x-a', 'b'], ['x-a', 'b']],
+  ])('%s is caught, and the rest of it stays', (_where, reason, fields, kept) => {
+    const lines = fields.map((text, at) => (at % 2 === 0 ? `\r\n${text}: ` : text));
+    expect(leaksKey(`200 ${reason}${lines.join('')}`, fields, key)).toBe(true);
+    expect(withoutKey(fields, key)).toEqual(kept);
+  });
+
+  it('is told from one that does not', () => {
+    expect(leaksKey('200 OK\r\nx-a: sk-poo', ['x-a', 'sk-poo'], key)).toBe(false);
   });
 });

@@ -123,6 +123,15 @@ describe('RateGuard, many credentials', () => {
     expect(guard.admitCredential('sk-greedy')).toBe(1);
   });
 
+  it('those that begin alike, or differ 32 characters before their end, are apart', () => {
+    const { guard } = guarded({ credentialRps: 1 });
+    const alike = 'bai_v1.7.KgAAAAAAAABjAAAAAAAAAA.'.padEnd(86, 'c');
+    const tail = 'e'.repeat(31);
+    for (const end of [`a${tail}`, `b${tail}`, `a${tail.slice(1)}f`])
+      expect(guard.admitCredential(alike + end)).toBe(0);
+    expect(guard.admitCredential(`${alike}a${tail}`)).toBe(1);
+  });
+
   it('a flood of new ones does not lift the limit of one that is at it', () => {
     const { guard, time } = guarded({ credentialRps: 10 });
     let admitted = 0;

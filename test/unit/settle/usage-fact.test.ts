@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { type UsageFact, usageFactLine } from '../../../src/settle/usage-fact.ts';
 
@@ -87,6 +88,28 @@ describe('usageFactLine', () => {
       usage_raw: { é: 1 },
     });
     expect(text).toContain(':1.0}');
+    const rewritten = usageFactLine({ ...FACT, raw: '{\n"é":"😀","\\u00e9":1}' });
+    expect(rewritten).toMatch(/^[ -~]*$/);
+    expect(JSON.parse(rewritten)).toMatchObject({ usage_raw: { é: 1 } });
+    const emoji = usageFactLine({ ...FACT, raw: '{\n"a":"😀"}' });
+    expect(JSON.parse(emoji)).toMatchObject({ usage_raw: { a: '😀' } });
+  });
+
+  it('is ASCII on a node whose name is not', (ctx) => {
+    // In a name space of its own, so that this machine keeps its name.
+    const rename = 'echo other > /proc/sys/kernel/hostname';
+    if (spawnSync('unshare', ['--uts', 'sh', '-c', rename]).status !== 0)
+      return ctx.skip('needs root and unshare: a name is given to a name space');
+    const module = new URL('../../../src/settle/usage-fact.ts', import.meta.url);
+    const script = `
+      import { writeFileSync } from 'node:fs';
+      writeFileSync('/proc/sys/kernel/hostname', 'gw-\u00e9');
+      const { usageFactLine } = await import('${module.href}');
+      process.stdout.write(usageFactLine(${JSON.stringify(FACT)}));`;
+    const options = ['--no-warnings', '--input-type=module', '-e', script];
+    const { stdout } = spawnSync('unshare', ['--uts', process.execPath, ...options]);
+    expect(stdout.toString()).toMatch(/^[ -~]*$/);
+    expect(JSON.parse(stdout.toString())['node']).toMatch(/^gw-\u00e9:\d+$/);
   });
 
   it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {

@@ -25,7 +25,12 @@ const WANTED = pathBits(
   error,
 );
 
-describe.each(['simd', 'scalar'] as const)('captures of a response on %s', (build) => {
+const KINDS = (['simd', 'scalar'] as const).flatMap((build) => [
+  { build, lends: false, kind: 'copied' },
+  { build, lends: true, kind: 'lent where they lie whole' },
+]);
+
+describe.each(KINDS)('captures of a response on $build, $kind,', ({ build, lends }) => {
   const scanner = loadJsonScanner(build);
   const captured = (text: string, cuts: readonly number[]): JsonCaptures => {
     const captures = JsonCaptures.open(scanner, WANTED);
@@ -33,10 +38,12 @@ describe.each(['simd', 'scalar'] as const)('captures of a response on %s', (buil
     const bytes = Buffer.from(text);
     let from = 0;
     for (const to of [...cuts, bytes.length]) {
-      captures.push(bytes.subarray(from, to));
+      captures.push(bytes.subarray(from, to), lends);
       from = to;
     }
     captures.release();
+    // They are still to be sent on.
+    expect(bytes.toString()).toBe(text);
     return captures;
   };
   const everyCut = (text: string): readonly (readonly number[])[] => {
@@ -70,7 +77,7 @@ describe.each(['simd', 'scalar'] as const)('captures of a response on %s', (buil
     }
   });
 
-  test('cut a value at 4 KiB and say so', () => {
+  test('cut a value at their limit and say so', () => {
     const fits = `"${'x'.repeat(CAPTURE_MAX_BYTES - 2)}"`;
     for (const cuts of [[], [2_000, 2_001, 4_500], everyByte(Buffer.from(fits))]) {
       const whole = captured(`{"usage":${fits}}`, cuts).at(usage);
@@ -81,21 +88,12 @@ describe.each(['simd', 'scalar'] as const)('captures of a response on %s', (buil
   });
 
   test('give no value that the end of the text cut off', () => {
-    const captures = captured('{"model":"m","usage":{"a":1', [5, 20]);
-    expect(captures.isJson).toBe(false);
-    expect(captures.at(usage)).toBeUndefined();
-    expect(captures.at(model)?.bytes.toString()).toBe('"m"');
-  });
-
-  test('begin a new text after a restart', () => {
-    const captures = JsonCaptures.open(scanner, WANTED);
-    captures?.push(Buffer.from('{"usage":{"a":1},'));
-    captures?.restart();
-    captures?.push(Buffer.from('{"model":"m"}'));
-    expect(captures?.isJson).toBe(true);
-    expect(captures?.at(usage)).toBeUndefined();
-    expect(captures?.at(model)?.bytes.toString()).toBe('"m"');
-    captures?.release();
-    expect(scanner.open).toBe(0);
+    const text = '{"model":"m","usage":{"a":1},"usage":{"b":22';
+    for (const cuts of [[], [5, 20], [40]]) {
+      const captures = captured(text, cuts);
+      expect(captures.isJson).toBe(false);
+      expect(captures.at(usage)).toBeUndefined();
+      expect(captures.at(model)?.text()).toBe('"m"');
+    }
   });
 });

@@ -36,6 +36,13 @@ describe('fields of the hop', () => {
     ]).toEqual(['x-a', 'close', 'x-b']);
     expect(connectionOptions(['connection', 'keep-alive'])).toBeNull();
   });
+
+  it('stay behind however they are spelled, and the others pass as they are', () => {
+    const ended = ['Connection', 'X-Named', 'x-named', '1', 'X-NAMED', '2', 'Date', '3'];
+    const more = ['X-Sluice-Request-Id', '4', 'Keep-Alive', '5', 'TE', '6', 'TRAILER', '7'];
+    const { head } = make([...ended, ...more, 'X-Sluic', '8', 'Dat', '9']);
+    expect(head).toBe(`200 OK\r\nX-Sluic: 8\r\nDat: 9\r\n${OWN}`);
+  });
 });
 
 describe('a traceparent', () => {

@@ -58,6 +58,16 @@ describe('a response', () => {
     expect(read(`${EMPTY}more`)).toMatchObject({ isWhole: true, isClean: false });
   });
 
+  it('of a known length tells with its head whether content came along, at every cut', () => {
+    const all = bytes(INTERIM);
+    for (let cut = 1; cut < all.length; cut++) {
+      const pieces = [all.subarray(0, cut), all.subarray(cut)];
+      const { followed, cameAlong } = readByParser(pieces, 'GET', false);
+      expect([cut, followed]).toEqual([cut, cameAlong]);
+      expect(followed).toBe(cut !== all.length - 'hello'.length);
+    }
+  });
+
   it('of many chunks in one read comes in one piece', () => {
     const chunks = Array.from({ length: 50 }, (_, n) => `${n + 1}`.repeat(n + 1));
     const coded = chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('');
@@ -115,6 +125,8 @@ describe('what two readers could read differently', () => {
       'CONTENT_LENGTH',
     ],
     ['another coding', sized('Transfer-Encoding: gzip, chunked'), 'TRANSFER_CODING'],
+    ['a tab behind the coding', sized('Transfer-Encoding: chunked\t'), 'TRANSFER_CODING'],
+    ['a tab and a space behind it', sized('transfer-encoding:chunked\t '), 'TRANSFER_CODING'],
     [
       'chunked twice',
       sized('Transfer-Encoding: chunked', 'Transfer-Encoding: chunked'),

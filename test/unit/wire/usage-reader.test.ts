@@ -177,6 +177,14 @@ describe('a stream', () => {
       read([Buffer.from(event({ response: { error: null, usage: USAGE } }))], 'events').sawError,
     ).toBe(false);
   });
+
+  it('an error that no event name tells is seen, whole and cut', () => {
+    const bytes = Buffer.from(event({ error: { message: 'x' } }));
+    expect(read([bytes], 'events').sawError).toBe(true);
+    expect(read(bytewise(bytes), 'events').sawError).toBe(true);
+    const late = read([Buffer.from(event({ error: { code: 1 }, usage: USAGE }))], 'events');
+    expect(late).toMatchObject({ sawError: true, sawEnd: true, counts: COUNTS });
+  });
 });
 
 describe('the usage object', () => {
