@@ -153,14 +153,34 @@ function isPlainTable(value: unknown): value is Record<string, unknown> {
   );
 }
 
+/** How a reason of the parser begins, what is told instead, and what to do: the slips that people make. */
+const SYNTAX: readonly (readonly [
+  begin: string,
+  said: readonly [found: string, expected: string],
+])[] = [
+  ['invalid value', ['invalid value', 'a quoted string, a number, true, false, a list or a table']],
+  [
+    'control characters are not allowed in strings',
+    ['a string that does not end', 'a quote at its end'],
+  ],
+  [
+    'trying to redefine',
+    [
+      'a table or a key that is there already',
+      'each of them once: the lines of a second [table] go under the first one',
+    ],
+  ],
+];
+
 /** The parser's code block is left out: the line that does not parse may hold a key. */
 function syntaxProblem(file: string, error: TomlError): ConfigProblem {
   const [line = ''] = error.message.replace(/^Invalid TOML document: /, '').split('\n');
   const reason = /^[a-z][a-z :,-]*$/.test(line) ? line : 'text that is not TOML';
-  const expected = reason.startsWith('invalid value')
-    ? 'a quoted string, a number, true, false, a list or a table'
-    : 'TOML 1.0: key = value lines, and [table] lines';
-  return { file, key: `line ${error.line}, column ${error.column}`, found: reason, expected };
+  const [found, expected] = SYNTAX.find(([begin]) => reason.startsWith(begin))?.[1] ?? [
+    reason,
+    'TOML 1.0: key = value lines, and [table] lines',
+  ];
+  return { file, key: `line ${error.line}, column ${error.column}`, found, expected };
 }
 
 /** Lays one variable over the file's value. */
