@@ -189,12 +189,20 @@ describe('a start without what it needs', () => {
     });
     expect(status).toBe(1);
     expect(stderr.replaceAll(/^npm warn .*\n/gm, '')).toMatch(
-      /^sluice runs on Node 22, .* "npm ci" in .*\n$/,
+      /^sluice runs on Node 22 .* "npm ci" in .*\n$/,
     );
   });
 });
 
 describe('a start by another way', () => {
+  it('as the sluice bin, on a Node 22 that reads no TypeScript, hands over to the pinned one', () => {
+    // Before 22.18 it had to be asked for.
+    const argv = ['--no-experimental-strip-types', join(ROOT, 'src/sluice.js'), 'version'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^sluice \d/);
+  });
+
   it('as npm start, hands SIGTERM on to the gateway, which drains and ends', async () => {
     const gateway = await startGateway({
       command: ['npm', '--prefix', ROOT, 'start', '--silent', '--'],
