@@ -1,11 +1,12 @@
 // Whether this checkout costs more or less than another one: npm run bench -- --against REF [--quick --rounds 5]
 // Both gateways are started anew in each round, warmed up, and measured in turn; nothing here passes or fails.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../test/support/free-port.ts';
 import { ROOT } from '../test/support/gateway.ts';
 import { CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST } from './chat.ts';
+import { giveUp } from './command-line.ts';
 import { cpuOf, flood, StreamLoad, warm } from './load.ts';
 import { startStaticUpstream } from './peers/nginx.ts';
 import { type Peer, sluice } from './peers/peer.ts';
@@ -106,6 +107,10 @@ function measuresOf(upstream: number): readonly Measure[] {
 
 /** @param ref anything that git resolves to a commit */
 export async function against(ref: string, { rounds, seconds }: Extent): Promise<void> {
+  const named = spawnSync('git', ['rev-parse', '--verify', '--quiet', `${ref}^{commit}`], {
+    cwd: ROOT,
+  });
+  if (named.status !== 0) giveUp(`--against: git knows no commit by the name ${ref}.`);
   needCommands('nginx', 'wrk');
   const there = checkOut(ref);
   const upstream = await freePort();

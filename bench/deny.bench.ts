@@ -12,8 +12,11 @@ import { poolKeys, signingKeys, token } from '../test/support/managed.ts';
 import { denyWriter, NATS_MISSING, startNats } from '../test/support/nats.ts';
 import { RawClient } from '../test/support/raw-client.ts';
 import { startUpstream } from '../test/support/scripted-upstream.ts';
+import { commandLine } from './command-line.ts';
 import { mebibytes, printTable, writeSection } from './results.ts';
 import { median, percentile } from './statistics.ts';
+
+commandLine('npm run bench:deny (takes no options)', {});
 
 const MILLION = 1_000_000;
 const CHANGES = 200;

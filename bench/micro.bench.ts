@@ -3,6 +3,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ROOT } from '../test/support/gateway.ts';
+import { commandLine } from './command-line.ts';
+
+commandLine('npm run bench:micro (takes no options)', {});
 
 for (const part of ['scanner', 'usage', 'keys', 'admission', 'fields']) {
   const file = join(ROOT, `bench/micro/${part}.bench.ts`);

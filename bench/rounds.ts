@@ -1,15 +1,16 @@
-import { parseArgs } from 'node:util';
+import { commandLine, positive } from './command-line.ts';
+
+const USAGE =
+  'npm run bench -- [--quick] [--against REF], with --against and for its parts: [--rounds N] [--seconds N]';
 
 /** What every bench can be told on its command line. */
-const { values: ASKED } = parseArgs({
-  options: {
-    /** A look that says little. */
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    seconds: { type: 'string' },
-    /** A git ref to compare with; of `bench/main.ts` alone. */
-    against: { type: 'string' },
-  },
+const ASKED = commandLine(USAGE, {
+  /** A look that says little. */
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+  seconds: { type: 'string' },
+  /** A git ref to compare with; of `bench/main.ts` alone. */
+  against: { type: 'string' },
 });
 
 export const QUICK = ASKED.quick;
@@ -27,8 +28,8 @@ export function extent(full: Extent, quick: Extent): Extent & { readonly quick: 
   const { rounds, seconds } = QUICK ? quick : full;
   return {
     quick: QUICK,
-    rounds: Number(ASKED.rounds ?? rounds),
-    seconds: Number(ASKED.seconds ?? seconds),
+    rounds: positive('--rounds', ASKED.rounds ?? String(rounds), USAGE),
+    seconds: positive('--seconds', ASKED.seconds ?? String(seconds), USAGE),
   };
 }
 

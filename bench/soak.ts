@@ -4,27 +4,27 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { VERSION } from '../src/control/version.ts';
 import { ROOT } from '../test/support/gateway.ts';
 import { NATS_MISSING } from '../test/support/nats.ts';
+import { commandLine, giveUp, positive } from './command-line.ts';
 import { curve } from './soak/curve.ts';
 import { runSoak, type SoakResult } from './soak/run.ts';
 import type { Sample } from './soak/sample.ts';
 import { median } from './soak/trend.ts';
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e9)) },
-    rate: { type: 'string', default: '60' },
-    out: { type: 'string', default: join(ROOT, 'bench/results') },
-  },
+const USAGE =
+  'npm run soak -- [--minutes 30] [--seed N] [--rate 60 (orders a second)] [--out FOLDER]';
+const values = commandLine(USAGE, {
+  minutes: { type: 'string', default: '30' },
+  seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e9)) },
+  rate: { type: 'string', default: '60' },
+  out: { type: 'string', default: join(ROOT, 'bench/results') },
 });
-const [minutes, seed, rate] = [values.minutes, values.seed, values.rate].map(Number);
-if (!(minutes !== undefined && minutes > 0 && seed !== undefined && rate !== undefined && rate > 0))
-  throw new Error('soak: --minutes and --rate take numbers above 0, --seed a whole number');
-if (NATS_MISSING !== null) throw new Error(`soak: ${NATS_MISSING}`);
+const minutes = positive('--minutes', values.minutes, USAGE);
+const seed = positive('--seed', values.seed, USAGE);
+const rate = positive('--rate', values.rate, USAGE);
+if (NATS_MISSING !== null) giveUp(`soak: ${NATS_MISSING}: apt-get install nats-server`);
 
 // What was started is taken down by what runs at an exit, which a signal alone does not bring about.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));

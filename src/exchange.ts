@@ -29,7 +29,7 @@ import type { Outcome, WorkerMetrics } from './settle/metrics.ts';
 import type { Settlement, Settler } from './settle/settle.ts';
 import type { UsageFact } from './settle/usage-fact.ts';
 import { type RequestCoding, UpstreamCall, type UpstreamEvents } from './upstream/call.ts';
-import type { UpstreamFailure } from './upstream/failure.ts';
+import { failureDetail, type UpstreamFailure } from './upstream/failure.ts';
 import type { Origin } from './upstream/origins.ts';
 import { byoHead, managedHead } from './upstream/outgoing-head.ts';
 import { fieldValue } from './wire/fields.ts';
@@ -305,7 +305,8 @@ export class Exchange implements ClientEvents, UpstreamEvents {
           : null,
       );
     } else {
-      this.#reject(rejection(failure.rejection), this.#outcomeOfFailure());
+      const detail = failureDetail(failure, provider?.name ?? null);
+      this.#reject(rejection(failure.rejection, detail), this.#outcomeOfFailure());
     }
   }
 

@@ -3,12 +3,16 @@
  * worker's thread is to start before the main thread reads the configuration's schema.
  */
 
+import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Config } from './control/config-document.ts';
 import { VERSION } from './control/version.ts';
 
 /** ABI of Node 22: the newest that the front end's binary loads on. */
 const NODE_ABI = '127';
+
+/** Where packages are looked for. */
+const ROOT = dirname(import.meta.dirname);
 
 interface Command {
   readonly summary: string;
@@ -151,12 +155,28 @@ async function main(argv: readonly string[]): Promise<number> {
     print(await command.help());
     return 0;
   }
-  return await command.run(rest);
+  return await command.run(rest).catch((error: unknown) => {
+    throw misread(name, error) ?? error;
+  });
+}
+
+/** What argv's parser found wrong, and where it is told how the command is called; null when it was something else. */
+function misread(command: string, error: unknown): Error | null {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  if (!code.startsWith('ERR_PARSE_ARGS_')) return null;
+  // What stands where nothing belongs may be a key, and is not repeated.
+  const said =
+    code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL'
+      ? `${command} takes options only`
+      : message.split(/\.\s/)[0];
+  return new Error(`${said}. sluice ${command} --help says more.`);
 }
 
 /** One line per problem; a stack helps nobody who mistyped a key. */
 function complain(error: unknown): void {
-  const text = error instanceof Error ? error.message : 'unknown error';
+  const isBare = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
+  const message = error instanceof Error ? error.message : 'unknown error';
+  const text = isBare ? `a package is missing. Run "npm ci" in ${ROOT} first.` : message;
   const isList = error instanceof Error && error.name === 'ConfigError';
   const lines = isList ? text.split('\n') : [text.replaceAll('\n', ' ')];
   for (const line of lines) process.stderr.write(`sluice: ${line}\n`);

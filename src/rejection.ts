@@ -62,7 +62,7 @@ export const REJECTIONS = {
     'Unauthorized',
     'client',
     AUTH,
-    'This gateway key is not valid here. Ask whoever runs the gateway for a new one.',
+    'This gateway key is not valid here. Check that all of it was copied and nothing else, or ask whoever runs the gateway for a new one.',
   ),
   spend_limit: row(
     402,

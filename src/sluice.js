@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
 const pinned = fileURLToPath(new URL('../node_modules/node/bin/node', import.meta.url));
 
-if (process.versions.modules === '127') {
+// The ABI of Node 22, which reads TypeScript by itself from 22.18 on.
+if (process.versions.modules === '127' && process.features.typescript) {
   await import('./main.ts');
 } else if (existsSync(pinned)) {
   const child = spawn(pinned, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
@@ -20,7 +21,7 @@ if (process.versions.modules === '127') {
   });
 } else {
   process.stderr.write(
-    `sluice runs on Node 22, this is ${process.version}. Run "npm ci" in its folder first.\n`,
+    `sluice runs on Node 22 from 22.18 on, this is ${process.version}. Run "npm ci" in its folder first.\n`,
   );
   process.exitCode = 1;
 }

@@ -2,15 +2,17 @@
 // into module memory included. npm run bench:scanner [-- --build scalar]
 // The two sides are measured in turn, round by round, and the median round counts: a busy machine slows both.
 import { randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { JSON_PATH, pathBits } from '../../src/wire/json-paths.ts';
 import { type JsonEvents, loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import { type PieceSink, UsageOptionEditor } from '../../src/wire/usage-option-editor.ts';
+import { commandLine } from '../command-line.ts';
 import { fixed, printTable, ranged, writeSection } from '../results.ts';
 import { median, quartiles, type Spread } from '../statistics.ts';
 import { allocated } from './task-cost.ts';
 
-const { values } = parseArgs({ options: { build: { type: 'string', default: '' } } });
+const values = commandLine('npm run bench:scanner -- [--build scalar]', {
+  build: { type: 'string', default: '' },
+});
 const CHUNK_BYTES = 65_536;
 const ROUNDS = 41;
 const WARM_UP_ROUNDS = 10;

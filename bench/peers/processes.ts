@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { until } from '../../test/support/conditions.ts';
+import { giveUp } from '../command-line.ts';
 
 /** Configurations and logs of everything that a bench starts; gone when it ends. */
 export const FOLDER = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
@@ -103,10 +104,10 @@ export function isThere(command: string): boolean {
   return spawnSync('which', [command], { env: { PATH } }).status === 0;
 }
 
-/** @throws Error that names what to install when one of these commands is not on this machine */
+/** Ends the process with a line that names what to install when one of these commands is not on this machine. */
 export function needCommands(...commands: readonly string[]): void {
   const missing = commands.filter((command) => !isThere(command)).join(' ');
-  if (missing !== '') throw new Error(`this bench needs ${missing}: apt-get install ${missing}`);
+  if (missing !== '') giveUp(`this bench needs ${missing}: apt-get install ${missing}`);
 }
 
 /** First line of what a command says of its version, on either stream; null when it is not there. */

@@ -39,9 +39,15 @@ const POOL_KEY_PREFIX = 'AI_POOL_KEY_';
 const SERVICE_LINK = /^AI_(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)|PORT_\d+_.+)$/;
 
 /** Reads the file, lays the environment's overrides over it, and resolves what is left. */
-export function readSources(path: string | undefined, env: Environment): RawConfig {
+export function readSources(
+  path: string | undefined,
+  found: string | null,
+  env: Environment,
+): RawConfig {
+  // Before it is looked for: a file that comes in between is then seen as a change.
+  const placeSignature = fileSignature(DEFAULT_FILE);
   const explicit = path ?? env['AI_CONFIG'];
-  const source = explicit ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null);
+  const source = explicit ?? found ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null);
   const raw: RawConfig = {
     source,
     values: new Map(),
@@ -50,7 +56,8 @@ export function readSources(path: string | undefined, env: Environment): RawConf
     problems: [],
     files: new Map(),
   };
-  if (source !== null) readFile(raw, source, path === undefined ? 'AI_CONFIG' : '--config');
+  if (source === null) raw.files.set(DEFAULT_FILE, placeSignature);
+  else readFile(raw, source, namedBy(path, explicit));
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith('AI_') && !NOT_KEYS.has(name) && value !== undefined) {
       overlay(raw, name, value);
@@ -58,6 +65,11 @@ export function readSources(path: string | undefined, env: Environment): RawConf
   }
   resolveAll(raw, env);
   return raw;
+}
+
+function namedBy(path: string | undefined, explicit: string | undefined): string {
+  if (explicit === undefined) return `./${DEFAULT_FILE}`;
+  return path === undefined ? 'AI_CONFIG' : '--config';
 }
 
 /** A problem at a path into the values, told with the file or variable that the value came from. */
@@ -141,14 +153,34 @@ function isPlainTable(value: unknown): value is Record<string, unknown> {
   );
 }
 
+/** How a reason of the parser begins, what is told instead, and what to do: the slips that people make. */
+const SYNTAX: readonly (readonly [
+  begin: string,
+  said: readonly [found: string, expected: string],
+])[] = [
+  ['invalid value', ['invalid value', 'a quoted string, a number, true, false, a list or a table']],
+  [
+    'control characters are not allowed in strings',
+    ['a string that does not end', 'a quote at its end'],
+  ],
+  [
+    'trying to redefine',
+    [
+      'a table or a key that is there already',
+      'each of them once: the lines of a second [table] go under the first one',
+    ],
+  ],
+];
+
 /** The parser's code block is left out: the line that does not parse may hold a key. */
 function syntaxProblem(file: string, error: TomlError): ConfigProblem {
   const [line = ''] = error.message.replace(/^Invalid TOML document: /, '').split('\n');
   const reason = /^[a-z][a-z :,-]*$/.test(line) ? line : 'text that is not TOML';
-  const expected = reason.startsWith('invalid value')
-    ? 'a quoted string, a number, true, false, a list or a table'
-    : 'TOML 1.0: key = value lines, and [table] lines';
-  return { file, key: `line ${error.line}, column ${error.column}`, found: reason, expected };
+  const [found, expected] = SYNTAX.find(([begin]) => reason.startsWith(begin))?.[1] ?? [
+    reason,
+    'TOML 1.0: key = value lines, and [table] lines',
+  ];
+  return { file, key: `line ${error.line}, column ${error.column}`, found, expected };
 }
 
 /** Lays one variable over the file's value. */

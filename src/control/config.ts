@@ -14,6 +14,8 @@ export { ConfigError };
 /** What to load: an explicit file, and the environment to read overrides and references from. */
 export interface ConfigSource {
   readonly path?: string;
+  /** The file that was found by its place when this was loaded before: once there, it must stay. */
+  readonly found?: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -32,8 +34,8 @@ export interface LoadedConfig {
  * Relative paths start at the working directory.
  * @throws ConfigError with every problem found
  */
-export function loadConfig({ path, env }: ConfigSource): LoadedConfig {
-  const raw = readSources(path, env);
+export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
+  const raw = readSources(path, found ?? null, env);
   for (const key of ['ca_file', 'tls_cert_file', 'tls_key_file']) {
     const path = raw.values.get(key);
     if (typeof path === 'string' && path !== '') raw.files.set(path, fileSignature(path));

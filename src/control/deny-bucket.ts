@@ -140,8 +140,12 @@ export class DenyBucket {
   }
 }
 
+/** What the library says where nobody answers for JetStream: the status of "no responders". */
+const NO_JETSTREAM = '503';
+
 /** One line, without addresses or credentials: the library's messages hold neither. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
+  if (error.message === NO_JETSTREAM) return 'JetStream is off there: nats-server -js turns it on';
   return error.message.includes('stream not found') ? NO_BUCKET : error.message;
 }

@@ -79,7 +79,9 @@ export class DenyFeed {
       });
       this.#connected = false;
       if (this.#isStopped) return;
-      if (this.#told !== 'lost') this.#log.write('warn', 'nats_lost', { reason });
+      const natsUrl = this.#source.urls.join(',');
+      if (this.#told !== 'lost')
+        this.#log.write('warn', 'nats_lost', { reason, nats_url: natsUrl });
       this.#told = 'lost';
       await this.#sleep(backoffMs * (1 - Math.random() / 2));
       backoffMs = Math.min(BACKOFF_MAX_MS, backoffMs * 2);

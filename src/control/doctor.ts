@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { connect as connectTcp, createServer, isIP, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { connect as connectTls, rootCertificates } from 'node:tls';
 import { type Provider, providerTable } from '../admit/providers.ts';
@@ -127,11 +127,13 @@ async function reachable({ authority }: Provider, { caFile }: Config): Promise<s
   const where = `${host}:${port} (${found.address})`;
   const socket = connectTcp({ host: found.address, port });
   try {
-    await opened(socket, 'connect', `no connection to ${where}`);
+    await opened(socket, 'connect', `no connection to ${where}`, connectAdvice);
     if (!tls) return `${where} is reached, in plaintext`;
     const ca = caFile === null ? {} : { ca: [...rootCertificates, readFileSync(caFile, 'utf8')] };
-    const secure = connectTls({ socket, servername: host, ...ca });
-    await opened(secure, 'secureConnect', `no TLS with ${where}`);
+    // RFC 6066 §3: no address literals.
+    const name = isIP(host) === 0 ? { servername: host } : { host };
+    const secure = connectTls({ socket, ...name, ...ca });
+    await opened(secure, 'secureConnect', `no TLS with ${where}`, tlsAdvice);
     secure.destroy();
     return `${where} is reached, TLS is verified`;
   } finally {
@@ -139,15 +141,36 @@ async function reachable({ authority }: Provider, { caFile }: Config): Promise<s
   }
 }
 
-function opened(socket: Socket, event: string, failure: string): Promise<void> {
+function connectAdvice(): string {
+  return 'nothing listens there, or something is in between: check provider_authorities and the firewall';
+}
+
+/** @param code of Node's tls or of OpenSSL; empty when nothing was answered */
+function tlsAdvice(code: string): string {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'its certificate is for another name: check provider_authorities';
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return 'its certificate is not valid today: renew it, or set the clock';
+  if (/SELF_SIGNED|^UNABLE_TO_|UNTRUSTED/.test(code))
+    return 'name a file with the authority of its certificate in ca_file';
+  return 'if it speaks plaintext, say so with http:// in provider_authorities';
+}
+
+function opened(
+  socket: Socket,
+  event: string,
+  failure: string,
+  advice: (code: string) => string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const late = setTimeout(
-      () => reject(new Error(`${failure} within ${PROBE_MS / 1_000} s`)),
+      () => reject(new Error(`${failure} within ${PROBE_MS / 1_000} s: ${advice('')}`)),
       PROBE_MS,
     );
     socket.once('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(late);
-      reject(new Error(`${failure} (${error.code ?? error.message})`));
+      const { code = '', message } = error;
+      reject(new Error(`${failure} (${code === '' ? message : code}): ${advice(code)}`));
     });
     socket.once(event, () => {
       clearTimeout(late);

@@ -35,7 +35,7 @@ export type ApplyConfig = (document: ConfigDocument, slots: readonly string[]) =
 
 /** Reads the configuration again when it is told to, or when a file that it came from has changed. */
 export class Reloader {
-  readonly #source: ConfigSource;
+  #source: ConfigSource;
   readonly #apply: ApplyConfig;
   readonly #log: Log;
   /** As it was read at the start: what only a restart changes is compared with it. */
@@ -60,7 +60,7 @@ export class Reloader {
     apply: ApplyConfig,
     log: Log,
   ) {
-    this.#source = source;
+    this.#source = { ...source, found: loaded.source };
     this.#first = loaded.document;
     this.#firstFiles = loaded.files;
     this.#running = running;
@@ -104,6 +104,7 @@ export class Reloader {
       const loaded = loadConfig(this.#source);
       this.#take(loaded);
       this.#files = loaded.files;
+      this.#source = { ...this.#source, found: loaded.source };
       this.results.ok++;
     } catch (error) {
       this.results.failed++;

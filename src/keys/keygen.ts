@@ -25,8 +25,9 @@ export function keygen(argv: readonly string[]): number {
   const file = values.out ?? `signing-${kid}.secret`;
   const secretKey = newSecretKey();
   writeSecret(file, { kid, secretKey });
+  const shown = process.stdout.isTTY ? 'These lines belong' : 'What standard output got belongs';
   process.stderr.write(`The secret key is in ${file}. Keep it where tokens are minted; the gateway never needs it.
-Paste this into the gateway's config.toml (one [signing_keys] table holds all kids):
+${shown} into the gateway's config.toml. One [signing_keys] holds all kids: where there is one, add only the line.
 
 `);
   process.stdout.write(

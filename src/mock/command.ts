@@ -49,8 +49,9 @@ export async function runMock(argv: readonly string[]): Promise<number> {
   const log = values.quiet ? {} : { log: print };
   const mock = await startMock({ host: values.host, port, eventDelayMs: pace, ...log }).catch(
     (error: NodeJS.ErrnoException) => {
+      const option = error.code === 'EADDRINUSE' || error.code === 'EACCES' ? '--port' : '--host';
       throw new Error(
-        `mock: cannot listen on ${values.host}:${port} (${error.code}). Choose another --port.`,
+        `mock: cannot listen on ${values.host}:${port} (${error.code}). Choose another ${option}.`,
       );
     },
   );

@@ -14,7 +14,7 @@ export interface UpstreamFailure {
     RejectionCode,
     'upstream_unreachable' | 'upstream_timeout' | 'overloaded' | 'internal_error'
   >;
-  /** The library's own code, for the log. Never a message: a message could quote what was sent. */
+  /** The library's own code, for the log and for the caller. Never a message: a message could quote what was sent. */
   readonly code: string;
 }
 
@@ -63,6 +63,13 @@ export function classify(error: unknown, connected: boolean): UpstreamFailure {
   // Before a connection stood: TLS and certificate errors, of which OpenSSL has dozens.
   const [kind, rejection] = connected ? RESET : CONNECT;
   return { kind, rejection, code };
+}
+
+/** @returns a sentence for the caller, who may be the one to put it right; empty when the provider is not at fault */
+export function failureDetail(failure: UpstreamFailure, provider: string | null): string {
+  const isProviders =
+    failure.rejection === 'upstream_unreachable' || failure.rejection === 'upstream_timeout';
+  return isProviders && provider !== null ? `The provider is ${provider} (${failure.code}).` : '';
 }
 
 function beforeConnect(known: Class): Class {

@@ -73,6 +73,22 @@ describe('sluice deny', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/^sluice: Cannot reach NATS at nats:.*\n$/);
   });
+
+  it('says that JetStream is off, and how it is turned on', async () => {
+    // What stands later in its configuration counts.
+    const plain = await startNats('jetstream: disabled');
+    const { status, stderr } = sluice(['deny', 'tenant', '1'], { env: { AI_NATS_URL: plain.url } });
+    const gateway = await startGateway({ config: `nats_url = "${plain.url}"\n` });
+    const line = await gateway.waitForLog(({ event }) => event === 'nats_lost');
+    await gateway.stop();
+    await plain.kill();
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/\(JetStream is off there: nats-server -js turns it on\)/);
+    expect(line).toMatchObject({
+      reason: 'JetStream is off there: nats-server -js turns it on',
+      nats_url: plain.url,
+    });
+  });
 });
 
 describe('sluice doctor', () => {
@@ -116,12 +132,15 @@ describe('sluice doctor', () => {
         `[provider_authorities]\nopenai = "http://127.0.0.1:${closed}"\nmine = "https://name.invalid"\nplain = "https://127.0.0.1:${upstream.port}"\n` +
         signingKeys(),
     );
-    const { status, stdout } = sluice(['doctor', '--config', file]);
+    const { status, stdout, stderr } = sluice(['doctor', '--config', file]);
     expect(status).toBe(1);
     expect(stdout).toMatch(/^FAIL +keys +.*\[pool_keys\]/m);
-    expect(stdout).toMatch(/^FAIL +openai +no connection .*ECONNREFUSED/m);
+    expect(stdout).toMatch(
+      /^FAIL +openai +no connection .*ECONNREFUSED\): .*provider_authorities/m,
+    );
     expect(stdout).toMatch(/^FAIL +mine +the name name\.invalid is not found/m);
-    expect(stdout).toMatch(/^FAIL +plain +no TLS with/m);
+    expect(stdout).toMatch(/^FAIL +plain +no TLS with .*: .*http:\/\/ in provider_authorities/m);
+    expect(stderr).toBe('');
     expect(stdout).toMatch(/^FAIL +NATS +.*is not reached/m);
     expect(stdout).toMatch(/^FAIL +snapshot +.*cannot be written \(ENOENT\)/m);
   });

@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MAIN, ROOT, sluice, startGateway } from '../support/gateway.ts';
 
@@ -30,6 +30,54 @@ describe('the command', () => {
     const { status, stderr } = sluice(['sevre']);
     expect(status).toBe(2);
     expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    [['--frob'], "Unknown option '--frob'", 'serve'],
+    [['check', '--frob'], "Unknown option '--frob'", 'check'],
+    [['check', '--config'], "Option '--config <value>' argument missing", 'check'],
+    [['mint', '--tenant', '-1'], "Option '--tenant' argument is ambiguous", 'mint'],
+    [['deny', 'tenant', '1', '--until', 'soon'], "Unknown option '--until'", 'deny'],
+  ])('says in one line what is wrong with %j, and whose help says more', (argv, said, command) => {
+    const { status, stderr } = sluice(argv);
+    expect(status).toBe(1);
+    expect(stderr).toBe(`sluice: ${said}. sluice ${command} --help says more.\n`);
+  });
+
+  it('does not repeat an argument that belongs nowhere: it may be a key', () => {
+    for (const command of ['serve', 'check', 'doctor', 'mock']) {
+      const { status, stderr } = sluice([command, 'sk-proj-4711']);
+      expect(status).toBe(1);
+      expect(stderr).toBe(
+        `sluice: ${command} takes options only. sluice ${command} --help says more.\n`,
+      );
+    }
+  });
+
+  it('says what to do about a second [signing_keys], which keygen makes when it is appended twice', () => {
+    const line = '1 = "iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="\n';
+    const file = configFile(`[signing_keys]\n${line}[signing_keys]\n2${line.slice(1)}`);
+    const { status, stderr } = sluice(['check', '--config', file]);
+    expect(status).toBe(1);
+    expect(stderr).toBe(
+      `sluice: ${file}: line 3, column 2: found a table or a key that is there already, expected each of them once: the lines of a second [table] go under the first one\n`,
+    );
+  });
+
+  it('says that a string does not end on its line', () => {
+    const { stderr } = sluice(['check', '--config', configFile('listen = "127.0.0.1:1\n')]);
+    expect(stderr).toMatch(/found a string that does not end, expected a quote at its end\n$/);
+  });
+
+  it('mock says what to change when it cannot listen', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as { port: number };
+    const taken = sluice(['mock', '--port', String(port)]);
+    await new Promise((resolve) => other.close(resolve));
+    expect(taken.stderr).toMatch(/^sluice: mock: cannot listen .*EADDRINUSE.* another --port\.\n$/);
+    const { stderr } = sluice(['mock', '--port', '0', '--host', '192.0.2.1']);
+    expect(stderr).toMatch(/^sluice: mock: cannot listen .*EADDRNOTAVAIL.* another --host\.\n$/);
   });
 
   it('check shows the effective configuration with every secret masked', () => {
@@ -107,7 +155,54 @@ describe('the command', () => {
   });
 });
 
+describe('a start without what it needs', () => {
+  const OTHER_NODE = ['/usr/bin/node', '/usr/local/bin/node'].find((path) => existsSync(path));
+
+  /** What git holds, without what npm ci installs; not below ROOT, where packages would be found. */
+  const bare = (): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-bare-'));
+    cpSync(join(ROOT, 'src'), join(folder, 'src'), { recursive: true });
+    cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
+    return folder;
+  };
+
+  it.each([
+    ['the command', ['src/main.ts', 'check']],
+    ['the bin', ['src/sluice.js', 'check']],
+    ['the gateway', ['src/main.ts', 'serve']],
+  ])('says "npm ci" where nothing is installed: %s', (_, argv) => {
+    const folder = bare();
+    const { status, stderr } = spawnSync(process.execPath, argv, { cwd: folder, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^sluice.* "npm ci" in .*\n$/);
+  });
+
+  it.for([
+    'start',
+    'mock',
+  ])('npm run %s says it in one line on a Node that cannot run it', (script, ctx) => {
+    if (OTHER_NODE === undefined) return ctx.skip('needs another Node beside the pinned one');
+    const { status, stderr } = spawnSync('npm', ['run', '--silent', script], {
+      cwd: bare(),
+      env: { ...process.env, PATH: `${dirname(OTHER_NODE)}:/usr/bin:/bin` },
+      encoding: 'utf8',
+    });
+    expect(status).toBe(1);
+    expect(stderr.replaceAll(/^npm warn .*\n/gm, '')).toMatch(
+      /^sluice runs on Node 22 .* "npm ci" in .*\n$/,
+    );
+  });
+});
+
 describe('a start by another way', () => {
+  it('as the sluice bin, on a Node 22 that reads no TypeScript, hands over to the pinned one', () => {
+    // Before 22.18 it had to be asked for.
+    const argv = ['--no-experimental-strip-types', join(ROOT, 'src/sluice.js'), 'version'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(/^sluice \d/);
+  });
+
   it('as npm start, hands SIGTERM on to the gateway, which drains and ends', async () => {
     const gateway = await startGateway({
       command: ['npm', '--prefix', ROOT, 'start', '--silent', '--'],

@@ -160,6 +160,34 @@ describe('a file that is in the way', () => {
   });
 });
 
+describe('the configuration that is found by its place', () => {
+  it('is not taken for none when it goes, and its return is noticed', async () => {
+    const gateway = await new Gateway({ config: base(), place: 'found' }).ready();
+    gateway.unconfigure();
+    const line = await gateway.waitForLog(({ event }) => event === 'config_reload_failed');
+    expect(line['problems']).toEqual([
+      'config.toml: ./config.toml: found no such file, expected a readable TOML file',
+    ]);
+    expect(await statuses(gateway, token())).toEqual([200]);
+    gateway.configure(base('sk-pool-two'));
+    await gateway.waitForLog(({ event }) => event === 'config_reloaded');
+    const at = upstream.requests.length;
+    await ask(gateway, token());
+    expect(upstream.requests[at]?.field('authorization')).toBe('Bearer sk-pool-two');
+    await gateway.stop();
+  });
+
+  it('is taken when it comes after the start', async () => {
+    const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
+    const gateway = await new Gateway({ place: 'absent', env }).ready();
+    expect(await statuses(gateway, token())).toEqual([401]);
+    gateway.configure(base());
+    await gateway.waitForLog(({ event }) => event === 'config_reloaded');
+    expect(await statuses(gateway, token())).toEqual([200]);
+    await gateway.stop();
+  });
+});
+
 describe('a file that changes', () => {
   it('is read by itself: the configuration', async () => {
     const gateway = await started(base());

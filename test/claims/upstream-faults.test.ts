@@ -149,6 +149,17 @@ describe.each(DIALECTS)('before the response head, in the %s dialect', (dialect)
     if (name !== 'slamming') expect(after.get(failed)).toBe(before.get(failed) + 1);
   });
 
+  it('says to the caller which provider it is, and what happened', async () => {
+    const message = async (name: string) => {
+      const response = await get(`/${name}-${dialect}/v1/x`);
+      return (response.json() as { error: { message: string } }).error.message;
+    };
+    expect(await message('nowhere')).toContain(`The provider is nowhere-${dialect} (ENOTFOUND).`);
+    expect(await message('refusing')).toContain(
+      `The provider is refusing-${dialect} (ECONNREFUSED).`,
+    );
+  });
+
   it.each(Object.entries(BEFORE_THE_HEAD))('%s is a 502', async (_what, script) => {
     expectRejection(await scripted(dialect, script), dialect, ...UNREACHABLE);
     const { outcome } = await lastAccess();

@@ -16,6 +16,8 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface GatewayOptions {
   /** TOML; `listen` and `metrics_listen` on free loopback ports are put before it. */
   readonly config?: string;
+  /** `named`: by `--config`. `found`: as ./config.toml. `absent`: as that, but it is not there yet. Default: `named`. */
+  readonly place?: 'named' | 'found' | 'absent';
   readonly env?: Readonly<Record<string, string>>;
   readonly nodeArgs?: readonly string[];
   /** Starts it another way: a command that takes `--config`. Default: the pinned Node runs `src/main.ts serve`. */
@@ -35,12 +37,19 @@ export class Gateway {
   readonly #folder: string;
   readonly #file: string;
 
-  constructor({ config = '', env = {}, nodeArgs = [], command, takes }: GatewayOptions) {
+  constructor({
+    config = '',
+    place = 'named',
+    env = {},
+    nodeArgs = [],
+    command,
+    takes,
+  }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
     this.#file = join(this.#folder, 'config.toml');
-    this.configure(config);
+    if (place !== 'absent') this.configure(config);
     const [file, ...args] = command ?? [process.execPath, ...nodeArgs, MAIN, 'serve'];
-    this.child = spawn(file, [...args, '--config', this.#file], {
+    this.child = spawn(file, [...args, ...(place === 'named' ? ['--config', this.#file] : [])], {
       cwd: this.#folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -75,6 +84,11 @@ export class Gateway {
     const metrics = config.includes('metrics_listen') ? '' : 'metrics_listen = "127.0.0.1:0"\n';
     const listen = /^listen/m.test(config) ? '' : 'listen = "127.0.0.1:0"\n';
     writeFileSync(this.#file, `${listen}${metrics}${rates}${config}`);
+  }
+
+  /** Takes its configuration's file away. */
+  unconfigure(): void {
+    rmSync(this.#file);
   }
 
   /**
