@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Dialect } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
+import { USAGE_RAW_MAX_BYTES } from '../wire/usage-reader.ts';
 import { asciiJson } from './ascii-json.ts';
 import type { Outcome, UsageSource } from './metrics.ts';
 import { timestamp } from './timestamp.ts';
@@ -79,7 +80,12 @@ const NOT_AS_IT_IS = /[\x00-\x1f]|\\u/;
 
 /** @param raw a JSON text, as sent: several lines are made one, and escapes brought into one spelling */
 function json(raw: string | null): string {
-  if (raw === null) return 'null';
+  const text = raw === null ? 'null' : plain(raw);
+  // What is not ASCII grows by its escapes.
+  return text.length <= USAGE_RAW_MAX_BYTES ? text : 'null';
+}
+
+function plain(raw: string): string {
   if (!NOT_AS_IT_IS.test(raw)) return asciiJson(raw);
   try {
     return asciiJson(storable(JSON.stringify(JSON.parse(raw))));

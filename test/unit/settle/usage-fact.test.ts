@@ -112,6 +112,15 @@ describe('usageFactLine', () => {
     expect(JSON.parse(stdout.toString())['node']).toMatch(/^gw-\u00e9:\d+$/);
   });
 
+  it('has no usage object of more than 4 KiB as it is written, whatever it had as it was sent', () => {
+    const of = (text: string): unknown => line({ raw: JSON.stringify({ text }) })['usage_raw'];
+    const room = 4_096 - '{"text":""}'.length;
+    expect(of('x'.repeat(room))).toEqual({ text: 'x'.repeat(room) });
+    expect(of('x'.repeat(room + 1))).toBe(null);
+    expect(of('é'.repeat(600))).toEqual({ text: 'é'.repeat(600) });
+    expect(of('é'.repeat(700))).toBe(null);
+  });
+
   it('tells milliseconds whole, ids as texts, and what it does not know as null', () => {
     expect(line()).toMatchObject({ ttfb_ms: 1, duration_ms: 3, tenant_id: '18446744073709551615' });
     expect(line({ ttfbMs: null, raw: null, upstreamStatus: null })).toMatchObject({
