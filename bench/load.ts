@@ -51,7 +51,7 @@ export interface Requests {
 }
 
 /** A text that an end reads for itself: bodies are too large for its stdin. */
-export function textFile(name: string, text: string): string {
+function textFile(name: string, text: string): string {
   const file = join(FOLDER, name);
   writeFileSync(file, text);
   return file;
@@ -63,7 +63,7 @@ export function callersFile(name: string, callers: Iterable<readonly [string, st
 }
 
 /** A result of `closed`. */
-export interface ClosedLoop {
+interface ClosedLoop {
   readonly answered: number;
   /** Answers other than 200. */
   readonly refused: number;
@@ -186,7 +186,7 @@ export class StreamLoad {
 }
 
 /** What wrk saw: requests as fast as answers come. */
-export interface Flood {
+interface Flood {
   readonly requests: number;
   readonly perSecond: number;
 }

@@ -25,7 +25,7 @@ export function warnWhenBusy(): void {
   );
 }
 
-export interface Column<Row> {
+interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => string;
 }

@@ -188,7 +188,7 @@ export function rejection(code: RejectionCode, detail = '', fieldLines = ''): Re
 }
 
 /** What goes on the wire: status line and fields without their last CRLF, and the body. */
-export interface RenderedRejection {
+interface RenderedRejection {
   readonly head: string;
   readonly body: string;
   readonly closes: boolean;

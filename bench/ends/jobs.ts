@@ -6,7 +6,7 @@
 import { createInterface } from 'node:readline';
 
 export type Answer = Readonly<Record<string, unknown>>;
-export type Job = (asked: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer;
+type Job = (asked: Readonly<Record<string, unknown>>) => Promise<Answer> | Answer;
 
 /** Answers jobs until stdin ends; an error ends the process, with its message on stderr. */
 export function answerJobs(jobs: Readonly<Record<string, Job>>): void {

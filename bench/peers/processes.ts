@@ -21,7 +21,7 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 
-export interface StartOptions {
+interface StartOptions {
   /** A file that takes its stdout; without it stdout is a pipe. */
   readonly log?: string;
   /** nginx ends its workers only when its master is told to end, not when it is killed. */

@@ -4,7 +4,7 @@ import { authorities, ROOT } from '../../test/support/gateway.ts';
 import { poolKeys, signingKeys } from '../../test/support/managed.ts';
 import { FOLDER, Running } from './processes.ts';
 
-export interface SluiceOptions {
+interface SluiceOptions {
   /** Another checkout of this project. */
   readonly root?: string;
   readonly workers?: number;

@@ -6,7 +6,7 @@ import { probeKey, type Stage } from './stage.ts';
 import type { Windows } from './windows.ts';
 
 /** Something that is done to the surroundings while traffic runs. Rejects when its effect does not come about. */
-export interface Disturbance {
+interface Disturbance {
   readonly name: string;
   readonly run: (stage: Stage, windows: Windows) => Promise<void>;
 }

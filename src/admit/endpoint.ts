@@ -15,11 +15,7 @@ export type EndpointMetering =
   | 'free';
 
 /** Found out about one managed request's path and method. */
-export type EndpointVerdict =
-  | EndpointMetering
-  | 'unknown'
-  | 'wrong-method-post'
-  | 'wrong-method-get';
+type EndpointVerdict = EndpointMetering | 'unknown' | 'wrong-method-post' | 'wrong-method-get';
 
 /** A path that ends so may be POSTed to. */
 const BUILT_IN: readonly (readonly [suffix: string, metering: EndpointMetering])[] = [

@@ -7,7 +7,7 @@ export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key';
  * Whether a chat stream reports its usage only when `stream_options.include_usage` asks for it (`ask`), or anyway
  * (`sent`), in which case requests are never edited: some providers refuse the field.
  */
-export type StreamUsage = 'ask' | 'sent';
+type StreamUsage = 'ask' | 'sent';
 
 /** Where a provider listens. */
 export interface Authority {

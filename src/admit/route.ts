@@ -1,7 +1,7 @@
 import type { Provider } from './providers.ts';
 
 /** Where a request goes. */
-export interface Route {
+interface Route {
   readonly provider: Provider;
   /** The path the provider is asked for: the rest behind the provider's segment, verbatim. */
   readonly path: string;

@@ -17,10 +17,10 @@
 import { type KeyIdentity, parseToken, type SigningKeys, signatureHolds } from './virtual-key.ts';
 
 export const VERIFIED_TOKENS_MAX = 65_536;
-export const REFUSED_TOKENS_MAX = 2_048;
+const REFUSED_TOKENS_MAX = 2_048;
 
 /** Why a managed credential is not admitted: a row of the rejection table, and what a log may say about it. */
-export interface TokenRefusal {
+interface TokenRefusal {
   readonly code: 'bad_key' | 'rate_limited';
   readonly fault: 'malformed' | 'unknown_kid' | 'bad_signature' | 'verify_budget';
   /** Whole seconds, at least 1, for `rate_limited`; else 0. */
@@ -28,7 +28,7 @@ export interface TokenRefusal {
 }
 
 /** The node-wide budget of first-time signature checks; `RateGuard` is one. */
-export interface VerifyBudget {
+interface VerifyBudget {
   /** @returns 0 when a check may be made now, else whole seconds until it may be tried again */
   admitVerify(): number;
 }

@@ -8,14 +8,14 @@ import type { ListenAddress } from './config-document.ts';
 const { createServer } = createRequire(import.meta.url)('node:http') as typeof import('node:http');
 
 /** What the admin listener shows. */
-export interface AdminFacts {
+interface AdminFacts {
   /** Prometheus text. */
   metrics(): string;
   /** False while starting and while draining: a load balancer should send nothing. */
   ready(): boolean;
 }
 
-export interface AdminListener {
+interface AdminListener {
   readonly port: number;
   close(): void;
 }

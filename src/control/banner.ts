@@ -3,7 +3,7 @@ import type { Config, ListenAddress } from './config-document.ts';
 import { VERSION } from './version.ts';
 
 /** What a person who just started the gateway wants to know. */
-export interface BannerFacts {
+interface BannerFacts {
   readonly config: Config;
   readonly listen: ListenAddress;
   readonly metricsListen: ListenAddress;

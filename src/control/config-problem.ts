@@ -74,7 +74,7 @@ export function nearest(name: string, candidates: readonly string[]): string {
 }
 
 /** Levenshtein distance: insertions, deletions and substitutions of one character cost 1 each. */
-export function editDistance(left: string, right: string): number {
+function editDistance(left: string, right: string): number {
   let above = Array.from({ length: right.length + 1 }, (_, column) => column);
   for (let row = 1; row <= left.length; row += 1) {
     const current = [row];

@@ -4,7 +4,7 @@ import { fileSignature } from './file-signature.ts';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a text with references stands for, or why it stands for nothing. */
-export type Resolved =
+type Resolved =
   | { readonly value: string; readonly referenced: boolean; readonly file?: ReadFile }
   | { readonly found: string; readonly expected: string; readonly file?: ReadFile };
 
@@ -15,7 +15,7 @@ export interface ReadFile {
 }
 
 /** A file's text, or why there is none, in words that can stand behind the path. */
-export type FileText = { readonly text: string } | { readonly failure: string };
+type FileText = { readonly text: string } | { readonly failure: string };
 
 /** Keys and tokens are at most a few KiB; a file far beyond that is the wrong file. */
 const REFERENCED_FILE_MAX_BYTES = 64 * 1024;

@@ -23,7 +23,7 @@ sluice allow key ID    [--config FILE]
 Lifts what sluice deny has put on a tenant or a key, on every gateway that follows the same NATS.`;
 
 /** What is to be done with the bucket. */
-export interface DenyAsked {
+interface DenyAsked {
   readonly what: 'deny' | 'allow' | 'list';
   readonly kind: 'tenant' | 'key';
   readonly id: bigint;

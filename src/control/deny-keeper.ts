@@ -11,7 +11,7 @@ const TICK_MS = 1_000;
 const SNAPSHOT_MIN_MS = 5_000;
 const SNAPSHOT_FACTOR = 10;
 
-export interface DenyKeeperOptions {
+interface DenyKeeperOptions {
   readonly memory: SharedArrayBuffer;
   /** Null: nobody says who is cut off. */
   readonly source: DenySource | null;

@@ -31,7 +31,7 @@ const FIXED_FILES = [
 ] as const satisfies readonly (typeof FIXED)[number][];
 
 /** Takes a configuration that is valid; exchanges that begin from now on go by it. */
-export type ApplyConfig = (document: ConfigDocument, slots: readonly string[]) => void;
+type ApplyConfig = (document: ConfigDocument, slots: readonly string[]) => void;
 
 /** Reads the configuration again when it is told to, or when a file that it came from has changed. */
 export class Reloader {

@@ -15,7 +15,7 @@ const REARM_AFTER_MS = 3_000;
 const SLIP_LIMIT_BYTES = 16 * 1_048_576;
 
 /** Told when the upstream has taken nothing of an upload for the stall limit. */
-export type UploadStalled = () => void;
+type UploadStalled = () => void;
 
 /**
  * The request pump's client end: lends out each piece and holds the client back when the upstream is full.

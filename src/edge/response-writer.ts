@@ -10,7 +10,7 @@ import type { ClientBody } from './request-body.ts';
  * flushes it first, and if that flush fails the new piece is dropped while write() says "buffered" (161 of 200
  * responses damaged). At 15,000 and less per cork: 0 of 200, and 0 of 30 over TLS (platform facts B).
  */
-export const CORK_BUDGET_BYTES = 15_000;
+const CORK_BUDGET_BYTES = 15_000;
 
 /** What the front end adds itself: `Date`, `Transfer-Encoding: chunked` or `Content-Length`, and one chunk's framing. */
 const FRAMING_BYTES = 128;

@@ -11,7 +11,7 @@ Says what a virtual key holds, and whether this gateway's [signing_keys] verify 
 standard input, which keeps it out of the shell's history. Exit code 0 when it verifies, 1 when it does not.`;
 
 /** What `inspect` was asked. */
-export interface InspectAsked {
+interface InspectAsked {
   readonly token: string;
   /** The configuration's path, or null for the usual places. */
   readonly config: string | null;

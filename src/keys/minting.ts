@@ -10,7 +10,7 @@ import { getPublicKey, hashes, sign, utils } from '@noble/ed25519';
 hashes.sha512 = (message) => new Uint8Array(createHash('sha512').update(message).digest());
 
 /** What a token is to say; ids are u64, kid is u32. */
-export interface MintedClaims {
+interface MintedClaims {
   readonly kid: number;
   readonly tenantId: bigint;
   readonly vpcId: bigint;

@@ -3,7 +3,7 @@ import { readKeyBytes } from '../admit/signing-keys.ts';
 import { KID_MAX } from '../admit/virtual-key.ts';
 
 /** The secret half of a signing key: who holds it can mint tokens for every tenant. */
-export interface SigningSecret {
+interface SigningSecret {
   readonly kid: number;
   /** 32 bytes (RFC 8032 §5.1.5). */
   readonly secretKey: Uint8Array;
@@ -24,7 +24,7 @@ export function readId(option: string, text: string | undefined, max: bigint): b
 }
 
 /** Writes it as one line, `kid:base64`, so that the two cannot be mixed up later. */
-export function secretLine({ kid, secretKey }: SigningSecret): string {
+function secretLine({ kid, secretKey }: SigningSecret): string {
   return `${kid}:${Buffer.from(secretKey).toString('base64')}\n`;
 }
 

@@ -17,7 +17,7 @@ import { editedLength, type PieceSink, UsageOptionEditor } from '../wire/usage-o
 import { type BodyFormat, UsageReader } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */
-export interface MeteredUsage {
+interface MeteredUsage {
   /** What the provider says it served. */
   readonly model: string | null;
   readonly requestedModel: string | null;

@@ -13,7 +13,7 @@ import {
 } from './chat-usage.ts';
 
 /** Where a streamed chat answer tells its usage. */
-export type UsagePlace =
+type UsagePlace =
   /** a chunk of its own with `choices: []` */
   | 'own'
   /** the chunk with the finish reason */

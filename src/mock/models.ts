@@ -2,7 +2,7 @@ import { type Asked, CREATED_S } from './asked.ts';
 import { jsonReply, type Reply } from './reply.ts';
 
 /** Models listed; any other name is answered as well. */
-export const LISTED_MODELS = [
+const LISTED_MODELS = [
   'gpt-mock',
   'gpt-mock-mini',
   'mock-reasoning',

@@ -11,7 +11,7 @@ import { PATTERN_PERIOD_BYTES, patternBlock } from './pattern.ts';
 import type { BodyReply, EventsReply, PatternReply, Reply, Tokens } from './reply.ts';
 import { errorReply, unknownModel, type Voice, wrongKey } from './vendor-errors.ts';
 
-export interface MockOptions {
+interface MockOptions {
   readonly host: string;
   /** 0 = any free port. */
   readonly port: number;
@@ -23,7 +23,7 @@ export interface MockOptions {
 }
 
 /** What the mock gave out: what a gateway counted must equal it. */
-export interface MockStats {
+interface MockStats {
   readonly requests: Readonly<Record<string, number>>;
   readonly openStreams: number;
   /** Answers whose client left before their end. */

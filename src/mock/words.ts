@@ -3,9 +3,9 @@ import { isObject, type JsonObject } from './json.ts';
 /** Pieces said when a request names no limit. */
 export const DEFAULT_PIECES = 20;
 /** Longest answer in pieces: at about 300 bytes an event this is a 20 MB stream, above any recorded one (1.59 MB). */
-export const MAX_PIECES = 65_536;
+const MAX_PIECES = 65_536;
 /** Characters that make one prompt token, the usual rule of thumb for English. */
-export const CHARACTERS_PER_TOKEN = 4;
+const CHARACTERS_PER_TOKEN = 4;
 /** Words of the prompt that are echoed before the answer starts again from the first. */
 const MAX_ECHOED_WORDS = 64;
 /** Longest echoed word in characters: a base64 blob in a prompt must not become one giant piece. */

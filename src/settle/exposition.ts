@@ -12,7 +12,7 @@ import {
 } from './metrics.ts';
 
 /** What only the main thread knows. */
-export interface NodeFacts {
+interface NodeFacts {
   readonly version: string;
   readonly workerRestarts: number;
   readonly logLinesDropped: number;

@@ -18,7 +18,7 @@ const ADDRESS_ATTEMPT_MS = 500;
 const PROBE_AFTER_MS = 60_000;
 
 /** What one read of a connection brings at most, in bytes; also what libuv reads at once. */
-export const READ_BYTES = 65_536;
+const READ_BYTES = 65_536;
 
 /**
  * Every connection of a thread reads into this one buffer: a read is dealt with before the next one begins. A buffer for

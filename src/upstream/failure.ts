@@ -5,7 +5,7 @@
 
 import type { RejectionCode } from '../rejection.ts';
 
-export type FailureKind = 'connect' | 'reset' | 'timeout' | 'framing' | 'exhausted' | 'internal';
+type FailureKind = 'connect' | 'reset' | 'timeout' | 'framing' | 'exhausted' | 'internal';
 
 export interface UpstreamFailure {
   readonly kind: FailureKind;

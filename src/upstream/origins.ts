@@ -6,7 +6,7 @@ import { Connection, type ConnectionHome, type ConnectionTimeouts } from './conn
 import { Connector } from './connector.ts';
 import { hostField } from './outgoing-head.ts';
 
-export interface OriginOptions extends ConnectionTimeouts {
+interface OriginOptions extends ConnectionTimeouts {
   /** PEM file with further certificate authorities, or null. */
   readonly caFile: string | null;
 }

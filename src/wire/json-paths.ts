@@ -1,5 +1,5 @@
 /** One value of interest in a JSON text: the member `name` of the object at the path `parent`. */
-export interface JsonPathRow {
+interface JsonPathRow {
   readonly parent: number;
   readonly name: string;
 }

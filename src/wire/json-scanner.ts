@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { JSON_PATH_ROWS, parentOf } from './json-paths.ts';
 
 /** Which of the two committed modules runs. */
-export type ScannerBuild = 'simd' | 'scalar';
+type ScannerBuild = 'simd' | 'scalar';
 
 /**
  * Told in document order while `JsonScan.feed` runs; `at` counts bytes from the start of the chunk being fed. A value

@@ -7,7 +7,7 @@ import { decodedString, ValueCapture } from './value-capture.ts';
  * vLLM) read `1` and `"yes"` as true, and what no parser reads at all is refused: so everything that none of them reads
  * as false is true.
  */
-export type StreamAsked = 'true' | 'false' | 'absent';
+type StreamAsked = 'true' | 'false' | 'absent';
 
 /** What lax parsers read as false, in lower case (docs.pydantic.dev/latest/api/standard_library_types/#booleans). */
 const FALSE = /^(?:false|null|-?0(?:\.0*)?|"(?:0|off|f|false|n|no)")$/;

@@ -2,7 +2,7 @@ import { connectionOptions, endsHere, isNamed } from './fields.ts';
 import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
-export interface ResponseHead {
+interface ResponseHead {
   /** Status and field lines joined by CRLF, without the last one; one character per byte. */
   readonly head: string;
   /** Body length in bytes, `'chunked'` when the provider did not say, `'none'` when there is no body. */

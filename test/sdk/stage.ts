@@ -48,7 +48,7 @@ interface Nats {
 }
 
 /** One line of the provider's books. */
-export type Bill = readonly [model: string, input: number, output: number];
+type Bill = readonly [model: string, input: number, output: number];
 
 interface Parts {
   readonly mock: RunningMock;

@@ -12,7 +12,7 @@ const EVENTS = [
 const JSON_TYPE = 'content-type: application/json\r\n';
 
 /** A response as its bytes on the wire, and what a client of it must get when it is whole. */
-export interface WireResponse {
+interface WireResponse {
   readonly bytes: Buffer;
   readonly headBytes: number;
   readonly body: string;
@@ -46,11 +46,11 @@ export const WIRE_RESPONSES = {
   ),
 } as const satisfies Record<string, WireResponse>;
 
-export type WireName = keyof typeof WIRE_RESPONSES;
-export const WIRE_NAMES = Object.keys(WIRE_RESPONSES) as readonly WireName[];
+type WireName = keyof typeof WIRE_RESPONSES;
+const WIRE_NAMES = Object.keys(WIRE_RESPONSES) as readonly WireName[];
 
 /** How a provider breaks off. */
-export type Break = 'end' | 'reset' | 'stall';
+type Break = 'end' | 'reset' | 'stall';
 
 /** One response, broken off behind its first `at` bytes. */
 export interface BrokenResponse {

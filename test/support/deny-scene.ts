@@ -9,7 +9,7 @@ import { poolKeys, signingKeys } from './managed.ts';
 import { type DenyWriter, denyWriter, NATS_MISSING, type NatsServer, startNats } from './nats.ts';
 import { type ScriptedUpstream, startUpstream } from './scripted-upstream.ts';
 
-export interface DenyGatewayOptions {
+interface DenyGatewayOptions {
   /** Of NATS; null: none is configured. Default: the scene's. */
   readonly url?: string | null;
   readonly snapshot?: string;
@@ -18,7 +18,7 @@ export interface DenyGatewayOptions {
 }
 
 /** A provider for the whole file, and for each test a NATS of its own and whatever gateways it starts. */
-export class DenyScene {
+class DenyScene {
   readonly folder = mkdtempSync(join(tmpdir(), 'sluice-deny-'));
   readonly #gateways: Gateway[] = [];
   #upstream: ScriptedUpstream | null = null;

@@ -27,7 +27,7 @@ export interface RecordedResponse {
 }
 
 /** One recorded request body. */
-export interface RecordedRequest {
+interface RecordedRequest {
   readonly file: string;
   readonly provider: string;
   /** Path as the vendor knows it, without query. */

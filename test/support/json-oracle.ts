@@ -2,7 +2,7 @@ import { JSON_PATH, JSON_PATH_ROWS } from '../../src/wire/json-paths.ts';
 import type { JsonEvents } from '../../src/wire/json-scanner.ts';
 
 /** One event of a scan with its place in the whole text. */
-export interface ToldEvent {
+interface ToldEvent {
   readonly path: number;
   readonly kind: 'starts' | 'ends';
   readonly at: number;

@@ -6,7 +6,7 @@ import { keepSecret } from './secrets.ts';
 const SECRET_KEY = new Uint8Array(32).fill(1);
 const KID = 7;
 
-export interface Claims {
+interface Claims {
   readonly tenantId?: bigint;
   readonly vpcId?: bigint;
   /** Makes a `bai_v2` token. */

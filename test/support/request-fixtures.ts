@@ -4,7 +4,7 @@ import { join } from 'node:path';
 const FOLDER = join(import.meta.dirname, '../../../shared/fixtures/requests');
 
 /** A recorded request body. */
-export interface RequestFixture {
+interface RequestFixture {
   /** `openai/chat-….json` */
   readonly name: string;
   readonly bytes: Buffer;

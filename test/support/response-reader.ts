@@ -4,7 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import { seededRandom } from './fixtures.ts';
 
 /** One response, read strictly while it came: for bodies too large, or readers too slow, to look at twice. */
-export interface StreamedResponse {
+interface StreamedResponse {
   readonly status: number;
   /** Status line and fields as they stood on the wire, one character per byte, without the blank line. */
   readonly head: string;
@@ -23,7 +23,7 @@ type Place = 'head' | 'sized' | 'chunk-line' | 'chunk' | 'chunk-end' | 'last-lin
 const CHUNK_LINE = /^[0-9a-fA-F]{1,8}$/;
 
 /** Strict: no chunk extension, no trailer, no bytes behind the end; the gateway sends none of these. */
-export class ResponseReader {
+class ResponseReader {
   readonly #hash: Hash = createHash('sha256');
   #place: Place = 'head';
   /** Of a head or a chunk line that came in more than one piece. */

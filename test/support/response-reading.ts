@@ -6,7 +6,7 @@ import {
 } from '../../src/wire/response-parser.ts';
 import type { ReadResponse } from './llhttp.ts';
 
-export interface ParsedResponse extends ReadResponse {
+interface ParsedResponse extends ReadResponse {
   readonly fault: ResponseFault | null;
   /** Nothing stood behind the message. */
   readonly isClean: boolean;

@@ -17,7 +17,7 @@ export interface Siege {
   close(): Promise<void>;
 }
 
-export interface SiegeOptions extends UpstreamOptions {
+interface SiegeOptions extends UpstreamOptions {
   /** Config lines, before any table. */
   readonly config?: string;
   /** Lines of the table of authorities: further providers. */

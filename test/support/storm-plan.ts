@@ -2,7 +2,7 @@ import { seededRandom } from './fixtures.ts';
 import { KnownBytes } from './known-bytes.ts';
 
 /** How an exchange of the storm ends. The client's and the upstream's end share it through the seed. */
-export type Fate =
+type Fate =
   | 'whole'
   | 'answered-early'
   | 'client-leaves-uploading'

@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net';
 
-export interface WireOptions {
+interface WireOptions {
   /** Carries no faster than this from the target; 0 = as fast as it comes. Bytes per second. */
   readonly bytesPerSecond?: number;
 }
