@@ -5,6 +5,7 @@ const COLON = 0x3a;
 const SPACE = 0x20;
 const LETTER_N = 0x6e;
 const LETTER_G = 0x67;
+const LETTER_R = 0x72;
 const CLOSE_BRACKET = 0x5d;
 const DONE = Buffer.from('[DONE]');
 /** The type of Anthropic's last event: behind it nothing changes any more. */
@@ -22,6 +23,8 @@ const NEEDLES = [
   '"messag',
   ' [DONE]',
   ':[DONE]',
+  // The name of an event; inside a text it costs a look at that event.
+  ': error',
 ] as const;
 /** By the byte at a window's end: whether a needle ends with it, and how far the window may move on if none does. */
 const ENDS = new Uint8Array(256);
@@ -40,8 +43,8 @@ export class UsageSkim {
   readonly deltas = new DeltaCount();
 
   /**
-   * The offset of the next key in [from, to) that makes its event worth reading: usage or error that is not null, a stop,
-   * and a model while `wantsModel`. Deltas on the way are counted.
+   * The offset of the next key in [from, to) that makes its event worth reading: usage or error that is not null, an event
+   * named error, a stop, and a model while `wantsModel`. Deltas on the way are counted.
    * @returns -1 when there is none
    */
   next(chunk: Buffer, from: number, to: number, wantsModel: boolean): number {
@@ -57,6 +60,8 @@ export class UsageSkim {
   /** Told apart by the fifth and sixth byte, which differ in all needles; the others are checked after. */
   #matters(chunk: Buffer, end: number, to: number, wantsModel: boolean): boolean {
     if (chunk[end] === CLOSE_BRACKET) return DONE.equals(chunk.subarray(end - 5, end + 1));
+    if (chunk[end] === LETTER_R)
+      return chunk[end - 6] === COLON && spells(chunk, end - 4, 0x65, 0x72, 0x72, 0x6f);
     if (chunk[end - 6] !== QUOTE) return false;
     const isQuoted = chunk[end] === QUOTE;
     switch (chunk[end - 1]) {

@@ -178,6 +178,17 @@ describe('a stream', () => {
     ).toBe(false);
   });
 
+  it.each([
+    '\n',
+    '\r\n',
+  ])('an error that only the event name tells is seen, whole and cut (%j)', (end) => {
+    const bytes = Buffer.from(
+      `${event({ usage: USAGE })}event: error${end}data: {"message":"x"}${end}${end}`,
+    );
+    expect(read([bytes], 'events').sawError).toBe(true);
+    expect(read(bytewise(bytes), 'events').sawError).toBe(true);
+  });
+
   it('an error that no event name tells is seen, whole and cut', () => {
     const bytes = Buffer.from(event({ error: { message: 'x' } }));
     expect(read([bytes], 'events').sawError).toBe(true);
