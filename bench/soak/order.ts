@@ -167,7 +167,10 @@ export function numberOf(model: unknown): number | null {
 /** What a managed order must be told to have cost. */
 export interface Due {
   readonly cost: Cost;
-  /** Of an estimate: pictures are estimated from their bytes, which the mock does not count. */
+  /**
+   * Of an estimate: pictures are estimated from their bytes, which the mock does not count, and it names one in its answer
+   * by a long word that it counts as one token.
+   */
   readonly ceiling: Cost;
   /** Bills nothing: its fact says `none`. */
   readonly free: boolean;
@@ -177,17 +180,24 @@ export interface Due {
 
 /** Input tokens that an estimate can reach for a picture: usage-estimate counts 16 KiB of a request, 8 bytes a token. */
 const PICTURE_TOKENS_MAX = 2_048;
+/** What usage-estimate takes a token of an answer to have. */
+const TEXT_BYTES_PER_TOKEN = 8;
 
 export function dueOf(order: MockOrder | StreamOrder): Due {
   if (order.kind === 'stream') {
     const { cost } = order.plan;
     return { cost, ceiling: cost, free: false, sound: order.plan.fate !== 'upstream-cuts' };
   }
-  const { counts } = say(order.body);
+  const { counts, text } = say(order.body);
   const isEmbedding = order.path.endsWith('/embeddings');
   const cost = { input: counts.input, output: isEmbedding ? 0 : counts.output };
-  const input = Math.max(cost.input, PICTURE_TOKENS_MAX);
+  const ceiling = {
+    input: Math.max(cost.input, PICTURE_TOKENS_MAX),
+    output: text.includes('image/png')
+      ? Math.max(cost.output, Math.ceil(text.length / TEXT_BYTES_PER_TOKEN))
+      : cost.output,
+  };
   const { fault, path } = order;
   const free = path.endsWith('/count_tokens');
-  return { cost, ceiling: { ...cost, input }, free, sound: isSound({ fault, path }) };
+  return { cost, ceiling, free, sound: isSound({ fault, path }) };
 }
