@@ -1,5 +1,10 @@
 import type { JsonObject } from '../../src/mock/json.ts';
 import { say } from '../../src/mock/said.ts';
+import {
+  REQUEST_BYTES_PER_TOKEN,
+  REQUEST_COUNTED_BYTES,
+  TEXT_BYTES_PER_TOKEN,
+} from '../../src/settle/usage-estimate.ts';
 import { seededRandom } from '../../test/support/fixtures.ts';
 import { type Cost, isSound, STORM_FAULTS } from '../../test/support/metering-storm.ts';
 import { type Plan, planOf } from '../../test/support/storm-plan.ts';
@@ -178,10 +183,8 @@ export interface Due {
   readonly sound: boolean;
 }
 
-/** Input tokens that an estimate can reach for a picture: usage-estimate counts 16 KiB of a request, 8 bytes a token. */
-const PICTURE_TOKENS_MAX = 2_048;
-/** What usage-estimate takes a token of an answer to have. */
-const TEXT_BYTES_PER_TOKEN = 8;
+/** Input tokens that an estimate can reach for a picture. */
+const PICTURE_TOKENS_MAX = REQUEST_COUNTED_BYTES / REQUEST_BYTES_PER_TOKEN;
 
 export function dueOf(order: MockOrder | StreamOrder): Due {
   if (order.kind === 'stream') {

@@ -1,6 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { Buffer } from 'node:buffer';
 import type { Ticker, Ticking } from '../ticker.ts';
+import { isAscii } from '../wire/fields.ts';
 import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
 import { REARM_TICKS } from './front-end-timers.ts';
 import type { ClientBody } from './request-body.ts';
@@ -207,7 +208,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     const res = this.#res;
     if (this.#head !== null) {
       // Field values are bytes; a string would be sent as UTF-8.
-      res.writeStatus(isPlain(this.#head) ? this.#head : Buffer.from(this.#head, 'latin1'));
+      res.writeStatus(isAscii(this.#head) ? this.#head : Buffer.from(this.#head, 'latin1'));
       this.#head = null;
     }
     if (this.#endsInCork && typeof this.#size === 'number') {
@@ -361,7 +362,7 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#head = null;
     this.#phase = 'closed';
     res.cork(() => {
-      if (head !== null) res.writeStatus(isPlain(head) ? head : Buffer.from(head, 'latin1'));
+      if (head !== null) res.writeStatus(isAscii(head) ? head : Buffer.from(head, 'latin1'));
       if (bodyless) res.endWithoutBody();
       else res.end();
     });
@@ -390,10 +391,4 @@ export class UwsResponseWriter implements ResponseWriter, Ticking {
     this.#ticker.remove(this);
     this.#body?.abandon();
   }
-}
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the definition of ASCII
-const PLAIN = /^[\x00-\x7f]*$/;
-function isPlain(head: string): boolean {
-  return PLAIN.test(head);
 }

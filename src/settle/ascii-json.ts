@@ -1,8 +1,8 @@
+import { isAscii } from '../wire/fields.ts';
+
 // Log lines and facts are written in ASCII, which every reader of UTF-8 and of Latin-1 reads alike: a line is copied
 // into its batch byte by byte of the string that V8 holds already, with a length that needs no counting (0.5 us a fact).
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the range is the definition of ASCII
-const ASCII = /^[\x00-\x7f]*$/;
 const BEYOND_ASCII = /[^\0-\x7f]/g;
 
 /**
@@ -10,7 +10,7 @@ const BEYOND_ASCII = /[^\0-\x7f]/g;
  * @param json in which such characters can stand in strings alone, as the grammar has it
  */
 export function asciiJson(json: string): string {
-  if (ASCII.test(json)) return json;
+  if (isAscii(json)) return json;
   return json.replace(
     BEYOND_ASCII,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -15,16 +15,16 @@ const REQUEST_OVERHEAD_BYTES = 512;
  * Bytes of request a token. Prose has 4 to 5, JSON and tool schemas around 3; recorded requests had up to 20 where most
  * of the body was overhead.
  */
-const REQUEST_BYTES_PER_TOKEN = 8;
+export const REQUEST_BYTES_PER_TOKEN = 8;
 
 /** A body larger than this is mostly images, audio or files, whose tokens do not follow from their bytes. */
-const REQUEST_COUNTED_BYTES = 16_384;
+export const REQUEST_COUNTED_BYTES = 16_384;
 
 /**
  * Bytes of answer a token: English prose 4 to 5, code 3, Chinese 3 (UTF-8); 95 of 100 recorded streams had below 5.5, but
  * a list of plain words has more than 6.
  */
-const TEXT_BYTES_PER_TOKEN = 8;
+export const TEXT_BYTES_PER_TOKEN = 8;
 
 /**
  * Tokens of an exchange whose provider did not say, or could not any more. It errs low: whoever is billed from it is

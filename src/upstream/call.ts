@@ -117,7 +117,7 @@ export class UpstreamCall implements Carried {
     this.#isSent = true;
     const begin = message(`${head}\r\n`, coding, this.#waiting, this.givenBytes, this.#isEnded);
     this.#waiting = [begin];
-    if (this.#isEnded && method !== 'POST' && IDEMPOTENT.has(method)) this.#repeatable = begin;
+    if (this.#isEnded && IDEMPOTENT.has(method)) this.#repeatable = begin;
     this.#connect(false);
   }
 
