@@ -3,9 +3,9 @@
 import { mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createDenyTable, DenyHalves } from '../src/admit/deny.ts';
-import { DenySet } from '../src/control/deny-set.ts';
-import { encodeSnapshot, readSnapshot, writeSnapshot } from '../src/control/deny-snapshot.ts';
+import { DenySet } from '../src/deny/deny-set.ts';
+import { encodeSnapshot, readSnapshot, writeSnapshot } from '../src/deny/deny-snapshot.ts';
+import { createDenyTable, DenyHalves } from '../src/deny/deny-table.ts';
 import { until } from '../test/support/conditions.ts';
 import { authorities, Gateway } from '../test/support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../test/support/managed.ts';

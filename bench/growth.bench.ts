@@ -1,7 +1,7 @@
 // What a request costs when there is more of something: npm run bench:growth [-- --quick --rounds 5 --seconds 1]
 // Each size has a gateway of its own, one worker, warmed up; CPU is the median of `rounds` windows. Growth is the exponent
 // of size in cost, over all sizes and of the steepest step: 0 is flat, 1 is linear.
-import { PROVIDERS_MAX, providerTable } from '../src/admit/providers.ts';
+import { PROVIDERS_MAX, providerTable } from '../src/providers/providers.ts';
 import { freePort } from '../test/support/free-port.ts';
 import { token } from '../test/support/managed.ts';
 import { answerOf, CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST, requestOf } from './chat.ts';

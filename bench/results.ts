@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { VERSION } from '../src/control/version.ts';
+import { VERSION } from '../src/version.ts';
 import { ROOT } from '../test/support/gateway.ts';
 import { PORTKEY_VERSION } from './peers/portkey.ts';
 import { versionOf } from './peers/processes.ts';

@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { VERSION } from '../src/control/version.ts';
+import { VERSION } from '../src/version.ts';
 import { ROOT } from '../test/support/gateway.ts';
 import { NATS_MISSING } from '../test/support/nats.ts';
 import { commandLine, giveUp, positive } from './command-line.ts';

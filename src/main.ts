@@ -5,8 +5,8 @@
 
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Config } from './control/config-document.ts';
-import { VERSION } from './control/version.ts';
+import type { Config } from './config/config-document.ts';
+import { VERSION } from './version.ts';
 
 /** ABI of Node 22: the newest that the front end's binary loads on. */
 const NODE_ABI = '127';
@@ -38,9 +38,9 @@ SIGTERM or SIGINT: stops listening, lets what is in flight finish within shutdow
 A second signal ends it at once.`,
     run: async (argv) => {
       const options = configOptions(argv);
-      const { WarmThread } = await import('./control/worker-thread.ts');
+      const { WarmThread } = await import('./node/worker-thread.ts');
       const warm = new WarmThread();
-      const { serve } = await import('./control/serve.ts');
+      const { serve } = await import('./node/serve.ts');
       return await serve(options, warm);
     },
   },
@@ -53,26 +53,26 @@ found and what was expected, when it is not valid.
 
 ${CONFIG_HELP}`,
     run: async (argv) => {
-      const { check } = await import('./control/check.ts');
-      const { loadConfig } = await import('./control/config.ts');
+      const { check } = await import('./command/check.ts');
+      const { loadConfig } = await import('./config/config.ts');
       return check(loadConfig(configOptions(argv)));
     },
   },
   keygen: {
     summary: 'make a key to sign virtual keys with',
-    help: async () => (await import('./keys/keygen.ts')).KEYGEN_HELP,
-    run: async (argv) => (await import('./keys/keygen.ts')).keygen(argv),
+    help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,
+    run: async (argv) => (await import('./command/keygen.ts')).keygen(argv),
   },
   mint: {
     summary: 'mint a virtual key for a tenant',
-    help: async () => (await import('./keys/mint.ts')).MINT_HELP,
-    run: async (argv) => (await import('./keys/mint.ts')).mint(argv),
+    help: async () => (await import('./command/mint.ts')).MINT_HELP,
+    run: async (argv) => (await import('./command/mint.ts')).mint(argv),
   },
   inspect: {
     summary: 'say what a virtual key holds and whether it verifies',
-    help: async () => (await import('./keys/inspect.ts')).INSPECT_HELP,
+    help: async () => (await import('./command/inspect.ts')).INSPECT_HELP,
     run: async (argv) => {
-      const { inspect, inspectArguments } = await import('./keys/inspect.ts');
+      const { inspect, inspectArguments } = await import('./command/inspect.ts');
       const { token, config: path } = inspectArguments(argv);
       const { signingKeys } = await loaded(path);
       return inspect(token, signingKeys);
@@ -80,18 +80,18 @@ ${CONFIG_HELP}`,
   },
   deny: {
     summary: 'cut off a tenant or a key, or list who is',
-    help: async () => (await import('./control/deny-command.ts')).DENY_HELP,
+    help: async () => (await import('./command/deny-command.ts')).DENY_HELP,
     run: async (argv) => await changeDenySet('deny', argv),
   },
   allow: {
     summary: 'let a tenant or a key in again',
-    help: async () => (await import('./control/deny-command.ts')).ALLOW_HELP,
+    help: async () => (await import('./command/deny-command.ts')).ALLOW_HELP,
     run: async (argv) => await changeDenySet('allow', argv),
   },
   doctor: {
     summary: 'look at everything that the gateway needs',
-    help: async () => (await import('./control/doctor.ts')).DOCTOR_HELP,
-    run: async (argv) => await (await import('./control/doctor.ts')).doctor(configOptions(argv)),
+    help: async () => (await import('./command/doctor.ts')).DOCTOR_HELP,
+    run: async (argv) => await (await import('./command/doctor.ts')).doctor(configOptions(argv)),
   },
   mock: {
     summary: 'run a provider to develop against',
@@ -117,13 +117,13 @@ function usage(): string {
 }
 
 async function changeDenySet(command: 'deny' | 'allow', argv: readonly string[]): Promise<number> {
-  const { changeDenySet: change, denyArguments } = await import('./control/deny-command.ts');
+  const { changeDenySet: change, denyArguments } = await import('./command/deny-command.ts');
   const asked = denyArguments(command, argv);
   return await change(asked, await loaded(asked.config));
 }
 
 async function loaded(path: string | null): Promise<Config> {
-  const { loadConfig } = await import('./control/config.ts');
+  const { loadConfig } = await import('./config/config.ts');
   return loadConfig({ env: process.env, ...(path === null ? {} : { path }) }).config;
 }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { createDenyTable } from '../../src/admit/deny.ts';
-import { DenySet } from '../../src/control/deny-set.ts';
-import { encodeSnapshot, writeSnapshot } from '../../src/control/deny-snapshot.ts';
+import { DenySet } from '../../src/deny/deny-set.ts';
+import { encodeSnapshot, writeSnapshot } from '../../src/deny/deny-snapshot.ts';
+import { createDenyTable } from '../../src/deny/deny-table.ts';
 import { FOLDER } from '../peers/processes.ts';
 
 /** Ids of the tenants that are cut off begin here, so that nobody who asks is one of them. */

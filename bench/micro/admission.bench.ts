@@ -1,15 +1,15 @@
 // What it costs to decide about a request, as a whole and the parts that are not in bench:keys: npm run bench:admission
 import { Admission, type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
-import { createDenyTable, DenyHalves, DenyLookup } from '../../src/admit/deny.ts';
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
-import { PoolKeys } from '../../src/admit/pool-keys.ts';
-import { providerTable } from '../../src/admit/providers.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { Router } from '../../src/admit/route.ts';
-import { signingKeys } from '../../src/admit/signing-keys.ts';
 import { VerifiedTokens } from '../../src/admit/verified-tokens.ts';
-import { Secret } from '../../src/control/secret.ts';
+import { createDenyTable, DenyHalves, DenyLookup } from '../../src/deny/deny-table.ts';
 import { mintToken, newSecretKey, publicKeyOf } from '../../src/keys/minting.ts';
+import { signingKeys } from '../../src/keys/signing-keys.ts';
+import { PoolKeys } from '../../src/providers/pool-keys.ts';
+import { providerTable } from '../../src/providers/providers.ts';
+import { Secret } from '../../src/secret.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
 import { sdkFields } from './sdk-fields.ts';
 import { type Task, taskTable } from './task-cost.ts';

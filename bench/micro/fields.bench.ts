@@ -1,6 +1,6 @@
 // What the fields of a message cost on their way through: npm run bench:fields
-import { PoolKey } from '../../src/admit/pool-keys.ts';
-import { Secret } from '../../src/control/secret.ts';
+import { PoolKey } from '../../src/providers/pool-keys.ts';
+import { Secret } from '../../src/secret.ts';
 import { byoHead, managedHead } from '../../src/upstream/outgoing-head.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
 import { responseHead } from '../../src/wire/response-head.ts';

@@ -3,10 +3,10 @@ import { createPublicKey, verify as verifyByNode } from 'node:crypto';
 import { verify as verifyByNoble } from '@noble/ed25519';
 import { CredentialHash } from '../../src/admit/credential-hash.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
-import { signingKeys } from '../../src/admit/signing-keys.ts';
 import { VERIFIED_TOKENS_MAX, VerifiedTokens } from '../../src/admit/verified-tokens.ts';
-import { parseToken } from '../../src/admit/virtual-key.ts';
 import { mintToken, newSecretKey, publicKeyOf } from '../../src/keys/minting.ts';
+import { signingKeys } from '../../src/keys/signing-keys.ts';
+import { parseToken } from '../../src/keys/virtual-key.ts';
 import { printTable, writeSection } from '../results.ts';
 import { taskTable } from './task-cost.ts';
 

@@ -4,7 +4,8 @@
 import { randomBytes } from 'node:crypto';
 import { JSON_PATH, pathBits } from '../../src/wire/json-paths.ts';
 import { type JsonEvents, loadJsonScanner } from '../../src/wire/json-scanner.ts';
-import { type PieceSink, UsageOptionEditor } from '../../src/wire/usage-option-editor.ts';
+import type { PieceSink } from '../../src/wire/piece-sink.ts';
+import { UsageOptionEditor } from '../../src/wire/usage-option-editor.ts';
 import { commandLine } from '../command-line.ts';
 import { fixed, printTable, ranged, writeSection } from '../results.ts';
 import { median, quartiles, type Spread } from '../statistics.ts';

@@ -1,3 +1,7 @@
+import type { DenyLookup, DenyReason } from '../deny/deny-table.ts';
+import type { KeyIdentity } from '../keys/virtual-key.ts';
+import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
@@ -8,14 +12,10 @@ import {
   NO_CREDENTIAL,
   withoutCredentials,
 } from './credential.ts';
-import type { DenyLookup, DenyReason } from './deny.ts';
 import type { EndpointMetering, ManagedEndpoints } from './endpoint.ts';
-import type { PoolKey, PoolKeys } from './pool-keys.ts';
-import type { Provider } from './providers.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
 import type { VerifiedTokens } from './verified-tokens.ts';
-import type { KeyIdentity } from './virtual-key.ts';
 
 /** What admission reads of a request. The door's `RequestHead` is one. */
 export interface Asked {

@@ -3,7 +3,8 @@
  * looked at, because a token in a position nobody looked at would be forwarded.
  */
 
-import { Secret } from '../control/secret.ts';
+import { Secret } from '../secret.ts';
+import { CREDENTIAL_LENGTHS, KEY_FIELDS } from '../wire/credential-fields.ts';
 
 /** What the credential positions of a request hold. */
 export interface Credential {
@@ -21,9 +22,6 @@ export const NO_CREDENTIAL: Credential = { kind: 'none', token: NO_TOKEN, inXApi
 const BYO: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: false };
 const BYO_X_API_KEY: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: true };
 
-/** Fields that hold a key and nothing else (contracts: where a caller's key may be). */
-const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog-api-key']);
-
 /** Every managed token begins so, whatever its version: `bai_v9…` is a bad key, never a BYO key. */
 const MANAGED = 'bai_v';
 
@@ -34,18 +32,6 @@ const BEARER = /^bearer[ \t]+(.+)$/i;
 
 /** The query parameter that Google's SDKs put a key into. */
 const KEY_PARAMETER = 'key';
-
-/** Every other name is passed over by its length: lower case costs an allocation for each field of each response. */
-const CREDENTIAL_LENGTHS: ReadonlySet<number> = new Set(
-  ['authorization', ...KEY_FIELDS].map(({ length }) => length),
-);
-
-/** True for a field that holds a credential, whatever it says. @param name in any case */
-export function isCredentialField(name: string): boolean {
-  if (!CREDENTIAL_LENGTHS.has(name.length)) return false;
-  const lower = name.toLowerCase();
-  return lower === 'authorization' || KEY_FIELDS.has(lower);
-}
 
 /**
  * @param fields flat list with lower-case names

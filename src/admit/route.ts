@@ -1,4 +1,4 @@
-import type { Provider } from './providers.ts';
+import type { Provider } from '../providers/providers.ts';
 
 /** Where a request goes. */
 interface Route {

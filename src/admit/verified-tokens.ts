@@ -14,7 +14,12 @@
  * hash, which V8 seeds per process, and the signature it would be guessing has 512 bits.
  */
 
-import { type KeyIdentity, parseToken, type SigningKeys, signatureHolds } from './virtual-key.ts';
+import {
+  type KeyIdentity,
+  parseToken,
+  type SigningKeys,
+  signatureHolds,
+} from '../keys/virtual-key.ts';
 
 export const VERIFIED_TOKENS_MAX = 65_536;
 const REFUSED_TOKENS_MAX = 2_048;

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { readKeyBytes } from '../admit/signing-keys.ts';
-import { KID_MAX } from '../admit/virtual-key.ts';
+import { readKeyBytes } from './signing-keys.ts';
+import { KID_MAX } from './virtual-key.ts';
 
 /** The secret half of a signing key: who holds it can mint tokens for every tenant. */
 interface SigningSecret {

@@ -6,14 +6,15 @@
 
 import type { Managed } from '../admit/admit.ts';
 import type { EndpointMetering } from '../admit/endpoint.ts';
-import type { Provider } from '../admit/providers.ts';
+import type { Provider } from '../providers/providers.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import { estimateUsage } from '../settle/usage-estimate.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
+import type { PieceSink } from '../wire/piece-sink.ts';
 import { RequestFacts } from '../wire/request-facts.ts';
 import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
-import { editedLength, type PieceSink, UsageOptionEditor } from '../wire/usage-option-editor.ts';
+import { editedLength, UsageOptionEditor } from '../wire/usage-option-editor.ts';
 import { type BodyFormat, UsageReader } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */

@@ -6,7 +6,7 @@
  * outlive their worker (a restarted worker goes on in the slab of its predecessor), so counters never fall.
  */
 
-import { PROVIDERS_MAX } from '../admit/providers.ts';
+import { PROVIDERS_MAX } from '../providers/providers.ts';
 import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 

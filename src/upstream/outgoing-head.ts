@@ -1,7 +1,7 @@
-import type { PoolKey } from '../admit/pool-keys.ts';
-import type { Provider } from '../admit/providers.ts';
+import type { PoolKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
 import { connectionOptions, endsHere } from '../wire/fields.ts';
-import type { RequestCoding } from './call.ts';
+import type { RequestCoding } from './h1/call.ts';
 
 const CHUNKED_LINE = 'transfer-encoding: chunked\r\n';
 

@@ -1,5 +1,5 @@
 import { EventEnds } from './event-ends.ts';
-import type { PieceSink } from './usage-option-editor.ts';
+import type { PieceSink } from './piece-sink.ts';
 import { isNull } from './usage-skim.ts';
 
 /**

@@ -1,5 +1,6 @@
 import { JSON_PATH, pathBits } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
+import type { PieceSink } from './piece-sink.ts';
 import { RequestFacts } from './request-facts.ts';
 
 // Decision: how a chat request is made to ask for its usage while it streams through.
@@ -44,12 +45,6 @@ const BRACE = 0x7b;
 const BRACKET = 0x5b;
 const LETTER_T = 0x74;
 const LETTER_F = 0x66;
-
-/** Takes the edited body, piece by piece. */
-export interface PieceSink {
-  /** @returns false to ask for no more for now; the piece is taken either way */
-  push(piece: Buffer): boolean;
-}
 
 /** The length to declare upstream for a body of `bytes`; an empty body stays empty. */
 export function editedLength(bytes: number): number {

@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { decodeSnapshot } from '../../src/control/deny-snapshot.ts';
+import { decodeSnapshot } from '../../src/deny/deny-snapshot.ts';
 import { pause, until } from '../support/conditions.ts';
 import { denyScene, settles, synced } from '../support/deny-scene.ts';
 import { statuses } from '../support/every-worker.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decodeSnapshot } from '../../src/control/deny-snapshot.ts';
+import { decodeSnapshot } from '../../src/deny/deny-snapshot.ts';
 import { until } from '../support/conditions.ts';
 import { denyScene, settles, synced } from '../support/deny-scene.ts';
 import { authorities, type Gateway, MAIN, startGateway } from '../support/gateway.ts';

@@ -13,7 +13,8 @@ const files = sourceFiles();
 const isHotPath = ({ path }: SourceFile): boolean =>
   path.startsWith('edge/') ||
   path.startsWith('wire/') ||
-  ['exchange.ts', 'upstream/call.ts', 'upstream/upload.ts'].includes(path);
+  path.startsWith('exchange/') ||
+  path.startsWith('upstream/h1/');
 
 /** Runs once per worker, at boot: the binary must load after the environment variable that it reads was set. */
 const BOOT_ONLY: ReadonlyMap<string, RegExp> = new Map([

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadConfig } from '../../src/control/config.ts';
-import { SETTINGS } from '../../src/control/config-schema.ts';
-import { VERSION } from '../../src/control/version.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { SETTINGS } from '../../src/config/config-schema.ts';
+import { VERSION } from '../../src/version.ts';
 import { ROOT, textOf } from '../support/source-tree.ts';
 
 const UNIT = textOf('deploy/sluice.service');
@@ -28,7 +28,7 @@ function one(text: string, pattern: RegExp): string {
 /** The ConfigMap's file, without the indentation of the manifest. */
 const CONFIG = one(CLUSTER, /^ {2}config\.toml: \|\n((?: {4}.*\n|\n)+)/).replaceAll(/^ {4}/gm, '');
 
-const SERVE = textOf('src/control/serve.ts');
+const SERVE = textOf('src/node/serve.ts');
 const milliseconds = (name: string): number =>
   Number(one(SERVE, new RegExp(`^const ${name} = ([\\d_]+);`)).replaceAll('_', ''));
 /** What may pass between the end of the grace and the end of the process. */
@@ -73,7 +73,7 @@ describe('deploy/', () => {
     const { port } = DEFAULTS.metrics_listen;
     const health = one(IMAGE, /fetch\('http:\/\/127\.0\.0\.1:(\d+\/\w+)'\)/);
     expect(health).toBe(`${port}/readyz`);
-    const admin = textOf('src/control/admin.ts');
+    const admin = textOf('src/node/admin.ts');
     for (const path of ['/readyz', '/livez']) expect(admin).toContain(`case '${path}':`);
   });
 

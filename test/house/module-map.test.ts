@@ -81,8 +81,8 @@ describe('sides of the gateway', () => {
 
   test.each([
     ['uWebSockets.js', 'edge/'],
-    ['smol-toml', 'control/'],
-    ['pino', 'control/'],
+    ['smol-toml', 'config/'],
+    ['pino', 'outlet/'],
   ])('the package %s enters only through %s', (name, folder) => {
     const importers = files
       .filter(({ packages }) => packages.includes(name))
@@ -92,11 +92,11 @@ describe('sides of the gateway', () => {
 
   test("a worker's thread loads no library that only the main thread needs", () => {
     // Each costs a cold start 50 to 120 ms.
-    const reached = new Set(['control/worker.ts']);
+    const reached = new Set(['node/worker.ts']);
     for (const path of reached) {
       for (const to of files.find((file) => file.path === path)?.loads ?? []) reached.add(to);
     }
-    expect(reached).toContain('exchange.ts');
+    expect(reached).toContain('exchange/exchange.ts');
     const packages = [...reached].filter(
       (name) => !name.endsWith('.ts') && !name.startsWith('node:'),
     );

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { REQUEST_SIDE, RESPONSE_SIDE } from '../../src/exchange-state.ts';
+import { REQUEST_SIDE, RESPONSE_SIDE } from '../../src/exchange/exchange-state.ts';
 import { textOf } from '../support/source-tree.ts';
 
 type Transitions = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>;

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { decodeSnapshot } from '../../src/control/deny-snapshot.ts';
+import { decodeSnapshot } from '../../src/deny/deny-snapshot.ts';
 import { pause } from '../support/conditions.ts';
 import { holds } from '../support/deny-scene.ts';
 import { seededRandom } from '../support/fixtures.ts';

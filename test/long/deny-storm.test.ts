@@ -1,6 +1,6 @@
 import { connect } from 'nats';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { denyKey } from '../../src/control/deny-entry.ts';
+import { denyKey } from '../../src/deny/deny-entry.ts';
 import { pause, until } from '../support/conditions.ts';
 import { seededRandom } from '../support/fixtures.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type KV, type NatsConnection } from 'nats';
-import { denyKey } from '../../src/control/deny-entry.ts';
+import { denyKey } from '../../src/deny/deny-entry.ts';
 import { until } from './conditions.ts';
 import { freePort } from './free-port.ts';
 

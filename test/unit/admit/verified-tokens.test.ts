@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { signingKeys } from '../../../src/admit/signing-keys.ts';
 import { VerifiedTokens } from '../../../src/admit/verified-tokens.ts';
 import { mintToken, publicKeyOf } from '../../../src/keys/minting.ts';
+import { signingKeys } from '../../../src/keys/signing-keys.ts';
 
 const SECRET = new Uint8Array(32).fill(1);
 const OTHER_SECRET = new Uint8Array(32).fill(2);

@@ -1,0 +1,27 @@
+import type { Config } from '../config/config-document.ts';
+import { printConfig } from '../config/config-print.ts';
+import { providerTable } from '../providers/providers.ts';
+
+/**
+ * `sluice check`: the configuration was valid when this is called; shows what it amounts to.
+ * @returns the exit code
+ */
+export function check({
+  config,
+  source,
+}: {
+  readonly config: Config;
+  readonly source: string | null;
+}): number {
+  const providers = providerTable(config.providers).map(
+    ({ name, authority: { host, port, tls }, dialect, authScheme, streamUsage }) => {
+      const origin = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${authScheme}, stream usage ${streamUsage === 'ask' ? 'is asked for' : 'is sent'}`;
+    },
+  );
+  const from = source === null ? 'no file: defaults and environment' : source;
+  process.stdout.write(
+    `# ${from}: valid\n# providers:\n${providers.join('\n')}\n\n${printConfig(config)}`,
+  );
+  return 0;
+}

@@ -1,0 +1,222 @@
+import { lookup } from 'node:dns/promises';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { connect as connectTcp, createServer, isIP, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { connect as connectTls, rootCertificates } from 'node:tls';
+import { type ConfigSource, loadConfig } from '../config/config.ts';
+import type { Config, ListenAddress } from '../config/config-document.ts';
+import { DenyBucket, reasonOf } from '../deny/deny-bucket.ts';
+import { readSnapshot } from '../deny/deny-snapshot.ts';
+import { denySource } from '../deny/deny-source.ts';
+import { loadFrontEnd } from '../edge/uws-listener.ts';
+import { type Provider, providerTable } from '../providers/providers.ts';
+
+/** Text of `sluice doctor --help`. */
+export const DOCTOR_HELP = `sluice doctor [--config FILE]
+
+Looks at everything that the gateway needs and says a line each: configuration, front end, file limit, ports, keys,
+providers (name, connection, TLS), NATS, snapshot, spill file. Exit code 1 when one fails. Run it where the gateway will run, while it
+does not: a running gateway has its ports.`;
+
+/** How long a provider may take to answer, in milliseconds. */
+const PROBE_MS = 5_000;
+
+/** Below this a gateway under load runs out of descriptors: two for each request in flight. */
+const OPEN_FILES_MIN = 4_096;
+
+/** What one look found; a thrown error is a failure. */
+type Look = () => string | Promise<string>;
+
+/**
+ * `sluice doctor`.
+ * @returns the exit code
+ */
+export async function doctor(source: ConfigSource): Promise<number> {
+  const { config, source: file } = loadConfig(source);
+  print('ok', 'configuration', file ?? 'no file: defaults and environment');
+  const looks: readonly (readonly [name: string, look: Look])[] = [
+    ['front end', frontEnd],
+    ['open files', openFiles],
+    ['listen', () => portFree('listen', config.listen)],
+    ['metrics_listen', () => portFree('metrics_listen', config.metricsListen)],
+    ['keys', () => keys(config)],
+    ...usedProviders(config).map(
+      (provider) => [provider.name, () => reachable(provider, config)] as const,
+    ),
+    ['NATS', () => nats(config)],
+    ['snapshot', () => snapshot(config)],
+    ['spill file', () => writable('usage_spill_path', config.usageSpillPath)],
+  ];
+  let failures = 0;
+  const results = await Promise.all(
+    looks.map(async ([name, look]) => {
+      try {
+        return ['ok', name, await look()] as const;
+      } catch (error) {
+        failures++;
+        return ['FAIL', name, error instanceof Error ? error.message : 'unknown'] as const;
+      }
+    }),
+  );
+  for (const [verdict, name, said] of results) print(verdict, name, said);
+  return failures === 0 ? 0 : 1;
+}
+
+function print(verdict: 'ok' | 'FAIL', name: string, said: string): void {
+  process.stdout.write(`${verdict.padEnd(5)} ${name.padEnd(16)} ${said}\n`);
+}
+
+async function frontEnd(): Promise<string> {
+  await loadFrontEnd();
+  return `uWebSockets.js loads on Node ${process.version}`;
+}
+
+function openFiles(): string {
+  const limits = existsSync('/proc/self/limits') ? readFileSync('/proc/self/limits', 'utf8') : '';
+  const soft = /Max open files\s+(\S+)/.exec(limits)?.[1];
+  if (soft === undefined) return 'the limit cannot be told here';
+  if (soft !== 'unlimited' && Number(soft) < OPEN_FILES_MIN) {
+    throw new Error(
+      `the limit is ${soft}: raise it (ulimit -n) to twice the connections you expect, and 1,000`,
+    );
+  }
+  return `the limit is ${soft}`;
+}
+
+function portFree(key: string, { host, port }: ListenAddress): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new Error(
+          `${host}:${port} cannot be bound (${error.code}): another process has it, or choose another ${key}`,
+        ),
+      ),
+    );
+    server.listen({ host, port, exclusive: true }, () =>
+      server.close(() => resolve(`${host}:${port} is free`)),
+    );
+  });
+}
+
+function keys({ signingKeys, poolKeys }: Config): string {
+  if (signingKeys.size === 0) return 'no [signing_keys]: callers bring their own keys';
+  if (poolKeys.size === 0) {
+    throw new Error(
+      '[signing_keys] without [pool_keys]: virtual keys verify, and reach no provider',
+    );
+  }
+  return `kid ${[...signingKeys.keys()].join(', ')}; pool keys for ${[...poolKeys.keys()].join(', ')}`;
+}
+
+/** Those that are configured; all when none is: then every one of them is relayed to. */
+function usedProviders({ providers, poolKeys }: Config): readonly Provider[] {
+  const table = providerTable(providers);
+  const named = new Set([...providers.map(({ name }) => name), ...poolKeys.keys()]);
+  const used = table.filter(({ name }) => named.has(name));
+  return used.length === 0 ? table : used;
+}
+
+async function reachable({ authority }: Provider, { caFile }: Config): Promise<string> {
+  const { host, port, tls } = authority;
+  const found = await lookup(host).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      `the name ${host} is not found (${error.code}): check DNS, or provider_authorities`,
+    );
+  });
+  const where = `${host}:${port} (${found.address})`;
+  const socket = connectTcp({ host: found.address, port });
+  try {
+    await opened(socket, 'connect', `no connection to ${where}`, connectAdvice);
+    if (!tls) return `${where} is reached, in plaintext`;
+    const ca = caFile === null ? {} : { ca: [...rootCertificates, readFileSync(caFile, 'utf8')] };
+    // RFC 6066 §3: no address literals.
+    const name = isIP(host) === 0 ? { servername: host } : { host };
+    const secure = connectTls({ socket, ...name, ...ca });
+    await opened(secure, 'secureConnect', `no TLS with ${where}`, tlsAdvice);
+    secure.destroy();
+    return `${where} is reached, TLS is verified`;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function connectAdvice(): string {
+  return 'nothing listens there, or something is in between: check provider_authorities and the firewall';
+}
+
+/** @param code of Node's tls or of OpenSSL; empty when nothing was answered */
+function tlsAdvice(code: string): string {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return 'its certificate is for another name: check provider_authorities';
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return 'its certificate is not valid today: renew it, or set the clock';
+  if (/SELF_SIGNED|^UNABLE_TO_|UNTRUSTED/.test(code))
+    return 'name a file with the authority of its certificate in ca_file';
+  return 'if it speaks plaintext, say so with http:// in provider_authorities';
+}
+
+function opened(
+  socket: Socket,
+  event: string,
+  failure: string,
+  advice: (code: string) => string,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(
+      () => reject(new Error(`${failure} within ${PROBE_MS / 1_000} s: ${advice('')}`)),
+      PROBE_MS,
+    );
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      clearTimeout(late);
+      const { code = '', message } = error;
+      reject(new Error(`${failure} (${code === '' ? message : code}): ${advice(code)}`));
+    });
+    socket.once(event, () => {
+      clearTimeout(late);
+      resolve();
+    });
+  });
+}
+
+async function nats(config: Config): Promise<string> {
+  const source = denySource(config);
+  if (source === null) return 'off: no nats_url, nobody can be cut off';
+  const where = source.urls.join(', ');
+  const bucket = await DenyBucket.connect(source).catch((error: unknown) => {
+    throw new Error(
+      `${where} is not reached (${reasonOf(error)}): check nats_url and nats_creds_file`,
+    );
+  });
+  try {
+    const { state } = await bucket.info();
+    return `${where} is reached, the bucket ${source.bucket} has ${state.messages} messages`;
+  } catch (error) {
+    throw new Error(
+      `${where} is reached, but: ${reasonOf(error)} (${source.bucket}). sluice deny makes it`,
+    );
+  } finally {
+    await bucket.close();
+  }
+}
+
+function snapshot({ snapshotPath }: Config): string {
+  if (snapshotPath === null) return 'off: after a start without NATS nobody is cut off';
+  writable('snapshot_path', snapshotPath);
+  const found = readSnapshot(snapshotPath);
+  return found === null
+    ? `${snapshotPath} will be written`
+    : `${snapshotPath} holds ${found.count} entries`;
+}
+
+function writable(key: string, path: string | null): string {
+  if (path === null) return 'off';
+  try {
+    accessSync(dirname(path), constants.W_OK);
+    if (existsSync(path)) accessSync(path, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(`${path} cannot be written (${code}): choose another ${key}`);
+  }
+  return `${path} can be written`;
+}

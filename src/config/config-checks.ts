@@ -1,0 +1,153 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { KID_MAX } from '../keys/virtual-key.ts';
+import { providerTable } from '../providers/providers.ts';
+import { parseListen } from './config-address.ts';
+import { type ConfigProblem, nearest, showValue } from './config-problem.ts';
+import { readText } from './config-reference.ts';
+import { KEYS } from './config-schema.ts';
+import { problemAt, type RawConfig } from './config-source.ts';
+
+/** A chain or a bundle of authorities; the system's whole bundle is about 220 KiB. */
+const PEM_FILE_MAX_BYTES = 4 * 1024 * 1024;
+/** First path segments that route by dialect (contracts: routes), so no provider may be called so. */
+const ROUTED_SEGMENTS: ReadonlySet<string> = new Set(['v1', 'v1beta']);
+const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+type Check = (raw: RawConfig) => readonly ConfigProblem[];
+
+/** What no single key can tell: names across tables, pairs of keys, files. */
+export function checkTogether(raw: RawConfig): readonly ConfigProblem[] {
+  const checks: readonly Check[] = [
+    checkProviderNames,
+    checkKids,
+    checkListeners,
+    checkTls,
+    checkAuthorities,
+    checkCredentials,
+  ];
+  return checks.flatMap((check) => check(raw));
+}
+
+/** The names in a table, those included whose value could not be resolved. */
+function entriesOf({ values, origins }: RawConfig, table: string): readonly string[] {
+  const value = values.get(table);
+  const names = new Set<string>(value instanceof Map ? [...value.keys()].map(String) : []);
+  for (const path of origins.keys()) {
+    if (path.startsWith(`${table}.`)) names.add(path.slice(table.length + 1));
+  }
+  return [...names];
+}
+
+function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
+  const builtIn = providerTable([]).map(({ name }) => name);
+  const added = entriesOf(raw, 'provider_authorities');
+  const known = [...builtIn, ...added];
+  const problems: ConfigProblem[] = [];
+  for (const name of added) {
+    if (/^[a-z0-9][a-z0-9_-]*$/.test(name) && !ROUTED_SEGMENTS.has(name)) continue;
+    const expected = 'a provider name of a-z, 0-9, _ and -, other than v1 and v1beta';
+    const found = `the name ${showValue(name)}`;
+    problems.push(problemAt(raw, ['provider_authorities', name], expected, found));
+  }
+  for (const table of [
+    'provider_dialects',
+    'provider_auth_schemes',
+    'provider_stream_usage',
+    'pool_keys',
+  ]) {
+    for (const name of entriesOf(raw, table)) {
+      if (known.includes(name)) continue;
+      const found = `the unknown provider ${showValue(name)}`;
+      problems.push(problemAt(raw, [table, name], expectedProvider(name, known), found));
+    }
+  }
+  return problems;
+}
+
+/** A key written below a table's line belongs to that table, which is seldom what was meant. */
+function expectedProvider(name: string, known: readonly string[]): string {
+  if (KEYS.includes(name)) return `${name} above the first [table] line`;
+  return `a built-in provider or a name of [provider_authorities] (nearest: ${nearest(name, known)})`;
+}
+
+function checkKids(raw: RawConfig): readonly ConfigProblem[] {
+  const isKid = (kid: string) => /^(?:0|[1-9]\d{0,9})$/.test(kid) && Number(kid) <= KID_MAX;
+  return entriesOf(raw, 'signing_keys')
+    .filter((kid) => !isKid(kid))
+    .map((kid) => {
+      const expected = `a key id from 0 to ${KID_MAX}, in decimal without leading zeros`;
+      return problemAt(raw, ['signing_keys', kid], expected, `the key id ${showValue(kid)}`);
+    });
+}
+
+/** Two listeners on one port would fail at bind, where nothing tells which key to change. */
+function checkListeners(raw: RawConfig): readonly ConfigProblem[] {
+  const listen = parseListen(String(raw.values.get('listen') ?? '0.0.0.0:8080'));
+  const metrics = parseListen(String(raw.values.get('metrics_listen') ?? '127.0.0.1:9090'));
+  if (listen === null || metrics === null) return [];
+  const overlap =
+    listen.host === metrics.host || ANY_HOSTS.has(listen.host) || ANY_HOSTS.has(metrics.host);
+  if (listen.port !== metrics.port || listen.port === 0 || !overlap) return [];
+  const key = raw.origins.has('metrics_listen') ? 'metrics_listen' : 'listen';
+  const found = `port ${listen.port} in both listen and metrics_listen`;
+  return [problemAt(raw, [key], 'two different ports', found)];
+}
+
+function checkTls(raw: RawConfig): readonly ConfigProblem[] {
+  const pair = ['tls_cert_file', 'tls_key_file'].filter((key) => raw.origins.has(key));
+  const [only] = pair;
+  if (pair.length === 1 && only !== undefined) {
+    const other = only === 'tls_cert_file' ? 'tls_key_file' : 'tls_cert_file';
+    return [problemAt(raw, [only], `${other} beside it`), ...readable(raw, only).problems];
+  }
+  const cert = readable(raw, 'tls_cert_file');
+  const key = readable(raw, 'tls_key_file');
+  const problems = [...cert.problems, ...key.problems];
+  if (cert.text === null || key.text === null) return problems;
+  const certificate = parsed(cert.text, (pem) => new X509Certificate(pem));
+  const privateKey = parsed(key.text, (pem) => createPrivateKey(pem));
+  if (certificate === null) {
+    problems.push(problemAt(raw, ['tls_cert_file'], 'a file of PEM certificates'));
+  }
+  if (privateKey === null) {
+    problems.push(problemAt(raw, ['tls_key_file'], 'a PEM private key without a passphrase'));
+  }
+  if (certificate !== null && privateKey !== null && !certificate.checkPrivateKey(privateKey)) {
+    problems.push(problemAt(raw, ['tls_key_file'], 'the private key of the first certificate'));
+  }
+  return problems;
+}
+
+function checkAuthorities(raw: RawConfig): readonly ConfigProblem[] {
+  const { text, problems } = readable(raw, 'ca_file');
+  if (text === null || parsed(text, (pem) => new X509Certificate(pem)) !== null) return problems;
+  return [...problems, problemAt(raw, ['ca_file'], 'a file of PEM certificates')];
+}
+
+function checkCredentials(raw: RawConfig): readonly ConfigProblem[] {
+  return readable(raw, 'nats_creds_file').problems;
+}
+
+interface ReadFile {
+  readonly text: string | null;
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** The text of the file that a key names; null without a problem when the key is not set. */
+function readable(raw: RawConfig, key: string): ReadFile {
+  const path = raw.values.get(key);
+  if (typeof path !== 'string' || path === '') return { text: null, problems: [] };
+  const file = readText(path, PEM_FILE_MAX_BYTES);
+  if ('text' in file) return { text: file.text, problems: [] };
+  const shown = problemAt(raw, [key], '').found;
+  const found = `${shown} (${file.failure})`;
+  return { text: null, problems: [problemAt(raw, [key], 'a readable file', found)] };
+}
+
+function parsed<Value>(pem: string, parse: (pem: string) => Value): Value | null {
+  try {
+    return parse(pem);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,111 @@
+import { availableParallelism } from 'node:os';
+import { MASK } from '../secret.ts';
+import { formatListen } from './config-address.ts';
+import type { Config } from './config-document.ts';
+import { SETTINGS, type Settings } from './config-schema.ts';
+
+type Printable = string | number | boolean | null | readonly string[];
+type Table = readonly (readonly [name: string, value: Printable])[];
+
+const DEFAULTS: Settings = SETTINGS.parse({});
+
+/**
+ * The effective configuration as TOML that `loadConfig` reads back: every key, pool keys as
+ * `"***"`, a comment behind each value that is not the default. What is unset is a comment.
+ */
+export function printConfig(config: Config): string {
+  const lines = scalarsOf(config).map(([key, value, fallback]) => scalarLine(key, value, fallback));
+  const tables = tablesOf(config).map(([name, rows]) => tableText(name, rows));
+  return [...lines, ...tables, ''].join('\n');
+}
+
+type ScalarRow = readonly [key: keyof Settings, value: Printable, fallback: Printable];
+
+function scalarsOf(config: Config): readonly ScalarRow[] {
+  const { listen, metrics_listen } = DEFAULTS;
+  const seconds = (ms: number) => ms / 1000;
+  const row = (key: keyof Settings, value: Printable, fallback: unknown): ScalarRow => [
+    key,
+    value,
+    isPrintable(fallback) ? fallback : null,
+  ];
+  const time = (key: TimeKey, ms: number) => row(key, seconds(ms), seconds(DEFAULTS[key]));
+  const plain = (key: keyof Settings, value: Printable) => row(key, value, DEFAULTS[key]);
+  return [
+    row('listen', formatListen(config.listen), formatListen(listen)),
+    row('metrics_listen', formatListen(config.metricsListen), formatListen(metrics_listen)),
+    row('workers', config.workers, availableParallelism()),
+    plain('tls_cert_file', config.tlsCertFile),
+    plain('tls_key_file', config.tlsKeyFile),
+    plain('ca_file', config.caFile),
+    plain('max_request_body_bytes', config.maxRequestBodyBytes),
+    plain('max_in_flight', config.maxInFlight),
+    time('connect_timeout_secs', config.connectTimeoutMs),
+    time('first_byte_timeout_secs', config.firstByteTimeoutMs),
+    time('idle_timeout_secs', config.idleTimeoutMs),
+    time('client_stall_timeout_secs', config.clientStallTimeoutMs),
+    time('shutdown_grace_secs', config.shutdownGraceMs),
+    plain('access_log', config.accessLog),
+    plain('log_level', config.logLevel),
+    plain('managed_endpoints', config.managedEndpoints),
+    plain('rate_limit_rps', config.rateLimitRps),
+    plain('byo_rate_limit_rps', config.byoRateLimitRps),
+    plain('verify_rate_limit_rps', config.verifyRateLimitRps),
+    plain('usage_spill_path', config.usageSpillPath),
+    plain('nats_url', config.natsUrl),
+    plain('nats_creds_file', config.natsCredsFile),
+    plain('config_bucket', config.configBucket),
+    plain('snapshot_path', config.snapshotPath),
+  ];
+}
+
+type TimeKey = Extract<keyof Settings, `${string}_secs`>;
+
+function isPrintable(value: unknown): value is Printable {
+  if (Array.isArray(value)) return value.every((item) => typeof item === 'string');
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}
+
+function tablesOf(config: Config): readonly (readonly [name: keyof Settings, rows: Table])[] {
+  const { providers } = config;
+  const column = (field: 'authority' | 'dialect' | 'authScheme' | 'streamUsage'): Table =>
+    providers.flatMap((row) => {
+      const value = row[field];
+      return value === undefined ? [] : [[row.name, value] as const];
+    });
+  const masked = [...config.poolKeys].map(([name, keys]) => {
+    const masks = keys.map(() => MASK);
+    return [name, masks.length === 1 ? MASK : masks] as const;
+  });
+  const publicKeys = [...config.signingKeys].map(
+    ([kid, key]) => [String(kid), Buffer.from(key).toString('base64')] as const,
+  );
+  return [
+    ['provider_authorities', column('authority')],
+    ['provider_dialects', column('dialect')],
+    ['provider_auth_schemes', column('authScheme')],
+    ['provider_stream_usage', column('streamUsage')],
+    ['pool_keys', masked],
+    ['signing_keys', publicKeys],
+  ];
+}
+
+function scalarLine(key: string, value: Printable, fallback: Printable): string {
+  if (value === null) return `# ${key} is unset`;
+  const line = `${key} = ${toml(value)}`;
+  if (toml(value) === toml(fallback)) return line;
+  return `${line}  # default: ${fallback === null ? 'unset' : toml(fallback)}`;
+}
+
+/** Every table is empty by default, so one comment marks all of its rows. */
+function tableText(name: string, rows: Table): string {
+  const lines = rows.map(([key, value]) => `${key} = ${toml(value)}`);
+  const heading = rows.length === 0 ? `[${name}]` : `[${name}]  # default: empty`;
+  return ['', heading, ...lines].join('\n');
+}
+
+/** JSON's strings, numbers, booleans and lists of them are TOML's too (TOML 1.0: string, array). */
+function toml(value: Printable): string {
+  if (Array.isArray(value)) return `[${value.map((item) => JSON.stringify(item)).join(', ')}]`;
+  return JSON.stringify(value);
+}

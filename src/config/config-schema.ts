@@ -1,0 +1,216 @@
+import { z } from 'zod';
+import { RATE_LIMIT_MAX_RPS } from '../admit/rate.ts';
+import { readKeyBytes } from '../keys/signing-keys.ts';
+import { isAuthority, parseListen } from './config-address.ts';
+import { publicKeyFault } from './public-key.ts';
+
+/** Longest time a Node timer can hold (2^31 - 1 ms), in whole seconds; more would fire at once. */
+const MAX_TIME_SECONDS = 2_147_483;
+/** Counters and buckets live in 32-bit shared memory. */
+const MAX_COUNT = 1_000_000_000;
+/** Threads; far above any machine's cores, so that only a slip of the keyboard exceeds it. */
+const MAX_WORKERS = 1024;
+const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
+  ['KiB', 2 ** 10],
+  ['MiB', 2 ** 20],
+  ['GiB', 2 ** 30],
+]);
+
+/** What a key holds, so that text from a variable or a reference can become that. */
+export type Shape = 'text' | 'number' | 'boolean' | 'list' | 'table';
+
+/** A string that satisfies a condition. Every schema here says what it expects in the operator's words. */
+function text(expected: string, accepts: (value: string) => boolean) {
+  return z.string({ error: expected }).refine(accepts, { error: expected });
+}
+
+function address() {
+  const expected = 'host:port or [IPv6]:port, with a port from 0 to 65535';
+  return text(expected, (value) => parseListen(value) !== null).transform(
+    (value) => parseListen(value) ?? { host: value, port: 0 },
+  );
+}
+
+/** A path may not look like a reference: the printed configuration must read back as itself. */
+function path() {
+  return text('a path without control characters', isPath).nullable();
+}
+
+function isPath(value: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+  return /^[^\x00-\x1f\x7f]+$/.test(value) && !value.startsWith('file:') && !value.includes('${');
+}
+
+/** Seconds, possibly fractional, to whole milliseconds. */
+function seconds(meaningOfZero: string) {
+  const expected = `seconds: 0 (${meaningOfZero}), or a number from 0.001 to ${MAX_TIME_SECONDS}`;
+  return z
+    .number({ error: expected })
+    .refine((value) => value === 0 || (value >= 0.001 && value <= MAX_TIME_SECONDS), {
+      error: expected,
+    })
+    .transform((value) => Math.round(value * 1000));
+}
+
+function count(unit: string, max = MAX_COUNT) {
+  const expected = `${unit}: 0 (off), or a whole number up to ${max}`;
+  return z.int({ error: expected }).min(0, { error: expected }).max(max, { error: expected });
+}
+
+function byteSize() {
+  const expected = 'bytes: 0 (no limit), a whole number, or a text like "200MiB" (KiB, MiB, GiB)';
+  return z
+    .union([z.int({ error: expected }).min(0, { error: expected }), z.string()], {
+      error: expected,
+    })
+    .transform((value) => (typeof value === 'number' ? value : bytesOf(value)))
+    .pipe(z.int({ error: expected }));
+}
+
+function bytesOf(value: string): number {
+  const match = /^(\d{1,15}) ?(KiB|MiB|GiB)$/.exec(value);
+  if (match === null) return Number.NaN;
+  return Number(match[1]) * (UNIT_BYTES.get(match[2] ?? '') ?? Number.NaN);
+}
+
+function workers() {
+  const expected = `"auto" (one for each core), or a whole number from 1 to ${MAX_WORKERS}`;
+  const number = z.int({ error: expected }).min(1, { error: expected });
+  return z.union([z.literal('auto'), number.max(MAX_WORKERS, { error: expected })], {
+    error: expected,
+  });
+}
+
+function table<Value extends z.ZodType>(entries: string, value: Value) {
+  return z.map(z.string(), value, { error: `a table of ${entries}` }).prefault(new Map());
+}
+
+function boolean() {
+  return z.boolean({ error: 'true or false' });
+}
+
+/** A key goes into an HTTP field value (RFC 9110 §5.5), and none holds a space. */
+function poolKeys() {
+  const key = text('a key of visible ASCII characters', (value) => /^[\x21-\x7e]+$/.test(value));
+  const list = z
+    .array(key, { error: 'a key, or a list of keys' })
+    .min(1, { error: 'at least one key' });
+  return table(
+    'name = "key" or name = ["key", "key"]',
+    z.preprocess((value) => (typeof value === 'string' ? [value] : value), list),
+  );
+}
+
+function signingKeys() {
+  const expected =
+    'an Ed25519 public key: 32 bytes in base64, 44 characters, as "sluice keygen" prints it';
+  const key = z.string({ error: expected }).transform((value, context) => {
+    const bytes = readKeyBytes(value);
+    const fault = bytes === null ? expected : publicKeyFault(bytes);
+    if (fault === null && bytes !== null) return bytes;
+    context.addIssue({ code: 'custom', message: fault ?? expected });
+    return z.NEVER;
+  });
+  return table('kid = "base64 public key"', key);
+}
+
+function managedEndpoints() {
+  const expected = 'a path suffix like "/rerank": a leading slash, no trailing one, no query';
+  return z.array(
+    text(expected, (value) => /^(?:\/[A-Za-z0-9._~!&'()*+,;=:@-]+)+$/.test(value)),
+    { error: 'a list of path suffixes' },
+  );
+}
+
+/** Credentials in a URL would be printed with it; they have a key of their own. */
+function natsUrl() {
+  const expected =
+    'nats://host[:port] or tls://host[:port], several separated by commas; credentials go into nats_creds_file';
+  const one = /^(?:nats|tls):\/\/(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?$/;
+  return text(expected, (value) => value.split(',').every((url) => one.test(url))).nullable();
+}
+
+const AUTHORITY = text(
+  'host:port, http://host:port or https://host[:port], IPv6 in brackets, no path',
+  isAuthority,
+);
+const BUCKET = text('a bucket name of letters, digits, - and _', (name) =>
+  /^[A-Za-z0-9_-]+$/.test(name),
+);
+
+/** Every key of the configuration, its default, and what it becomes. Unknown keys are refused. */
+export const SETTINGS = z.strictObject({
+  listen: address().prefault('0.0.0.0:8080'),
+  metrics_listen: address().prefault('127.0.0.1:9090'),
+  workers: workers().prefault('auto'),
+  tls_cert_file: path().prefault(null),
+  tls_key_file: path().prefault(null),
+  ca_file: path().prefault(null),
+  max_request_body_bytes: byteSize().prefault('200MiB'),
+  max_in_flight: count('requests').prefault(0),
+  connect_timeout_secs: seconds('no limit').prefault(10),
+  first_byte_timeout_secs: seconds('no limit').prefault(600),
+  idle_timeout_secs: seconds('no limit').prefault(600),
+  client_stall_timeout_secs: seconds('no limit').prefault(600),
+  shutdown_grace_secs: seconds('cut at once').prefault(600),
+  access_log: boolean().prefault(false),
+  log_level: z
+    .enum(['debug', 'info', 'warn', 'error'], { error: '"debug", "info", "warn" or "error"' })
+    .prefault('info'),
+  managed_endpoints: managedEndpoints().prefault([]),
+  rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(100),
+  byo_rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(1000),
+  verify_rate_limit_rps: count('checks per second', RATE_LIMIT_MAX_RPS).prefault(1000),
+  usage_spill_path: path().prefault(null),
+  nats_url: natsUrl().prefault(null),
+  nats_creds_file: path().prefault(null),
+  config_bucket: BUCKET.prefault('ai-gateway'),
+  snapshot_path: path().prefault(null),
+  provider_authorities: table('name = "authority"', AUTHORITY),
+  provider_dialects: table(
+    'name = "dialect"',
+    z.enum(['openai', 'anthropic'], { error: '"openai" or "anthropic"' }),
+  ),
+  provider_auth_schemes: table(
+    'name = "scheme"',
+    z.enum(['bearer', 'x-api-key', 'api-key'], { error: '"bearer", "x-api-key" or "api-key"' }),
+  ),
+  provider_stream_usage: table(
+    'name = "ask" or "sent"',
+    z.enum(['ask', 'sent'], { error: '"ask" or "sent"' }),
+  ),
+  pool_keys: poolKeys(),
+  signing_keys: signingKeys(),
+});
+
+/** A validated configuration in the words of the file, times in ms and sizes in bytes. */
+export type Settings = z.output<typeof SETTINGS>;
+
+/** The keys that are not text. */
+export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>([
+  ['workers', 'number'],
+  ['max_request_body_bytes', 'number'],
+  ['max_in_flight', 'number'],
+  ['connect_timeout_secs', 'number'],
+  ['first_byte_timeout_secs', 'number'],
+  ['idle_timeout_secs', 'number'],
+  ['client_stall_timeout_secs', 'number'],
+  ['shutdown_grace_secs', 'number'],
+  ['rate_limit_rps', 'number'],
+  ['byo_rate_limit_rps', 'number'],
+  ['verify_rate_limit_rps', 'number'],
+  ['access_log', 'boolean'],
+  ['managed_endpoints', 'list'],
+  ['provider_authorities', 'table'],
+  ['provider_dialects', 'table'],
+  ['provider_auth_schemes', 'table'],
+  ['provider_stream_usage', 'table'],
+  ['pool_keys', 'table'],
+  ['signing_keys', 'table'],
+]);
+
+/** The tables whose values are never quoted: one holds keys, and a private key may slip into the other. */
+export const SECRET_TABLES: ReadonlySet<string> = new Set(['pool_keys', 'signing_keys']);
+
+/** Every top-level key, in the order in which they are documented. */
+export const KEYS: readonly string[] = Object.keys(SETTINGS.shape);

@@ -1,0 +1,117 @@
+import { availableParallelism } from 'node:os';
+import type { z } from 'zod';
+import type { ProviderOverride } from '../providers/providers.ts';
+import { checkTogether } from './config-checks.ts';
+import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
+import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
+import { KEYS, SETTINGS, type Settings } from './config-schema.ts';
+import { problemAt, type RawConfig, readSources } from './config-source.ts';
+import { fileSignature } from './file-signature.ts';
+
+export type { ConfigProblem, ProviderOverride };
+export { ConfigError };
+
+/** What to load: an explicit file, and the environment to read overrides and references from. */
+export interface ConfigSource {
+  readonly path?: string;
+  /** The file that was found by its place when this was loaded before: once there, it must stay. */
+  readonly found?: string | null;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** A configuration in both forms, and the file it came from (null: defaults and environment only). */
+export interface LoadedConfig {
+  readonly document: ConfigDocument;
+  readonly config: Config;
+  readonly source: string | null;
+  /** Every file that the configuration came from (itself, what is behind `file:`, what keys name), and its signature. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads, merges and validates the configuration. Defaults give way to the file (`path`, else
+ * `AI_CONFIG`, else `./config.toml` if there is one), the file to `AI_<KEY>` variables.
+ * Relative paths start at the working directory.
+ * @throws ConfigError with every problem found
+ */
+export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
+  const raw = readSources(path, found ?? null, env);
+  for (const key of ['ca_file', 'tls_cert_file', 'tls_key_file']) {
+    const path = raw.values.get(key);
+    if (typeof path === 'string' && path !== '') raw.files.set(path, fileSignature(path));
+  }
+  const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
+  const problems = [
+    ...raw.problems,
+    ...(result.error?.issues ?? []).flatMap((issue) => schemaProblems(raw, issue)),
+    ...checkTogether(raw),
+  ];
+  if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
+  const document = documentOf(result.data);
+  const config = configFromDocument(document);
+  return { document, config, source: raw.source, files: raw.files };
+}
+
+function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
+  if (issue.code !== 'unrecognized_keys') return [problemAt(raw, issue.path, issue.message)];
+  return issue.keys.map((key) =>
+    problemAt(raw, [key], `${nearest(key, KEYS)} (nearest)`, 'an unknown key'),
+  );
+}
+
+function documentOf(settings: Settings): ConfigDocument {
+  return {
+    listen: settings.listen,
+    metricsListen: settings.metrics_listen,
+    workers: settings.workers === 'auto' ? availableParallelism() : settings.workers,
+    tlsCertFile: settings.tls_cert_file,
+    tlsKeyFile: settings.tls_key_file,
+    caFile: settings.ca_file,
+    providers: providersOf(settings),
+    poolKeys: [...settings.pool_keys],
+    signingKeys: [...settings.signing_keys].map(([kid, key]) => [Number(kid), key]),
+    natsUrl: settings.nats_url,
+    natsCredsFile: settings.nats_creds_file,
+    configBucket: settings.config_bucket,
+    snapshotPath: settings.snapshot_path,
+    rateLimitRps: settings.rate_limit_rps,
+    byoRateLimitRps: settings.byo_rate_limit_rps,
+    verifyRateLimitRps: settings.verify_rate_limit_rps,
+    managedEndpoints: settings.managed_endpoints,
+    maxRequestBodyBytes: settings.max_request_body_bytes,
+    maxInFlight: settings.max_in_flight,
+    connectTimeoutMs: settings.connect_timeout_secs,
+    firstByteTimeoutMs: settings.first_byte_timeout_secs,
+    idleTimeoutMs: settings.idle_timeout_secs,
+    clientStallTimeoutMs: settings.client_stall_timeout_secs,
+    shutdownGraceMs: settings.shutdown_grace_secs,
+    accessLog: settings.access_log,
+    logLevel: settings.log_level,
+    usageSpillPath: settings.usage_spill_path,
+  };
+}
+
+/** One row for each provider that any of the four tables names. */
+function providersOf(settings: Settings): readonly ProviderOverride[] {
+  const { provider_authorities, provider_dialects, provider_auth_schemes, provider_stream_usage } =
+    settings;
+  const names = new Set([
+    ...provider_authorities.keys(),
+    ...provider_dialects.keys(),
+    ...provider_auth_schemes.keys(),
+    ...provider_stream_usage.keys(),
+  ]);
+  return [...names].map((name) => {
+    const authority = provider_authorities.get(name);
+    const dialect = provider_dialects.get(name);
+    const authScheme = provider_auth_schemes.get(name);
+    const streamUsage = provider_stream_usage.get(name);
+    return {
+      name,
+      ...(authority === undefined ? {} : { authority }),
+      ...(dialect === undefined ? {} : { dialect }),
+      ...(authScheme === undefined ? {} : { authScheme }),
+      ...(streamUsage === undefined ? {} : { streamUsage }),
+    };
+  });
+}

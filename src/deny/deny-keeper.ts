@@ -1,0 +1,132 @@
+import type { Log } from '../outlet/log.ts';
+import type { DenyFeed } from './deny-feed.ts';
+import { type DenyCursor, DenySet } from './deny-set.ts';
+import { encodeSnapshot, readSnapshot, writeSnapshot } from './deny-snapshot.ts';
+import type { DenySource } from './deny-source.ts';
+
+/** Holds end by the second. */
+const TICK_MS = 1_000;
+
+/** Snapshots are at least so far apart, in milliseconds, and ten times as far as one takes: the disk is not ours alone. */
+const SNAPSHOT_MIN_MS = 5_000;
+const SNAPSHOT_FACTOR = 10;
+
+interface DenyKeeperOptions {
+  readonly memory: SharedArrayBuffer;
+  /** Null: nobody says who is cut off. */
+  readonly source: DenySource | null;
+  readonly bucket: string;
+  /** Null: the set is kept in memory alone. */
+  readonly snapshotPath: string | null;
+  readonly log: Log;
+}
+
+/** Everything about the deny-set that happens on the main thread: the feed, the clock, the snapshot on disk. */
+export class DenyKeeper {
+  readonly #set: DenySet;
+  #feed: DenyFeed | null = null;
+  /** Up to where the snapshot was true. */
+  readonly #loaded: DenyCursor | null;
+  #isStopped = false;
+  readonly #options: DenyKeeperOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #savedChanges = 0;
+  #savedRevision = -1;
+  #mayFail = true;
+  #saveAtMs = 0;
+  readonly #beganMs = Date.now();
+
+  constructor(options: DenyKeeperOptions) {
+    const { memory } = options;
+    this.#options = options;
+    this.#set = new DenySet(memory);
+    this.#loaded = this.#load();
+    this.#savedChanges = this.#set.changes;
+  }
+
+  get size(): number {
+    return this.#set.size;
+  }
+
+  /** Null when no NATS is configured. */
+  get connected(): boolean | null {
+    return this.#options.source === null ? null : this.#feed?.connected === true;
+  }
+
+  /** Seconds since the set was last known to be the bucket's; since the start when it never was. */
+  get ageSeconds(): number {
+    return (Date.now() - (this.#feed?.syncedAtMs ?? this.#beganMs)) / 1_000;
+  }
+
+  start(): void {
+    if (this.#options.source !== null) void this.#follow(this.#options.source);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** Ends the feed and keeps what is known. */
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#isStopped = true;
+    void this.#feed?.stop();
+    this.#save();
+  }
+
+  /** The client library is loaded only where there is a NATS, and behind the start: it takes a tenth of a second. */
+  async #follow(source: DenySource): Promise<void> {
+    const { DenyFeed } = await import('./deny-feed.ts');
+    if (this.#isStopped) return;
+    this.#feed = new DenyFeed(this.#set, source, this.#options.log, this.#loaded);
+    this.#feed.start();
+  }
+
+  #tick(): void {
+    this.#set.expire();
+    if (performance.now() >= this.#saveAtMs) this.#save();
+  }
+
+  #load(): DenyCursor | null {
+    const { snapshotPath, source, bucket, log } = this.#options;
+    // Without NATS there is no deny-set: nobody could lift what an old snapshot holds.
+    if (snapshotPath === null || source === null) return null;
+    try {
+      const snapshot = readSnapshot(snapshotPath);
+      if (snapshot === null) return null;
+      if (snapshot.bucket !== bucket) throw new Error(`it is of the bucket ${snapshot.bucket}`);
+      const rescan = this.#set.rescan();
+      for (const record of snapshot.records) rescan.apply(record, record);
+      rescan.commit();
+      log.write('info', 'deny_snapshot_loaded', { entries: this.#set.size });
+      return snapshot.cursor;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : 'unknown';
+      log.write('error', 'deny_snapshot_ignored', { path: snapshotPath, reason });
+      return null;
+    }
+  }
+
+  #save(): void {
+    const { snapshotPath, bucket, log } = this.#options;
+    const cursor = this.#feed?.cursor ?? null;
+    // Without a feed there is nothing to save; before the first sync, what is there is what was loaded.
+    if (snapshotPath === null || cursor === null) return;
+    const { changes } = this.#set;
+    if (changes === this.#savedChanges && cursor.revision === this.#savedRevision) return;
+    const beganMs = performance.now();
+    try {
+      const { size } = this.#set;
+      const records = this.#set.records();
+      writeSnapshot(snapshotPath, encodeSnapshot({ bucket, cursor, records, count: size }));
+      this.#savedChanges = changes;
+      this.#savedRevision = cursor.revision;
+      if (!this.#mayFail) log.write('info', 'deny_snapshot_written_again');
+      this.#mayFail = true;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (this.#mayFail)
+        log.write('error', 'deny_snapshot_failed', { path: snapshotPath, reason: code ?? message });
+      this.#mayFail = false;
+    }
+    const tookMs = performance.now() - beganMs;
+    this.#saveAtMs = performance.now() + Math.max(SNAPSHOT_MIN_MS, tookMs * SNAPSHOT_FACTOR);
+  }
+}

@@ -1,0 +1,34 @@
+import type { ResponseWriter } from '../edge/door.ts';
+import { EventBoundary } from '../wire/event-boundary.ts';
+import type { PieceSink } from '../wire/piece-sink.ts';
+import { endsStream } from '../wire/stream-end.ts';
+
+/** Hands pieces of a response to the client, and knows where in an event stream they end. */
+export class Delivery implements PieceSink {
+  readonly #writer: ResponseWriter;
+  /** Only for event streams. */
+  readonly #boundary: EventBoundary | null;
+  /** The response's end follows in this turn. */
+  endFollows = false;
+
+  constructor(writer: ResponseWriter, eventStream: boolean) {
+    this.#writer = writer;
+    this.#boundary = eventStream ? new EventBoundary() : null;
+  }
+
+  push(piece: Buffer): boolean {
+    this.#boundary?.push(piece);
+    if (this.endFollows) return this.#writer.write(piece, 'last');
+    const isInner = this.#boundary !== null && !endsStream(piece);
+    return this.#writer.write(piece, isInner ? 'inner' : 'maybe-last');
+  }
+
+  get eventStream(): boolean {
+    return this.#boundary !== null;
+  }
+
+  /** True when an error event may be put here. */
+  get atEventBoundary(): boolean {
+    return this.#boundary?.atBoundary === true;
+  }
+}

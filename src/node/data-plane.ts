@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto';
+import { ManagedEndpoints } from '../admit/endpoint.ts';
+import { RateGuard } from '../admit/rate.ts';
+import { Router } from '../admit/route.ts';
+import { VerifiedTokens } from '../admit/verified-tokens.ts';
+import type { Config } from '../config/config-document.ts';
+import { DenyLookup } from '../deny/deny-table.ts';
+import type { WorkerContext } from '../exchange/exchange.ts';
+import { signingKeys } from '../keys/signing-keys.ts';
+import { PoolKeys } from '../providers/pool-keys.ts';
+import { type Provider, providerTable } from '../providers/providers.ts';
+import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
+import { type LineSink, Settler } from '../settle/settle.ts';
+import { Ticker } from '../ticker.ts';
+import { type Origin, type Origins, openOrigins } from '../upstream/h1/origins.ts';
+import { loadJsonScanner } from '../wire/json-scanner.ts';
+import type { WorkerStart } from './messages.ts';
+
+/** How often silent upstreams and idle connections are looked for, in milliseconds: how exact those timeouts are. */
+const UPSTREAM_TICK_MS = 500;
+
+/** What a worker thread keeps, whatever its configuration becomes. */
+export class ThreadState {
+  readonly index: number;
+  readonly rates: RateGuard;
+  readonly deny: DenyLookup;
+  readonly tokens: VerifiedTokens;
+  readonly scanner = loadJsonScanner();
+  readonly metrics: WorkerMetrics;
+  readonly accessLog: LineSink;
+  readonly facts: LineSink;
+  readonly upstreamTicker = new Ticker(UPSTREAM_TICK_MS);
+  // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
+  readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
+  #requests = 0;
+  draining = false;
+  closing = false;
+
+  constructor(
+    start: Pick<WorkerStart, 'index' | 'memory' | 'rates' | 'deny' | 'providerSlots'>,
+    accessLog: LineSink,
+    facts: LineSink,
+  ) {
+    this.index = start.index;
+    this.rates = new RateGuard(start.rates);
+    this.deny = new DenyLookup(start.deny);
+    this.tokens = new VerifiedTokens(new Map(), this.rates);
+    const layout = new MetricsLayout(start.providerSlots);
+    this.metrics = new WorkerMetrics(layout, start.memory, start.index);
+    this.accessLog = accessLog;
+    this.facts = facts;
+  }
+
+  nextRequestId(): string {
+    return this.#idPrefix + (++this.#requests).toString(16).padStart(8, '0');
+  }
+}
+
+/**
+ * Everything that one configuration makes of a worker. A reload makes another one for the exchanges to come; those that
+ * run keep theirs, with its keys, its limits and its connections.
+ */
+export class DataPlane implements WorkerContext {
+  readonly router: Router;
+  readonly endpoints: ManagedEndpoints;
+  readonly poolKeys: PoolKeys;
+  readonly settler: Settler;
+  readonly maxRequestBodyBytes: number;
+  readonly #thread: ThreadState;
+  readonly #maxInFlight: number;
+  readonly #origins: Origins;
+
+  /** @param previous whose connections go on where the configuration leaves them as they are */
+  constructor(
+    thread: ThreadState,
+    config: Config,
+    slots: readonly string[],
+    previous: DataPlane | null,
+  ) {
+    const providers: readonly Provider[] = providerTable(config.providers, slots);
+    this.#thread = thread;
+    this.router = new Router(providers);
+    thread.tokens.replaceKeys(signingKeys(config.signingKeys));
+    this.endpoints = new ManagedEndpoints(config.managedEndpoints);
+    this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
+    this.settler = new Settler(
+      thread.metrics,
+      config.accessLog ? thread.accessLog : null,
+      thread.facts,
+    );
+    this.maxRequestBodyBytes = config.maxRequestBodyBytes;
+    this.#maxInFlight = config.maxInFlight;
+    const opened = previous === null ? null : previous.#origins;
+    this.#origins = openOrigins(providers, config, thread.upstreamTicker, opened);
+  }
+
+  get origins(): readonly Origin[] {
+    return this.#origins.byIndex;
+  }
+
+  get rates(): RateGuard {
+    return this.#thread.rates;
+  }
+
+  get tokens(): VerifiedTokens {
+    return this.#thread.tokens;
+  }
+
+  get deny(): DenyLookup {
+    return this.#thread.deny;
+  }
+
+  get scanner() {
+    return this.#thread.scanner;
+  }
+
+  get metrics(): WorkerMetrics {
+    return this.#thread.metrics;
+  }
+
+  get draining(): boolean {
+    return this.#thread.draining;
+  }
+
+  get closing(): boolean {
+    return this.#thread.closing;
+  }
+
+  full(): boolean {
+    // The request that asks is counted already.
+    return this.#maxInFlight > 0 && this.metrics.nodeInFlight() > this.#maxInFlight;
+  }
+
+  nextRequestId(): string {
+    return this.#thread.nextRequestId();
+  }
+}

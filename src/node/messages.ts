@@ -1,0 +1,53 @@
+/** What the main thread and its workers say to each other. */
+
+import type { ConfigDocument } from '../config/config-document.ts';
+import type { LogFields, LogLevel } from '../outlet/log.ts';
+
+/** Handed to a worker at its start. */
+export interface WorkerStart {
+  /** Its `listen` has a concrete port, which all workers share. */
+  readonly document: ConfigDocument;
+  /** The counters of the whole node; `settle/metrics.ts` knows the layout. */
+  readonly memory: SharedArrayBuffer;
+  /** The buckets of the rate guardrail, which all workers share; `admit/rate.ts` knows the layout. */
+  readonly rates: SharedArrayBuffer;
+  /** Who is cut off, which the main thread writes; `deny/deny-table.ts` knows the layout. */
+  readonly deny: SharedArrayBuffer;
+  /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
+  readonly providerSlots: readonly string[];
+  /** Which slab is this worker's. */
+  readonly index: number;
+}
+
+export type ToMain =
+  | { readonly kind: 'listening' }
+  /** Finished lines of the access log, each ended by a newline. */
+  | { readonly kind: 'lines'; readonly lines: Uint8Array }
+  /** Finished usage facts, each ended by a newline. */
+  | { readonly kind: 'facts'; readonly lines: Uint8Array }
+  | {
+      readonly kind: 'log';
+      readonly level: LogLevel;
+      readonly event: string;
+      readonly fields: LogFields;
+    }
+  /** Nothing is in flight any more; only while draining. */
+  | { readonly kind: 'drained' }
+  /** Every connection is closed: the thread may be ended without aborting the process. */
+  | { readonly kind: 'closed' }
+  /** It cannot go on; `closed` follows. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export type ToWorker =
+  /** The first message: what to listen with. */
+  | { readonly kind: 'start'; readonly start: WorkerStart }
+  /** Take no new connections, finish what runs. */
+  | { readonly kind: 'drain' }
+  /** Close every connection now. */
+  | { readonly kind: 'close' }
+  /** Exchanges that begin from now on go by this configuration. */
+  | {
+      readonly kind: 'reload';
+      readonly document: ConfigDocument;
+      readonly providerSlots: readonly string[];
+    };

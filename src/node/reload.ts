@@ -1,0 +1,151 @@
+import { ConfigError, type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
+import type { ConfigDocument } from '../config/config-document.ts';
+import { fileSignature } from '../config/file-signature.ts';
+import type { Log } from '../outlet/log.ts';
+import { PROVIDERS_MAX, providerSlots, providerTable } from '../providers/providers.ts';
+
+/**
+ * How often the files are looked at, in milliseconds. Looked at instead of watched: mounted secrets are replaced by
+ * swapping a symbolic link in a parent folder, of which a watch on the file itself learns nothing.
+ */
+const LOOK_MS = 1_000;
+
+/** What only a restart changes: listeners, threads, and what is opened once. */
+const FIXED = [
+  'listen',
+  'metricsListen',
+  'workers',
+  'tlsCertFile',
+  'tlsKeyFile',
+  'natsUrl',
+  'natsCredsFile',
+  'configBucket',
+  'snapshotPath',
+  'usageSpillPath',
+] as const satisfies readonly (keyof ConfigDocument)[];
+
+/** Files that are read once, at the start: a certificate that was renewed in its place is not taken. */
+const FIXED_FILES = [
+  'tlsCertFile',
+  'tlsKeyFile',
+] as const satisfies readonly (typeof FIXED)[number][];
+
+/** Takes a configuration that is valid; exchanges that begin from now on go by it. */
+type ApplyConfig = (document: ConfigDocument, slots: readonly string[]) => void;
+
+/** Reads the configuration again when it is told to, or when a file that it came from has changed. */
+export class Reloader {
+  #source: ConfigSource;
+  readonly #apply: ApplyConfig;
+  readonly #log: Log;
+  /** As it was read at the start: what only a restart changes is compared with it. */
+  readonly #first: ConfigDocument;
+  readonly #firstFiles: ReadonlyMap<string, string>;
+  /** As it runs: its `listen` has a concrete port. */
+  #running: ConfigDocument;
+  /** Signatures of the files as they were read last. */
+  #files: ReadonlyMap<string, string>;
+  #slots: readonly string[];
+  /** What the last look saw. */
+  #seen = '';
+  #timer: NodeJS.Timeout | null = null;
+  /** Reloads by their result. */
+  readonly results = { ok: 0, failed: 0 };
+
+  constructor(
+    source: ConfigSource,
+    loaded: LoadedConfig,
+    running: ConfigDocument,
+    slots: readonly string[],
+    apply: ApplyConfig,
+    log: Log,
+  ) {
+    this.#source = { ...source, found: loaded.source };
+    this.#first = loaded.document;
+    this.#firstFiles = loaded.files;
+    this.#running = running;
+    this.#files = loaded.files;
+    this.#slots = slots;
+    this.#apply = apply;
+    this.#log = log;
+  }
+
+  /** Provider names by index. */
+  get slots(): readonly string[] {
+    return this.#slots;
+  }
+
+  get running(): ConfigDocument {
+    return this.#running;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  /** A file that changed is read when it has not changed for one more look: it may be half written. */
+  #look(): void {
+    const now = [...this.#files.keys()].map(fileSignature).join(' ');
+    const isSettled = now === this.#seen;
+    this.#seen = now;
+    if (isSettled && now !== [...this.#files.values()].join(' ')) this.reload('file');
+  }
+
+  /**
+   * The new configuration is valid as a whole, or nothing changes.
+   * @param trigger for the log: a signal's name, or `file`
+   */
+  reload(trigger: string): void {
+    try {
+      const loaded = loadConfig(this.#source);
+      this.#take(loaded);
+      this.#files = loaded.files;
+      this.#source = { ...this.#source, found: loaded.source };
+      this.results.ok++;
+    } catch (error) {
+      this.results.failed++;
+      // What was missing may come, and what is wrong may be put right.
+      if (error instanceof ConfigError) this.#files = new Map([...this.#files, ...error.files]);
+      const problems = error instanceof Error ? error.message.split('\n') : ['unknown'];
+      this.#log.write('error', 'config_reload_failed', { trigger, problems });
+      return;
+    }
+    this.#log.write('info', 'config_reloaded', { trigger });
+  }
+
+  #take({ document, files }: LoadedConfig): void {
+    const names = providerTable(document.providers).map(({ name }) => name);
+    const slots = providerSlots(this.#slots, names);
+    if (slots.length > PROVIDERS_MAX) {
+      throw new Error(
+        `provider_authorities: there were more than ${PROVIDERS_MAX} provider names since the start. Restart to forget the old ones.`,
+      );
+    }
+    const kept = Object.fromEntries(FIXED.map((key) => [key, this.#running[key]]));
+    const running = { ...document, ...kept } as ConfigDocument;
+    this.#apply(running, slots);
+    this.#slots = slots;
+    this.#running = running;
+    const isReplaced = (key: (typeof FIXED_FILES)[number]): boolean => {
+      const path = document[key];
+      return path !== null && files.get(path) !== this.#firstFiles.get(path);
+    };
+    const replaced: readonly string[] = FIXED_FILES.filter(isReplaced);
+    const keys = FIXED.filter(
+      (key) => replaced.includes(key) || !isSame(document[key], this.#first[key]),
+    ).map(snakeCase);
+    if (keys.length > 0) this.#log.write('warn', 'config_needs_restart', { keys });
+  }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,245 @@
+import { type AddressInfo, createServer } from 'node:net';
+import { createRateTable, type RateLimits, setRateLimits } from '../admit/rate.ts';
+import { type ConfigSource, loadConfig } from '../config/config.ts';
+import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
+import { DenyKeeper } from '../deny/deny-keeper.ts';
+import { denySource } from '../deny/deny-source.ts';
+import { createDenyTable } from '../deny/deny-table.ts';
+import { FactSpill } from '../outlet/fact-spill.ts';
+import { LineOutlet } from '../outlet/line-outlet.ts';
+import { NodeLog } from '../outlet/log.ts';
+import { openStdout } from '../outlet/stdout.ts';
+import { providerTable } from '../providers/providers.ts';
+import { exposition } from '../settle/exposition.ts';
+import { MetricsLayout } from '../settle/metrics.ts';
+import { VERSION } from '../version.ts';
+import { openAdmin } from './admin.ts';
+import { banner } from './banner.ts';
+import { Reloader } from './reload.ts';
+import { Supervisor } from './supervisor.ts';
+import type { WarmThread } from './worker-thread.ts';
+
+/** Closing every connection is a few loop turns; after this the process ends the hard way. Milliseconds. */
+const CLOSE_LIMIT_MS = 3_000;
+
+/** Signals closer together than this are one, in milliseconds. */
+const SAME_SIGNAL_MS = 500;
+
+/** What a shell and a container runtime show of a process that SIGKILL ended. */
+const SIGKILL_STATUS = 128 + 9;
+
+/** How long the end of the process waits for stdout's reader, in milliseconds. */
+const FLUSH_LIMIT_MS = 3_000;
+
+/**
+ * Runs the gateway until it is told to stop.
+ * @param warm the first worker's thread
+ * @returns the process's exit code
+ * @throws Error with one line that says what to do when it cannot start
+ */
+export async function serve(from: ConfigSource, warm: WarmThread): Promise<number> {
+  // First of all: until somebody listens to it, this signal ends the process.
+  let reload: (() => void) | null = null;
+  let isReloadDue = false;
+  process.on('SIGHUP', () => {
+    if (reload === null) isReloadDue = true;
+    else reload();
+  });
+  const loaded = loadConfig(from);
+  const { config, document, source } = loaded;
+  const terminal = process.stdout.isTTY === true;
+  const out = new LineOutlet(openStdout(), openSpill(config.usageSpillPath));
+  const log = new NodeLog(out, config.logLevel, terminal);
+  out.onSpillChange = (error) => {
+    if (error === null) log.write('info', 'usage_spill_recovered');
+    else log.write('error', 'usage_spill_failed', { reason: error.message });
+  };
+  // Where stdout takes nothing, only stderr can say so.
+  out.onWriteChange = (error) => {
+    process.stderr.write(
+      error === null
+        ? 'stdout can be written again.\n'
+        : `stdout cannot be written (${(error as NodeJS.ErrnoException).code ?? error.message}): usage facts go to usage_spill_path if it is set, log lines are dropped.\n`,
+    );
+  };
+  const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
+  const providers = providerTable(config.providers);
+  const slots = providers.map(({ name }) => name);
+  const memory = new MetricsLayout(slots).allocate(config.workers);
+  const rates = createRateTable(rateLimits(document));
+  const deny = createDenyTable();
+  const keeper = new DenyKeeper({
+    memory: deny,
+    source: denySource(config),
+    bucket: config.configBucket,
+    snapshotPath: config.snapshotPath,
+    log,
+  });
+  const running = { ...document, listen };
+  const supervisor = new Supervisor(running, slots, { memory, rates, deny }, out, log, warm);
+  const reloader = new Reloader(
+    from,
+    loaded,
+    running,
+    slots,
+    (next, nextSlots) => {
+      setRateLimits(rates, rateLimits(next));
+      log.level = next.logLevel;
+      supervisor.reload(next, nextSlots);
+    },
+    log,
+  );
+  const admin = await openAdmin(config.metricsListen, {
+    metrics: () =>
+      exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
+        version: VERSION,
+        workerRestarts: supervisor.restarts,
+        logLinesDropped: out.linesDropped,
+        usageFactsSpilled: out.factsSpilled,
+        usageFactsLost: out.factsLost,
+        denySetSize: keeper.size,
+        denySetAgeSeconds: keeper.ageSeconds,
+        natsConnected: keeper.connected,
+        reloads: reloader.results,
+      }),
+    ready: () => supervisor.ready,
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw cannotListen('metrics_listen', config.metricsListen, error);
+  });
+  try {
+    await supervisor.start();
+  } catch (error) {
+    admin.close();
+    await supervisor.close(CLOSE_LIMIT_MS);
+    throw error;
+  }
+  const stopped = stopSignal(log, async () => {
+    // What is open is settled first, so that its facts are told too.
+    await supervisor.close(CLOSE_LIMIT_MS);
+    await finish(out);
+  });
+  keeper.start();
+  reloader.start();
+  reload = () => reloader.reload('SIGHUP');
+  if (isReloadDue) reload();
+  const metricsListen = { host: config.metricsListen.host, port: admin.port };
+  const facts = { config, listen, metricsListen, source, providers };
+  if (terminal) process.stdout.write(banner(facts));
+  else {
+    log.write('info', 'listening', {
+      version: VERSION,
+      listen: printed(listen),
+      metrics_listen: printed(metricsListen),
+      workers: config.workers,
+      tls: config.tlsCertFile !== null,
+      config: source,
+      providers: providers.map(({ name }) => name),
+    });
+  }
+
+  const signal = await stopped;
+  reloader.stop();
+  const graceMs = reloader.running.shutdownGraceMs;
+  log.write('info', 'draining', { signal, grace_ms: graceMs });
+  await supervisor.drain(graceMs);
+  const closed = await supervisor.close(CLOSE_LIMIT_MS);
+  keeper.stop();
+  log.write('info', 'stopped', { signal });
+  admin.close();
+  await finish(out);
+  if (!closed) endHard();
+  return 0;
+}
+
+function rateLimits(document: ConfigDocument): RateLimits {
+  const { rateLimitRps, byoRateLimitRps, verifyRateLimitRps } = document;
+  return { credentialRps: rateLimitRps, byoRps: byoRateLimitRps, verifyRps: verifyRateLimitRps };
+}
+
+/** Everything that was said reaches stdout, or for facts the spill file; what reached neither is told on stderr. */
+async function finish(out: LineOutlet): Promise<void> {
+  await out.flush(FLUSH_LIMIT_MS);
+  out.close();
+  if (out.factsLost > 0) {
+    process.stderr.write(
+      `${out.factsLost} usage facts were lost: stdout was not read. Set usage_spill_path to keep them.\n`,
+    );
+  }
+}
+
+function openSpill(path: string | null): FactSpill | null {
+  if (path === null) return null;
+  try {
+    return new FactSpill(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `usage_spill_path: cannot append to ${path} (${code}). Name a file in a folder that this user may write to.`,
+    );
+  }
+}
+
+/**
+ * Resolves at the first SIGTERM or SIGINT; the second ends the process at once.
+ * @param end closes everything
+ */
+function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
+  return new Promise((resolve) => {
+    let askedAtMs = 0;
+    const on = (signal: string): void => {
+      const nowMs = performance.now();
+      // Ctrl-C reaches npm and the gateway at once, and npm hands it on: that is one wish, not two.
+      if (askedAtMs > 0 && nowMs - askedAtMs < SAME_SIGNAL_MS) return;
+      if (askedAtMs > 0) {
+        log.write('warn', 'stopped_at_once', { signal });
+        void end().then(() => endHard());
+      }
+      askedAtMs = nowMs;
+      resolve(signal);
+    };
+    process.on('SIGTERM', on);
+    process.on('SIGINT', on);
+  });
+}
+
+/** Not process.exit() alone: with a connection still open in some worker it would abort the process and dump its core. */
+function endHard(): never {
+  process.kill(process.pid, 'SIGKILL');
+  // Still here: the first process of a container, to which the kernel gives no SIGKILL of its own.
+  process.exit(SIGKILL_STATUS);
+}
+
+/**
+ * Finds out which port the workers will share, and that nobody else has it. They share it on purpose, so a second
+ * Sluice on the same port would silently get half of the connections (SO_REUSEPORT); a plain listener sees it. And for
+ * port 0 the front end does not set SO_REUSEPORT, so the system's choice is made here, for all of them.
+ * @returns the concrete port
+ */
+async function claimPort(key: string, address: ListenAddress): Promise<number> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      probe.listen({ ...address, exclusive: true }, resolve);
+    });
+  } catch (error) {
+    throw cannotListen(key, address, error as NodeJS.ErrnoException);
+  }
+  const { port } = probe.address() as AddressInfo;
+  await new Promise<void>((resolve) => probe.close(() => resolve()));
+  return port;
+}
+
+function cannotListen(key: string, address: ListenAddress, { code }: NodeJS.ErrnoException): Error {
+  const advice =
+    code === 'EADDRINUSE'
+      ? 'Another process has that port: stop it, or choose another one'
+      : 'Choose an address of this machine and a port that this user may bind';
+  return new Error(
+    `Cannot listen on ${printed(address)} (${code}). ${advice} with ${key} in the config or AI_${key.toUpperCase()}.`,
+  );
+}
+
+export function printed({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,146 @@
+/** Entry of a worker thread: builds the data plane from the configuration, and listens. */
+
+import { parentPort } from 'node:worker_threads';
+import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
+import type {
+  ClientEvents,
+  ClientTimeouts,
+  Door,
+  RequestBody,
+  RequestHead,
+  ResponseWriter,
+} from '../edge/door.ts';
+import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
+import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
+import { Exchange } from '../exchange/exchange.ts';
+import { LineBatch } from '../outlet/line-batch.ts';
+import { Ticker } from '../ticker.ts';
+import { DataPlane, ThreadState } from './data-plane.ts';
+import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
+
+/** How often a draining worker looks whether it is done, in milliseconds. */
+const DRAIN_POLL_MS = 20;
+
+/** A closed connection's handle is freed a loop turn later; ending the thread before that aborts the process. */
+const CLOSE_SETTLE_MS = 50;
+
+const lines = new LineBatch((batch) => {
+  parentPort?.postMessage({ kind: 'lines', lines: batch } satisfies ToMain, [batch.buffer]);
+});
+const facts = new LineBatch((batch) => {
+  parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
+});
+const timeouts: ClientTimeouts = { clientStallTimeoutMs: 0, uploadStallTimeoutMs: 0 };
+let thread: ThreadState;
+let plane: DataPlane | null = null;
+
+function tell(message: ToMain): void {
+  parentPort?.postMessage(message);
+}
+
+/** Exchanges that begin from now on go by this configuration. */
+function configure(document: ConfigDocument, slots: readonly string[]): Config {
+  const config = configFromDocument(document);
+  plane = new DataPlane(thread, config, slots, plane);
+  timeouts.clientStallTimeoutMs = config.clientStallTimeoutMs;
+  timeouts.uploadStallTimeoutMs = config.idleTimeoutMs;
+  return config;
+}
+
+async function open(start: WorkerStart): Promise<Door> {
+  thread = new ThreadState(
+    start,
+    (line) => lines.add(line),
+    (fact) => facts.add(fact),
+  );
+  const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
+  const tls =
+    tlsCertFile === null || tlsKeyFile === null
+      ? null
+      : { certFile: tlsCertFile, keyFile: tlsKeyFile };
+  const uws = await loadFrontEnd();
+  const door = openDoor(uws, { ...listen, tls, timeouts }, new Ticker(EDGE_TICK_MS), receive);
+  process.on('uncaughtException', (error) => {
+    tell({
+      kind: 'failed',
+      reason: error instanceof Error ? (error.stack ?? error.message) : 'unknown',
+    });
+    close(door);
+  });
+  tell({ kind: 'listening' });
+  return door;
+}
+
+function reload(document: ConfigDocument, slots: readonly string[]): void {
+  try {
+    configure(document, slots);
+  } catch (error) {
+    // It was valid a moment ago on the main thread: a file that is gone in between. The old plane goes on.
+    const reason = error instanceof Error ? error.message : 'unknown';
+    tell({ kind: 'log', level: 'error', event: 'worker_not_reloaded', fields: { reason } });
+  }
+}
+
+function receive(head: RequestHead, body: RequestBody, writer: ResponseWriter): ClientEvents {
+  if (plane === null) throw new Error('a request came before the configuration');
+  const exchange = new Exchange(plane, head, body, writer);
+  try {
+    exchange.begin();
+  } catch (error) {
+    // A bug that one request meets must not take the others of this worker with it.
+    const reason = error instanceof Error ? (error.stack ?? error.message) : 'unknown';
+    tell({ kind: 'log', level: 'error', event: 'internal_error', fields: { reason } });
+    exchange.fail();
+  }
+  return exchange;
+}
+
+function flush(): void {
+  lines.flush();
+  facts.flush();
+}
+
+function drain(door: Door): void {
+  if (thread.draining) return;
+  thread.draining = true;
+  door.stopListening();
+  const poll = setInterval(() => {
+    if (thread.metrics.inFlight > 0) return;
+    clearInterval(poll);
+    flush();
+    tell({ kind: 'drained' });
+  }, DRAIN_POLL_MS);
+}
+
+function close(door: Door): void {
+  if (thread.closing) return;
+  thread.closing = true;
+  // Closes every connection, which settles every exchange and aborts its upstream.
+  door.close();
+  flush();
+  setTimeout(() => {
+    tell({ kind: 'closed' });
+    process.exit();
+  }, CLOSE_SETTLE_MS);
+}
+
+function obey(message: ToWorker, door: Door): void {
+  if (message.kind === 'drain') drain(door);
+  else if (message.kind === 'close') close(door);
+  else if (message.kind === 'reload') reload(message.document, message.providerSlots);
+}
+
+/** Resolves with the door; what is told in the meantime waits for it. */
+let opened: Promise<Door> | null = null;
+
+parentPort?.on('message', (message: ToWorker) => {
+  if (message.kind === 'start') {
+    opened = open(message.start);
+    opened.catch((error: unknown) => {
+      tell({ kind: 'failed', reason: error instanceof Error ? error.message : 'unknown' });
+      process.exit(1);
+    });
+  } else {
+    void opened?.then((door) => obey(message, door));
+  }
+});

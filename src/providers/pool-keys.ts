@@ -1,0 +1,91 @@
+import type { Secret } from '../secret.ts';
+import { isCredentialField } from '../wire/credential-fields.ts';
+import type { AuthScheme, Provider } from './providers.ts';
+
+/** The field that carries a provider's key, in the provider's own scheme. */
+const FIELD_OF: Readonly<Record<AuthScheme, string>> = {
+  bearer: 'authorization',
+  'x-api-key': 'x-api-key',
+  'api-key': 'api-key',
+};
+
+/** One provider's pool key, ready to be put on the wire. Prints without the key. */
+export class PoolKey {
+  readonly field: string;
+  readonly #secret: Secret;
+  readonly #prefix: string;
+
+  constructor(scheme: AuthScheme, secret: Secret) {
+    this.field = FIELD_OF[scheme];
+    this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
+    this.#secret = secret;
+  }
+
+  /** The field's value. Call it only where it is put on the wire. */
+  reveal(): string {
+    return this.#prefix + this.#secret.reveal();
+  }
+
+  /** Whether the key stands in a text. */
+  isIn(text: string): boolean {
+    return text.includes(this.#secret.reveal());
+  }
+}
+
+/**
+ * Whether a response's head would hand the pool key to the client: an upstream that repeats what it was sent is not
+ * unheard of.
+ * @param head as the client would get it
+ * @param fields what it is made of: flat list, names in any case
+ */
+export function leaksKey(head: string, fields: readonly string[], key: PoolKey): boolean {
+  for (let at = 0; at < fields.length; at += 2) {
+    if (isCredentialField(fields[at] ?? '')) return true;
+  }
+  return key.isIn(head);
+}
+
+/**
+ * The fields of a response without those that leak.
+ * @param fields flat list, names in any case
+ */
+export function withoutKey(fields: readonly string[], key: PoolKey): readonly string[] {
+  return fields.filter((_, at) => !isLeak(fields, at - (at % 2), key));
+}
+
+function isLeak(fields: readonly string[], at: number, key: PoolKey): boolean {
+  return isCredentialField(fields[at] ?? '') || key.isIn(`${fields[at]}: ${fields[at + 1]}`);
+}
+
+/** The pool keys of every provider; those of one take turns. */
+export class PoolKeys {
+  /** By the provider's index. */
+  readonly #keys: readonly (readonly PoolKey[])[];
+  readonly #turns: number[];
+
+  /**
+   * @param keys by provider name
+   * @param first where the first turn starts, so that workers do not all begin with the same key
+   */
+  constructor(
+    providers: readonly Provider[],
+    keys: ReadonlyMap<string, readonly Secret[]>,
+    first: number,
+  ) {
+    const byIndex: (readonly PoolKey[])[] = [];
+    this.#turns = [];
+    for (const { name, authScheme, index } of providers) {
+      byIndex[index] = (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret));
+      this.#turns[index] = first;
+    }
+    this.#keys = byIndex;
+  }
+
+  /** @returns null when the provider has none */
+  next(provider: Provider): PoolKey | null {
+    const keys = this.#keys[provider.index] ?? [];
+    const turn = this.#turns[provider.index] ?? 0;
+    this.#turns[provider.index] = turn + 1;
+    return keys[turn % keys.length] ?? null;
+  }
+}

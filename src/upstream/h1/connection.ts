@@ -1,0 +1,255 @@
+import type { Socket } from 'node:net';
+import type { Ticker } from '../../ticker.ts';
+import {
+  type ResponseFault,
+  ResponseParser,
+  type ResponseSink,
+} from '../../wire/response-parser.ts';
+import { classify, type UpstreamFailure } from '../failure.ts';
+import type { Connector, SocketEvents } from './connector.ts';
+import { wasReset } from './peer-reset.ts';
+
+/** Milliseconds, 0 = off. */
+export interface ConnectionTimeouts {
+  readonly connectTimeoutMs: number;
+  /** From the request's last byte to the response's head. */
+  readonly firstByteTimeoutMs: number;
+  /** Between two reads of a response. */
+  readonly idleTimeoutMs: number;
+}
+
+/** Whose request a connection carries. */
+export interface Carried {
+  readonly method: string;
+  /** The connection stands: the request may be written. */
+  onConnected(): void;
+  onDrained(): void;
+  /** @param followed bytes stand behind the head in the same read */
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
+  /** @param piece a view that is overwritten by the next read */
+  onContent(piece: Buffer, last: boolean): void;
+  onMessageEnd(): void;
+  onFailure(failure: UpstreamFailure): void;
+}
+
+/** Where a connection lives. */
+export interface ConnectionHome {
+  readonly timeouts: ConnectionTimeouts;
+  readonly ticker: Ticker;
+  /** Its message is over and another one may follow. */
+  onFree(connection: Connection): void;
+  onClosed(connection: Connection): void;
+}
+
+/** The peer closed before the response was whole. */
+const CLOSED_EARLY: UpstreamFailure = {
+  kind: 'reset',
+  rejection: 'upstream_unreachable',
+  code: 'CLOSED_EARLY',
+};
+const RESET: UpstreamFailure = { ...CLOSED_EARLY, code: 'ECONNRESET' };
+const CONNECT_TIMEOUT: UpstreamFailure = {
+  kind: 'connect',
+  rejection: 'upstream_timeout',
+  code: 'CONNECT_TIMEOUT',
+};
+const FIRST_BYTE_TIMEOUT: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'FIRST_BYTE_TIMEOUT',
+};
+const IDLE_TIMEOUT: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'IDLE_TIMEOUT',
+};
+
+/**
+ * One connection to a provider: a request at a time, so that a slow answer never holds up somebody else's. Reads are
+ * parsed and passed on in the turn in which they come.
+ */
+export class Connection implements SocketEvents, ResponseSink {
+  readonly #home: ConnectionHome;
+  readonly #socket: Socket;
+  readonly #parser = new ResponseParser(this);
+  #connectTimer: NodeJS.Timeout | null = null;
+  #carried: Carried | null = null;
+  #isConnected = false;
+  #isClosed = false;
+  #isRequestSent = false;
+  #isHeadSeen = false;
+  #isPaused = false;
+  /** When something last happened that ends a silence; milliseconds of the ticker. */
+  #sinceMs: number;
+  /** Requests that it carried before the current one. */
+  requestsServed = 0;
+
+  /** Begins to connect. */
+  constructor(home: ConnectionHome, connector: Connector) {
+    this.#home = home;
+    this.#sinceMs = home.ticker.now;
+    this.#socket = connector.connect(this);
+    const { connectTimeoutMs } = home.timeouts;
+    if (connectTimeoutMs > 0)
+      this.#connectTimer = setTimeout(() => this.#fail(CONNECT_TIMEOUT), connectTimeoutMs);
+  }
+
+  /** For how long it may be kept unused, in seconds, as the provider says; -1 when it does not. */
+  get keepAliveSeconds(): number {
+    return this.#parser.keepAliveSeconds;
+  }
+
+  /** When it became free; milliseconds of the ticker. */
+  get freeSinceMs(): number {
+    return this.#sinceMs;
+  }
+
+  /** Takes the next request: at once when it stands already, else as soon as it does. */
+  carry(carried: Carried): void {
+    this.#carried = carried;
+    if (!this.#isConnected) return;
+    this.requestsServed++;
+    this.onConnected();
+  }
+
+  /**
+   * Writes bytes of the request, which the connection owns from then on.
+   * @returns false when the kernel takes no more for now: `onDrained` follows
+   */
+  write(bytes: Buffer): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  /** The request's last byte was written: from now on it is the provider that is waited for. */
+  requestSent(): void {
+    this.#isRequestSent = true;
+    if (!this.#isHeadSeen) this.#sinceMs = this.#home.ticker.now;
+  }
+
+  pause(): void {
+    if (this.#isPaused || this.#isClosed) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused || this.#isClosed) return;
+    this.#isPaused = false;
+    this.#sinceMs = this.#home.ticker.now;
+    this.#socket.resume();
+  }
+
+  /** Ends it in this turn; nobody is told but its home. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#carried = null;
+    this.#parser.stop();
+    if (this.#connectTimer !== null) clearTimeout(this.#connectTimer);
+    this.#socket.destroy();
+    this.#home.onClosed(this);
+  }
+
+  /** Ends what has been silent for too long. */
+  checkSilence(nowMs: number): void {
+    const { firstByteTimeoutMs, idleTimeoutMs } = this.#home.timeouts;
+    // The ticker is at most a period behind, and no silence may be cut short.
+    const silentMs = nowMs - this.#sinceMs - this.#home.ticker.periodMs;
+    if (this.#isHeadSeen) {
+      if (idleTimeoutMs > 0 && !this.#isPaused && silentMs > idleTimeoutMs)
+        this.#fail(IDLE_TIMEOUT);
+    } else if (this.#isRequestSent && firstByteTimeoutMs > 0 && silentMs > firstByteTimeoutMs) {
+      this.#fail(FIRST_BYTE_TIMEOUT);
+    }
+  }
+
+  // ---- the socket --------------------------------------------------------------------------------------------------
+
+  onConnected(): void {
+    if (this.#connectTimer !== null) clearTimeout(this.#connectTimer);
+    this.#connectTimer = null;
+    this.#isConnected = true;
+    const carried = this.#carried;
+    if (carried === null) return;
+    this.#isRequestSent = false;
+    this.#isHeadSeen = false;
+    this.#parser.expect(carried.method);
+    carried.onConnected();
+  }
+
+  onRead(bytes: Buffer): void {
+    if (this.#carried === null) {
+      // Nobody asked: a response to nothing, or bytes behind one.
+      this.close();
+      return;
+    }
+    // Parts of a head, and interim ones, are no answer yet: a provider that dribbles them is bounded like a silent one.
+    if (this.#isHeadSeen) this.#sinceMs = this.#home.ticker.now;
+    try {
+      this.#parser.push(bytes);
+    } catch (error) {
+      // A bug that one exchange meets must not take the others of this worker with it.
+      this.#fail(classify(error, true));
+    }
+  }
+
+  onReadEnd(): void {
+    try {
+      // Only a content that the end itself delimits is asked about: every other one is whole before it, or cut.
+      if (this.#parser.endsWithConnection && wasReset(this.#socket)) this.#fail(RESET);
+      else if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
+    } catch (error) {
+      this.#fail(classify(error, true));
+    }
+  }
+
+  onDrained(): void {
+    this.#carried?.onDrained();
+  }
+
+  onError(error: Error): void {
+    this.#fail(classify(error, this.#isConnected));
+  }
+
+  onClosed(): void {
+    this.#fail(CLOSED_EARLY);
+  }
+
+  // ---- the response ------------------------------------------------------------------------------------------------
+
+  onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void {
+    this.#isHeadSeen = true;
+    this.#sinceMs = this.#home.ticker.now;
+    this.#carried?.onHead(status, reason, fields, followed);
+  }
+
+  onContent(piece: Buffer, last: boolean): void {
+    this.#carried?.onContent(piece, last);
+  }
+
+  onMessageEnd(clean: boolean): void {
+    // First of all: whoever throws here is still there to be told that it failed.
+    this.#carried?.onMessageEnd();
+    this.#carried = null;
+    this.resume();
+    // A request that is still being sent would be read as the next one's start, or hold that one up.
+    const isSent = this.#isRequestSent && this.#socket.writableLength === 0;
+    const mayStay = clean && this.#parser.persistent && isSent;
+    if (mayStay && !this.#isClosed) {
+      this.#sinceMs = this.#home.ticker.now;
+      this.#home.onFree(this);
+    } else {
+      this.close();
+    }
+  }
+
+  onFault(fault: ResponseFault): void {
+    this.#fail({ kind: 'framing', rejection: 'upstream_unreachable', code: fault });
+  }
+
+  #fail(failure: UpstreamFailure): void {
+    const carried = this.#carried;
+    this.close();
+    carried?.onFailure(failure);
+  }
+}

@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import type { Authority, Provider } from '../../providers/providers.ts';
+import type { Ticker, Ticking } from '../../ticker.ts';
+import { hostField } from '../outgoing-head.ts';
+import type { Connections } from './call.ts';
+import { Connection, type ConnectionHome, type ConnectionTimeouts } from './connection.ts';
+import { Connector } from './connector.ts';
+
+interface OriginOptions extends ConnectionTimeouts {
+  /** PEM file with further certificate authorities, or null. */
+  readonly caFile: string | null;
+}
+
+/**
+ * How long an unused connection is kept, in milliseconds, when the provider says nothing. Longer saves handshakes;
+ * but a POST that meets a connection which the provider is just closing cannot be retried by us, only by its client.
+ */
+const KEEP_ALIVE_MS = 15_000;
+
+/** Taken off what a provider promises: its clock starts earlier than ours, and a request takes its way. */
+const KEEP_ALIVE_MARGIN_MS = 2_000;
+
+/** A provider's connections on this worker. */
+export class Origin implements Connections, ConnectionHome, Ticking {
+  /** Value of the Host field. */
+  readonly host: string;
+  readonly timeouts: ConnectionTimeouts;
+  readonly ticker: Ticker;
+  readonly #connector: Connector;
+  /** The last one freed is the first one used: the others grow old and are closed. */
+  readonly #free: Connection[] = [];
+  readonly #carrying = new Set<Connection>();
+  #isRetired = false;
+
+  /** @param ca text of `options.caFile` */
+  constructor(provider: Provider, options: ConnectionTimeouts, ca: string | null, ticker: Ticker) {
+    this.host = hostField(provider);
+    this.timeouts = options;
+    this.ticker = ticker;
+    this.#connector = new Connector(provider.authority, ca);
+    ticker.add(this);
+  }
+
+  /** Connections that carry a request, and those that wait for one. */
+  get open(): { readonly carrying: number; readonly free: number } {
+    return { carrying: this.#carrying.size, free: this.#free.length };
+  }
+
+  connection(fresh: boolean): Connection {
+    // A request that came before a reload asks when its body comes, which may be behind it.
+    if (this.#isRetired) this.ticker.add(this);
+    const free = fresh ? undefined : this.#free.pop();
+    const connection = free ?? new Connection(this, this.#connector);
+    this.#carrying.add(connection);
+    return connection;
+  }
+
+  onFree(connection: Connection): void {
+    // A promise of less than the margin is one that cannot be relied on.
+    if (this.#isRetired || keptMs(connection) <= 0) connection.close();
+    else if (this.#carrying.delete(connection)) this.#free.push(connection);
+  }
+
+  onClosed(connection: Connection): void {
+    if (this.#carrying.delete(connection)) {
+      if (this.#isRetired && this.#carrying.size === 0) this.ticker.remove(this);
+      return;
+    }
+    const at = this.#free.indexOf(connection);
+    if (at >= 0) this.#free.splice(at, 1);
+  }
+
+  onTick(nowMs: number): void {
+    for (const connection of this.#carrying) connection.checkSilence(nowMs);
+    for (const connection of [...this.#free]) {
+      if (nowMs - connection.freeSinceMs > keptMs(connection)) connection.close();
+    }
+  }
+
+  /** Nobody will ask for connections any more: who still runs on one finishes there. */
+  retire(): void {
+    this.#isRetired = true;
+    for (const connection of [...this.#free]) connection.close();
+    if (this.#carrying.size === 0) this.ticker.remove(this);
+  }
+
+  /** Ends everything that still runs, without a word to anybody. */
+  destroy(): void {
+    this.retire();
+    for (const connection of [...this.#carrying]) connection.close();
+  }
+}
+
+function keptMs({ keepAliveSeconds }: Connection): number {
+  if (keepAliveSeconds < 0) return KEEP_ALIVE_MS;
+  return Math.min(KEEP_ALIVE_MS, keepAliveSeconds * 1_000 - KEEP_ALIVE_MARGIN_MS);
+}
+
+/** Every provider's origin; providers with one authority share one. */
+export interface Origins {
+  /** By the provider's index. */
+  readonly byIndex: readonly Origin[];
+  /** By authority and everything that a connection is made with. */
+  readonly byKey: ReadonlyMap<string, Origin>;
+}
+
+/**
+ * @param previous origins of the configuration before: those that would be made just so are kept, with their
+ *   connections; the others are retired
+ */
+export function openOrigins(
+  providers: readonly Provider[],
+  options: OriginOptions,
+  ticker: Ticker,
+  previous: Origins | null,
+): Origins {
+  const byKey = new Map<string, Origin>();
+  const byIndex: Origin[] = [];
+  const ca = options.caFile === null ? null : readFileSync(options.caFile, 'utf8');
+  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = options;
+  const timeouts = { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs };
+  for (const provider of providers) {
+    const url = originUrl(provider.authority);
+    const key = JSON.stringify([url, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, ca]);
+    const origin =
+      byKey.get(key) ?? previous?.byKey.get(key) ?? new Origin(provider, timeouts, ca, ticker);
+    byKey.set(key, origin);
+    byIndex[provider.index] = origin;
+  }
+  for (const [key, origin] of previous?.byKey ?? []) if (!byKey.has(key)) origin.retire();
+  return { byIndex, byKey };
+}
+
+function originUrl({ host, port, tls }: Authority): string {
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

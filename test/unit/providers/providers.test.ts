@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { Router } from '../../../src/admit/route.ts';
+import { parseAuthority, providerTable } from '../../../src/providers/providers.ts';
+
+describe('the provider table', () => {
+  it('holds the ten built-in providers with their authorities and dialects', () => {
+    const rows = providerTable([]);
+    expect(rows.map(({ name }) => name)).toEqual([
+      'openai',
+      'anthropic',
+      'openrouter',
+      'fireworks',
+      'groq',
+      'deepseek',
+      'together',
+      'cerebras',
+      'mistral',
+      'xai',
+    ]);
+    expect(rows.every(({ authority }) => authority.tls && authority.port === 443)).toBe(true);
+    expect(rows[1]).toMatchObject({ authScheme: 'x-api-key', dialect: 'anthropic' });
+  });
+
+  it('is overridden and extended by the configuration', () => {
+    const rows = providerTable([
+      { name: 'openai', authority: 'http://[::1]:8000' },
+      { name: 'own', authority: 'https://own.test', dialect: 'anthropic' },
+    ]);
+    expect(rows[0]?.authority).toEqual({ host: '::1', port: 8000, tls: false });
+    expect(rows[10]).toMatchObject({
+      name: 'own',
+      index: 10,
+      authority: { host: 'own.test', port: 443, tls: true },
+    });
+    expect(() => providerTable([{ name: 'x' }])).toThrow(/no authority/);
+  });
+
+  it.each([
+    '',
+    'a',
+    'a:',
+    'a:0',
+    'a:70000',
+    'ftp://a:1',
+    'http://a',
+    'a:1/x',
+    'u@a:1',
+    'a b:1',
+    '::1:5',
+  ])('%j is no authority', (text) => {
+    expect(parseAuthority(text)).toBeNull();
+  });
+});
+
+describe('routing', () => {
+  const router = new Router(providerTable([]));
+  it('is by the first whole segment and nothing else', () => {
+    expect(router.route('/v1/messages', false)?.provider.name).toBe('anthropic');
+    expect(router.route('/v1/messagesx', false)?.provider.name).toBe('openai');
+    expect(router.route('/v1', true)?.provider.name).toBe('anthropic');
+    expect(router.route('/groq/openai/v1', false)).toMatchObject({
+      provider: { name: 'groq' },
+      path: '/openai/v1',
+    });
+    for (const path of ['/', '/v1x', '/constructor/x', '/__proto__', '/GROQ/x', '/groq%2fx']) {
+      expect(router.route(path, false), path).toBeNull();
+    }
+  });
+
+  it('does not echo a long segment', () => {
+    expect(router.explain(`/${'x'.repeat(5_000)}`).length).toBeLessThan(250);
+  });
+});
