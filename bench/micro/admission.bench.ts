@@ -3,6 +3,7 @@ import { Admission, type Admittance, type Asked, admit } from '../../src/admit/a
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { Router } from '../../src/admit/route.ts';
+import { createTokenTable } from '../../src/admit/token-table.ts';
 import { VerifiedTokens } from '../../src/admit/verified-tokens.ts';
 import { createDenyTable, DenyHalves, DenyLookup } from '../../src/deny/deny-table.ts';
 import { mintToken, newSecretKey, publicKeyOf } from '../../src/keys/minting.ts';
@@ -45,7 +46,11 @@ const millionDenied = denying(MILLION);
 const house: Admittance = {
   router,
   rates,
-  tokens: new VerifiedTokens(signingKeys(new Map([[KID, publicKeyOf(secret)]])), rates),
+  tokens: new VerifiedTokens(
+    signingKeys(new Map([[KID, publicKeyOf(secret)]])),
+    rates,
+    createTokenTable(),
+  ),
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints([]),
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),

@@ -1,5 +1,7 @@
 /**
- * Which tokens this worker already knows: a known one costs a map lookup instead of a signature check.
+ * Which tokens this worker already knows: a known one costs a map lookup instead of a signature check. Behind it stands
+ * what any worker of the node has verified (`token-table.ts`): a token that is new here alone costs a hash (2 us), and
+ * nothing of the budget for first checks.
  *
  * Bounds. An entry (its own copy of the token, its identity, its place in the map) takes 0.3 KB, so the 65,536 known
  * tokens cost a worker 19 MiB; `npm run bench:keys` prints the measured figure. Only tokens whose
@@ -14,12 +16,15 @@
  * hash, which V8 seeds per process, and the signature it would be guessing has 512 bits.
  */
 
+import type { KeyObject } from 'node:crypto';
 import {
   type KeyIdentity,
   parseToken,
   type SigningKeys,
   signatureHolds,
+  TOKEN_MAX_CHARS,
 } from '../keys/virtual-key.ts';
+import { PUBLIC_KEY_BYTES, TokenTable } from './token-table.ts';
 
 export const VERIFIED_TOKENS_MAX = 65_536;
 const REFUSED_TOKENS_MAX = 2_048;
@@ -47,29 +52,40 @@ const MALFORMED = badKey('malformed');
 const UNKNOWN_KID = badKey('unknown_kid');
 const BAD_SIGNATURE = badKey('bad_signature');
 
+interface Signer {
+  readonly key: KeyObject;
+  /** Of the public key. */
+  readonly bytes: Uint8Array;
+}
+
 /** Verifies managed tokens for one worker thread. */
 export class VerifiedTokens {
   readonly #budget: VerifyBudget;
   readonly #verified: Generations<KeyIdentity>;
   readonly #refused: Generations<TokenRefusal>;
-  #keys: SigningKeys;
+  readonly #node: TokenTable;
+  /** By kid. */
+  #signers: ReadonlyMap<number, Signer> = new Map();
 
   /**
    * @param keys public keys by kid
    * @param budget asked once per signature check, after everything cheaper has passed
+   * @param node from `createTokenTable`: what the node's workers have verified
    * @param verifiedMax most verified tokens kept, even
    * @param refusedMax most refused tokens kept, even
    */
   constructor(
     keys: SigningKeys,
     budget: VerifyBudget,
+    node: SharedArrayBuffer,
     verifiedMax = VERIFIED_TOKENS_MAX,
     refusedMax = REFUSED_TOKENS_MAX,
   ) {
-    this.#keys = keys;
     this.#budget = budget;
+    this.#node = new TokenTable(node, TOKEN_MAX_CHARS);
     this.#verified = new Generations(verifiedMax);
     this.#refused = new Generations(refusedMax);
+    this.replaceKeys(keys);
   }
 
   /** Good tokens known now. */
@@ -90,11 +106,11 @@ export class VerifiedTokens {
    * rest would verify again, and doing so all at once would exceed the budget in the middle of a rotation.
    */
   replaceKeys(keys: SigningKeys): void {
-    const before = this.#keys;
-    this.#keys = keys;
+    const before = this.#signers;
+    this.#signers = new Map([...keys].map(([kid, key]) => [kid, signerOf(key)]));
     this.#verified.keep(({ kid }) => {
       const key = keys.get(kid);
-      return key !== undefined && before.get(kid)?.equals(key) === true;
+      return key !== undefined && before.get(kid)?.key.equals(key) === true;
     });
     this.#refused.keep(() => false);
   }
@@ -102,20 +118,30 @@ export class VerifiedTokens {
   #checkUnknown(token: string): KeyIdentity | TokenRefusal {
     const parsed = parseToken(token);
     if (parsed === null) return MALFORMED;
-    const key = this.#keys.get(parsed.claims.kid);
-    if (key === undefined) return UNKNOWN_KID;
+    const signer = this.#signers.get(parsed.claims.kid);
+    if (signer === undefined) return UNKNOWN_KID;
     const known = this.#refused.get(token);
     if (known !== undefined) return known;
+    if (this.#node.has(token, signer.bytes)) {
+      this.#verified.set(token, parsed.claims);
+      return parsed.claims;
+    }
     const retryAfterSeconds = this.#budget.admitVerify();
     if (retryAfterSeconds > 0)
       return { code: 'rate_limited', fault: 'verify_budget', retryAfterSeconds };
-    if (!signatureHolds(token, parsed, key)) {
+    if (!signatureHolds(token, parsed, signer.key)) {
       this.#refused.set(token, BAD_SIGNATURE);
       return BAD_SIGNATURE;
     }
+    this.#node.add(token, signer.bytes);
     this.#verified.set(token, parsed.claims);
     return parsed.claims;
   }
+}
+
+/** The last bytes of an Ed25519 key's SubjectPublicKeyInfo are the key itself (RFC 8410 §4). */
+function signerOf(key: KeyObject): Signer {
+  return { key, bytes: key.export({ type: 'spki', format: 'der' }).subarray(-PUBLIC_KEY_BYTES) };
 }
 
 /** A map of at most `max` entries that forgets what was not asked for lately. */

@@ -37,14 +37,14 @@ export class ThreadState {
   closing = false;
 
   constructor(
-    start: Pick<WorkerStart, 'index' | 'memory' | 'rates' | 'deny' | 'providerSlots'>,
+    start: Pick<WorkerStart, 'index' | 'memory' | 'rates' | 'tokens' | 'deny' | 'providerSlots'>,
     accessLog: LineSink,
     facts: LineSink,
   ) {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
     this.deny = new DenyLookup(start.deny);
-    this.tokens = new VerifiedTokens(new Map(), this.rates);
+    this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     const layout = new MetricsLayout(start.providerSlots);
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
     this.accessLog = accessLog;

@@ -11,6 +11,8 @@ export interface WorkerStart {
   readonly memory: SharedArrayBuffer;
   /** The buckets of the rate guardrail, which all workers share; `admit/rate.ts` knows the layout. */
   readonly rates: SharedArrayBuffer;
+  /** The tokens that any worker has verified; `admit/token-table.ts` knows the layout. */
+  readonly tokens: SharedArrayBuffer;
   /** Who is cut off, which the main thread writes; `deny/deny-table.ts` knows the layout. */
   readonly deny: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */

@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { createRateTable, type RateLimits, setRateLimits } from '../admit/rate.ts';
+import { createTokenTable } from '../admit/token-table.ts';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import { DenyKeeper } from '../deny/deny-keeper.ts';
@@ -67,6 +68,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const slots = providers.map(({ name }) => name);
   const memory = new MetricsLayout(slots).allocate(config.workers);
   const rates = createRateTable(rateLimits(document));
+  const tokens = createTokenTable();
   const deny = createDenyTable();
   const keeper = new DenyKeeper({
     memory: deny,
@@ -76,7 +78,14 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     log,
   });
   const running = { ...document, listen };
-  const supervisor = new Supervisor(running, slots, { memory, rates, deny }, out, log, warm);
+  const supervisor = new Supervisor(
+    running,
+    slots,
+    { memory, rates, tokens, deny },
+    out,
+    log,
+    warm,
+  );
   const reloader = new Reloader(
     from,
     loaded,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { inLanes } from '../support/lanes.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
@@ -53,6 +54,10 @@ async function askAll({ port }: Gateway, keys: readonly string[], good = 200): P
   });
   return { admitted, refused, seconds: (performance.now() - began) / 1_000 };
 }
+
+/** The part of a request id that all ids of one worker share. */
+const workerOf = (response: RawResponse): string =>
+  response.field('x-sluice-request-id')?.slice(0, 'req_'.length + 16) ?? '';
 
 const times = (count: number, key: string): readonly string[] =>
   Array.from({ length: count }, () => key);
@@ -138,7 +143,6 @@ describe('forged keys', () => {
   it('that are all different get no more signature checks than the budget, and known keys do not notice', async () => {
     await withGateway('rate_limit_rps = 0\nverify_rate_limit_rps = 40\n', async (gateway) => {
       const known = Array.from({ length: 10 }, (_, i) => token({ tenantId: BigInt(i) }));
-      // On both workers: each has a cache of its own.
       await askAll(gateway, Array.from({ length: 20 }, () => known).flat());
       await new Promise((resolve) => setTimeout(resolve, 1_100));
       await askAll(gateway, Array.from({ length: 20 }, () => known).flat());
@@ -155,6 +159,44 @@ describe('forged keys', () => {
       const metrics = await gateway.metrics();
       expect(metrics.get('ai_rejections_total{reason="bad_key"}')).toBe(attack.admitted);
       expect(metrics.get('ai_rejections_total{reason="rate_limited"}')).toBe(attack.refused.length);
+    });
+  });
+
+  it('do not take a key that one worker knows from whoever meets the other one', async () => {
+    await withGateway('rate_limit_rps = 0\nverify_rate_limit_rps = 1\n', async (gateway) => {
+      const known = token({ tenantId: 77n });
+      // A kept connection stays with its worker, and request ids begin with the worker's own.
+      const byWorker = new Map<string, RawClient>();
+      await until('a connection to each worker', async () => {
+        const client = new RawClient(gateway.port);
+        const response = await client.send(post('sk-own')).response();
+        byWorker.set(workerOf(response), client);
+        return byWorker.size === 2;
+      });
+      const [first, second] = [...byWorker.values()];
+      if (first === undefined || second === undefined) throw new Error('two workers');
+      await until('the first check', async () => {
+        return (await first.send(post(known)).response()).status === 200;
+      });
+      let isOver = false;
+      const flood = async (): Promise<void> => {
+        const client = new RawClient(gateway.port);
+        for (let n = 0n; !isOver; n++) await client.send(post(forged(n))).response();
+      };
+      const attack = Promise.all([flood(), flood(), flood(), flood()]);
+      await until('the budget to be spent', async () => {
+        return (await second.send(post(forged(9_999n))).response()).status === 429;
+      });
+      const seen: number[] = [];
+      for (let i = 0; i < 20; i++) seen.push((await second.send(post(known)).response()).status);
+      for (let i = 0; i < 20; i++) {
+        const fresh = new RawClient(gateway.port);
+        seen.push((await fresh.send(post(known)).response()).status);
+        fresh.close();
+      }
+      isOver = true;
+      await attack;
+      expect([...new Set(seen)]).toEqual([200]);
     });
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createTokenTable } from '../../../src/admit/token-table.ts';
 import { VerifiedTokens } from '../../../src/admit/verified-tokens.ts';
 import { mintToken, publicKeyOf } from '../../../src/keys/minting.ts';
 import { signingKeys } from '../../../src/keys/signing-keys.ts';
@@ -28,14 +29,14 @@ class Budget {
 describe('VerifiedTokens', () => {
   it('a known token costs no second check', () => {
     const budget = new Budget();
-    const tokens = new VerifiedTokens(KEYS, budget);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());
     for (let i = 0; i < 5; i++) expect(tokens.check(mint(1))).toMatchObject({ tenantText: '1' });
     expect(budget.asked).toBe(1);
   });
 
   it('a token of another secret is a bad signature, and its repeats cost no check either', () => {
     const budget = new Budget();
-    const tokens = new VerifiedTokens(KEYS, budget);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());
     const refusal = { code: 'bad_key', fault: 'bad_signature' };
     for (let i = 0; i < 5; i++) {
       expect(tokens.check(mint(1, OTHER_SECRET))).toMatchObject(refusal);
@@ -46,7 +47,7 @@ describe('VerifiedTokens', () => {
 
   it('grammar and kid are judged before any cryptography', () => {
     const budget = new Budget(0);
-    const tokens = new VerifiedTokens(KEYS, budget);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());
     expect(tokens.check('bai_v1.7.x.y')).toMatchObject({ code: 'bad_key', fault: 'malformed' });
     expect(tokens.check(mint(1, SECRET, 8))).toMatchObject({
       code: 'bad_key',
@@ -57,7 +58,7 @@ describe('VerifiedTokens', () => {
 
   it('without budget new tokens wait, and known ones do not notice', () => {
     const budget = new Budget(1);
-    const tokens = new VerifiedTokens(KEYS, budget);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());
     tokens.check(mint(1));
     expect(tokens.check(mint(2))).toEqual({
       code: 'rate_limited',
@@ -71,7 +72,7 @@ describe('VerifiedTokens', () => {
 
   it('keeps at most so many, and those that are in use', () => {
     const budget = new Budget();
-    const tokens = new VerifiedTokens(KEYS, budget, 8);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable(), 8);
     for (let i = 0; i < 100; i++) {
       tokens.check(mint(0));
       tokens.check(mint(i));
@@ -82,7 +83,7 @@ describe('VerifiedTokens', () => {
 
   it('refused ones never push out a verified one', () => {
     const budget = new Budget();
-    const tokens = new VerifiedTokens(KEYS, budget, 8, 4);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable(), 8, 4);
     tokens.check(mint(1));
     for (let i = 0; i < 50; i++) tokens.check(mint(i, OTHER_SECRET));
     const { asked } = budget;
@@ -91,7 +92,7 @@ describe('VerifiedTokens', () => {
   });
 
   it('new signing keys: what a key that is gone or changed had verified is checked again', () => {
-    const tokens = new VerifiedTokens(KEYS, new Budget());
+    const tokens = new VerifiedTokens(KEYS, new Budget(), createTokenTable());
     tokens.check(mint(1));
     tokens.replaceKeys(signingKeys(new Map([[7, publicKeyOf(OTHER_SECRET)]])));
     expect(tokens.size).toBe(0);
@@ -106,7 +107,7 @@ describe('VerifiedTokens', () => {
 
   it('a key that stays keeps what it has verified, whatever comes beside it', () => {
     const budget = new Budget();
-    const tokens = new VerifiedTokens(KEYS, budget);
+    const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());
     tokens.check(mint(1));
     tokens.replaceKeys(
       signingKeys(
@@ -121,8 +122,35 @@ describe('VerifiedTokens', () => {
     expect(tokens.check(mint(1, OTHER_SECRET, 8))).toMatchObject({ kid: 8 });
   });
 
+  it('a token that another worker of the node has verified costs no check here', () => {
+    const node = createTokenTable();
+    new VerifiedTokens(KEYS, new Budget(), node).check(mint(1));
+    const spent = new Budget(0);
+    const other = new VerifiedTokens(KEYS, spent, node);
+    expect(other.check(mint(1))).toMatchObject({ tenantText: '1' });
+    expect(other.check(mint(2))).toMatchObject({ fault: 'verify_budget' });
+    expect(spent.asked).toBe(1);
+  });
+
+  it('what another worker verified is worth nothing under another key of the same kid, or without it', () => {
+    const node = createTokenTable();
+    new VerifiedTokens(KEYS, new Budget(), node).check(mint(1));
+    const swapped = signingKeys(new Map([[7, publicKeyOf(OTHER_SECRET)]]));
+    const late = new VerifiedTokens(swapped, new Budget(), node);
+    expect(late.check(mint(1))).toMatchObject({ fault: 'bad_signature' });
+    late.replaceKeys(new Map());
+    expect(late.check(mint(1))).toMatchObject({ fault: 'unknown_kid' });
+  });
+
+  it('a forged token is never told to the node', () => {
+    const node = createTokenTable();
+    new VerifiedTokens(KEYS, new Budget(), node).check(mint(1, OTHER_SECRET));
+    const other = new VerifiedTokens(KEYS, new Budget(), node);
+    expect(other.check(mint(1, OTHER_SECRET))).toMatchObject({ fault: 'bad_signature' });
+  });
+
   it('without signing keys every managed token is refused', () => {
-    const tokens = new VerifiedTokens(new Map(), new Budget());
+    const tokens = new VerifiedTokens(new Map(), new Budget(), createTokenTable());
     expect(tokens.check(mint(1))).toMatchObject({ code: 'bad_key', fault: 'unknown_kid' });
   });
 });
