@@ -1,5 +1,5 @@
 // What it costs to decide about a request, as a whole and the parts that are not in bench:keys: npm run bench:admission
-import { Admission, type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
+import { type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { Router } from '../../src/admit/route.ts';
@@ -72,10 +72,10 @@ const missing = asked('/v1/files', v1);
 
 /** @param admitted false: it must be refused */
 function admission(name: string, one: Asked, admitted: boolean, within = house): Task {
-  const run = (): Admission => {
-    const made = new Admission(one);
-    if ((admit(made, within) === null) !== admitted) throw new Error(name);
-    return made;
+  const run = () => {
+    const decided = admit(one, within);
+    if ((decided.rejection === null) !== admitted) throw new Error(name);
+    return decided;
   };
   return { name: `admission: ${name}`, run };
 }

@@ -1,18 +1,14 @@
 import type { DenyLookup, DenyReason } from '../deny/deny-table.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
+import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
-import {
-  type Credential,
-  findCredential,
-  NO_CREDENTIAL,
-  withoutCredentials,
-} from './credential.ts';
-import type { EndpointMetering, ManagedEndpoints } from './endpoint.ts';
+import { type Credential, findCredential, withoutCredentials } from './credential.ts';
+import type { ManagedEndpoints } from './endpoint.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
 import type { VerifiedTokens } from './verified-tokens.ts';
@@ -48,36 +44,40 @@ export interface Managed {
   readonly metering: EndpointMetering;
 }
 
-/** A request that may proceed, and where to. Filled gate by gate; whole once every gate has passed. */
-export class Admission {
-  readonly asked: Asked;
-  /** Whose error shapes the caller reads: guessed from the head until the provider is known. */
-  dialect: Dialect;
-  /** Why a virtual key was refused, for the log: callers are told no more than that it was. */
-  fault: string | null = null;
-  /** Written by the credential gate. */
-  credential: Credential = NO_CREDENTIAL;
-  /** Written by the route gate. */
-  provider: Provider | null = null;
-  /** The path the provider is asked for. Written by the route gate. */
-  path = '';
-  /** Null for callers with keys of their own. Written by the managed gate, the last one before capacity. */
-  managed: Managed | null = null;
-
-  constructor(asked: Asked) {
-    this.asked = asked;
-    this.dialect = guessDialect(asked);
-  }
-
-  /** Path and query as they are forwarded. */
-  get target(): string {
-    const { query } = this.asked;
-    const kept = this.managed === null ? query : withoutCredentials(query);
-    return kept === '' ? this.path : `${this.path}?${kept}`;
-  }
+/** A request that may proceed, and where to. */
+export interface Admitted {
+  readonly rejection: null;
+  readonly provider: Provider;
+  /** Whose error shapes the caller reads. */
+  readonly dialect: Dialect;
+  /** The path the provider is asked for, without query. */
+  readonly path: string;
+  /** Path and query as they are forwarded: a managed request's without credentials. */
+  readonly target: string;
+  /** Null for callers with keys of their own. */
+  readonly managed: Managed | null;
 }
 
-type Gate = (admission: Admission, house: Admittance) => Rejection | null;
+/** A request that may not proceed. */
+export interface Refused {
+  readonly rejection: Rejection;
+  /** Whose error shapes the caller reads: guessed from the head where the provider is not known. */
+  readonly dialect: Dialect;
+  /** Null when it was refused before its provider was known. */
+  readonly provider: Provider | null;
+  /** Why a virtual key was refused, for the log: callers are told no more than that it was. */
+  readonly fault: string | null;
+}
+
+/** A request of which the route is known, and whose key it carries. */
+interface Routed {
+  readonly asked: Asked;
+  readonly credential: Credential;
+  readonly provider: Provider;
+  readonly path: string;
+}
+
+type Gate<Subject> = (subject: Subject, house: Admittance) => Rejection | null;
 
 const METHODS: ReadonlySet<string> = new Set([
   'GET',
@@ -107,99 +107,112 @@ const PACKED = rejection(
   'A gateway key cannot be used with Content-Encoding: send the body as it is.',
 );
 
-const framing: Gate = ({ asked }) => {
-  const { fault, lengthMissing } = asked.framing;
+const framing: Gate<Asked> = ({ framing: { fault, lengthMissing } }) => {
   if (fault !== null) return rejection('bad_request', fault);
   return lengthMissing ? rejection('length_required') : null;
 };
 
-const method: Gate = ({ asked }) => (METHODS.has(asked.method) ? null : METHOD_NOT_ALLOWED);
+const method: Gate<Asked> = (asked) => (METHODS.has(asked.method) ? null : METHOD_NOT_ALLOWED);
 
-// Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
-// nevertheless told first: the key it would need depends on the provider.
-const credential: Gate = (admission) => {
-  admission.credential = findCredential(admission.asked.fields, admission.asked.query);
-  return null;
-};
-
-// Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 puts its
-// key into Authorization, and its models.list() on a bare base URL would else go to OpenAI.
-const route: Gate = (admission, { router }) => {
-  const { path, fields } = admission.asked;
-  const { kind, inXApiKey } = admission.credential;
-  const anthropic =
-    inXApiKey || (kind === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
-  const found = router.route(path, anthropic);
-  if (found === null) return rejection('unknown_provider', router.explain(path));
-  admission.provider = found.provider;
-  admission.dialect = found.provider.dialect;
-  admission.path = found.path;
-  return null;
-};
-
-const key: Gate = ({ credential: { kind } }) => (kind === 'none' ? rejection('missing_key') : null);
+const key: Gate<Routed> = ({ credential: { kind } }) =>
+  kind === 'none' ? rejection('missing_key') : null;
 
 // Before any cryptography, and before anything that a flood could make expensive.
-const rate: Gate = ({ credential: { kind, token } }, { rates }) => {
+const rate: Gate<Routed> = ({ credential: { kind, token } }, { rates }) => {
   const seconds = kind === 'managed' ? rates.admitCredential(token.reveal()) : rates.admitByo();
   return seconds === 0 ? null : tooMany(seconds);
 };
 
-const managed: Gate = (admission, house) => {
-  const { asked, credential, path, provider } = admission;
-  if (credential.kind !== 'managed' || provider === null) return null;
-  const identity = house.tokens.check(credential.token.reveal());
-  if ('code' in identity) {
-    admission.fault = identity.fault;
-    return identity.code === 'rate_limited'
-      ? tooMany(identity.retryAfterSeconds)
-      : rejection(identity.code);
-  }
-  const denied = deniedReason(identity, house.deny);
-  if (denied !== null) return rejection(denied === 'spend' ? 'spend_limit' : 'denied');
-  if (fieldValue(asked.fields, 'upgrade') !== null) return UPGRADE;
-  const coding = fieldValue(asked.fields, 'content-encoding');
-  if (coding !== null && coding.toLowerCase() !== 'identity') return PACKED;
-  const metering = house.endpoints.judge(asked.method, path);
-  if (metering === 'unknown') return rejection('endpoint_not_managed');
-  if (metering === 'wrong-method-post') return ONLY_POST;
-  if (metering === 'wrong-method-get') return ONLY_GET;
-  const poolKey = house.poolKeys.next(provider);
-  if (poolKey === null) return rejection('no_pool_key', `The provider is ${provider.name}.`);
-  admission.managed = { identity, poolKey, metering };
-  return null;
-};
-
-const length: Gate = ({ asked }, { maxRequestBodyBytes }) =>
-  maxRequestBodyBytes > 0 && asked.framing.contentLength > maxRequestBodyBytes
+const length: Gate<Asked> = ({ framing: { contentLength } }, { maxRequestBodyBytes }) =>
+  maxRequestBodyBytes > 0 && contentLength > maxRequestBodyBytes
     ? tooLarge(maxRequestBodyBytes)
     : null;
 
-const capacity: Gate = (_admission, house) => {
+const capacity: Gate<Asked> = (_asked, house) => {
   if (house.draining) return rejection('draining', '', 'connection: close\r\n');
   return house.full() ? rejection('overloaded', '', 'retry-after: 1\r\n') : null;
 };
 
-/** Cheapest first, and each may rely on those before it. `npm run bench:keys` measures the steps for a virtual key. */
-const GATES: readonly Gate[] = [
-  framing,
-  method,
-  credential,
-  route,
-  key,
-  rate,
-  managed,
-  length,
-  capacity,
-];
+// Cheapest first, and each may rely on those before it. `npm run bench:keys` measures the steps for a virtual key.
+/** Whether the head can be trusted at all. */
+const HEAD_GATES: readonly Gate<Asked>[] = [framing, method];
+/** Behind the route. */
+const KEY_GATES: readonly Gate<Routed>[] = [key, rate];
+/** Behind the virtual key. */
+const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
-/** @returns null when every gate passed and the admission is whole; else why the request may not proceed */
-export function admit(admission: Admission, house: Admittance): Rejection | null {
-  for (const gate of GATES) {
-    const rejected = gate(admission, house);
+/** Decides about one request by its head: head, route, key, virtual key, capacity. */
+export function admit(asked: Asked, house: Admittance): Admitted | Refused {
+  const unfit = firstRejection(HEAD_GATES, asked, house);
+  if (unfit !== null) return refused(unfit, guessDialect(asked));
+  // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
+  // nevertheless told first: the key it would need depends on the provider.
+  const credential = findCredential(asked.fields, asked.query);
+  const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
+  if (found === null) {
+    const unknown = rejection('unknown_provider', house.router.explain(asked.path));
+    return refused(unknown, guessDialect(asked));
+  }
+  const { provider, path } = found;
+  const { dialect } = provider;
+  const routed: Routed = { asked, credential, provider, path };
+  const keyless = firstRejection(KEY_GATES, routed, house);
+  if (keyless !== null) return refused(keyless, dialect, provider);
+  const isManaged = credential.kind === 'managed';
+  const managed = isManaged ? manage(routed, house) : null;
+  if (managed !== null && 'rejection' in managed) return managed;
+  const unable = firstRejection(CAPACITY_GATES, asked, house);
+  if (unable !== null) return refused(unable, dialect, provider);
+  const query = isManaged ? withoutCredentials(asked.query) : asked.query;
+  const target = query === '' ? path : `${path}?${query}`;
+  return { rejection: null, provider, dialect, path, target, managed };
+}
+
+/** A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this. */
+function manage({ asked, credential, path, provider }: Routed, house: Admittance) {
+  const no = (why: Rejection, fault: string | null = null): Refused =>
+    refused(why, provider.dialect, provider, fault);
+  const identity = house.tokens.check(credential.token.reveal());
+  if ('code' in identity) {
+    const { code, fault } = identity;
+    return no(
+      code === 'rate_limited' ? tooMany(identity.retryAfterSeconds) : rejection(code),
+      fault,
+    );
+  }
+  const denied = deniedReason(identity, house.deny);
+  if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
+  if (fieldValue(asked.fields, 'upgrade') !== null) return no(UPGRADE);
+  const coding = fieldValue(asked.fields, 'content-encoding');
+  if (coding !== null && coding.toLowerCase() !== 'identity') return no(PACKED);
+  const metering = house.endpoints.judge(asked.method, path);
+  if (metering === 'unknown') return no(rejection('endpoint_not_managed'));
+  if (metering === 'wrong-method-post') return no(ONLY_POST);
+  if (metering === 'wrong-method-get') return no(ONLY_GET);
+  const poolKey = house.poolKeys.next(provider);
+  if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
+  return { identity, poolKey, metering } satisfies Managed;
+}
+
+function firstRejection<Subject>(
+  gates: readonly Gate<Subject>[],
+  subject: Subject,
+  house: Admittance,
+): Rejection | null {
+  for (const gate of gates) {
+    const rejected = gate(subject, house);
     if (rejected !== null) return rejected;
   }
   return null;
+}
+
+function refused(
+  why: Rejection,
+  dialect: Dialect,
+  provider: Provider | null = null,
+  fault: string | null = null,
+): Refused {
+  return { rejection: why, dialect, provider, fault };
 }
 
 /** Tenant and key may both be cut off: whatever is not a matter of budget is told first. */
@@ -220,7 +233,14 @@ export function tooLarge(limitBytes: number): Rejection {
   return rejection('body_too_large', `The limit is ${limitBytes} bytes.`);
 }
 
-function guessDialect({ path, fields }: Asked): Dialect {
+// Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 puts its
+// key into Authorization, and its models.list() on a bare base URL would else go to OpenAI.
+function speaksAnthropic({ fields }: Asked, { kind, inXApiKey }: Credential): boolean {
+  return inXApiKey || (kind === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
+}
+
+/** Whose error shapes a caller reads, as far as its head tells. */
+export function guessDialect({ path, fields }: Pick<Asked, 'path' | 'fields'>): Dialect {
   if (path === '/v1/messages' || path.startsWith('/v1/messages/')) return 'anthropic';
   return fieldValue(fields, 'anthropic-version') === null ? 'openai' : 'anthropic';
 }

@@ -3,16 +3,7 @@
  * to another is let through (contracts: what a managed request may reach).
  */
 
-/** How a request to an endpoint is metered. */
-export type EndpointMetering =
-  /** OpenAI-wire completions: a stream reports its usage when it is asked to. */
-  | 'completions'
-  /** Writes an answer, and reports its usage unasked. */
-  | 'answers'
-  /** Reports its usage unasked; what it answers with is not a model's writing, or not known. */
-  | 'reports'
-  /** Bills nothing. */
-  | 'free';
+import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 
 /** Found out about one managed request's path and method. */
 type EndpointVerdict = EndpointMetering | 'unknown' | 'wrong-method-post' | 'wrong-method-get';

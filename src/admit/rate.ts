@@ -20,19 +20,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { RATE_LIMIT_MAX_RPS, type RateLimits } from '../rate-limits.ts';
 import { CredentialHash } from './credential-hash.ts';
-
-/** Requests per second, node-wide; 0 = off. Fractions to 0.001 are kept. */
-export interface RateLimits {
-  /** Each credential by itself (`rate_limit_rps`). */
-  readonly credentialRps: number;
-  /** All BYO traffic together (`byo_rate_limit_rps`). */
-  readonly byoRps: number;
-  /** Signature checks of tokens not seen before (`verify_rate_limit_rps`). */
-  readonly verifyRps: number;
-}
-
-export const RATE_LIMIT_MAX_RPS = 1_000_000;
 
 /** 62.5 ns each: fine enough to space 100,000 requests per second to 0.6 %. */
 const TICKS_PER_MS = 16_000;

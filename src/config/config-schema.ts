@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { RATE_LIMIT_MAX_RPS } from '../admit/rate.ts';
 import { readKeyBytes } from '../keys/signing-keys.ts';
+import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { publicKeyFault } from './public-key.ts';
 

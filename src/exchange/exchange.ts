@@ -6,7 +6,7 @@
 
 // The globals of these names are getters, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import { Admission, type Admittance, admit, tooLarge } from '../admit/admit.ts';
+import { type Admittance, type Admitted, tooLarge } from '../admit/admit.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { Metering } from '../meter/metering.ts';
 import { leaksKey, withoutKey } from '../providers/pool-keys.ts';
@@ -23,7 +23,7 @@ import type { Settlement, Settler } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import { type RequestCoding, UpstreamCall, type UpstreamEvents } from '../upstream/h1/call.ts';
-import type { Origin } from '../upstream/h1/origins.ts';
+import type { Origins } from '../upstream/h1/origins.ts';
 import { byoHead, managedHead } from '../upstream/outgoing-head.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
@@ -39,14 +39,15 @@ import {
 
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance {
-  /** By the provider's index. */
-  readonly origins: readonly Origin[];
+  readonly origins: Origins;
   readonly metrics: WorkerMetrics;
   readonly settler: Settler;
   readonly scanner: JsonScanner;
   /** The grace period is over: what is still running is being closed by us, not by its clients. */
   readonly closing: boolean;
   nextRequestId(): string;
+  /** A bug was met, and one request ended by it: for the log. */
+  report(error: unknown): void;
 }
 
 const STALLED: UpstreamFailure = {
@@ -61,15 +62,15 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   readonly #body: RequestBody;
   readonly #writer: ResponseWriter;
   readonly #requestId: string;
-  readonly #admission: Admission;
-  readonly #beganMs = performance.now();
+  readonly #admitted: Admitted;
+  readonly #beganMs: number;
 
   #requestState: RequestState = 'reading';
   #responseState: ResponseState = 'waiting';
   /** Made when there is something to send upstream. */
   #call: UpstreamCall | null = null;
   /** Only for managed requests. */
-  #metering: Metering | null = null;
+  readonly #metering: Metering | null;
   /** Made with the response's head. */
   #delivery: Delivery | null = null;
   #bytesIn = 0;
@@ -82,32 +83,30 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #overheadMs = 0;
   #settled = false;
 
+  /** @param beganMs when the request came; of `performance.now()` */
   constructor(
     context: WorkerContext,
+    admitted: Admitted,
     head: RequestHead,
     body: RequestBody,
     writer: ResponseWriter,
+    requestId: string,
+    beganMs: number,
   ) {
     this.#context = context;
+    this.#admitted = admitted;
     this.#head = head;
     this.#body = body;
     this.#writer = writer;
-    this.#requestId = context.nextRequestId();
-    this.#admission = new Admission(head);
+    this.#requestId = requestId;
+    this.#beganMs = beganMs;
+    const { managed, provider } = admitted;
+    this.#metering =
+      managed === null ? null : new Metering(context.scanner, managed.metering, provider);
   }
 
-  /** Admits the request; what has no body is sent at once, the rest with its body's first piece. */
+  /** What has no body is sent at once, the rest with its body's first piece. */
   begin(): void {
-    this.#context.metrics.requestBegan();
-    const rejected = admit(this.#admission, this.#context);
-    if (rejected !== null) {
-      this.#reject(rejected, 'rejected');
-      return;
-    }
-    const { managed, provider } = this.#admission;
-    if (managed !== null && provider !== null) {
-      this.#metering = new Metering(this.#context.scanner, managed, provider);
-    }
     const { chunked, contentLength } = this.#head.framing;
     if (!chunked && contentLength <= 0) {
       this.#requestState = nextRequestState(this.#requestState, 'last');
@@ -195,22 +194,15 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 
   #open(): UpstreamCall {
-    this.#call = new UpstreamCall(this.#origin, this);
+    this.#call = new UpstreamCall(this.#context.origins.of(this.#admitted.provider), this);
     return this.#call;
-  }
-
-  get #origin(): Origin {
-    const { provider } = this.#admission;
-    const origin = provider === null ? undefined : this.#context.origins[provider.index];
-    if (origin === undefined) throw new Error('An admitted request has no origin.');
-    return origin;
   }
 
   /** @param contentLength of the content as it leaves; only for `sized` */
   #send(call: UpstreamCall, coding: RequestCoding, contentLength: number): void {
-    const { target, asked, managed } = this.#admission;
-    const { method, fields } = asked;
-    const { host } = this.#origin;
+    const { target, managed } = this.#admitted;
+    const { method, fields } = this.#head;
+    const { host } = this.#context.origins.of(this.#admitted.provider);
     const head =
       managed === null
         ? byoHead(method, target, fields, host, coding)
@@ -219,8 +211,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 
   onRequestRetried(): void {
-    if (this.#admission.provider !== null)
-      this.#context.metrics.retried(this.#admission.provider.index);
+    this.#context.metrics.retried(this.#admitted.provider.index);
   }
 
   onUploadDrained(): void {
@@ -247,11 +238,11 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     fields: readonly string[],
     followed: boolean,
   ): void {
-    const { provider, managed } = this.#admission;
+    const { provider, managed } = this.#admitted;
     this.#responseState = nextResponseState(this.#responseState, 'head');
     this.#status = status;
     this.#upstreamStatus = status;
-    if (provider !== null) this.#context.metrics.responded(provider.index, status);
+    this.#context.metrics.responded(provider.index, status);
     const { method } = this.#head;
     const own = this.#ownLines();
     let head = responseHead(method, status, reason, fields, own);
@@ -288,11 +279,10 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   }
 
   onUpstreamFailure(failure: UpstreamFailure): void {
-    const { provider } = this.#admission;
+    const { provider } = this.#admitted;
     this.#failure = failure;
     this.#requestState = nextRequestState(this.#requestState, 'failed');
-    if (failure.kind === 'connect' && provider !== null)
-      this.#context.metrics.connectFailed(provider.index);
+    if (failure.kind === 'connect') this.#context.metrics.connectFailed(provider.index);
     if (!this.#writer.open) {
       // The last byte of a sized body is with the client already: to it nothing is missing.
       this.#responseState = nextResponseState(this.#responseState, 'end');
@@ -300,12 +290,10 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     } else if (this.#writer.started) {
       const event = this.#delivery?.atEventBoundary === true;
       this.#cut(
-        event
-          ? renderErrorEvent(failure.rejection, this.#admission.dialect, this.#requestId)
-          : null,
+        event ? renderErrorEvent(failure.rejection, this.#admitted.dialect, this.#requestId) : null,
       );
     } else {
-      const detail = failureDetail(failure, provider?.name ?? null);
+      const detail = failureDetail(failure, provider.name);
       this.#reject(rejection(failure.rejection, detail), this.#outcomeOfFailure());
     }
   }
@@ -323,7 +311,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #reject(rejected: Rejection, outcome: Outcome): void {
     const { head, body, closes } = renderRejection(
       rejected,
-      this.#admission.dialect,
+      this.#admitted.dialect,
       this.#requestId,
     );
     this.#requestState = nextRequestState(this.#requestState, 'over');
@@ -364,11 +352,11 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       traceparent: fieldValue(this.#head.fields, 'traceparent'),
       method: this.#head.method,
       path: this.#head.path,
-      provider: this.#admission.provider,
+      provider: this.#admitted.provider,
       status: this.#status,
       outcome,
       rejection: this.#rejection,
-      failure: this.#failure?.code ?? this.#admission.fault,
+      failure: this.#failure?.code ?? null,
       eventStream: this.#delivery?.eventStream === true,
       bytesIn: this.#bytesIn,
       bytesOut: this.#writer.bytesOut,
@@ -380,8 +368,8 @@ export class Exchange implements ClientEvents, UpstreamEvents {
 
   /** Null for what nobody is billed for: a caller's own key, or a request that never reached its provider. */
   #usageFact(settlement: Settlement): UsageFact | null {
-    const { managed, provider, dialect, path } = this.#admission;
-    if (this.#metering === null || managed === null || provider === null) return null;
+    const { managed, provider, dialect, path } = this.#admitted;
+    if (this.#metering === null || managed === null) return null;
     const whole = this.#requestState === 'sent' || this.#requestState === 'unread';
     const usage = this.#metering.finish(whole ? this.#bytesIn : 0);
     if (this.#call?.reached !== true) return null;

@@ -4,8 +4,7 @@
  * that the client did not ask for.
  */
 
-import type { Managed } from '../admit/admit.ts';
-import type { EndpointMetering } from '../admit/endpoint.ts';
+import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import { estimateUsage } from '../settle/usage-estimate.ts';
@@ -54,10 +53,10 @@ export class Metering {
   #withEvents = false;
   #ended = false;
 
-  constructor(scanner: JsonScanner, managed: Managed, provider: Provider) {
+  constructor(scanner: JsonScanner, endpoint: EndpointMetering, provider: Provider) {
     this.#scanner = scanner;
-    this.#endpoint = managed.metering;
-    this.#asks = managed.metering === 'completions' && provider.streamUsage === 'ask';
+    this.#endpoint = endpoint;
+    this.#asks = endpoint === 'completions' && provider.streamUsage === 'ask';
   }
 
   // ---- the request -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
 import { Ticker } from '../ticker.ts';
-import { type Origin, type Origins, openOrigins } from '../upstream/h1/origins.ts';
+import { type Origins, openOrigins } from '../upstream/h1/origins.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
 import type { WorkerStart } from './messages.ts';
 
@@ -29,6 +29,7 @@ export class ThreadState {
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
   readonly facts: LineSink;
+  readonly report: (error: unknown) => void;
   readonly upstreamTicker = new Ticker(UPSTREAM_TICK_MS);
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
@@ -40,6 +41,7 @@ export class ThreadState {
     start: Pick<WorkerStart, 'index' | 'memory' | 'rates' | 'tokens' | 'deny' | 'providerSlots'>,
     accessLog: LineSink,
     facts: LineSink,
+    report: (error: unknown) => void,
   ) {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
@@ -49,6 +51,7 @@ export class ThreadState {
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
     this.accessLog = accessLog;
     this.facts = facts;
+    this.report = report;
   }
 
   nextRequestId(): string {
@@ -68,7 +71,7 @@ export class DataPlane implements WorkerContext {
   readonly maxRequestBodyBytes: number;
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
-  readonly #origins: Origins;
+  readonly origins: Origins;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
   constructor(
@@ -90,12 +93,8 @@ export class DataPlane implements WorkerContext {
     );
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.#maxInFlight = config.maxInFlight;
-    const opened = previous === null ? null : previous.#origins;
-    this.#origins = openOrigins(providers, config, thread.upstreamTicker, opened);
-  }
-
-  get origins(): readonly Origin[] {
-    return this.#origins.byIndex;
+    const opened = previous === null ? null : previous.origins;
+    this.origins = openOrigins(providers, config, thread.upstreamTicker, opened);
   }
 
   get rates(): RateGuard {
@@ -133,5 +132,9 @@ export class DataPlane implements WorkerContext {
 
   nextRequestId(): string {
     return this.#thread.nextRequestId();
+  }
+
+  report(error: unknown): void {
+    this.#thread.report(error);
   }
 }

@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer } from 'node:net';
-import { createRateTable, type RateLimits, setRateLimits } from '../admit/rate.ts';
+import { createRateTable, setRateLimits } from '../admit/rate.ts';
 import { createTokenTable } from '../admit/token-table.ts';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
@@ -11,6 +11,7 @@ import { LineOutlet } from '../outlet/line-outlet.ts';
 import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
 import { providerTable } from '../providers/providers.ts';
+import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
 import { VERSION } from '../version.ts';

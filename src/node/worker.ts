@@ -2,17 +2,10 @@
 
 import { parentPort } from 'node:worker_threads';
 import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
-import type {
-  ClientEvents,
-  ClientTimeouts,
-  Door,
-  RequestBody,
-  RequestHead,
-  ResponseWriter,
-} from '../edge/door.ts';
+import type { ClientTimeouts, Door } from '../edge/door.ts';
 import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
-import { Exchange } from '../exchange/exchange.ts';
+import { receive } from '../exchange/receive.ts';
 import { LineBatch } from '../outlet/line-batch.ts';
 import { Ticker } from '../ticker.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
@@ -52,6 +45,13 @@ async function open(start: WorkerStart): Promise<Door> {
     start,
     (line) => lines.add(line),
     (fact) => facts.add(fact),
+    (error) =>
+      tell({
+        kind: 'log',
+        level: 'error',
+        event: 'internal_error',
+        fields: { reason: reasonOf(error) },
+      }),
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
@@ -59,12 +59,13 @@ async function open(start: WorkerStart): Promise<Door> {
       ? null
       : { certFile: tlsCertFile, keyFile: tlsKeyFile };
   const uws = await loadFrontEnd();
-  const door = openDoor(uws, { ...listen, tls, timeouts }, new Ticker(EDGE_TICK_MS), receive);
+  const options = { ...listen, tls, timeouts };
+  const door = openDoor(uws, options, new Ticker(EDGE_TICK_MS), (head, body, writer) => {
+    if (plane === null) throw new Error('a request came before the configuration');
+    return receive(plane, head, body, writer);
+  });
   process.on('uncaughtException', (error) => {
-    tell({
-      kind: 'failed',
-      reason: error instanceof Error ? (error.stack ?? error.message) : 'unknown',
-    });
+    tell({ kind: 'failed', reason: reasonOf(error) });
     close(door);
   });
   tell({ kind: 'listening' });
@@ -81,18 +82,8 @@ function reload(document: ConfigDocument, slots: readonly string[]): void {
   }
 }
 
-function receive(head: RequestHead, body: RequestBody, writer: ResponseWriter): ClientEvents {
-  if (plane === null) throw new Error('a request came before the configuration');
-  const exchange = new Exchange(plane, head, body, writer);
-  try {
-    exchange.begin();
-  } catch (error) {
-    // A bug that one request meets must not take the others of this worker with it.
-    const reason = error instanceof Error ? (error.stack ?? error.message) : 'unknown';
-    tell({ kind: 'log', level: 'error', event: 'internal_error', fields: { reason } });
-    exchange.fail();
-  }
-  return exchange;
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : 'unknown';
 }
 
 function flush(): void {

@@ -79,6 +79,16 @@ describe('sides of the gateway', () => {
     expect(crossing).toEqual([]);
   });
 
+  test('what a request meets behind its admission knows nothing of admission', () => {
+    const rooms = /^(?:providers|upstream|settle|config|meter|wire)\//;
+    const knowing = files.flatMap(({ path, imports }) =>
+      rooms.test(path)
+        ? imports.filter((to) => to.startsWith('admit/')).map((to) => `${path} imports ${to}`)
+        : [],
+    );
+    expect(knowing).toEqual([]);
+  });
+
   test.each([
     ['uWebSockets.js', 'edge/'],
     ['smol-toml', 'config/'],

@@ -98,8 +98,7 @@ function keptMs({ keepAliveSeconds }: Connection): number {
 
 /** Every provider's origin; providers with one authority share one. */
 export interface Origins {
-  /** By the provider's index. */
-  readonly byIndex: readonly Origin[];
+  of(provider: Provider): Origin;
   /** By authority and everything that a connection is made with. */
   readonly byKey: ReadonlyMap<string, Origin>;
 }
@@ -119,16 +118,18 @@ export function openOrigins(
   const ca = options.caFile === null ? null : readFileSync(options.caFile, 'utf8');
   const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = options;
   const timeouts = { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs };
-  for (const provider of providers) {
+  const open = (provider: Provider): Origin => {
     const url = originUrl(provider.authority);
     const key = JSON.stringify([url, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, ca]);
     const origin =
       byKey.get(key) ?? previous?.byKey.get(key) ?? new Origin(provider, timeouts, ca, ticker);
     byKey.set(key, origin);
     byIndex[provider.index] = origin;
-  }
+    return origin;
+  };
+  for (const provider of providers) open(provider);
   for (const [key, origin] of previous?.byKey ?? []) if (!byKey.has(key)) origin.retire();
-  return { byIndex, byKey };
+  return { byKey, of: (provider) => byIndex[provider.index] ?? open(provider) };
 }
 
 function originUrl({ host, port, tls }: Authority): string {

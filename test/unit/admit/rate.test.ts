@@ -1,13 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  createRateTable,
-  RATE_LIMIT_MAX_RPS,
-  RateGuard,
-  setRateLimits,
-  tickClock,
-} from '../../../src/admit/rate.ts';
+import { createRateTable, RateGuard, setRateLimits, tickClock } from '../../../src/admit/rate.ts';
+import { RATE_LIMIT_MAX_RPS } from '../../../src/rate-limits.ts';
 
 const TICKS_PER_SECOND = 16_000_000;
 const OFF = { credentialRps: 0, byoRps: 0, verifyRps: 0 };

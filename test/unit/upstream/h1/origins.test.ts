@@ -71,9 +71,9 @@ const opened = (previous: Origins | null = null, timeouts = TIMEOUTS): Origins =
   return openOrigins(providers, { ...timeouts, caFile: null }, ticker, previous);
 };
 const origin = (): Origin => {
-  const first = origins.byIndex[0];
-  if (first === undefined) throw new Error('no origin');
-  return first;
+  const [provider] = providerTable([]);
+  if (provider === undefined) throw new Error('no provider');
+  return origins.of(provider);
 };
 const over = (asked: Asked): Promise<unknown> => until('the end', () => asked.isOver || undefined);
 
@@ -92,7 +92,7 @@ beforeEach(async () => {
 });
 
 afterEach(() => {
-  for (const one of origins.byIndex) one.destroy();
+  for (const one of origins.byKey.values()) one.destroy();
   ticker.stop();
   for (const socket of sockets) socket.destroy();
   server.close();
