@@ -52,7 +52,7 @@ const house: Admittance = {
     createTokenTable(),
   ),
   deny: nobodyDenied,
-  endpoints: new ManagedEndpoints([]),
+  endpoints: new ManagedEndpoints(providers, [], []),
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
   maxRequestBodyBytes: 209_715_200,
   draining: false,

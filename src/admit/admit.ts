@@ -185,7 +185,7 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   if (fieldValue(asked.fields, 'upgrade') !== null) return no(UPGRADE);
   const coding = fieldValue(asked.fields, 'content-encoding');
   if (coding !== null && coding.toLowerCase() !== 'identity') return no(PACKED);
-  const metering = house.endpoints.judge(asked.method, path);
+  const metering = house.endpoints.judge(asked.method, path, provider);
   if (metering === 'unknown') return no(rejection('endpoint_not_managed'));
   if (metering === 'wrong-method-post') return no(ONLY_POST);
   if (metering === 'wrong-method-get') return no(ONLY_GET);

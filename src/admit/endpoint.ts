@@ -4,12 +4,13 @@
  */
 
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
+import type { Provider } from '../providers/providers.ts';
 
 /** Found out about one managed request's path and method. */
 type EndpointVerdict = EndpointMetering | 'unknown' | 'wrong-method-post' | 'wrong-method-get';
 
-/** A path that ends so may be POSTed to. */
-const BUILT_IN: readonly (readonly [suffix: string, metering: EndpointMetering])[] = [
+/** What may be POSTed to, exactly so behind a prefix of the provider's API. */
+const BUILT_IN: readonly (readonly [path: string, metering: EndpointMetering])[] = [
   ['/chat/completions', 'completions'],
   ['/completions', 'completions'],
   ['/responses', 'answers'],
@@ -20,32 +21,100 @@ const BUILT_IN: readonly (readonly [suffix: string, metering: EndpointMetering])
   ['/responses/compact', 'answers'],
 ];
 
-// The id is one plain segment: `..%2ffiles` would be another endpoint to a server that decodes before it routes.
-const MODELS = /\/models(?:\/(?!\.{1,2}$)[A-Za-z0-9._:@~-]+)?$/;
+/** Stands in a prefix for one segment of the caller's choice: Azure's deployments. */
+const NAME = /\{name\}/g;
 
-// Servers disagree about these, and decode once, twice or not at all; whichever way one reads a path, it must be the one
-// that was checked here.
-const AMBIGUOUS = /\/\.{1,2}\/|%|\\/;
+// Plain characters only, and no dot segment: servers disagree about everything else (they fold case, cut at `;`, merge
+// slashes, decode once or twice), and the path that was checked must be the path that is served.
+const SEGMENT = '(?!\\.{1,2}(?:/|$))[A-Za-z0-9._:@~-]+';
 
-// What OpenAI's Assistants store: `/threads/{id}/messages` ends like an endpoint that stores nothing.
-const STORED = /\/threads\//;
+// Ids of Hugging Face, OpenRouter and Fireworks hold slashes (`accounts/fireworks/models/x`), which SDKs send as %2F
+// with the colon as %3A. These are the only escapes: decoded or not, they lead to the list of models and nowhere else.
+const ID_PART = '(?!\\.{1,2}(?:/|%2[Ff]|$))(?:[A-Za-z0-9._:@~-]|%3[Aa]|%40)+';
+const ID_PARTS_MAX = 4;
+const MODELS = new RegExp(
+  `^/models(?:/${ID_PART}(?:(?:/|%2[Ff])${ID_PART}){0,${ID_PARTS_MAX - 1}})?$`,
+);
+
+/** The endpoints of one provider. */
+class ProviderEndpoints {
+  /** Every path that may be POSTed to, whole. */
+  readonly #paths = new Map<string, EndpointMetering>();
+  /** Behind them comes a suffix of `#suffixes`, or a model. */
+  readonly #named: readonly RegExp[];
+  readonly #plain: readonly string[];
+  readonly #suffixes: ReadonlyMap<string, EndpointMetering>;
+
+  constructor(prefixes: readonly string[], suffixes: ReadonlyMap<string, EndpointMetering>) {
+    this.#suffixes = suffixes;
+    this.#plain = prefixes.filter((prefix) => prefix.search(NAME) === -1);
+    this.#named = prefixes
+      .filter((prefix) => prefix.search(NAME) !== -1)
+      .map((prefix) => new RegExp(`^${escaped(prefix).replaceAll('\\{name\\}', SEGMENT)}(?=/)`));
+    for (const prefix of this.#plain) {
+      for (const [suffix, metering] of suffixes) this.#paths.set(prefix + suffix, metering);
+    }
+  }
+
+  /** Undefined for what may not be POSTed to. */
+  posted(path: string): EndpointMetering | undefined {
+    const known = this.#paths.get(path);
+    if (known !== undefined || this.#named.length === 0) return known;
+    for (const prefix of this.#named) {
+      const found = prefix.exec(path);
+      if (found !== null) return this.#suffixes.get(path.slice(found[0].length));
+    }
+    return undefined;
+  }
+
+  hasModel(path: string): boolean {
+    return (
+      this.#plain.some(
+        (prefix) => path.startsWith(prefix) && MODELS.test(path.slice(prefix.length)),
+      ) ||
+      this.#named.some((prefix) => {
+        const found = prefix.exec(path);
+        return found !== null && MODELS.test(path.slice(found[0].length));
+      })
+    );
+  }
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
 
 /** The endpoints that a managed key may reach, built once at boot. */
 export class ManagedEndpoints {
-  readonly #suffixes: readonly (readonly [suffix: string, metering: EndpointMetering])[];
+  /** By the provider's index. */
+  readonly #providers: readonly ProviderEndpoints[];
 
-  /** @param added further suffixes, from the configuration */
-  constructor(added: readonly string[]) {
-    this.#suffixes = [...BUILT_IN, ...added.map((suffix) => [suffix, 'reports'] as const)];
+  /**
+   * @param addedSuffixes further endpoints behind every prefix, from the configuration
+   * @param addedPrefixes further prefixes of every provider, from the configuration; `{name}` stands for one segment
+   */
+  constructor(
+    providers: readonly Provider[],
+    addedSuffixes: readonly string[],
+    addedPrefixes: readonly string[],
+  ) {
+    const suffixes = new Map([
+      ...BUILT_IN,
+      ...addedSuffixes.map((suffix) => [suffix, 'reports'] as const),
+    ]);
+    const byIndex: ProviderEndpoints[] = [];
+    for (const { index, prefixes } of providers)
+      byIndex[index] = new ProviderEndpoints([...prefixes, ...addedPrefixes], suffixes);
+    this.#providers = byIndex;
   }
 
   /** @param path the forwarded path, raw, without query */
-  judge(method: string, path: string): EndpointVerdict {
-    if (AMBIGUOUS.test(path) || STORED.test(path)) return 'unknown';
-    for (const [suffix, metering] of this.#suffixes) {
-      if (path.endsWith(suffix)) return method === 'POST' ? metering : 'wrong-method-post';
-    }
-    if (!MODELS.test(path)) return 'unknown';
+  judge(method: string, path: string, provider: Provider): EndpointVerdict {
+    const endpoints = this.#providers[provider.index];
+    if (endpoints === undefined) return 'unknown';
+    const metering = endpoints.posted(path);
+    if (metering !== undefined) return method === 'POST' ? metering : 'wrong-method-post';
+    if (!endpoints.hasModel(path)) return 'unknown';
     return method === 'GET' || method === 'HEAD' ? 'free' : 'wrong-method-get';
   }
 }

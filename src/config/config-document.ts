@@ -38,6 +38,7 @@ export interface Config {
   readonly byoRateLimitRps: number;
   readonly verifyRateLimitRps: number;
   readonly managedEndpoints: readonly string[];
+  readonly managedPrefixes: readonly string[];
   /** 0 = no limit. */
   readonly maxRequestBodyBytes: number;
   /** 0 = no limit. */
@@ -71,6 +72,7 @@ export function configFromDocument(document: ConfigDocument): Config {
     metricsListen: Object.freeze({ ...document.metricsListen }),
     providers: Object.freeze(document.providers.map((row) => Object.freeze({ ...row }))),
     managedEndpoints: Object.freeze([...document.managedEndpoints]),
+    managedPrefixes: Object.freeze([...document.managedPrefixes]),
     poolKeys: new Map(
       document.poolKeys.map(([name, keys]) => [name, keys.map((key) => new Secret(key))]),
     ),

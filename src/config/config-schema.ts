@@ -114,11 +114,24 @@ function signingKeys() {
   return table('kid = "base64 public key"', key);
 }
 
+/** What a managed key may reach is matched in these characters only (`admit/endpoint.ts`). */
+const PLAIN_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._:@~-]+)+$/;
+
 function managedEndpoints() {
-  const expected = 'a path suffix like "/rerank": a leading slash, no trailing one, no query';
+  const expected =
+    'a path suffix like "/rerank": segments of letters, digits and ._:@~-, no trailing slash';
   return z.array(
-    text(expected, (value) => /^(?:\/[A-Za-z0-9._~!&'()*+,;=:@-]+)+$/.test(value)),
+    text(expected, (value) => PLAIN_PATH.test(value)),
     { error: 'a list of path suffixes' },
+  );
+}
+
+function managedPrefixes() {
+  const expected =
+    'a path prefix like "/v2" or "/deployments/{name}": segments of letters, digits and ._:@~-, no trailing slash';
+  return z.array(
+    text(expected, (value) => PLAIN_PATH.test(value.replaceAll('/{name}', '/name'))),
+    { error: 'a list of path prefixes' },
   );
 }
 
@@ -158,6 +171,7 @@ export const SETTINGS = z.strictObject({
     .enum(['debug', 'info', 'warn', 'error'], { error: '"debug", "info", "warn" or "error"' })
     .prefault('info'),
   managed_endpoints: managedEndpoints().prefault([]),
+  managed_prefixes: managedPrefixes().prefault([]),
   rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(100),
   byo_rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(1000),
   verify_rate_limit_rps: count('checks per second', RATE_LIMIT_MAX_RPS).prefault(1000),
@@ -201,6 +215,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['verify_rate_limit_rps', 'number'],
   ['access_log', 'boolean'],
   ['managed_endpoints', 'list'],
+  ['managed_prefixes', 'list'],
   ['provider_authorities', 'table'],
   ['provider_dialects', 'table'],
   ['provider_auth_schemes', 'table'],

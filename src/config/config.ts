@@ -78,6 +78,7 @@ function documentOf(settings: Settings): ConfigDocument {
     byoRateLimitRps: settings.byo_rate_limit_rps,
     verifyRateLimitRps: settings.verify_rate_limit_rps,
     managedEndpoints: settings.managed_endpoints,
+    managedPrefixes: settings.managed_prefixes,
     maxRequestBodyBytes: settings.max_request_body_bytes,
     maxInFlight: settings.max_in_flight,
     connectTimeoutMs: settings.connect_timeout_secs,

@@ -84,7 +84,11 @@ export class DataPlane implements WorkerContext {
     this.#thread = thread;
     this.router = new Router(providers);
     thread.tokens.replaceKeys(signingKeys(config.signingKeys));
-    this.endpoints = new ManagedEndpoints(config.managedEndpoints);
+    this.endpoints = new ManagedEndpoints(
+      providers,
+      config.managedEndpoints,
+      config.managedPrefixes,
+    );
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
     this.settler = new Settler(
       thread.metrics,

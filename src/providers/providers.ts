@@ -26,6 +26,8 @@ export interface Provider {
   readonly authScheme: AuthScheme;
   readonly dialect: Dialect;
   readonly streamUsage: StreamUsage;
+  /** Where its API begins: what a managed key may reach stands behind one of them. `{name}` is any one segment. */
+  readonly prefixes: readonly string[];
 }
 
 type Row = readonly [
@@ -34,39 +36,51 @@ type Row = readonly [
   authScheme: AuthScheme,
   dialect: Dialect,
   streamUsage: StreamUsage,
+  prefixes: readonly string[],
 ];
+
+/** Where APIs of added providers begin: OpenAI's, vLLM's, Groq's, OpenRouter's, Fireworks', Azure's, and bare ones. */
+const USUAL_PREFIXES = [
+  '/v1',
+  '/openai/v1',
+  '/api/v1',
+  '/inference/v1',
+  '/openai/deployments/{name}',
+  '',
+] as const;
 
 const BUILT_IN: readonly Row[] = [
   // platform.openai.com/docs/api-reference/authentication
   // Usage: platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options: usage only when asked for
-  ['openai', 'api.openai.com:443', 'bearer', 'openai', 'ask'],
+  ['openai', 'api.openai.com:443', 'bearer', 'openai', 'ask', ['/v1']],
   // docs.anthropic.com/en/api/overview#authentication
   // Usage: docs.anthropic.com/en/api/openai-sdk: its chat/completions takes stream_options; /v1/messages is never edited
-  ['anthropic', 'api.anthropic.com:443', 'x-api-key', 'anthropic', 'ask'],
+  ['anthropic', 'api.anthropic.com:443', 'x-api-key', 'anthropic', 'ask', ['/v1']],
   // openrouter.ai/docs/api-reference/authentication
   // Usage: openrouter.ai/docs/use-cases/usage-accounting: always included, stream_options has no effect
-  ['openrouter', 'openrouter.ai:443', 'bearer', 'openai', 'sent'],
+  ['openrouter', 'openrouter.ai:443', 'bearer', 'openai', 'sent', ['/api/v1']],
   // docs.fireworks.ai/api-reference/introduction
   // Usage: docs.fireworks.ai/tools-sdks/openai-compatibility#token-usage-for-streaming-responses: in the last chunk
-  ['fireworks', 'api.fireworks.ai:443', 'bearer', 'openai', 'sent'],
+  ['fireworks', 'api.fireworks.ai:443', 'bearer', 'openai', 'sent', ['/inference/v1']],
   // console.groq.com/docs/openai
   // Usage: console.groq.com/docs/api-reference#chat-create: x_groq.usage in the last chunk; 13 of 16 recorded unasked
-  ['groq', 'api.groq.com:443', 'bearer', 'openai', 'sent'],
+  ['groq', 'api.groq.com:443', 'bearer', 'openai', 'sent', ['/openai/v1']],
   // api-docs.deepseek.com
   // Usage: api-docs.deepseek.com/api/create-chat-completion: recorded unasked in 3 of 3
-  ['deepseek', 'api.deepseek.com:443', 'bearer', 'openai', 'sent'],
+  // Prefixes: api-docs.deepseek.com: base URL with or without /v1; /beta for prefix completion
+  ['deepseek', 'api.deepseek.com:443', 'bearer', 'openai', 'sent', ['/v1', '/beta', '']],
   // docs.together.ai/docs/openai-api-compatibility
   // Usage: docs.together.ai/reference/chat-completions: recorded unasked in 2 of 2
-  ['together', 'api.together.ai:443', 'bearer', 'openai', 'sent'],
+  ['together', 'api.together.ai:443', 'bearer', 'openai', 'sent', ['/v1']],
   // inference-docs.cerebras.ai/resources/openai
   // Usage: inference-docs.cerebras.ai/api-reference/chat-completions: takes stream_options; never recorded without
-  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai', 'ask'],
+  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai', 'ask', ['/v1']],
   // docs.mistral.ai/api
   // Usage: docs.mistral.ai/api/#tag/chat: sent unasked in 23 of 23, and 422 extra_forbidden for stream_options
-  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai', 'sent'],
+  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai', 'sent', ['/v1']],
   // docs.x.ai/docs/api-reference
   // Usage: docs.x.ai/docs/api-reference#chat-completions: usage only when asked for
-  ['xai', 'api.x.ai:443', 'bearer', 'openai', 'ask'],
+  ['xai', 'api.x.ai:443', 'bearer', 'openai', 'ask', ['/v1']],
 ];
 
 /** What the configuration may say about a provider; the shape of `Config.providers`. */
@@ -108,8 +122,8 @@ export function providerTable(
     string,
     Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
   >();
-  for (const [name, authority, authScheme, dialect, streamUsage] of BUILT_IN)
-    rows.set(name, { authority, authScheme, dialect, streamUsage });
+  for (const [name, authority, authScheme, dialect, streamUsage, prefixes] of BUILT_IN)
+    rows.set(name, { authority, authScheme, dialect, streamUsage, prefixes });
   for (const { name, authority, dialect, authScheme, streamUsage } of overrides) {
     const known = rows.get(name);
     const chosen = authority ?? known?.authority;
@@ -120,15 +134,16 @@ export function providerTable(
       dialect: dialect ?? known?.dialect ?? 'openai',
       // vLLM, Ollama and Azure, the usual additions, report usage only when asked.
       streamUsage: streamUsage ?? known?.streamUsage ?? 'ask',
+      prefixes: known?.prefixes ?? USUAL_PREFIXES,
     });
   }
   const names = providerSlots(slots, [...rows.keys()]);
-  return [...rows].map(([name, { authority, authScheme, dialect, streamUsage }]) => {
+  return [...rows].map(([name, { authority, ...row }]) => {
     const parsed = parseAuthority(authority);
     if (parsed === null)
       throw new Error(`Provider ${name} has the authority ${authority}, which does not parse.`);
     const index = names.indexOf(name);
-    return { name, index, authority: parsed, authScheme, dialect, streamUsage };
+    return { name, index, authority: parsed, ...row };
   });
 }
 

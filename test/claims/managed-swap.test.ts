@@ -35,7 +35,7 @@ beforeAll(async () => {
   const { port } = upstream;
   gateway = await startGateway({
     config:
-      'workers = 1\nmanaged_endpoints = ["/rerank"]\n' +
+      'workers = 1\nmanaged_endpoints = ["/rerank"]\nmanaged_prefixes = ["/v9/deployments/{name}"]\n' +
       authorities({ openai: port, anthropic: port, azure: port, groq: port }) +
       `[provider_auth_schemes]\nazure = "api-key"\n${poolKeys(POOL)}${signingKeys()}`,
   });
@@ -111,7 +111,9 @@ describe('a managed key in any position is swapped', () => {
   it('each provider gets its key in its own scheme', async () => {
     const at = upstream.requests.length;
     await ask('POST', '/anthropic/v1/messages', [`Authorization: Bearer ${TOKEN}`]);
-    await ask('POST', '/azure/openai/chat/completions', [`Authorization: Bearer ${TOKEN}`]);
+    await ask('POST', '/azure/openai/deployments/gpt/chat/completions', [
+      `Authorization: Bearer ${TOKEN}`,
+    ]);
     const [anthropic, azure] = upstream.requests.slice(at);
     expect([anthropic?.field('x-api-key'), anthropic?.field('authorization')]).toEqual([
       POOL.anthropic,
@@ -182,6 +184,10 @@ describe('a managed key reaches nothing else', () => {
     ['POST', '/v1/files%3F/chat/completions', 404, 'endpoint_not_managed'],
     ['POST', '/v1/%252e%252e/files/chat/completions', 404, 'endpoint_not_managed'],
     ['POST', '/v1/threads/thread_1/messages', 404, 'endpoint_not_managed'],
+    ['POST', '/v1/Threads/thread_1/messages', 404, 'endpoint_not_managed'],
+    ['POST', '/v1/batches/..;/chat/completions', 404, 'endpoint_not_managed'],
+    ['GET', '/v1/files/x/models/content', 404, 'endpoint_not_managed'],
+    ['POST', '/groq/v1/chat/completions', 404, 'endpoint_not_managed'],
     ['GET', '/v1/chat/completions', 405, 'method_not_allowed'],
     ['POST', '/v1/models', 405, 'method_not_allowed'],
     ['POST', '/groq/openai/v1/chat/completions', 503, 'no_pool_key'],
@@ -217,6 +223,8 @@ describe('a managed key reaches nothing else', () => {
     expect((await ask('POST', '/v1/rerank', bearer)).status).toBe(200);
     expect((await ask('GET', '/v1/models', bearer)).status).toBe(200);
     expect((await ask('GET', '/v1/models/gpt-5', bearer)).status).toBe(200);
+    expect((await ask('GET', '/v1/models/meta-llama%2FLlama-3', bearer)).status).toBe(200);
+    expect((await ask('POST', '/azure/v9/deployments/d/rerank', bearer)).status).toBe(200);
   });
 });
 

@@ -33,7 +33,7 @@ afterEach(async () => await gateway.stop());
 const configOf = (settings: string): string =>
   `workers = 2\n${settings}\n${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool' })}${signingKeys()}`;
 
-const SILENT = '/v1/silent/chat/completions';
+const SILENT = '/v1/chat/completions?silent';
 
 /** Told without a line of the log, which may say nothing of it. */
 async function reloadedQuietly(settings: string): Promise<void> {

@@ -31,7 +31,7 @@ beforeAll(async () => {
   });
   gateway = await startGateway({
     nodeArgs: workers.nodeArgs,
-    config: `workers = 1\nlog_level = "debug"\naccess_log = true\nmax_request_body_bytes = 1000\n${authorities({ openai: upstream.port, groq: 9 })}${POOL}${signingKeys()}`,
+    config: `workers = 1\nlog_level = "debug"\naccess_log = true\nmanaged_prefixes = ["/v1/reset", "/v1/garbage"]\nmax_request_body_bytes = 1000\n${authorities({ openai: upstream.port, groq: 9 })}${POOL}${signingKeys()}`,
   });
 });
 afterAll(async () => {
@@ -62,7 +62,7 @@ const TARGETS = [
   '/v1/chat/completions',
   '/v1/reset/chat/completions',
   '/v1/garbage/chat/completions',
-  '/groq/v1/chat/completions',
+  '/groq/openai/v1/chat/completions',
   '/xai/v1/chat/completions',
   '/v1/files',
   '/nobody/v1',

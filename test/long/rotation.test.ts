@@ -43,7 +43,7 @@ afterAll(async () => {
 });
 
 function configOf(poolKey: string | readonly string[], ...kids: readonly number[]): string {
-  return `workers = 2\n${authorities({ openai: upstream.port })}${poolKeys({ openai: poolKey })}${signing(...kids)}`;
+  return `workers = 2\nmanaged_prefixes = ["/v1/slow"]\n${authorities({ openai: upstream.port })}${poolKeys({ openai: poolKey })}${signing(...kids)}`;
 }
 
 const request = (key: string, target = CHAT): Buffer => post(key, target, BODY);

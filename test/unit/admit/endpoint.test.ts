@@ -1,35 +1,68 @@
 import { describe, expect, it } from 'vitest';
 import { ManagedEndpoints } from '../../../src/admit/endpoint.ts';
+import { type Provider, providerTable } from '../../../src/providers/providers.ts';
 
-const endpoints = new ManagedEndpoints(['/rerank']);
+const providers = providerTable([{ name: 'azure', authority: 'h:443', authScheme: 'api-key' }]);
+const endpoints = new ManagedEndpoints(providers, ['/rerank'], ['/v2', '/custom/{name}/x']);
+
+function provider(name: string): Provider {
+  return providers.find((row) => row.name === name) ?? expect.fail(name);
+}
+const judge = (method: string, path: string, of = 'openai') =>
+  endpoints.judge(method, path, provider(of));
+
+/** Added providers have every usual prefix. */
+const BUILT_IN: readonly (readonly [provider: string, prefix: string])[] = [
+  ['openai', '/v1'],
+  ['anthropic', '/v1'],
+  ['openrouter', '/api/v1'],
+  ['fireworks', '/inference/v1'],
+  ['groq', '/openai/v1'],
+  ['deepseek', '/v1'],
+  ['deepseek', '/beta'],
+  ['deepseek', ''],
+  ['azure', '/openai/v1'],
+  ['azure', '/openai/deployments/gpt-4o.mini'],
+  ['azure', ''],
+  ['openai', '/v2'],
+  ['azure', '/custom/any:thing/x'],
+];
 
 describe('ManagedEndpoints', () => {
   it.each([
-    ['/v1/chat/completions', 'completions'],
-    ['/openai/v1/chat/completions', 'completions'],
-    ['/v1/completions', 'completions'],
-    ['/v1/responses', 'answers'],
-    ['/v1/messages', 'answers'],
-    ['/v1/messages/count_tokens', 'free'],
-    ['/v1/embeddings', 'reports'],
-    ['/v1/responses/input_tokens', 'free'],
-    ['/v1/responses/compact', 'answers'],
-    ['/v2/rerank', 'reports'],
-  ])('POST %s is metered as %s and takes nothing but POST', (path, metering) => {
-    expect(endpoints.judge('POST', path)).toBe(metering);
-    for (const method of ['GET', 'HEAD', 'DELETE', 'PUT', 'PATCH', 'OPTIONS']) {
-      expect(endpoints.judge(method, path)).toBe('wrong-method-post');
+    ['/chat/completions', 'completions'],
+    ['/completions', 'completions'],
+    ['/responses', 'answers'],
+    ['/messages', 'answers'],
+    ['/messages/count_tokens', 'free'],
+    ['/embeddings', 'reports'],
+    ['/responses/input_tokens', 'free'],
+    ['/responses/compact', 'answers'],
+    ['/rerank', 'reports'],
+  ])('POST %s behind a prefix is metered as %s and takes nothing but POST', (path, metering) => {
+    for (const [of, prefix] of BUILT_IN) {
+      expect(judge('POST', prefix + path, of)).toBe(metering);
+      for (const method of ['GET', 'HEAD', 'DELETE', 'PUT', 'PATCH', 'OPTIONS']) {
+        expect(judge(method, prefix + path, of)).toBe('wrong-method-post');
+      }
     }
   });
 
   it.each([
-    '/v1/models',
-    '/v1/models/gpt-5.2',
-    '/v1/models/ft:gpt-4o:acme::x1',
+    '/models',
+    '/models/gpt-5.2',
+    '/models/ft:gpt-4o:acme::x1',
+    '/models/ft%3Agpt-4o%3Aacme',
+    '/models/meta-llama/Llama-3.3-70B',
+    '/models/meta-llama%2FLlama-3.3-70B',
+    '/models/accounts%2ffireworks/models/x',
+    '/models/hf.co/unsloth/Qwen3:Q4_K_M',
   ])('GET and HEAD %s bill nothing', (path) => {
-    expect(endpoints.judge('GET', path)).toBe('free');
-    expect(endpoints.judge('HEAD', path)).toBe('free');
-    expect(endpoints.judge('POST', path)).toBe('wrong-method-get');
+    for (const [of, prefix] of BUILT_IN) {
+      expect(judge('GET', prefix + path, of)).toBe('free');
+      expect(judge('HEAD', prefix + path, of)).toBe('free');
+      expect(judge('POST', prefix + path, of)).toBe('wrong-method-get');
+    }
   });
 
   it.each([
@@ -41,20 +74,59 @@ describe('ManagedEndpoints', () => {
     '/v1/chat/completions/',
     '/v1/chat/completions/chatcmpl-1',
     '/v1/models/',
+    '/v1/models//',
     '/v1/models/..',
     '/v1/models/.',
     '/v1/models/..%2ffiles',
-    '/v1/models/a%2Fb',
-    '/v1/models/a/b',
+    '/v1/models/%2e%2e/files',
+    '/v1/models/a%2F..%2F..%2Ffiles',
+    '/v1/models/a/../../files',
+    '/v1/models/a%2f',
+    '/v1/models/a%252fb',
+    '/v1/models/a%5cb',
+    '/v1/models/a;b',
+    '/v1/models/a/b/c/d/e',
+    '/v1/files/x/models/content',
     '/v1/files/../models',
     '/v1/files/%2e%2e/models',
     '/v1/files/./chat/completions',
     '/v1/x\\..\\files/models',
     '/',
+    '',
     '/v1/CHAT/COMPLETIONS',
+    '/V1/chat/completions',
+    '/v1//chat/completions',
+    '//v1/chat/completions',
+    '/v1/chat//completions',
+    '/v1/batches/..;/chat/completions',
+    '/v1/chat;x/completions',
+    '/v1/chat/completions;x',
+    '/v1/batches/chat/completions',
+    '/v1/conversations/conv_1/responses',
+    '/v1/threads/t/messages',
+    '/v1/Threads/t/messages',
+    '/v1/vector_stores/v/completions',
+    '/v1/fine_tuning/models',
+    '/v1/organization/models/x',
+    '/openai/deployments/../chat/completions',
+    '/openai/deployments/./chat/completions',
+    '/openai/deployments//chat/completions',
+    '/openai/deployments/a/b/chat/completions',
+    '/openai/deployments/a%2fb/chat/completions',
+    '/custom/../x/chat/completions',
   ])('%s is nothing that a managed key reaches', (path) => {
-    for (const method of ['GET', 'POST', 'DELETE']) {
-      expect(endpoints.judge(method, path)).toBe('unknown');
+    for (const of of ['openai', 'azure', 'anthropic']) {
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        expect(judge(method, path, of), of).toBe('unknown');
+      }
     }
+  });
+
+  it('the prefix of one provider is none of another', () => {
+    expect(judge('POST', '/api/v1/chat/completions', 'openrouter')).toBe('completions');
+    for (const of of ['openai', 'groq', 'anthropic'])
+      expect(judge('POST', '/api/v1/chat/completions', of)).toBe('unknown');
+    expect(judge('POST', '/openai/deployments/x/chat/completions', 'openai')).toBe('unknown');
+    expect(judge('POST', '/chat/completions', 'openai')).toBe('unknown');
   });
 });

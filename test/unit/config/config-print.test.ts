@@ -49,7 +49,10 @@ const documents = fc.record({
   accessLog: fc.boolean(),
   logLevel: fc.constantFrom('debug' as const, 'info' as const, 'warn' as const, 'error' as const),
   snapshotPath: fc.option(filePath),
-  managedEndpoints: fc.array(fc.stringMatching(/^(\/[a-z0-9._~-]{1,9}){1,3}$/), { maxLength: 4 }),
+  managedEndpoints: fc.array(fc.stringMatching(/^(\/[a-z0-9_~-]{1,9}){1,3}$/), { maxLength: 4 }),
+  managedPrefixes: fc.array(fc.stringMatching(/^(\/[a-z0-9_~-]{1,9}){1,3}(\/\{name\})?$/), {
+    maxLength: 4,
+  }),
   natsUrl: fc.constantFrom(null, 'nats://h:4222', 'tls://a,nats://[::1]:4222'),
   providers: fc
     .constantFrom('constructor', 'openai', 'my-vllm')
