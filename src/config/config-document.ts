@@ -53,6 +53,8 @@ export interface Config {
   readonly accessLog: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly usageSpillPath: string | null;
+  /** A reload may leave `signing_keys`, `pool_keys` or `provider_authorities` without an entry. */
+  readonly allowEmpty: boolean;
 }
 
 /**

@@ -57,6 +57,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('nats_creds_file', config.natsCredsFile),
     plain('config_bucket', config.configBucket),
     plain('snapshot_path', config.snapshotPath),
+    plain('allow_empty', config.allowEmpty),
   ];
 }
 

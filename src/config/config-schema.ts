@@ -180,6 +180,7 @@ export const SETTINGS = z.strictObject({
   nats_creds_file: path().prefault(null),
   config_bucket: BUCKET.prefault('ai-gateway'),
   snapshot_path: path().prefault(null),
+  allow_empty: boolean().prefault(false),
   provider_authorities: table('name = "authority"', AUTHORITY),
   provider_dialects: table(
     'name = "dialect"',
@@ -214,6 +215,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['byo_rate_limit_rps', 'number'],
   ['verify_rate_limit_rps', 'number'],
   ['access_log', 'boolean'],
+  ['allow_empty', 'boolean'],
   ['managed_endpoints', 'list'],
   ['managed_prefixes', 'list'],
   ['provider_authorities', 'table'],

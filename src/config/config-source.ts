@@ -15,9 +15,18 @@ interface Origin {
   readonly key: string;
 }
 
+/** What can be told of the file as a text. */
+export interface FileShape {
+  /** Of the file alone, tables counted as one. */
+  readonly keys: number;
+  /** Whether its last line is ended. Without a file, it is. */
+  readonly endsLine: boolean;
+}
+
 /** File and environment merged, references resolved, nothing validated yet. */
 export interface RawConfig {
   readonly source: string | null;
+  fileShape: FileShape;
   /** Top-level key to value; a table is a Map, so that no entry's name can reach a prototype. */
   readonly values: Map<string, unknown>;
   /** `key` or `table.entry` to its origin, also where resolving the value failed. */
@@ -50,6 +59,7 @@ export function readSources(
   const source = explicit ?? found ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : null);
   const raw: RawConfig = {
     source,
+    fileShape: { keys: 0, endsLine: true },
     values: new Map(),
     origins: new Map(),
     references: new Map(),
@@ -136,7 +146,9 @@ function readFile(raw: RawConfig, path: string, namedBy: string): void {
     return;
   }
   try {
-    for (const [key, value] of Object.entries(parse(file.text))) {
+    const entries = Object.entries(parse(file.text));
+    raw.fileShape = { keys: entries.length, endsLine: file.text.endsWith('\n') };
+    for (const [key, value] of entries) {
       const isTable = SHAPES.get(key) === 'table' && isPlainTable(value);
       raw.values.set(key, isTable ? new Map(Object.entries(value)) : value);
       raw.origins.set(key, { file: path, key });

@@ -5,7 +5,7 @@ import { checkTogether } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { KEYS, SETTINGS, type Settings } from './config-schema.ts';
-import { problemAt, type RawConfig, readSources } from './config-source.ts';
+import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
 import { fileSignature } from './file-signature.ts';
 
 export type { ConfigProblem, ProviderOverride };
@@ -24,6 +24,7 @@ export interface LoadedConfig {
   readonly document: ConfigDocument;
   readonly config: Config;
   readonly source: string | null;
+  readonly fileShape: FileShape;
   /** Every file that the configuration came from (itself, what is behind `file:`, what keys name), and its signature. */
   readonly files: ReadonlyMap<string, string>;
 }
@@ -49,7 +50,8 @@ export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
   if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
   const document = documentOf(result.data);
   const config = configFromDocument(document);
-  return { document, config, source: raw.source, files: raw.files };
+  const { source, fileShape, files } = raw;
+  return { document, config, source, fileShape, files };
 }
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
@@ -89,6 +91,7 @@ function documentOf(settings: Settings): ConfigDocument {
     accessLog: settings.access_log,
     logLevel: settings.log_level,
     usageSpillPath: settings.usage_spill_path,
+    allowEmpty: settings.allow_empty,
   };
 }
 

@@ -1,5 +1,6 @@
 import { ConfigError, type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
+import { lossesOf } from '../config/config-loss.ts';
 import { fileSignature } from '../config/file-signature.ts';
 import type { Log } from '../outlet/log.ts';
 import { PROVIDERS_MAX, providerSlots, providerTable } from '../providers/providers.ts';
@@ -43,6 +44,8 @@ export class Reloader {
   readonly #firstFiles: ReadonlyMap<string, string>;
   /** As it runs: its `listen` has a concrete port. */
   #running: ConfigDocument;
+  /** As it was taken last. */
+  #loaded: LoadedConfig;
   /** Signatures of the files as they were read last. */
   #files: ReadonlyMap<string, string>;
   #slots: readonly string[];
@@ -64,6 +67,7 @@ export class Reloader {
     this.#first = loaded.document;
     this.#firstFiles = loaded.files;
     this.#running = running;
+    this.#loaded = loaded;
     this.#files = loaded.files;
     this.#slots = slots;
     this.#apply = apply;
@@ -102,7 +106,10 @@ export class Reloader {
   reload(trigger: string): void {
     try {
       const loaded = loadConfig(this.#source);
+      const losses = lossesOf(this.#loaded, loaded);
+      if (losses.length > 0) throw new ConfigError(losses, loaded.files);
       this.#take(loaded);
+      this.#loaded = loaded;
       this.#files = loaded.files;
       this.#source = { ...this.#source, found: loaded.source };
       this.results.ok++;

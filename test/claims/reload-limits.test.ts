@@ -134,7 +134,7 @@ describe('what only a restart changes', () => {
     writeFileSync(credsFile, 'none');
     const { port, metricsPort } = gateway;
     gateway.configure(
-      `listen = "127.0.0.1:1"\nmetrics_listen = "127.0.0.1:2"\nworkers = 3\n${files.config}` +
+      `allow_empty = true\nlisten = "127.0.0.1:1"\nmetrics_listen = "127.0.0.1:2"\nworkers = 3\n${files.config}` +
         `nats_url = "nats://127.0.0.1:9"\nnats_creds_file = "${credsFile}"\nconfig_bucket = "other"\n` +
         'snapshot_path = "/nowhere/deny"\nusage_spill_path = "/nowhere/spill"\n' +
         authorities({ openai: upstream.port }),

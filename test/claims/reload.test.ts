@@ -121,7 +121,7 @@ describe('SIGHUP', () => {
     const client = new RawClient(gateway.port).send(post(token()));
     await until('its stream', () => client.receivedBytes > 0);
     await gateway.reload(
-      `workers = 2\nidle_timeout_secs = 0.2\n${authorities({ openai: second.port })}${poolKeys({ openai: 'sk-pool-two' })}`,
+      `workers = 2\nidle_timeout_secs = 0.2\nallow_empty = true\n${authorities({ openai: second.port })}${poolKeys({ openai: 'sk-pool-two' })}`,
     );
     expect((await ask(gateway, 'sk-own')).json()).toMatchObject({ model: 'second' });
     await new Promise((resolve) => setTimeout(resolve, 1_500));

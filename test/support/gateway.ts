@@ -35,7 +35,7 @@ export class Gateway {
   port = 0;
   metricsPort = 0;
   readonly #folder: string;
-  readonly #file: string;
+  readonly file: string;
 
   constructor({
     config = '',
@@ -46,10 +46,10 @@ export class Gateway {
     takes,
   }: GatewayOptions) {
     this.#folder = mkdtempSync(join(tmpdir(), 'sluice-test-'));
-    this.#file = join(this.#folder, 'config.toml');
+    this.file = join(this.#folder, 'config.toml');
     if (place !== 'absent') this.configure(config);
     const [file, ...args] = command ?? [process.execPath, ...nodeArgs, MAIN, 'serve'];
-    this.child = spawn(file, [...args, ...(place === 'named' ? ['--config', this.#file] : [])], {
+    this.child = spawn(file, [...args, ...(place === 'named' ? ['--config', this.file] : [])], {
       cwd: this.#folder,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -83,12 +83,12 @@ export class Gateway {
       : 'rate_limit_rps = 0\nbyo_rate_limit_rps = 0\n';
     const metrics = config.includes('metrics_listen') ? '' : 'metrics_listen = "127.0.0.1:0"\n';
     const listen = /^listen/m.test(config) ? '' : 'listen = "127.0.0.1:0"\n';
-    writeFileSync(this.#file, `${listen}${metrics}${rates}${config}`);
+    writeFileSync(this.file, `${listen}${metrics}${rates}${config}`);
   }
 
   /** Takes its configuration's file away. */
   unconfigure(): void {
-    rmSync(this.#file);
+    rmSync(this.file);
   }
 
   /**
