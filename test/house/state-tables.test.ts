@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { WRITER_PHASES } from '../../src/edge/writer-phase.ts';
 import { REQUEST_SIDE, RESPONSE_SIDE } from '../../src/exchange/exchange-state.ts';
 import { textOf } from '../support/source-tree.ts';
 
@@ -32,6 +33,7 @@ function inDocument(heading: string): readonly string[] {
 test.each([
   ['Request side (client → upstream):', REQUEST_SIDE],
   ['Response side (upstream → client):', RESPONSE_SIDE],
+  ['what the front end can still be told.', WRITER_PHASES],
 ] as const)('ARCHITECTURE.md prints the table in force: %s', (heading, table) => {
   expect(inDocument(heading)).toEqual(inCode(table));
 });
