@@ -67,9 +67,12 @@ function read(chunks: readonly Buffer[], format: BodyFormat): void {
 
 const client = { push: () => true };
 
+/** As metering does it: read, and then passed on without the event that only the gateway asked for. */
 function withhold(chunks: readonly Buffer[]): void {
+  const reader = new UsageReader(scanner, 'events');
   const withholder = new UsageEventWithholder();
-  for (const chunk of chunks) withholder.write(chunk, client);
+  for (const chunk of chunks) withholder.write(chunk, client, reader.push(chunk, false));
+  reader.release();
   withholder.end(client);
   if (withholder.withheld !== 1) throw new Error('nothing withheld');
 }
@@ -145,7 +148,7 @@ printTable(
     { title: 'per', cell: ({ unit }) => unit },
     { title: 'reading', cell: ({ readNs }) => fixed(readNs, 0) },
     { title: 'bytes', cell: ({ readBytes }) => fixed(readBytes, 0) },
-    { title: 'withholding', cell: ({ withholdNs }) => fixed(withholdNs, 0) },
+    { title: 'and withholding', cell: ({ withholdNs }) => fixed(withholdNs, 0) },
     { title: 'parsing each', cell: ({ parseNs }) => fixed(parseNs, 0) },
     { title: 'bytes', cell: ({ parseBytes }) => fixed(parseBytes, 0) },
   ],

@@ -1,7 +1,6 @@
 import type { ResponseWriter } from '../edge/door.ts';
-import { EventBoundary } from '../wire/event-boundary.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
-import { endsStream } from '../wire/stream-end.ts';
+import { EventBoundary, endsStream } from '../wire/stream-tail.ts';
 
 /** Hands pieces of a response to the client, and knows where in an event stream they end. */
 export class Delivery implements PieceSink {

@@ -134,8 +134,9 @@ export class Metering {
    * @returns false when the client takes no more for now
    */
   response(chunk: Buffer, client: PieceSink, last: boolean): boolean {
-    this.#reader?.push(chunk, last);
-    return this.#withholder === null ? client.push(chunk) : this.#withholder.write(chunk, client);
+    const mayReport = this.#reader?.push(chunk, last) ?? true;
+    if (this.#withholder === null) return client.push(chunk);
+    return this.#withholder.write(chunk, client, mayReport);
   }
 
   /** The provider's response is complete. */

@@ -1,4 +1,5 @@
-import { EventEnds } from './event-ends.ts';
+import { Buffer } from 'node:buffer';
+import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { isNull } from './usage-skim.ts';
 
@@ -24,53 +25,44 @@ const OPEN_BRACE = 0x7b;
  * asked for it and the client did not. Everything else passes byte for byte and at once; held back is only an
  * unfinished event, and only while it may still be that one.
  */
-export class UsageEventWithholder {
-  readonly #ends = new EventEnds();
+export class UsageEventWithholder implements EventSink {
+  readonly #stream = new EventStream();
+  /** What came of the open block and was not passed on. */
   #held: Buffer = NOTHING;
-  /** The current event is known to be another one. */
+  /** Offset in the open block, as far as it is not passed on, of its first byte of data; -1 before that came. */
+  #dataAt = -1;
+  /** The open block is known to be another one. */
   #isPassing = false;
+  /** The last chunk ended with one that was taken out: a LF that belongs to its CR goes the same way. */
+  #endedWithheld = false;
+  #chunk: Buffer = NOTHING;
+  /** Where in the chunk the open block, or what is left of it, begins. */
+  #from = 0;
+  /** Bytes of the chunk that are passed on or taken out. */
+  #done = 0;
+  #more = true;
   /** Events taken out. */
   withheld = 0;
 
-  /** @returns false when the client takes no more for now */
-  write(chunk: Buffer, client: PieceSink): boolean {
-    let more = true;
-    let sent = 0;
-    let at = 0;
-    let usageAt = chunk.indexOf(USAGE);
-    if (usageAt < 0 && this.#isWholeEvents(chunk)) return client.push(chunk);
-    while (at < chunk.length) {
-      const end = this.#ends.next(chunk, at);
-      if (end < 0) {
-        // A comment keeps a connection alive, and must not wait for what follows it.
-        if (this.#held.length === 0 && isComments(chunk, at)) break;
-        if (!this.#isPassing && this.#hold(chunk, at)) {
-          if (at > sent) more = client.push(chunk.subarray(sent, at)) && more;
-          return more;
-        }
-        more = this.#release(client) && more;
-        this.#isPassing = true;
-        break;
-      }
-      while (usageAt >= 0 && usageAt < at) usageAt = chunk.indexOf(USAGE, at);
-      if (!this.#isPassing && this.#isWithheld(chunk, at, end, usageAt)) {
-        if (at > sent) more = client.push(chunk.subarray(sent, at)) && more;
-        this.#held = NOTHING;
-        this.withheld++;
-        sent = end;
-      }
-      more = this.#release(client) && more;
-      this.#isPassing = false;
-      at = end;
-    }
-    if (sent === 0) return client.push(chunk) && more;
-    return sent < chunk.length ? client.push(chunk.subarray(sent)) && more : more;
-  }
-
-  /** Whether a chunk is whole events and nothing else: it often is, and then finding their ends can be spared. */
-  #isWholeEvents(chunk: Buffer): boolean {
-    if (this.#held.length > 0 || this.#isPassing || !this.#ends.atBoundary) return false;
-    return chunk[chunk.length - 1] === LF && chunk[chunk.length - 2] === LF;
+  /**
+   * @param mayReport false when `UsageReader.push` found nothing to read in it: then whole events need no look
+   * @returns false when the client takes no more for now
+   */
+  write(chunk: Buffer, client: PieceSink, mayReport: boolean): boolean {
+    const at = this.#stream.begin(chunk);
+    if (!mayReport && at === 0 && this.#stream.betweenEvents && endsWithBlankLine(chunk))
+      return client.push(chunk);
+    this.#more = true;
+    this.#chunk = chunk;
+    this.#done = this.#endedWithheld ? at : 0;
+    this.#endedWithheld = false;
+    const isOpen = !this.#stream.betweenEvents;
+    // The other half of a line end inside a block is the block's.
+    this.#from = isOpen ? 0 : at;
+    if (!isOpen || this.#readBlock(at, client)) this.#readBlocks(chunk, client);
+    this.#passUpTo(chunk.length, client);
+    this.#chunk = NOTHING;
+    return this.#more;
   }
 
   /** The stream is complete. */
@@ -80,53 +72,115 @@ export class UsageEventWithholder {
     this.#held = NOTHING;
   }
 
-  /** Keeps the unfinished event at the end of a chunk, when it may be the one. */
-  #hold(chunk: Buffer, at: number): boolean {
-    const bytes = this.#held.length + chunk.length - at;
-    if (bytes > HELD_MAX_BYTES) return false;
-    const held = Buffer.concat([this.#held, chunk.subarray(at)], bytes);
-    if (!mayBeUsageOnly(held)) return false;
-    this.#held = held;
+  onData(chunk: Buffer, from: number): void {
+    if (this.#dataAt < 0 && chunk === this.#chunk)
+      this.#dataAt = this.#held.length + from - this.#from;
+  }
+
+  /** Reads the blocks that begin in a chunk; those without a report are jumped over. */
+  #readBlocks(chunk: Buffer, client: PieceSink): void {
+    while (this.#from < chunk.length) {
+      const report = nextReport(chunk, this.#from);
+      this.#from = lastBlockStart(chunk, this.#from, report < 0 ? chunk.length : report);
+      if (this.#from < chunk.length && !this.#readBlock(this.#from, client)) return;
+    }
+  }
+
+  /**
+   * Reads the open block on.
+   * @param at behind the half of a line end that may stand at the chunk's start
+   * @returns false when it goes on behind the chunk, which is then dealt with
+   */
+  #readBlock(at: number, client: PieceSink): boolean {
+    const end = this.#stream.read(this.#chunk, at, this);
+    if (end < 0) {
+      this.#keepOpen(client);
+      return false;
+    }
+    if (!this.#isPassing && this.#isWithheld(end)) {
+      this.#passUpTo(this.#from, client);
+      this.#held = NOTHING;
+      this.#done = end;
+      this.withheld++;
+      this.#endedWithheld = end === this.#chunk.length;
+    } else this.#release(client);
+    this.#isPassing = false;
+    this.#dataAt = -1;
+    this.#from = end;
     return true;
   }
 
-  #release(client: PieceSink): boolean {
-    if (this.#held.length === 0) return true;
-    const held = this.#held;
-    this.#held = NOTHING;
-    return client.push(held);
+  /** The rest of the chunk is the start of a block, or goes on with one. */
+  #keepOpen(client: PieceSink): void {
+    if (this.#stream.betweenEvents) {
+      // A comment keeps a connection alive, and must not wait for what follows it.
+      this.#release(client);
+      return;
+    }
+    if (!this.#isPassing && this.#hold(client)) return;
+    this.#release(client);
+    this.#isPassing = true;
   }
 
-  /** @param usageAt the first usage key of the chunk at or behind `at`, or -1 */
-  #isWithheld(chunk: Buffer, at: number, end: number, usageAt: number): boolean {
-    if (this.#held.length > 0) {
-      return isUsageOnly(Buffer.concat([this.#held, chunk.subarray(at, end)]));
-    }
-    if (usageAt < 0 || usageAt >= end || isNull(chunk, usageAt + USAGE.length, end)) return false;
-    return isUsageOnly(chunk.subarray(at, end));
+  /** Keeps the rest of the chunk, when the open block may be the one. */
+  #hold(client: PieceSink): boolean {
+    const bytes = this.#held.length + this.#chunk.length - this.#from;
+    if (bytes > HELD_MAX_BYTES) return false;
+    const held = Buffer.concat([this.#held, this.#chunk.subarray(this.#from)], bytes);
+    if (this.#dataAt >= 0 && !mayBeUsageOnly(held, this.#dataAt)) return false;
+    this.#passUpTo(this.#from, client);
+    this.#held = held;
+    this.#done = this.#chunk.length;
+    return true;
+  }
+
+  #isWithheld(end: number): boolean {
+    const block = this.#chunk.subarray(this.#from, end);
+    if (this.#held.length > 0) return isUsageOnly(Buffer.concat([this.#held, block]));
+    return nextReport(block, 0) >= 0 && isUsageOnly(block);
+  }
+
+  #release(client: PieceSink): void {
+    if (this.#held.length === 0) return;
+    const held = this.#held;
+    this.#held = NOTHING;
+    this.#more = client.push(held) && this.#more;
+  }
+
+  #passUpTo(at: number, client: PieceSink): void {
+    if (at <= this.#done) return;
+    const isAll = this.#done === 0 && at === this.#chunk.length;
+    const piece = isAll ? this.#chunk : this.#chunk.subarray(this.#done, at);
+    this.#done = at;
+    this.#more = client.push(piece) && this.#more;
   }
 }
 
-/** Whether an unfinished event can still turn out to report usage and nothing else. */
-function mayBeUsageOnly(event: Buffer): boolean {
-  const data = dataStart(event);
-  if (data < 0) return true;
+/** Whether a chunk's last line is blank and its end is not half a line end: then nothing of it is open. */
+function endsWithBlankLine(chunk: Buffer): boolean {
+  const end = chunk.length;
+  if (chunk[end - 1] !== LF) return false;
+  return chunk[end - 2] === LF || (chunk[end - 2] === CR && chunk[end - 3] === LF);
+}
+
+/** The first usage in a chunk from `from` on that is not null; -1 without one. */
+function nextReport(chunk: Buffer, from: number): number {
+  for (let at = chunk.indexOf(USAGE, from); at >= 0; at = chunk.indexOf(USAGE, at + 1))
+    if (!isNull(chunk, at + USAGE.length, chunk.length)) return at;
+  return -1;
+}
+
+/**
+ * Whether an unfinished event can still turn out to report usage and nothing else.
+ * @param data where its first byte of data stands
+ */
+function mayBeUsageOnly(event: Buffer, data: number): boolean {
   const first = skipSpaces(event, data);
   if (first < event.length && event[first] !== OPEN_BRACE) return false;
   const choices = event.indexOf(CHOICES, first);
   if (choices >= 0 && !mayBeEmptyArray(event, choices + CHOICES.length)) return false;
   const usage = event.indexOf(USAGE, first);
   return usage < 0 || !isNull(event, usage + USAGE.length, event.length);
-}
-
-/** Whether the rest of a chunk is whole lines of comment. */
-function isComments(chunk: Buffer, from: number): boolean {
-  for (let line = from; line < chunk.length; ) {
-    const next = nextLine(chunk, line);
-    if (next < 0 || chunk[line] !== COLON) return false;
-    line = next;
-  }
-  return from < chunk.length;
 }
 
 function mayBeEmptyArray(event: Buffer, from: number): boolean {
@@ -137,19 +191,6 @@ function mayBeEmptyArray(event: Buffer, from: number): boolean {
     at = skipSpaces(event, at + 1);
   }
   return true;
-}
-
-/** The offset behind the name of the first line of data, or -1 while there is none. */
-function dataStart(event: Buffer): number {
-  for (let line = 0; line >= 0 && line < event.length; line = nextLine(event, line)) {
-    if (event.toString('latin1', line, line + 5) === 'data:') return line + 5;
-  }
-  return -1;
-}
-
-function nextLine(event: Buffer, from: number): number {
-  const lf = event.indexOf(LF, from);
-  return lf < 0 ? -1 : lf + 1;
 }
 
 function skipSpaces(event: Buffer, from: number): number {
@@ -182,17 +223,13 @@ const ENVELOPE: ReadonlySet<string> = new Set([
 
 /** Whether an event's data says `choices: []`, a usage that is not null, and nothing else that matters. */
 function isUsageOnly(event: Buffer): boolean {
-  let data = '';
-  for (let line = 0; line >= 0 && line < event.length; ) {
-    const next = nextLine(event, line);
-    let end = next < 0 ? event.length : next - 1;
-    if (end > line && event[end - 1] === CR) end--;
-    const text = event.toString('utf8', line, end);
-    if (text.startsWith('data:')) data += `${text.slice(5)}\n`;
-    line = next;
-  }
+  const lines: Buffer[] = [];
+  const stream = new EventStream();
+  stream.read(event, stream.begin(event), {
+    onData: (bytes, from, to) => lines.push(bytes.subarray(from, to)),
+  });
   try {
-    const chunk: unknown = JSON.parse(data);
+    const chunk: unknown = JSON.parse(Buffer.concat(lines).toString());
     if (typeof chunk !== 'object' || chunk === null) return false;
     const { choices, usage } = chunk as { choices?: unknown; usage?: unknown };
     const isReport = typeof usage === 'object' && usage !== null;

@@ -1,10 +1,9 @@
 import { Buffer } from 'node:buffer';
+import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import { JsonCaptures } from './json-captures.ts';
 import { JSON_PATH, pathBits } from './json-paths.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import { MODEL_MAX_BYTES } from './request-facts.ts';
-import { lastEventEnd, nextEventEnd } from './sse-boundaries.ts';
-import { SseFraming, type SseSink } from './sse-framing.ts';
 import { replaced, type UsageCounts, usageCounts } from './usage-counters.ts';
 import { UsageSkim } from './usage-skim.ts';
 import { decodedString } from './value-capture.ts';
@@ -65,7 +64,6 @@ const FINAL_TYPES: ReadonlySet<string> = new Set([
   'response.failed',
 ]);
 const DONE = Buffer.from('[DONE]');
-const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 const LETTER_N = 0x6e;
 const LF = 0x0a;
 
@@ -80,10 +78,10 @@ const LF = 0x0a;
  * Event streams: whole events of a chunk are skimmed for the few keys that matter and scanned only where one occurs;
  * an event that the chunk cuts is scanned as it comes.
  */
-export class UsageReader implements SseSink {
+export class UsageReader implements EventSink {
   readonly #scanner: JsonScanner;
   readonly #format: BodyFormat;
-  readonly #framing = new SseFraming();
+  readonly #stream = new EventStream();
   readonly #skim = new UsageSkim();
   #captures: JsonCaptures | null = null;
   #counts: UsageCounts | null = null;
@@ -97,8 +95,8 @@ export class UsageReader implements SseSink {
   #cutBytes = 0;
   /** The event being read lies whole in a chunk, where its text is counted. */
   #isWhole = false;
-  /** Bytes of a byte order mark seen at the very start; -1 behind it. */
-  #markBytes = 0;
+  /** Something of the current chunk was read. */
+  #hasRead = false;
   /** Bytes of `[DONE]` that the open event's data has so far; -1 when it is something else. */
   #doneBytes = 0;
 
@@ -107,24 +105,28 @@ export class UsageReader implements SseSink {
     this.#format = format;
   }
 
-  /** @param last the body is complete with it, as far as its framing tells in time */
-  push(chunk: Buffer, last: boolean): void {
-    if (this.#format === 'events') {
-      this.#pushEvents(chunk, this.#passMark(chunk));
-      return;
-    }
+  /**
+   * @param last the body is complete with it, as far as its framing tells in time
+   * @returns false when it is known that no usage stands in it, nor a part of one
+   */
+  push(chunk: Buffer, last: boolean): boolean {
+    if (this.#format === 'events') return this.#pushEvents(chunk);
     if (this.#format === 'lines') this.#pushLines(chunk);
     else this.#scan(chunk, last);
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
     if (!last || this.#counts === null) this.#skim.deltas.countAnswer(chunk);
+    return true;
   }
 
   /** The body is complete. */
   end(): void {
     if (this.#format !== 'events') this.#readText();
     // An event that no blank line ended is none (WHATWG HTML §9.2.6), but some providers end their last one so.
-    else if (!this.#framing.betweenEvents) this.#endEvent();
+    else if (!this.#stream.betweenEvents) {
+      this.#stream.finish();
+      this.#endEvent();
+    }
   }
 
   reading(): UsageReading {
@@ -164,43 +166,45 @@ export class UsageReader implements SseSink {
     if (line < chunk.length) this.#scan(chunk.subarray(line), false);
   }
 
-  #pushEvents(chunk: Buffer, from: number): void {
-    const framing = this.#framing;
-    let at = framing.skipSplitLineEnd(chunk, from);
-    if (!framing.betweenEvents) at = this.#readEvents(chunk, at, nextEnd(chunk, at));
-    if (at < chunk.length && framing.betweenEvents) {
-      const end = lastEventEnd(chunk, at, chunk.length);
-      this.#skimEvents(chunk, at, end);
-      at = end;
-    }
+  /** @returns whether anything was read, and not jumped over */
+  #pushEvents(chunk: Buffer): boolean {
+    const stream = this.#stream;
+    let at = stream.begin(chunk);
+    this.#hasRead = false;
+    if (at < chunk.length && !stream.betweenEvents) at = this.#readEvents(chunk, at, at);
+    if (at < chunk.length && stream.betweenEvents) at = this.#skimEvents(chunk, at);
     if (at < chunk.length) this.#readEvents(chunk, at, chunk.length);
+    return this.#hasRead;
   }
 
-  /** Reads the events of [from, to) that hold something of interest. */
-  #skimEvents(chunk: Buffer, from: number, to: number): void {
+  /**
+   * Reads the whole events of a chunk that hold something of interest.
+   * @returns where the events begin that the chunk may cut
+   */
+  #skimEvents(chunk: Buffer, from: number): number {
+    const to = lastBlockStart(chunk, from, chunk.length);
     let at = from;
     for (;;) {
       const hit = this.#skim.next(chunk, at, to, this.#model === null);
-      if (hit < 0) break;
-      const start = lastEventEnd(chunk, at, hit);
-      at = nextEventEnd(chunk, hit, to);
+      if (hit < 0) return to;
       this.#isWhole = true;
-      this.#readEvents(chunk, start, at);
+      at = this.#readEvents(chunk, lastBlockStart(chunk, at, hit), hit);
       this.#isWhole = false;
       this.#skim.deltas.countIn(chunk, hit, at);
     }
   }
 
-  /** @returns the offset behind the last byte read: `to`, or behind the first event's end when that came earlier */
-  #readEvents(chunk: Buffer, from: number, to: number): number {
+  /** @returns the offset behind the event that holds the byte at `past`, or the chunk's length */
+  #readEvents(chunk: Buffer, from: number, past: number): number {
     let at = from;
-    while (at < to) {
-      const end = this.#framing.read(chunk, at, to, this);
-      if (end < 0) return to;
+    this.#hasRead = true;
+    do {
+      const end = this.#stream.read(chunk, at, this);
+      if (end < 0) return chunk.length;
       this.#endEvent();
       at = end;
-    }
-    return to;
+    } while (at <= past && at < chunk.length);
+    return at;
   }
 
   onData(chunk: Buffer, from: number, to: number): void {
@@ -226,7 +230,7 @@ export class UsageReader implements SseSink {
     if (this.#doneBytes === DONE.length) this.#sawEnd = true;
     this.#doneBytes = 0;
     this.#countCut();
-    if (this.#framing.isError) this.#sawError = true;
+    if (this.#stream.wasError) this.#sawError = true;
     this.#readText();
   }
 
@@ -274,23 +278,6 @@ export class UsageReader implements SseSink {
     this.#raw = (captures.at(path)?.length ?? 0) <= USAGE_RAW_MAX_BYTES ? text : null;
     return true;
   }
-
-  /** @returns the offset behind what of a byte order mark stands at `chunk`'s start */
-  #passMark(chunk: Buffer): number {
-    let at = 0;
-    while (this.#markBytes >= 0 && at < chunk.length) {
-      if (chunk[at] !== BYTE_ORDER_MARK[this.#markBytes]) this.#markBytes = -1;
-      else {
-        at++;
-        if (++this.#markBytes === BYTE_ORDER_MARK.length) this.#markBytes = -1;
-      }
-    }
-    return at;
-  }
-}
-
-function nextEnd(chunk: Buffer, at: number): number {
-  return nextEventEnd(chunk, at, chunk.length);
 }
 
 /** The whole value at a path; null without one, or when it is larger than what is kept. */

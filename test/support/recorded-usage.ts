@@ -1,5 +1,6 @@
 import type { UsageCounts } from '../../src/wire/usage-counters.ts';
 import type { BodyFormat } from '../../src/wire/usage-reader.ts';
+import { blocksOf } from './event-stream-oracle.ts';
 import type { RecordedResponse } from './fixtures.ts';
 
 /** What the fixtures' index says of a response's usage (see its README), beside what `RecordedResponse` has. */
@@ -53,19 +54,24 @@ function isBeside({ usage, raw_usage }: RecordedUsage, reasoning: number | null)
 
 /** A chat stream, event by event, without those that report usage and nothing else: slow, and easy to believe. */
 export function withoutUsageEvents(body: Buffer): Buffer {
-  const events = body.toString('latin1').match(/[\s\S]*?(?:\r?\n\r?\n|$)/g) ?? [];
-  const kept = events.filter((event) => {
-    const data = event
-      .split(/\r?\n/)
-      .filter((line) => line.startsWith('data:'))
-      .map((line) => line.slice(5))
-      .join('\n');
-    try {
-      const { choices, usage } = JSON.parse(data);
-      return !(Array.isArray(choices) && choices.length === 0 && usage != null);
-    } catch {
-      return true;
-    }
-  });
-  return Buffer.from(kept.join(''), 'latin1');
+  const blocks = blocksOf(body);
+  const whole = blocks.at(-1)?.end ?? 0;
+  // What no blank line ends at a stream's end is an event nevertheless.
+  const rest = blocksOf(Buffer.concat([body.subarray(whole), Buffer.from('\n\n')]));
+  const events = [...blocks, ...rest.map(({ data }) => ({ data, end: body.length }))];
+  return Buffer.concat(
+    events
+      .map(({ data, end }, at) => ({ data, bytes: body.subarray(events[at - 1]?.end ?? 0, end) }))
+      .filter(({ data }) => !isUsageOnly(data))
+      .map(({ bytes }) => bytes),
+  );
+}
+
+function isUsageOnly(data: string | null): boolean {
+  try {
+    const { choices, usage } = JSON.parse(data ?? '');
+    return Array.isArray(choices) && choices.length === 0 && usage != null;
+  } catch {
+    return false;
+  }
 }

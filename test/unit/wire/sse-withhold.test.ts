@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { HELD_MAX_BYTES, UsageEventWithholder } from '../../../src/wire/sse-withhold.ts';
+import { UsageReader } from '../../../src/wire/usage-reader.ts';
 import {
   cutAroundNewlines,
   cutAtRandom,
@@ -22,11 +24,16 @@ class Client {
   }
 }
 
+const scanner = loadJsonScanner();
+
+/** As metering does it: the reader looks first. */
 function through(chunks: readonly Buffer[]): Buffer {
   const client = new Client();
+  const reader = new UsageReader(scanner, 'events');
   const withholder = new UsageEventWithholder();
-  for (const chunk of chunks) withholder.write(chunk, client);
+  for (const chunk of chunks) withholder.write(chunk, client, reader.push(chunk, false));
   withholder.end(client);
+  reader.release();
   return client.bytes;
 }
 
@@ -73,6 +80,17 @@ describe('at every split', () => {
       (DELTA + REPORT + DONE).replaceAll('\n', '\r\n'),
       (DELTA + DONE).replaceAll('\n', '\r\n'),
     ],
+    [
+      'with lone CR',
+      (DELTA + REPORT + DONE).replaceAll('\n', '\r'),
+      (DELTA + DONE).replaceAll('\n', '\r'),
+    ],
+    [
+      'with every kind of line end',
+      `${DELTA.trimEnd()}\r\r${REPORT.trimEnd()}\r\n\r${REPORT.trimEnd()}\n\r\n${DONE}`,
+      `${DELTA.trimEnd()}\r\r${DONE}`,
+    ],
+    ['behind a field without a colon', `data\n${REPORT}${DONE}`, DONE],
     ['with spaces', 'data:{"choices" : [ ] , "usage" : {"a":1}}\n\n', ''],
     ['usage before choices', 'data: {"usage":{"a":1},"choices":[]}\n\n', ''],
     ['without a blank line at its end', DELTA + REPORT.trimEnd(), DELTA],
@@ -88,6 +106,14 @@ describe('at every split', () => {
       expect(through([bytes.subarray(0, at), bytes.subarray(at)]).toString()).toBe(expected);
     }
     expect(through(bytewise(bytes)).toString()).toBe(expected);
+  });
+
+  it('the event goes, behind a byte order mark', () => {
+    const bytes = Buffer.from(`\ufeff${REPORT}${DONE}`);
+    for (let at = 0; at <= bytes.length; at++) {
+      const out = through([bytes.subarray(0, at), bytes.subarray(at)]).toString();
+      expect(out.replace('\ufeff', '')).toBe(DONE);
+    }
   });
 
   it.each([
@@ -116,15 +142,15 @@ describe('what is held back', () => {
     ['usage that is null', 'data: {"usage":null,'],
   ])('is nothing of %s', (_, bytes) => {
     const client = new Client();
-    new UsageEventWithholder().write(Buffer.from(bytes), client);
+    new UsageEventWithholder().write(Buffer.from(bytes), client, true);
     expect(client.bytes.toString()).toBe(bytes);
   });
 
   it('is nothing of a comment, and the report behind it goes nevertheless', () => {
     const client = new Client();
     const withholder = new UsageEventWithholder();
-    withholder.write(Buffer.from(': keepalive\n'), client);
-    withholder.write(Buffer.from(REPORT + DONE), client);
+    withholder.write(Buffer.from(': keepalive\n'), client, true);
+    withholder.write(Buffer.from(REPORT + DONE), client, true);
     expect(client.bytes.toString()).toBe(`: keepalive\n${DONE}`);
   });
 
@@ -135,7 +161,7 @@ describe('what is held back', () => {
     let sent = 0;
     let most = 0;
     const write = (bytes: Buffer): void => {
-      withholder.write(bytes, client);
+      withholder.write(bytes, client, true);
       sent += bytes.length;
       most = Math.max(most, sent - client.bytes.length);
     };
@@ -148,7 +174,10 @@ describe('what is held back', () => {
 });
 
 it('random events at random cuts lose exactly the reports', () => {
-  const piece = fc.constantFrom(DELTA, REPORT, DONE, ': c\n\n', 'data: {}\n\n', 'event: e\n');
+  const lineEnds = fc.constantFrom('\n', '\r\n', '\r');
+  const piece = fc
+    .tuple(fc.constantFrom(DELTA, REPORT, DONE, ': c\n\n', 'data: {}\n\n', 'event: e\n'), lineEnds)
+    .map(([text, end]) => text.replaceAll('\n', end));
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 12 }), fc.nat(), (parts, seed) => {
       const body = Buffer.from(parts.join(''));

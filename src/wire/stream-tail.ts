@@ -1,0 +1,49 @@
+import { Buffer } from 'node:buffer';
+
+// What the last bytes of an event stream alone tell, at a cost that does not depend on how much came before: all that a
+// stream needs to know which nobody meters.
+
+/**
+ * Knows whether a relayed event stream stands at an event boundary, so that a cut can be preceded by an error event
+ * without landing in the middle of somebody else's event. An event ends with a blank line; lines end with LF, CRLF or a
+ * lone CR (WHATWG HTML §9.2.5), as `EventStream` reads them.
+ *
+ * The verdict depends on at most the last three bytes, so that is all the state there is.
+ */
+export class EventBoundary {
+  /** The last four bytes seen, newest lowest; 0x0a0a0a0a at the start, because nothing sent is a boundary too. */
+  #last = 0x0a0a0a0a;
+
+  push(chunk: Uint8Array): void {
+    for (let i = Math.max(0, chunk.length - 4); i < chunk.length; i++) {
+      this.#last = ((this.#last << 8) | (chunk[i] ?? 0)) >>> 0;
+    }
+  }
+
+  /** True when every byte so far belongs to a finished event. */
+  get atBoundary(): boolean {
+    const two = this.#last & 0xffff;
+    if (two === 0x0a0a || two === 0x0d0d || two === 0x0a0d) return true;
+    const three = this.#last & 0xffffff;
+    return three === 0x0a0d0a || three === 0x0d0d0a;
+  }
+}
+
+const ENDS = ['[DONE]', '"message_stop"}'].map((text) => Buffer.from(text));
+
+/** The longest of them, and line ends behind the last event, a space or two. */
+const TAIL_BYTES = 24;
+
+/** Whether an event stream says in this piece that it is over. Others end behind an event like any other. */
+export function endsStream(piece: Buffer): boolean {
+  // Byte by byte: a string of the tail took 0.15 us an event.
+  for (let at = Math.max(0, piece.length - TAIL_BYTES); at < piece.length; at++) {
+    for (const end of ENDS) if (piece[at] === end[0] && standsAt(end, piece, at)) return true;
+  }
+  return false;
+}
+
+function standsAt(text: Buffer, piece: Buffer, at: number): boolean {
+  for (let i = 0; i < text.length; i++) if (piece[at + i] !== text[i]) return false;
+  return true;
+}
