@@ -1,7 +1,8 @@
 // What the fields of a message cost on their way through: npm run bench:fields
 import { PoolKey } from '../../src/providers/pool-keys.ts';
 import { Secret } from '../../src/secret.ts';
-import { byoHead, managedHead } from '../../src/upstream/outgoing-head.ts';
+import { requestHead } from '../../src/upstream/outgoing-head.ts';
+import type { UpstreamRequest } from '../../src/upstream/transport.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
 import { responseHead } from '../../src/wire/response-head.ts';
 import { sdkFields } from './sdk-fields.ts';
@@ -11,6 +12,15 @@ const HOST = 'api.openai.com';
 const TARGET = '/v1/chat/completions';
 const request = sdkFields('sk-own');
 const poolKey = new PoolKey('bearer', new Secret('sk-pool'));
+const byo: UpstreamRequest = {
+  method: 'POST',
+  target: TARGET,
+  fields: request,
+  poolKey: null,
+  coding: 'sized',
+  contentLength: 1_026,
+};
+const managed: UpstreamRequest = { ...byo, poolKey };
 
 /** As api.openai.com answers a chat completion. */
 const response = [
@@ -44,11 +54,11 @@ await taskTable(
     { name: 'request framing', run: () => requestFraming('POST', request) },
     {
       name: "request head, caller's own key",
-      run: () => byoHead('POST', TARGET, request, HOST, 'sized'),
+      run: () => requestHead(byo, HOST),
     },
     {
       name: 'request head, managed',
-      run: () => managedHead('POST', TARGET, request, HOST, poolKey, 'sized', 1_026),
+      run: () => requestHead(managed, HOST),
     },
     {
       name: "response head, OpenAI's",

@@ -22,11 +22,16 @@ import type { Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement, Settler } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
-import { type RequestCoding, UpstreamCall, type UpstreamEvents } from '../upstream/h1/call.ts';
-import type { Origins } from '../upstream/h1/origins.ts';
-import { byoHead, managedHead } from '../upstream/outgoing-head.ts';
+import {
+  FirstContent,
+  type RequestCoding,
+  type Transports,
+  type UpstreamCall,
+  type UpstreamEvents,
+} from '../upstream/transport.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
+import type { PieceSink } from '../wire/piece-sink.ts';
 import { responseHead } from '../wire/response-head.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { Delivery } from './delivery.ts';
@@ -39,7 +44,7 @@ import {
 
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance {
-  readonly origins: Origins;
+  readonly transports: Transports;
   readonly metrics: WorkerMetrics;
   readonly settler: Settler;
   readonly scanner: JsonScanner;
@@ -49,6 +54,8 @@ export interface WorkerContext extends Admittance {
   /** A bug was met, and one request ended by it: for the log. */
   report(error: unknown): void;
 }
+
+const NOTHING: readonly Buffer[] = [];
 
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
@@ -110,9 +117,7 @@ export class Exchange implements ClientEvents, UpstreamEvents {
     const { chunked, contentLength } = this.#head.framing;
     if (!chunked && contentLength <= 0) {
       this.#requestState = nextRequestState(this.#requestState, 'last');
-      const call = this.#open();
-      call.end();
-      this.#send(call, contentLength < 0 ? 'none' : 'sized', contentLength);
+      this.#open(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING, true);
       this.#overheadMs = performance.now() - this.#beganMs;
       this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
     } else {
@@ -133,8 +138,14 @@ export class Exchange implements ClientEvents, UpstreamEvents {
       return;
     }
     if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
-    if (this.#call !== null) this.#forward(this.#call, chunk, last);
-    else this.#sendFirst(chunk, last);
+    if (this.#call === null) {
+      this.#sendFirst(chunk, last);
+      return;
+    }
+    this.#forward(this.#call, chunk, last);
+    if (!last) return;
+    this.#metering?.requestEnded(this.#call);
+    this.#call.end();
   }
 
   onUploadStalled(): void {
@@ -168,46 +179,43 @@ export class Exchange implements ClientEvents, UpstreamEvents {
   #sendFirst(chunk: Buffer, last: boolean): void {
     const beganMs = performance.now();
     const { chunked, contentLength } = this.#head.framing;
-    const call = this.#open();
-    if (last && !chunked) {
-      if (this.#metering === null) call.push(chunk);
-      else this.#metering.whole(chunk, call);
-      call.end();
-      this.#send(call, 'sized', call.givenBytes);
+    if (last && !chunked && this.#metering === null) {
+      this.#open('sized', chunk.length, [chunk], true);
     } else {
-      const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
-      this.#forward(call, chunk, last);
-      this.#send(call, chunked ? 'chunked' : 'sized', length);
+      const content = new FirstContent();
+      if (last && !chunked) {
+        this.#metering?.whole(chunk, content);
+        this.#open('sized', content.bytes, content.pieces, true);
+      } else {
+        const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
+        this.#forward(content, chunk, last);
+        if (last) this.#metering?.requestEnded(content);
+        this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
+      }
     }
     this.#overheadMs += performance.now() - beganMs;
     this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
   }
 
-  #forward(call: UpstreamCall, chunk: Buffer, last: boolean): void {
-    const taken = chunk.length === 0 || (this.#metering?.request(chunk, call) ?? call.push(chunk));
-    if (last) {
-      this.#metering?.requestEnded(call);
-      call.end();
-    } else if (!taken) {
-      this.#body.pause();
-    }
-  }
-
-  #open(): UpstreamCall {
-    this.#call = new UpstreamCall(this.#context.origins.of(this.#admitted.provider), this);
-    return this.#call;
+  #forward(upload: PieceSink, chunk: Buffer, last: boolean): void {
+    const taken =
+      chunk.length === 0 || (this.#metering?.request(chunk, upload) ?? upload.push(chunk));
+    if (!taken && !last) this.#body.pause();
   }
 
   /** @param contentLength of the content as it leaves; only for `sized` */
-  #send(call: UpstreamCall, coding: RequestCoding, contentLength: number): void {
-    const { target, managed } = this.#admitted;
+  #open(
+    coding: RequestCoding,
+    contentLength: number,
+    content: readonly Buffer[],
+    whole: boolean,
+  ): void {
+    const { target, managed, provider } = this.#admitted;
     const { method, fields } = this.#head;
-    const { host } = this.#context.origins.of(this.#admitted.provider);
-    const head =
-      managed === null
-        ? byoHead(method, target, fields, host, coding)
-        : managedHead(method, target, fields, host, managed.poolKey, coding, contentLength);
-    call.send(method, head, coding);
+    const poolKey = managed?.poolKey ?? null;
+    const request = { method, target, fields, poolKey, coding, contentLength };
+    const transport = this.#context.transports.of(provider);
+    this.#call = transport.open(request, content, whole, this);
   }
 
   onRequestRetried(): void {

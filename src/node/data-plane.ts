@@ -71,7 +71,7 @@ export class DataPlane implements WorkerContext {
   readonly maxRequestBodyBytes: number;
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
-  readonly origins: Origins;
+  readonly transports: Origins;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
   constructor(
@@ -97,8 +97,8 @@ export class DataPlane implements WorkerContext {
     );
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.#maxInFlight = config.maxInFlight;
-    const opened = previous === null ? null : previous.origins;
-    this.origins = openOrigins(providers, config, thread.upstreamTicker, opened);
+    const opened = previous === null ? null : previous.transports;
+    this.transports = openOrigins(providers, config, thread.upstreamTicker, opened);
   }
 
   get rates(): RateGuard {

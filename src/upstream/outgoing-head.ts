@@ -1,35 +1,41 @@
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import { connectionOptions, endsHere } from '../wire/fields.ts';
-import type { RequestCoding } from './h1/call.ts';
+import type { UpstreamRequest } from './transport.ts';
 
 const CHUNKED_LINE = 'transfer-encoding: chunked\r\n';
 
 /**
- * The head of a BYO request as it goes upstream: every end-to-end field, in order, with the provider's own Host.
- * @param target path and query
- * @param fields flat list with lower-case names, validated
+ * The head of a request as it goes upstream in HTTP/1.1, with the provider's own Host.
  * @param host the provider's Host field value
  * @returns start line and field lines, each ended by CRLF
  */
-export function byoHead(
-  method: string,
-  target: string,
-  fields: readonly string[],
-  host: string,
-  coding: RequestCoding,
-): string {
+export function requestHead(request: UpstreamRequest, host: string): string {
+  const { method, target, poolKey, coding } = request;
+  const start = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n`;
+  const head =
+    poolKey === null ? byoHead(start, request.fields) : managedHead(start, request, poolKey);
+  return coding === 'chunked' ? head + CHUNKED_LINE : head;
+}
+
+/** Every end-to-end field, in order. */
+function byoHead(start: string, fields: readonly string[]): string {
   const named = connectionOptions(fields);
-  let head = startOf(method, target, host);
+  let head = start;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    // Set by the gateway itself, and answered by it (RFC 9110 §10.1.1: `Expect` is for the next hop's server).
-    if (name === 'host' || name === 'expect' || endsHere(name)) continue;
-    // A client must not be able to delete what delimits the body by naming it in Connection.
-    if (named?.has(name) === true && name !== 'content-length') continue;
+    if (staysWithUs(name, named)) continue;
     head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
   }
-  return coding === 'chunked' ? head + CHUNKED_LINE : head;
+  return head;
+}
+
+/** Whether a field of a caller with a key of its own goes no further. */
+function staysWithUs(name: string, named: ReadonlySet<string> | null): boolean {
+  // Set by the gateway itself, and answered by it (RFC 9110 §10.1.1: `Expect` is for the next hop's server).
+  if (name === 'host' || name === 'expect' || endsHere(name)) return true;
+  // A client must not be able to delete what delimits the body by naming it in Connection.
+  return named?.has(name) === true && name !== 'content-length';
 }
 
 /** What of a managed request goes upstream (contracts: fields). Everything else might name an account, or a person. */
@@ -48,38 +54,51 @@ const MANAGED: ReadonlySet<string> = new Set([
 /** What the vendors' own SDKs say about themselves. */
 const SDK_PREFIX = 'x-stainless-';
 
-/**
- * The head of a managed request as it goes upstream: the listed fields, in order, with the provider's own Host and key.
- * @param target path and query, without credentials
- * @param fields flat list with lower-case names, validated
- * @param contentLength of the content as it is sent, which may be longer than it came; only for `sized`
- * @returns start line and field lines, each ended by CRLF
- */
-export function managedHead(
-  method: string,
-  target: string,
-  fields: readonly string[],
-  host: string,
+/** The listed fields, in order, behind the provider's own key. */
+function managedHead(
+  start: string,
+  { fields, coding, contentLength }: UpstreamRequest,
   poolKey: PoolKey,
-  coding: RequestCoding,
-  contentLength: number,
 ): string {
   const named = connectionOptions(fields);
-  let head = `${startOf(method, target, host)}${poolKey.field}: ${poolKey.reveal()}\r\n`;
+  let head = `${start}${poolKey.field}: ${poolKey.reveal()}\r\n`;
   // The gateway reads the response, so nobody else may have encoded it.
   head += 'accept-encoding: identity\r\n';
   if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (!MANAGED.has(name) && !name.startsWith(SDK_PREFIX)) continue;
-    if (named?.has(name) === true) continue;
-    head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
+    if (isListed(name, named)) head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
   }
-  return coding === 'chunked' ? head + CHUNKED_LINE : head;
+  return head;
 }
 
-function startOf(method: string, target: string, host: string): string {
-  return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n`;
+function isListed(name: string, named: ReadonlySet<string> | null): boolean {
+  return (MANAGED.has(name) || name.startsWith(SDK_PREFIX)) && named?.has(name) !== true;
+}
+
+/**
+ * The same fields as a list, for a client that does not write text: without Host and `transfer-encoding`, which are its
+ * own business.
+ * @returns flat list, names in lower case
+ */
+export function requestFields({
+  fields,
+  poolKey,
+  coding,
+  contentLength,
+}: UpstreamRequest): string[] {
+  const named = connectionOptions(fields);
+  const list: string[] = [];
+  if (poolKey !== null) {
+    list.push(poolKey.field, poolKey.reveal(), 'accept-encoding', 'identity');
+    if (coding === 'sized') list.push('content-length', String(contentLength));
+  }
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
+    const leaves = poolKey === null ? !staysWithUs(name, named) : isListed(name, named);
+    if (leaves) list.push(name, fields[i + 1] ?? '');
+  }
+  return list;
 }
 
 /** The Host field value of a provider (RFC 9110 §7.2): the port only when it is not the scheme's own. */

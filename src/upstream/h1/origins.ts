@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import type { Authority, Provider } from '../../providers/providers.ts';
 import type { Ticker, Ticking } from '../../ticker.ts';
 import { hostField } from '../outgoing-head.ts';
-import type { Connections } from './call.ts';
+import type {
+  Transport,
+  Transports,
+  UpstreamCall,
+  UpstreamEvents,
+  UpstreamRequest,
+} from '../transport.ts';
+import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome, type ConnectionTimeouts } from './connection.ts';
 import { Connector } from './connector.ts';
 
@@ -21,9 +28,9 @@ const KEEP_ALIVE_MS = 15_000;
 const KEEP_ALIVE_MARGIN_MS = 2_000;
 
 /** A provider's connections on this worker. */
-export class Origin implements Connections, ConnectionHome, Ticking {
+export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   /** Value of the Host field. */
-  readonly host: string;
+  readonly #host: string;
   readonly timeouts: ConnectionTimeouts;
   readonly ticker: Ticker;
   readonly #connector: Connector;
@@ -34,7 +41,7 @@ export class Origin implements Connections, ConnectionHome, Ticking {
 
   /** @param ca text of `options.caFile` */
   constructor(provider: Provider, options: ConnectionTimeouts, ca: string | null, ticker: Ticker) {
-    this.host = hostField(provider);
+    this.#host = hostField(provider);
     this.timeouts = options;
     this.ticker = ticker;
     this.#connector = new Connector(provider.authority, ca);
@@ -42,8 +49,17 @@ export class Origin implements Connections, ConnectionHome, Ticking {
   }
 
   /** Connections that carry a request, and those that wait for one. */
-  get open(): { readonly carrying: number; readonly free: number } {
+  get held(): { readonly carrying: number; readonly free: number } {
     return { carrying: this.#carrying.size, free: this.#free.length };
+  }
+
+  open(
+    request: UpstreamRequest,
+    content: readonly Buffer[],
+    whole: boolean,
+    events: UpstreamEvents,
+  ): UpstreamCall {
+    return new Http1Call(this, events, request, this.#host, content, whole);
   }
 
   connection(fresh: boolean): Connection {
@@ -97,7 +113,7 @@ function keptMs({ keepAliveSeconds }: Connection): number {
 }
 
 /** Every provider's origin; providers with one authority share one. */
-export interface Origins {
+export interface Origins extends Transports {
   of(provider: Provider): Origin;
   /** By authority and everything that a connection is made with. */
   readonly byKey: ReadonlyMap<string, Origin>;

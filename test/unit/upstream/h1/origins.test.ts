@@ -4,15 +4,20 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../../src/upstream/failure.ts';
-import { UpstreamCall, type UpstreamEvents } from '../../../../src/upstream/h1/call.ts';
 import { type Origin, type Origins, openOrigins } from '../../../../src/upstream/h1/origins.ts';
+import type {
+  RequestCoding,
+  UpstreamCall,
+  UpstreamEvents,
+} from '../../../../src/upstream/transport.ts';
 import { until } from '../../../support/conditions.ts';
 
 const TIMEOUTS = { connectTimeoutMs: 2_000, firstByteTimeoutMs: 300, idleTimeoutMs: 300 };
 
 /** One exchange, and what became of it. */
 class Asked implements UpstreamEvents {
-  readonly call: UpstreamCall;
+  #call: UpstreamCall | null = null;
+  readonly #origin: Origin;
   status = 0;
   content = '';
   ended = false;
@@ -21,15 +26,29 @@ class Asked implements UpstreamEvents {
   failure: UpstreamFailure | null = null;
 
   constructor(origin: Origin) {
-    this.call = new UpstreamCall(origin, this);
+    this.#origin = origin;
   }
 
   /** A whole request. */
   static send(origin: Origin, method = 'GET'): Asked {
     const asked = new Asked(origin);
-    asked.call.end();
-    asked.call.send(method, `${method} / HTTP/1.1\r\nhost: x\r\n`, 'none');
+    asked.open(method, 'none', [], true);
     return asked;
+  }
+
+  open(
+    method: string,
+    coding: RequestCoding,
+    content: readonly Buffer[] = [],
+    whole = false,
+  ): void {
+    const request = { method, target: '/', fields: [], poolKey: null, coding, contentLength: -1 };
+    this.#call = this.#origin.open(request, content, whole, this);
+  }
+
+  get call(): UpstreamCall {
+    if (this.#call === null) throw new Error('not opened');
+    return this.#call;
   }
 
   get isOver(): boolean {
@@ -103,7 +122,7 @@ describe('connections', () => {
     const both = [Asked.send(origin()), Asked.send(origin())];
     await Promise.all(both.map(over));
     expect(sockets).toHaveLength(2);
-    expect(origin().open).toEqual({ carrying: 0, free: 2 });
+    expect(origin().held).toEqual({ carrying: 0, free: 2 });
     for (let i = 0; i < 5; i++) await over(Asked.send(origin()));
     expect(sockets).toHaveLength(2);
   });
@@ -111,7 +130,7 @@ describe('connections', () => {
   it('that the provider closes while they are free are not used again', async () => {
     await over(Asked.send(origin()));
     sockets[0]?.end();
-    await until('the close', () => origin().open.free === 0 || undefined);
+    await until('the close', () => origin().held.free === 0 || undefined);
     const next = Asked.send(origin());
     await over(next);
     expect(next).toMatchObject({ ended: true, retried: 0 });
@@ -121,19 +140,19 @@ describe('connections', () => {
   it('on which something comes unasked are closed', async () => {
     await over(Asked.send(origin()));
     sockets[0]?.write(OK);
-    await until('the close', () => origin().open.free === 0 || undefined);
+    await until('the close', () => origin().held.free === 0 || undefined);
   });
 
   it('are kept no longer than the provider says that it keeps them', async () => {
     answer = (socket) =>
       void socket.write(OK.replace('\r\n\r\n', '\r\nKeep-Alive: timeout=3, max=9\r\n\r\n'));
     await over(Asked.send(origin()));
-    expect(origin().open.free).toBe(1);
-    await until('the close', () => origin().open.free === 0 || undefined);
+    expect(origin().held.free).toBe(1);
+    await until('the close', () => origin().held.free === 0 || undefined);
     answer = (socket) =>
       void socket.write(OK.replace('\r\n\r\n', '\r\nkeep-alive: timeout=2\r\n\r\n'));
     await over(Asked.send(origin()));
-    expect(origin().open.free).toBe(0);
+    expect(origin().held.free).toBe(0);
   });
 
   it.each([
@@ -145,7 +164,7 @@ describe('connections', () => {
     const asked = Asked.send(origin());
     await over(asked);
     expect(asked).toMatchObject({ ended: true, content: 'ok' });
-    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
   });
 
   it('of a configuration that was replaced are closed when they are free', async () => {
@@ -158,11 +177,11 @@ describe('connections', () => {
     idle.call.abort();
     origins = opened(origins, { ...TIMEOUTS, idleTimeoutMs: 60_000 });
     expect(origin()).not.toBe(old);
-    expect(old.open).toEqual({ carrying: 1, free: 0 });
+    expect(old.held).toEqual({ carrying: 1, free: 0 });
     for (const socket of sockets) if (!socket.destroyed) socket.write(OK);
     await over(running);
     expect(running.ended).toBe(true);
-    expect(old.open).toEqual({ carrying: 0, free: 0 });
+    expect(old.held).toEqual({ carrying: 0, free: 0 });
   });
 
   it('of a configuration that was replaced are looked after no longer than they are there', async () => {
@@ -198,12 +217,10 @@ describe('connections', () => {
       if (socket.bytesWritten === 0) socket.write(OK);
     };
     const asked = new Asked(origin());
-    asked.call.push(Buffer.alloc(32 * 1_048_576));
-    asked.call.end();
-    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    asked.open('POST', 'chunked', [Buffer.alloc(32 * 1_048_576)], true);
     await over(asked);
     expect(asked).toMatchObject({ ended: true, content: 'ok' });
-    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
   });
 
   it('stay, when a new configuration makes them just so', async () => {
@@ -306,7 +323,7 @@ describe('silence', () => {
   it('while an upload is still coming is nobody’s fault', async () => {
     answer = () => {};
     const asked = new Asked(origin());
-    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    asked.open('POST', 'chunked');
     const asleepUntilMs = performance.now() + TIMEOUTS.firstByteTimeoutMs * 3;
     await until('a while', () => performance.now() > asleepUntilMs || undefined);
     expect(asked.isOver).toBe(false);
@@ -324,9 +341,9 @@ describe('a request', () => {
       if (seen.endsWith('0\r\n\r\n')) socket.write(OK);
     };
     const asked = new Asked(origin());
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     const lent = Buffer.from('one ');
-    expect(asked.call.push(lent)).toBe(false);
-    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    asked.open('POST', 'chunked', [lent]);
     lent.fill(0);
     expect(asked.call.push(Buffer.from('two '))).toBe(false);
     await until('room', () => asked.drained > 0 || undefined);
@@ -335,16 +352,16 @@ describe('a request', () => {
     await over(asked);
     expect(asked.ended).toBe(true);
     expect(seen).toBe(
-      'POST / HTTP/1.1\r\nhost: x\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n',
+      `POST / HTTP/1.1\r\nhost: ${host}\r\ntransfer-encoding: chunked\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n`,
     );
   });
 
   it('that is answered before it was sent gives its connection up', async () => {
     const asked = new Asked(origin());
-    asked.call.send('POST', 'POST / HTTP/1.1\r\nhost: x\r\n', 'chunked');
+    asked.open('POST', 'chunked');
     await over(asked);
     expect(asked).toMatchObject({ ended: true, content: 'ok' });
-    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
   });
 
   it.each([
@@ -356,11 +373,10 @@ describe('a request', () => {
     asked.onResponseEnd = () => {
       throw new TypeError('a bug');
     };
-    asked.call.end();
-    asked.call.send('GET', 'GET / HTTP/1.1\r\nhost: x\r\n', 'none');
+    asked.open('GET', 'none', [], true);
     await over(asked);
     expect(asked.failure).toMatchObject({ kind: 'internal' });
-    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
   });
 
   it('that is aborted closes its connection in the same turn, and is told nothing more', async () => {
@@ -368,7 +384,7 @@ describe('a request', () => {
     const asked = Asked.send(origin());
     await until('the request', () => sockets.length === 1 || undefined);
     asked.call.abort();
-    expect(origin().open).toEqual({ carrying: 0, free: 0 });
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
     await until('the close', () => sockets[0]?.destroyed || sockets[0]?.readableEnded || undefined);
     expect(asked.isOver).toBe(false);
   });
