@@ -20,7 +20,7 @@ const REPORT_MS = 250;
 const MAX_IN_FLIGHT = 400;
 /** Known bytes are moved by so many at a time: one may be 128 MiB. */
 const BYTES_LANES = 4;
-/** Free connections are closed before the gateway's front end does it (after 8 s), as its README asks. */
+/** Free connections are closed before the gateway's front end does it (after 8 s), as docs/limits.md asks. */
 const FREE_MS = 5_000;
 
 const agent = new Agent({ keepAlive: true, timeout: FREE_MS });

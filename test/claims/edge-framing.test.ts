@@ -191,7 +191,7 @@ describe('heads', () => {
         (status === 200 ? answered : refused).push(cut);
       }),
     );
-    // README, limits: behind the method's space, and from behind the target's space to the line's end. A newer
+    // docs/limits.md: behind the method's space, and from behind the target's space to the line's end. A newer
     // front end refuses none; then this list is shortened with it.
     const version = lineEnd - 'HTTP/1.1'.length;
     const known = [4, ...Array.from({ length: 10 }, (_, index) => version + index)];

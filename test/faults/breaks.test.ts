@@ -91,7 +91,7 @@ function expectNoCleanEnd({ provider, broken, response }: Ended, rejection: numb
     expect(response.body.toString()).toBe(body.slice(0, at - headBytes));
     return;
   }
-  // README, limits: the end of a TLS connection counts as announced, and a reset may look like one.
+  // docs/limits.md: the end of a TLS connection counts as announced, and a reset may look like one.
   if (endsWithConnection && how === 'reset' && provider === 'secure' && response.complete) return;
   // A reset may overtake what was written before it; then nothing of the response may have left.
   if (response.status === rejection) {

@@ -5,7 +5,7 @@ export type ToolchainName = 'node' | 'python' | 'go' | 'curl';
 
 /** One stock client and what its program shows with it. */
 export interface Client {
-  /** As a reader of the README looks for it. */
+  /** As a reader of docs/clients.md looks for it. */
   readonly name: string;
   readonly toolchain: ToolchainName;
   /** The packages that its row names, with the versions of the lock file; none for what the system brings. */
@@ -38,7 +38,7 @@ const NODE = { ...USUAL, toolchain: 'node' } as const;
 const GO = { ...USUAL, toolchain: 'go', keyless: true } as const;
 const PYTHON = { ...USUAL, toolchain: 'python' } as const;
 
-/** Every client of the matrix. The README's table has a row for each. */
+/** Every client of the matrix. The table of docs/clients.md has a row for each. */
 export const CLIENTS: readonly Client[] = [
   {
     ...NODE,

@@ -1,4 +1,4 @@
-/** curl, as the README shows it: what it sends, and what comes back to a shell. */
+/** curl, as the docs show it: what it sends, and what comes back to a shell. */
 
 import { spawn } from 'node:child_process';
 import {

@@ -13,7 +13,7 @@ const USUAL: readonly WorkName[] = [
   'plain-stream',
 ];
 
-/** The other things, as the README calls them. */
+/** The other things, as the table calls them. */
 const WORDS: ReadonlyMap<WorkName, string> = new Map([
   ['embeddings', 'embeddings'],
   ['responses', 'Responses API'],
@@ -21,7 +21,7 @@ const WORDS: ReadonlyMap<WorkName, string> = new Map([
   ['retry', 'retries'],
 ]);
 
-/** The lines of the README's table of clients, as the lock files and the list of clients have them. */
+/** The lines of the table of clients in docs/clients.md, as the lock files and the list of clients have them. */
 export function clientTable(): readonly string[] {
   const rows = CLIENTS.map((client) => {
     const more = [...WORDS].flatMap(([name, word]) => (client.works.includes(name) ? [word] : []));
