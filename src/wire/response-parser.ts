@@ -39,6 +39,9 @@ const CHUNKED = 3;
 const UNTIL_CLOSE = 4;
 const OVER = 5;
 
+/** What a head that does not come in one read gets to begin with, in bytes: most heads are smaller. */
+const HELD_ROOM_BYTES = 2_048;
+
 const HEAD_END = Buffer.from('\r\n\r\n');
 const NOTHING = Buffer.alloc(0);
 
@@ -62,8 +65,9 @@ export class ResponseParser {
   readonly #sink: ResponseSink;
   #state = OVER;
   #method = '';
-  /** What came of a head that is not whole. */
-  #partial: Buffer = NOTHING;
+  /** Holds what came of a head that is not whole: its first `#heldBytes` bytes. */
+  #held: Buffer = NOTHING;
+  #heldBytes = 0;
   #interimBytes = 0;
   /** Bytes of a sized content that are still to come. */
   #left = 0;
@@ -86,27 +90,17 @@ export class ResponseParser {
     this.keepAliveSeconds = -1;
   }
 
-  /** Nothing more is of interest: what is being parsed ends here. */
-  stop(): void {
-    this.#state = OVER;
-    this.#partial = NOTHING;
-  }
-
   /** Parses the connection's next bytes, which it may move about. Tells at most one message's end. */
   push(bytes: Buffer): void {
-    let input = bytes;
-    let seen = 0;
-    if (this.#partial.length > 0) {
-      // Heads nearly always come in one read; one that does not is joined, at the price of a copy.
-      seen = this.#partial.length;
-      input = Buffer.concat([this.#partial, bytes]);
-      this.#partial = NOTHING;
-    }
+    // Heads nearly always come in one read; one that does not is joined, at the price of a copy.
+    const seen = this.#heldBytes;
+    const input = seen > 0 ? this.#hold(bytes) : bytes;
     let at = 0;
     while (this.#state === HEAD) {
       at = this.#readHead(input, at, seen);
       if (at < 0) return;
     }
+    this.#letGo();
     if (this.#state === CONTENTLESS) this.#end(at === input.length);
     else if (at === input.length) return;
     else if (this.#state === SIZED) this.#readSized(input, at);
@@ -137,21 +131,50 @@ export class ResponseParser {
     const end = bytes.indexOf(HEAD_END, Math.max(from, seen - HEAD_END.length));
     const next = end < 0 ? bytes.length : end + HEAD_END.length;
     if (this.#interimBytes + next - from > HEAD_LIMIT_BYTES) return this.#fault('HEAD_TOO_LONG');
-    if (end < 0) return this.#keep(bytes.subarray(from));
+    if (end < 0) return this.#keep(bytes, from, seen);
     this.#interimBytes += next - from;
     const fault = this.#parseHead(bytes.toString('latin1', from, end), next < bytes.length);
     return fault === null ? next : this.#fault(fault);
   }
 
-  /** Keeps the start of a head, unless it shows already that it will be none. */
-  #keep(start: Buffer): number {
-    const begins = start.toString('latin1', 0, STATUS_LINE_START.length);
+  /** Keeps the start of a head, unless it shows already that it will be none. Looks at no byte that was seen before. */
+  #keep(bytes: Buffer, from: number, seen: number): number {
+    const begins = bytes.toString('latin1', from, from + STATUS_LINE_START.length);
     if (!STATUS_LINE_START.startsWith(begins)) return this.#fault('STATUS_LINE');
-    for (let lf = start.indexOf(LF); lf >= 0; lf = start.indexOf(LF, lf + 1)) {
-      if (start[lf - 1] !== CR) return this.#fault('FIELD_LINE');
+    for (
+      let lf = bytes.indexOf(LF, Math.max(from, seen));
+      lf >= 0;
+      lf = bytes.indexOf(LF, lf + 1)
+    ) {
+      if (bytes[lf - 1] !== CR) return this.#fault('FIELD_LINE');
     }
-    this.#partial = Buffer.from(start);
+    if (seen === 0 || from > 0) {
+      this.#letGo();
+      this.#hold(bytes.subarray(from));
+    }
     return -1;
+  }
+
+  /**
+   * Puts bytes behind what is held. The room doubles, so that a head which comes byte by byte is copied twice and not once
+   * for each of its bytes.
+   * @returns all that is held
+   */
+  #hold(bytes: Buffer): Buffer {
+    const heldBytes = this.#heldBytes + bytes.length;
+    if (heldBytes > this.#held.length) {
+      const room = Buffer.allocUnsafe(Math.max(HELD_ROOM_BYTES, this.#held.length * 2, heldBytes));
+      this.#held.copy(room, 0, 0, this.#heldBytes);
+      this.#held = room;
+    }
+    bytes.copy(this.#held, this.#heldBytes);
+    this.#heldBytes = heldBytes;
+    return this.#held.subarray(0, heldBytes);
+  }
+
+  #letGo(): void {
+    this.#held = NOTHING;
+    this.#heldBytes = 0;
   }
 
   /** @param text a head without the empty line, one character per byte */
@@ -195,8 +218,13 @@ export class ResponseParser {
     if (length !== null && isChunked) return 'CONTENT_LENGTH';
     if (status < FIRST_FINAL_STATUS) return null;
     this.persistent = !closes;
-    if (this.#method === 'HEAD' || status === 204 || status === 304) this.#state = CONTENTLESS;
-    else if (isChunked) {
+    if (this.#method === 'HEAD' || status === 204 || status === 304) {
+      this.#state = CONTENTLESS;
+      // A server that sends content where there is none may send it any time later: behind the next request it would
+      // be that one's response. So the connection ends with this one (undici does the
+      // same for HEAD).
+      this.persistent = false;
+    } else if (isChunked) {
       this.#state = CHUNKED;
       this.#chunked = new ChunkedContent();
     } else if (length === null) {
@@ -214,7 +242,7 @@ export class ResponseParser {
     this.#left -= to - at;
     const last = this.#left === 0;
     this.#sink.onContent(bytes.subarray(at, to), last);
-    if (last && this.#state === SIZED) this.#end(to === bytes.length);
+    if (last) this.#end(to === bytes.length);
   }
 
   #readChunked(bytes: Buffer, at: number): void {
@@ -222,7 +250,6 @@ export class ResponseParser {
     if (chunked === null) return;
     const piece = chunked.read(bytes, at);
     if (piece.length > 0) this.#sink.onContent(piece, chunked.isOver);
-    if (this.#state !== CHUNKED) return;
     if (chunked.isBroken) this.#fault('CHUNK');
     else if (chunked.isOver) this.#end(chunked.stoppedAt === bytes.length);
   }
@@ -233,7 +260,8 @@ export class ResponseParser {
   }
 
   #fault(fault: ResponseFault): number {
-    this.stop();
+    this.#state = OVER;
+    this.#letGo();
     this.#sink.onFault(fault);
     return -1;
   }

@@ -80,3 +80,26 @@ export function readByLlhttp(
   if (read === null || (isRefused && !isWhole)) return null;
   return { ...read, content, isWhole };
 }
+
+/** @returns how many bytes the first final response takes; null when it does not end within them */
+export function endByLlhttp(bytes: Buffer, method: string): number | null {
+  let isFinal = false;
+  let isOver = false;
+  const parser = new HTTPParser();
+  parser.initialize(HTTPParser.RESPONSE, {});
+  parser[HTTPParser.kOnHeaders] = () => {};
+  parser[HTTPParser.kOnHeadersComplete] = ((...told: unknown[]) => {
+    isFinal = (told[5] as number) >= 200;
+    return method === 'HEAD' ? SKIP_BODY : 0;
+  }) as Callback;
+  parser[HTTPParser.kOnBody] = () => {};
+  parser[HTTPParser.kOnMessageComplete] = () => {
+    isOver ||= isFinal;
+  };
+  for (let at = 0; at < bytes.length; at++) {
+    // One at a time: it goes on behind a message's end within what it is given, and does not tell where that was.
+    if (parser.execute(bytes.subarray(at, at + 1)) instanceof Error) return null;
+    if (isOver) return at + 1;
+  }
+  return null;
+}

@@ -19,6 +19,8 @@ interface ParsedResponse extends ReadResponse {
   readonly followed: boolean;
   /** Whether content was told in the call that told the head. */
   readonly cameAlong: boolean;
+  /** Bytes of the reads up to the one in which the message ended. */
+  readonly readBytes: number;
 }
 
 class Collector implements ResponseSink {
@@ -71,8 +73,10 @@ export function readByParser(
   const collector = new Collector();
   const parser = new ResponseParser(collector);
   parser.expect(method);
+  let readBytes = 0;
   for (const piece of pieces) {
     if (collector.isWhole) break;
+    readBytes += piece.length;
     const lent = Buffer.from(piece);
     const hadHead = collector.status !== 0;
     parser.push(lent);
@@ -96,5 +100,6 @@ export function readByParser(
     cameAlong,
     isPersistent,
     pieces: collector.pieces,
+    readBytes,
   };
 }

@@ -93,3 +93,6 @@ export function cutAt(text: string, fractions: readonly number[]): readonly Buff
   );
   return [0, ...places].map((from, n) => bytes.subarray(from, places[n] ?? bytes.length));
 }
+
+/** What may stand behind a message. */
+export const behind = fc.constantFrom('', '', '\0', '\r\n', '0\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\n');

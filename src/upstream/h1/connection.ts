@@ -144,7 +144,6 @@ export class Connection implements SocketEvents, ResponseSink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#carried = null;
-    this.#parser.stop();
     if (this.#connectTimer !== null) clearTimeout(this.#connectTimer);
     this.#socket.destroy();
     this.#home.onClosed(this);
