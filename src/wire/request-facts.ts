@@ -1,5 +1,6 @@
 import { JSON_PATH, pathBits } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
+import { TextCount } from './text-count.ts';
 import { decodedString, ValueCapture } from './value-capture.ts';
 
 /**
@@ -19,7 +20,7 @@ export const MODEL_MAX_BYTES = 256;
 /** A name of MODEL_MAX_BYTES bytes written wholly in six-byte escapes, and its quotes. */
 const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
 
-/** The root-level `model` and `stream` of a request body, read as it streams by. Nothing is kept but these. */
+/** The root-level `model` and `stream` of a request body, and how much text it has, read as it streams by. */
 export class RequestFacts implements JsonEvents {
   /** Paths that `valueStarts` and `valueEnds` understand. */
   static readonly WANTED = pathBits(JSON_PATH.model, JSON_PATH.stream);
@@ -29,6 +30,7 @@ export class RequestFacts implements JsonEvents {
   modelOffset = -1;
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
   readonly #stream = new ValueCapture(STREAM_MAX_BYTES);
+  readonly #text = new TextCount();
   #streamFrom = -1;
   readonly #scan: JsonScan;
   #chunk: Uint8Array | null = null;
@@ -65,6 +67,7 @@ export class RequestFacts implements JsonEvents {
     if (chunk === null) return;
     if (this.#captureFrom >= 0) this.#model.take(chunk, this.#captureFrom, chunk.length);
     if (this.#streamFrom >= 0) this.#stream.take(chunk, this.#streamFrom, chunk.length);
+    this.#text.push(chunk);
     this.#bytesBefore += chunk.length;
     this.#chunk = null;
   }
@@ -104,6 +107,11 @@ export class RequestFacts implements JsonEvents {
 
   get isModelTruncated(): boolean {
     return this.#decoded()?.isCut ?? false;
+  }
+
+  /** Bytes of the body so far without pictures, sound and files in base64: what its tokens can be estimated from. */
+  get textBytes(): number {
+    return this.#text.textBytes;
   }
 
   /** Root `model` keys seen: more than one is a request that two parsers may read differently. */
