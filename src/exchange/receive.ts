@@ -65,18 +65,16 @@ function refuse(
       traceparent: fieldValue(asked.fields, 'traceparent'),
       method: asked.method,
       path: asked.path,
-      provider,
       status: REJECTIONS[why.code].status,
       outcome: 'rejected',
       rejection: why.code,
-      failure: fault,
       eventStream: false,
       bytesIn: 0,
       bytesOut: writer.bytesOut,
       ttfbMs: null,
       durationMs: performance.now() - beganMs,
     },
-    null,
+    { provider, failure: fault, facts: [] },
   );
 }
 

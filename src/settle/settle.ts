@@ -13,20 +13,26 @@ export interface Settlement {
   readonly method: string;
   /** Without the query, which may hold a key. */
   readonly path: string;
-  /** Null when the request never got as far as a provider. */
-  readonly provider: { readonly name: string; readonly index: number } | null;
   /** Status sent to the client; 0 when none was. */
   readonly status: number;
   readonly outcome: Outcome;
   readonly rejection: RejectionCode | null;
-  /** The upstream failure's code, from the libraries' closed sets, or why a virtual key was refused. */
-  readonly failure: string | null;
   readonly eventStream: boolean;
   readonly bytesIn: number;
   readonly bytesOut: number;
   /** Milliseconds from the request to the first byte of the response body; null when there was none. */
   readonly ttfbMs: number | null;
   readonly durationMs: number;
+}
+
+/** What came of a request's attempts. */
+export interface Account {
+  /** Whom the request was for, at last; null when that was never known. */
+  readonly provider: { readonly name: string; readonly index: number } | null;
+  /** The upstream failure's code, from the libraries' closed sets, or why a virtual key was refused. */
+  readonly failure: string | null;
+  /** One for each attempt with a pool key that reached its provider. */
+  readonly facts: readonly UsageFact[];
 }
 
 /** Takes one finished JSON line in ASCII, without its newline. */
@@ -44,9 +50,9 @@ export class Settler {
     this.#facts = facts;
   }
 
-  /** @param fact for a managed request that reached its provider; null for all others */
-  settle(settlement: Settlement, fact: UsageFact | null): void {
-    const { provider, outcome, rejection, ttfbMs } = settlement;
+  settle(settlement: Settlement, account: Account): void {
+    const { outcome, rejection, ttfbMs } = settlement;
+    const { provider, facts } = account;
     this.#metrics.requestSettled(outcome);
     if (rejection !== null) this.#metrics.rejected(rejection);
     if (settlement.eventStream) this.#metrics.streamEnded();
@@ -54,14 +60,15 @@ export class Settler {
       this.#metrics.observeFirstByte(provider.index, ttfbMs / 1_000);
       this.#metrics.observeLatency(provider.index, settlement.durationMs / 1_000);
     }
-    this.#accessLog?.(accessLine(settlement));
-    if (fact === null) return;
-    this.#metrics.metered(fact.source, fact.counts);
-    this.#facts(usageFactLine(fact));
+    this.#accessLog?.(accessLine(settlement, account));
+    for (const fact of facts) {
+      this.#metrics.metered(fact.source, fact.counts);
+      this.#facts(usageFactLine(fact));
+    }
   }
 }
 
-function accessLine(s: Settlement): string {
+function accessLine(s: Settlement, { provider, failure }: Account): string {
   const line = JSON.stringify({
     level: 'info',
     time: timestamp(Date.now()),
@@ -70,11 +77,11 @@ function accessLine(s: Settlement): string {
     trace_id: traceId(s.traceparent),
     method: s.method,
     path: s.path,
-    provider: s.provider?.name ?? null,
+    provider: provider?.name ?? null,
     status: s.status,
     outcome: s.outcome,
     rejection: s.rejection,
-    failure: s.failure,
+    failure,
     bytes_in: s.bytesIn,
     bytes_out: s.bytesOut,
     ttfb_ms: s.ttfbMs === null ? null : Math.round(s.ttfbMs),

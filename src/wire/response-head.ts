@@ -2,8 +2,9 @@ import { connectionOptions, endsHere, isNamed } from './fields.ts';
 import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
-interface ResponseHead {
-  /** Status and field lines joined by CRLF, without the last one; one character per byte. */
+export interface ResponseHead {
+  readonly status: number;
+  /** Status and field lines, each ended by CRLF; one character per byte. */
   readonly head: string;
   /** Body length in bytes, `'chunked'` when the provider did not say, `'none'` when there is no body. */
   readonly size: number | 'chunked' | 'none';
@@ -21,14 +22,12 @@ const LENGTH = /^\d{1,15}$/;
  * here has been through the parser's grammar (`FIELD_LINES`, `STATUS_LINE`), which knows none of them.
  * @param method of the request: a response to HEAD has no body (RFC 9110 §9.3.2)
  * @param fields `[name, value, …]` as the wire had them
- * @param ownLines field lines of the gateway, joined by CRLF
  */
 export function responseHead(
   method: string,
   status: number,
   reason: string,
   fields: readonly string[],
-  ownLines: string,
 ): ResponseHead {
   const named = connectionOptions(fields);
   // RFC 9110 §6.4.1: these never have a body, whatever their fields say.
@@ -53,7 +52,8 @@ export function responseHead(
     head += `${name}: ${value}\r\n`;
   }
   return {
-    head: head + ownLines,
+    status,
+    head,
     size,
     eventStream: format === 'events' && !encoded,
     format: encoded ? null : format,

@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { importCycles, markdownTable, sourceFiles, textOf } from '../support/source-tree.ts';
+import {
+  codeOnly,
+  importCycles,
+  markdownTable,
+  sourceFiles,
+  textOf,
+} from '../support/source-tree.ts';
 
 const COLUMNS = ['file', 'responsibility', 'may import'];
 
@@ -77,6 +83,29 @@ describe('sides of the gateway', () => {
         .map((to) => `${path} imports ${to}`),
     );
     expect(crossing).toEqual([]);
+  });
+
+  test("the conductor names nobody who is asked: that is its lane's", () => {
+    const text = textOf('src/exchange/exchange.ts');
+    expect(codeOnly(text).match(/provider|target|poolKey|UpstreamCall/gi)).toBeNull();
+  });
+
+  test('only a routed lane may loop over attempts, and it never touches the front end', () => {
+    const makers = files.filter(({ text }) => /new Attempt\(/.test(codeOnly(text)));
+    expect(makers.map(({ path }) => path)).toEqual(['exchange/relay-lane.ts']);
+    const lanes = files.filter(({ path }) => /^exchange\/\w+-lane\.ts$/.test(path));
+    expect(lanes.flatMap(({ imports }) => imports.filter((to) => to.startsWith('edge/')))).toEqual(
+      [],
+    );
+  });
+
+  test('no file knows both the shapes of conversations and the wire to a provider', () => {
+    const both = files.filter(
+      ({ imports }) =>
+        imports.some((to) => to.startsWith('dialect/')) &&
+        imports.some((to) => to.startsWith('upstream/')),
+    );
+    expect(both.map(({ path }) => path)).toEqual([]);
   });
 
   test('what a request meets behind its admission knows nothing of admission', () => {

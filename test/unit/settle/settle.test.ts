@@ -16,18 +16,16 @@ it('a line of the access log is ASCII, whatever a client asked for', () => {
     traceparent: null,
     method: 'GET',
     path: '/v1/\u00fc\u6a21\u{1f600}',
-    provider: null,
     status: 404,
     outcome: 'rejected',
     rejection: 'unknown_provider',
-    failure: null,
     eventStream: false,
     bytesIn: 0,
     bytesOut: 0,
     ttfbMs: null,
     durationMs: 1,
   } as const;
-  settler.settle(settlement, null);
+  settler.settle(settlement, { provider: null, failure: null, facts: [] });
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(/^[ -~]*$/);
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({ path: settlement.path });

@@ -1,0 +1,304 @@
+import type { KeyIdentity } from '../keys/virtual-key.ts';
+import { Metering } from '../meter/metering.ts';
+import type { EndpointMetering } from '../providers/endpoint-metering.ts';
+import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
+import type { WorkerMetrics } from '../settle/metrics.ts';
+import type { Settlement } from '../settle/settle.ts';
+import type { UsageFact } from '../settle/usage-fact.ts';
+import type { UpstreamFailure } from '../upstream/failure.ts';
+import {
+  FirstContent,
+  type RequestCoding,
+  type Transports,
+  type UpstreamCall,
+  type UpstreamEvents,
+} from '../upstream/transport.ts';
+import type { JsonScanner } from '../wire/json-scanner.ts';
+import type { PieceSink } from '../wire/piece-sink.ts';
+import type { RequestFraming } from '../wire/request-framing.ts';
+import { type ResponseHead, responseHead } from '../wire/response-head.ts';
+import { traceId } from '../wire/trace-context.ts';
+
+/** What the attempts of a worker share. */
+export interface AttemptContext {
+  readonly transports: Transports;
+  readonly metrics: WorkerMetrics;
+  readonly scanner: JsonScanner;
+}
+
+/** What an attempt reads of the client's request. The door's `RequestHead` is one. */
+export interface Asked {
+  readonly method: string;
+  readonly fields: readonly string[];
+  readonly framing: RequestFraming;
+}
+
+/** Who is asked, for what, and with which key. What admission says of a request is one. */
+export interface AttemptTarget {
+  readonly provider: Provider;
+  /** The path asked for, without query. */
+  readonly path: string;
+  /** Path and query. */
+  readonly target: string;
+  /** Null where the caller's own key goes upstream. */
+  readonly managed: {
+    readonly identity: KeyIdentity;
+    readonly poolKey: PoolKey;
+    readonly metering: EndpointMetering;
+  } | null;
+}
+
+/**
+ * What a lane says to an answer's head. `commit`: it is the client's. `hold`: the lane keeps what comes until it knows.
+ * `next`: another attempt takes its place, and this one ends here.
+ */
+export type Verdict = 'commit' | 'hold' | 'next';
+
+/** @property failure null when the answer is complete */
+export interface AttemptEnd {
+  readonly failure: UpstreamFailure | null;
+}
+
+/** Where an attempt's answer goes: its lane. Nothing is told behind `over`, behind `next`, or once it was aborted. */
+export interface AttemptSink {
+  /** The attempt takes no more of the upload until `uploadDrained`. */
+  uploadFull(attempt: Attempt): void;
+  uploadDrained(attempt: Attempt): void;
+  head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict;
+  /**
+   * @param piece lent: it dies with the turn
+   * @param last `over` follows in the same turn
+   * @returns false for no more until `resume()`
+   */
+  piece(attempt: Attempt, piece: Buffer, last: boolean): boolean;
+  over(attempt: Attempt, end: AttemptEnd): void;
+}
+
+const NOTHING: readonly Buffer[] = [];
+const COMPLETE: AttemptEnd = { failure: null };
+const STALLED: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'UPLOAD_STALLED',
+};
+
+/**
+ * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
+ * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
+ */
+export class Attempt implements UpstreamEvents, PieceSink {
+  readonly #context: AttemptContext;
+  readonly #asked: Asked;
+  readonly #target: AttemptTarget;
+  readonly #sink: AttemptSink;
+  /** Only with a pool key. */
+  readonly #metering: Metering | null;
+  /** Made when there is something to send. */
+  #call: UpstreamCall | null = null;
+  #requestBytes = 0;
+  /** Everything of the request was given, or the answer came without it. */
+  #isRequestWhole = false;
+  #isOver = false;
+  #status: number | null = null;
+  #isEventStream = false;
+  /** The answer's end follows in this turn. */
+  #endFollows = false;
+  failure: UpstreamFailure | null = null;
+
+  constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
+    this.#context = context;
+    this.#asked = asked;
+    this.#target = target;
+    this.#sink = sink;
+    const { managed, provider } = target;
+    this.#metering =
+      managed === null ? null : new Metering(context.scanner, managed.metering, provider);
+  }
+
+  // ---- the request -------------------------------------------------------------------------------------------------
+
+  /** Sends a request that is whole with its head. */
+  begin(): void {
+    const { contentLength } = this.#asked.framing;
+    this.#isRequestWhole = true;
+    this.#open(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING, true);
+  }
+
+  /** The content's next piece, lent; the request leaves with the first one. */
+  body(piece: Buffer, last: boolean): void {
+    if (this.#isOver) return;
+    this.#requestBytes += piece.length;
+    if (last) this.#isRequestWhole = true;
+    if (this.#call === null) {
+      this.#openWith(piece, last);
+      return;
+    }
+    this.#forward(this.#call, piece, last);
+    if (last) this.#call.end();
+  }
+
+  /** The lane takes more of the answer. */
+  resume(): void {
+    this.#call?.resume();
+  }
+
+  /** A provider that has begun to answer need not read the rest of an upload: then only its silence is a fault. */
+  uploadStalled(): void {
+    if (this.#status !== null || this.#isOver) return;
+    this.#call?.abort();
+    this.onUpstreamFailure(STALLED);
+  }
+
+  /** Ends the upstream work in this turn; what still comes of it is nobody's. */
+  abort(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#call?.abort();
+  }
+
+  /** Often the first piece is all of the content, and then it leaves in one write with the head. */
+  #openWith(piece: Buffer, last: boolean): void {
+    const { chunked, contentLength } = this.#asked.framing;
+    if (last && !chunked && this.#metering === null) {
+      this.#open('sized', piece.length, [piece], true);
+      return;
+    }
+    const content = new FirstContent();
+    if (last && !chunked) {
+      this.#metering?.whole(piece, content);
+      this.#open('sized', content.bytes, content.pieces, true);
+    } else {
+      const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
+      this.#forward(content, piece, last);
+      this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
+    }
+  }
+
+  #forward(upload: PieceSink, piece: Buffer, last: boolean): void {
+    const taken =
+      piece.length === 0 || (this.#metering?.request(piece, upload) ?? upload.push(piece));
+    if (last) this.#metering?.requestEnded(upload);
+    else if (!taken) this.#sink.uploadFull(this);
+  }
+
+  /** @param contentLength of the content as it leaves; only for `sized` */
+  #open(
+    coding: RequestCoding,
+    contentLength: number,
+    content: readonly Buffer[],
+    whole: boolean,
+  ): void {
+    const { target, managed, provider } = this.#target;
+    const { method, fields } = this.#asked;
+    const poolKey = managed?.poolKey ?? null;
+    const request = { method, target, fields, poolKey, coding, contentLength };
+    const call = this.#context.transports.of(provider).open(request, content, whole, this);
+    this.#call = call;
+    // What it told while it was opened may have ended the exchange.
+    if (this.#isOver) call.abort();
+  }
+
+  // ---- the upstream ------------------------------------------------------------------------------------------------
+
+  onRequestRetried(): void {
+    if (!this.#isOver) this.#context.metrics.retried(this.#target.provider.index);
+  }
+
+  onUploadDrained(): void {
+    if (!this.#isOver) this.#sink.uploadDrained(this);
+  }
+
+  onResponseHead(
+    status: number,
+    reason: string,
+    fields: readonly string[],
+    followed: boolean,
+  ): void {
+    if (this.#isOver) return;
+    this.#status = status;
+    this.#context.metrics.responded(this.#target.provider.index, status);
+    const head = this.#shown(status, reason, fields);
+    this.#isEventStream = head.eventStream;
+    const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
+    const shown: ResponseHead =
+      shrinks && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
+    if (this.#sink.head(this, shown, followed) === 'next') this.abort();
+  }
+
+  onResponseChunk(chunk: Buffer, last: boolean): void {
+    if (this.#isOver) return;
+    this.#endFollows = last;
+    const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
+    if (!more) this.#call?.pause();
+  }
+
+  onResponseEnd(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#isRequestWhole = true;
+    this.#metering?.responseEnded(this);
+    this.#sink.over(this, COMPLETE);
+  }
+
+  onUpstreamFailure(failure: UpstreamFailure): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.failure = failure;
+    if (failure.kind === 'connect')
+      this.#context.metrics.connectFailed(this.#target.provider.index);
+    this.#sink.over(this, { failure });
+  }
+
+  /** What the metering passes on of the answer. */
+  push(piece: Buffer): boolean {
+    return this.#sink.piece(this, piece, this.#endFollows);
+  }
+
+  /** The head as the client may see it: an upstream that repeats what it was sent must not hand out the pool key. */
+  #shown(status: number, reason: string, fields: readonly string[]): ResponseHead {
+    const { method } = this.#asked;
+    const { managed } = this.#target;
+    const head = responseHead(method, status, reason, fields);
+    if (managed === null || !leaksKey(head.head, fields, managed.poolKey)) return head;
+    const { poolKey } = managed;
+    const named = poolKey.isIn(reason) ? '' : reason;
+    return responseHead(method, status, named, withoutKey(fields, poolKey));
+  }
+
+  // ---- the end -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Releases everything, and says what is to be billed: null for a caller's own key, and for a request that never
+   * reached its provider. Called once.
+   */
+  fact(settlement: Settlement): UsageFact | null {
+    const { managed, provider, path } = this.#target;
+    if (this.#metering === null || managed === null) return null;
+    const usage = this.#metering.finish(this.#isRequestWhole ? this.#requestBytes : 0);
+    if (this.#call?.reached !== true) return null;
+    const { tenantText, vpcText, keyText } = managed.identity;
+    return {
+      requestId: settlement.requestId,
+      traceId: traceId(settlement.traceparent),
+      dialect: provider.dialect,
+      tenantId: tenantText,
+      vpcId: vpcText,
+      keyId: keyText,
+      provider: provider.name,
+      endpoint: path,
+      model: usage.model,
+      requestedModel: usage.requestedModel,
+      stream: usage.streamAsked || this.#isEventStream,
+      counts: usage.counts,
+      source: usage.source,
+      raw: usage.raw,
+      upstreamStatus: this.#status,
+      outcome: settlement.outcome,
+      bytesIn: settlement.bytesIn,
+      bytesOut: settlement.bytesOut,
+      ttfbMs: settlement.ttfbMs,
+      durationMs: settlement.durationMs,
+    };
+  }
+}

@@ -1,0 +1,82 @@
+import type { Account, Settlement } from '../settle/settle.ts';
+import type { UsageFact } from '../settle/usage-fact.ts';
+import { failureDetail } from '../upstream/failure.ts';
+import type { ResponseHead } from '../wire/response-head.ts';
+import {
+  type Asked,
+  Attempt,
+  type AttemptContext,
+  type AttemptEnd,
+  type AttemptSink,
+  type AttemptTarget,
+  type Verdict,
+} from './attempt.ts';
+import type { Answer, Lane } from './lane.ts';
+
+const NO_FACTS: readonly UsageFact[] = [];
+
+/** One attempt, and nothing held in either direction. */
+export class RelayLane implements Lane, AttemptSink {
+  readonly #target: AttemptTarget;
+  readonly #answer: Answer;
+  readonly #attempt: Attempt;
+
+  constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, answer: Answer) {
+    this.#target = target;
+    this.#answer = answer;
+    this.#attempt = new Attempt(context, asked, target, this);
+  }
+
+  begin(): void {
+    this.#attempt.begin();
+  }
+
+  body(piece: Buffer, last: boolean): void {
+    this.#attempt.body(piece, last);
+  }
+
+  writerDrained(): void {
+    this.#attempt.resume();
+  }
+
+  uploadStalled(): void {
+    this.#attempt.uploadStalled();
+  }
+
+  abort(): void {
+    this.#attempt.abort();
+  }
+
+  account(settlement: Settlement): Account {
+    const fact = this.#attempt.fact(settlement);
+    return {
+      provider: this.#target.provider,
+      failure: this.#attempt.failure?.code ?? null,
+      facts: fact === null ? NO_FACTS : [fact],
+    };
+  }
+
+  // ---- the attempt -------------------------------------------------------------------------------------------------
+
+  uploadFull(): void {
+    this.#answer.uploadFull();
+  }
+
+  uploadDrained(): void {
+    this.#answer.uploadDrained();
+  }
+
+  head(_attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
+    this.#answer.head(head, followed);
+    return 'commit';
+  }
+
+  piece(_attempt: Attempt, piece: Buffer, last: boolean): boolean {
+    return this.#answer.piece(piece, last);
+  }
+
+  over(_attempt: Attempt, { failure }: AttemptEnd): void {
+    if (failure === null) this.#answer.answered();
+    else this.#answer.failed(failure, failureDetail(failure, this.#target.provider.name));
+  }
+}

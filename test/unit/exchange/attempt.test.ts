@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest';
+import {
+  Attempt,
+  type AttemptEnd,
+  type AttemptSink,
+  type Verdict,
+} from '../../../src/exchange/attempt.ts';
+import { providerTable } from '../../../src/providers/providers.ts';
+import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
+import { Ticker } from '../../../src/ticker.ts';
+import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
+import { openOrigins } from '../../../src/upstream/h1/origins.ts';
+import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
+import { requestFraming } from '../../../src/wire/request-framing.ts';
+
+const providers = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
+const layout = new MetricsLayout(providers.map(({ name }) => name));
+const ticker = new Ticker(10_000);
+const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
+const context = {
+  transports: openOrigins(providers, { ...timeouts, caFile: null }, ticker, null),
+  metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
+  scanner: loadJsonScanner(),
+};
+const RESET: UpstreamFailure = {
+  kind: 'reset',
+  rejection: 'upstream_unreachable',
+  code: 'ECONNRESET',
+};
+
+/** A lane's end of attempts: what it was told, by whom. */
+class Lane implements AttemptSink {
+  readonly told: (readonly [attempt: Attempt, what: string])[] = [];
+  verdict: Verdict = 'commit';
+
+  attempt(): Attempt {
+    const [provider] = providers;
+    if (provider === undefined) throw new Error('no provider');
+    const asked = { method: 'POST', fields: [], framing: requestFraming('POST', []) };
+    const target = { provider, path: '/v1/x', target: '/v1/x', managed: null };
+    return new Attempt(context, asked, target, this);
+  }
+
+  uploadFull(attempt: Attempt): void {
+    this.told.push([attempt, 'full']);
+  }
+
+  uploadDrained(attempt: Attempt): void {
+    this.told.push([attempt, 'drained']);
+  }
+
+  head(attempt: Attempt): Verdict {
+    this.told.push([attempt, 'head']);
+    return this.verdict;
+  }
+
+  piece(attempt: Attempt, piece: Buffer): boolean {
+    this.told.push([attempt, `piece ${piece}`]);
+    return true;
+  }
+
+  over(attempt: Attempt, { failure }: AttemptEnd): void {
+    this.told.push([attempt, failure === null ? 'complete' : failure.code]);
+  }
+}
+
+/** Everything that an upstream can say to an attempt. */
+const EVENTS: readonly (readonly [string, (attempt: Attempt) => void])[] = [
+  ['onRequestRetried', (attempt) => attempt.onRequestRetried()],
+  ['onUploadDrained', (attempt) => attempt.onUploadDrained()],
+  ['onResponseHead', (attempt) => attempt.onResponseHead(200, 'OK', [], false)],
+  ['onResponseChunk', (attempt) => attempt.onResponseChunk(Buffer.from('late'), false)],
+  ['onResponseEnd', (attempt) => attempt.onResponseEnd()],
+  ['onUpstreamFailure', (attempt) => attempt.onUpstreamFailure(RESET)],
+  ['the stalled upload', (attempt) => attempt.uploadStalled()],
+];
+
+describe('what comes late for an attempt', () => {
+  it.each(EVENTS)('that was aborted reaches nobody: %s', (_, late) => {
+    const lane = new Lane();
+    const first = lane.attempt();
+    const second = lane.attempt();
+    first.abort();
+    late(first);
+    expect(lane.told).toEqual([]);
+    expect(first.failure).toBeNull();
+    // Its successor lives.
+    second.onResponseHead(200, 'OK', [], false);
+    late(first);
+    second.onResponseChunk(Buffer.from('a'), true);
+    second.onResponseEnd();
+    expect(lane.told).toEqual([
+      [second, 'head'],
+      [second, 'piece a'],
+      [second, 'complete'],
+    ]);
+  });
+
+  it.each(EVENTS)('that its lane gave up for another reaches nobody: %s', (_, late) => {
+    const lane = new Lane();
+    lane.verdict = 'next';
+    const first = lane.attempt();
+    first.onResponseHead(503, 'Busy', [], false);
+    lane.told.length = 0;
+    late(first);
+    expect(lane.told).toEqual([]);
+  });
+
+  it.each(EVENTS)('that is complete, or failed, reaches nobody: %s', (_, late) => {
+    const lane = new Lane();
+    const complete = lane.attempt();
+    complete.onResponseHead(200, 'OK', [], false);
+    complete.onResponseEnd();
+    const failed = lane.attempt();
+    failed.onUpstreamFailure(RESET);
+    lane.told.length = 0;
+    late(complete);
+    late(failed);
+    expect(lane.told).toEqual([]);
+    expect([complete.failure, failed.failure]).toEqual([null, RESET]);
+  });
+});
+
+describe('an attempt', () => {
+  it('that is held or committed goes on', () => {
+    for (const verdict of ['hold', 'commit'] as const) {
+      const lane = new Lane();
+      lane.verdict = verdict;
+      const attempt = lane.attempt();
+      attempt.onResponseHead(200, 'OK', [], false);
+      attempt.onResponseChunk(Buffer.from('a'), false);
+      attempt.onUpstreamFailure(RESET);
+      expect(lane.told.map(([, what]) => what)).toEqual(['head', 'piece a', 'ECONNRESET']);
+    }
+  });
+
+  it('whose upload stalls fails, unless the provider has begun to answer', () => {
+    const lane = new Lane();
+    lane.attempt().uploadStalled();
+    const answering = lane.attempt();
+    answering.onResponseHead(200, 'OK', [], false);
+    answering.uploadStalled();
+    expect(lane.told.map(([, what]) => what)).toEqual(['UPLOAD_STALLED', 'head']);
+  });
+});
