@@ -114,6 +114,13 @@ export const REJECTIONS = {
     ['invalid_request_error', 'request_too_large'],
     'The request body is larger than this gateway accepts.',
   ),
+  upgrade_required: row(
+    426,
+    'Upgrade Required',
+    'client',
+    INVALID,
+    'No WebSocket is relayed here. Send the request over HTTP.',
+  ),
   rate_limited: row(
     429,
     'Too Many Requests',

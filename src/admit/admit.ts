@@ -100,7 +100,8 @@ const ONLY_GET = rejection(
   'This endpoint takes GET and HEAD.',
   'allow: GET, HEAD\r\n',
 );
-const UPGRADE = rejection('bad_request', 'A gateway key cannot be used with Upgrade.');
+// RFC 9110 §15.5.22: it says what to speak instead. Codex tries a WebSocket first and goes on over HTTP at once on a 426.
+const UPGRADE = rejection('upgrade_required', '', 'upgrade: HTTP/1.1\r\nconnection: upgrade\r\n');
 // The field is none of those that go upstream with a pool key, and what is packed cannot be metered.
 const PACKED = rejection(
   'bad_request',
@@ -114,8 +115,12 @@ const framing: Gate<Asked> = ({ framing: { fault, lengthMissing } }) => {
 
 const method: Gate<Asked> = (asked) => (METHODS.has(asked.method) ? null : METHOD_NOT_ALLOWED);
 
-const key: Gate<Routed> = ({ credential: { kind } }) =>
-  kind === 'none' ? rejection('missing_key') : null;
+// Whatever else is offered is passed over (RFC 9110 §7.8): Java's HttpClient offers h2c with its first request.
+const upgrade: Gate<Asked> = ({ fields }) =>
+  fieldValue(fields, 'upgrade')?.toLowerCase().includes('websocket') === true ? UPGRADE : null;
+
+const key: Gate<Routed> = ({ credential: { kind }, provider }) =>
+  kind === 'none' && provider.needsKey ? rejection('missing_key') : null;
 
 // Before any cryptography, and before anything that a flood could make expensive.
 const rate: Gate<Routed> = ({ credential: { kind, token } }, { rates }) => {
@@ -135,7 +140,7 @@ const capacity: Gate<Asked> = (_asked, house) => {
 
 // Cheapest first, and each may rely on those before it. `npm run bench:keys` measures the steps for a virtual key.
 /** Whether the head can be trusted at all. */
-const HEAD_GATES: readonly Gate<Asked>[] = [framing, method];
+const HEAD_GATES: readonly Gate<Asked>[] = [framing, method, upgrade];
 /** Behind the route. */
 const KEY_GATES: readonly Gate<Routed>[] = [key, rate];
 /** Behind the virtual key. */
@@ -147,7 +152,9 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
   if (unfit !== null) return refused(unfit, guessDialect(asked));
   // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
   // nevertheless told first: the key it would need depends on the provider.
-  const credential = findCredential(asked.fields, asked.query);
+  const credential = findCredential(asked.fields, asked.query, asked.path);
+  if (credential.misplaced !== null)
+    return refused(misplaced(credential.misplaced), guessDialect(asked), null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
   if (found === null) {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
@@ -182,7 +189,6 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   }
   const denied = deniedReason(identity, house.deny);
   if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
-  if (fieldValue(asked.fields, 'upgrade') !== null) return no(UPGRADE);
   const coding = fieldValue(asked.fields, 'content-encoding');
   if (coding !== null && coding.toLowerCase() !== 'identity') return no(PACKED);
   const metering = house.endpoints.judge(asked.method, path, provider);
@@ -233,10 +239,17 @@ export function tooLarge(limitBytes: number): Rejection {
   return rejection('body_too_large', `The limit is ${limitBytes} bytes.`);
 }
 
-// Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 puts its
-// key into Authorization, and its models.list() on a bare base URL would else go to OpenAI.
-function speaksAnthropic({ fields }: Asked, { kind, inXApiKey }: Credential): boolean {
-  return inXApiKey || (kind === 'byo' && fieldValue(fields, 'anthropic-version') !== null);
+/** A managed key that stands where it would be forwarded, or logged. @param where in words, without the key */
+function misplaced(where: string): Rejection {
+  const positions =
+    'Authorization: Bearer, x-api-key, api-key, x-goog-api-key and the query parameter key';
+  return rejection('bad_key', `It stands in ${where}; its places are ${positions}.`);
+}
+
+// Besides a key in x-api-key (contracts: routes), `anthropic-version` says who is calling: Anthropic's SDK 1.11 and Claude
+// Code put their key into Authorization, and their list of models on a bare base URL would else be OpenAI's.
+function speaksAnthropic({ fields }: Asked, { onlyInXApiKey }: Credential): boolean {
+  return onlyInXApiKey || fieldValue(fields, 'anthropic-version') !== null;
 }
 
 /** Whose error shapes a caller reads, as far as its head tells. */

@@ -11,16 +11,23 @@ export interface Credential {
   readonly kind: 'none' | 'byo' | 'managed';
   /** The managed key as it came, without `Bearer `; empty for the others, whose keys are none of our business. */
   readonly token: Secret;
-  /** A key of the caller's own came in `x-api-key`, where only Anthropic's SDKs put it. */
-  readonly inXApiKey: boolean;
+  /** A key came in `x-api-key` and none in `Authorization`: where only Anthropic's SDKs put it. */
+  readonly onlyInXApiKey: boolean;
+  /** Where a managed key stands that is none of the positions for keys, for the caller to read; null: nowhere. */
+  readonly misplaced: string | null;
 }
 
 const NO_TOKEN = new Secret('');
 
 /** Nobody's key. */
-export const NO_CREDENTIAL: Credential = { kind: 'none', token: NO_TOKEN, inXApiKey: false };
-const BYO: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: false };
-const BYO_X_API_KEY: Credential = { kind: 'byo', token: NO_TOKEN, inXApiKey: true };
+const NO_CREDENTIAL: Credential = {
+  kind: 'none',
+  token: NO_TOKEN,
+  onlyInXApiKey: false,
+  misplaced: null,
+};
+const BYO: Credential = { ...NO_CREDENTIAL, kind: 'byo' };
+const BYO_X_API_KEY: Credential = { ...BYO, onlyInXApiKey: true };
 
 /** Every managed token begins so, whatever its version: `bai_v9…` is a bad key, never a BYO key. */
 const MANAGED = 'bai_v';
@@ -34,31 +41,104 @@ const BEARER = /^bearer[ \t]+(.+)$/i;
 const KEY_PARAMETER = 'key';
 
 /**
+ * Looks at all of a head: what stands in no position for keys would be forwarded, or end in somebody's log.
  * @param fields flat list with lower-case names
  * @param query raw, without `?`
+ * @param path raw
  */
-export function findCredential(fields: readonly string[], query: string): Credential {
-  let byo = NO_CREDENTIAL;
+export function findCredential(fields: readonly string[], query: string, path: string): Credential {
   let token = '';
+  let misplaced: string | null = holdsManagedKey(path) ? 'the path' : null;
+  let inAuthorization = false;
+  let inXApiKey = false;
+  let elsewhere = false;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
     if (name === 'authorization') {
       // Not only behind "Bearer ": a token that a caller put there in any other way must not be forwarded either.
       if (value.includes(MANAGED)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
-      else if (byo === NO_CREDENTIAL && BEARER.test(value)) byo = BYO;
-    } else if (value !== '' && CREDENTIAL_LENGTHS.has(name.length) && KEY_FIELDS.has(name)) {
+      else if (!BEARER.test(value)) {
+        if (holdsManagedKey(value)) misplaced = 'the field authorization, under another scheme';
+        continue;
+      } else if (holdsManagedKey(value)) misplaced = 'the field authorization, encoded';
+      inAuthorization = true;
+    } else if (CREDENTIAL_LENGTHS.has(name.length) && KEY_FIELDS.has(name)) {
+      if (value === '') continue;
       if (value.includes(MANAGED)) token = joined(token, value);
-      else if (name === 'x-api-key') byo = BYO_X_API_KEY;
-      else if (byo === NO_CREDENTIAL) byo = BYO;
+      else if (holdsManagedKey(value)) misplaced = `the field ${name}, encoded`;
+      if (name === 'x-api-key') inXApiKey = true;
+      else elsewhere = true;
+    } else if (value.length >= MANAGED.length && holdsManagedKey(value)) {
+      misplaced = `the field ${name}`;
+    } else if (name.length >= MARKED_NAME_CHARACTERS && name.includes(MANAGED)) {
+      misplaced = 'the name of a field';
     }
   }
   for (const pair of query === '' ? [] : query.split('&')) {
     const value = keyParameter(pair);
     if (value.includes(MANAGED)) token = joined(token, value);
-    else if (value !== '' && byo === NO_CREDENTIAL) byo = BYO;
+    else if (holdsManagedKey(pair)) misplaced = 'the query';
+    else if (value !== '') elsewhere = true;
   }
-  return token === '' ? byo : { kind: 'managed', token: new Secret(token), inXApiKey: false };
+  const onlyInXApiKey = inXApiKey && !inAuthorization;
+  if (token !== '' || misplaced !== null)
+    return { kind: 'managed', token: new Secret(token), onlyInXApiKey, misplaced };
+  if (onlyInXApiKey) return BYO_X_API_KEY;
+  return inAuthorization || inXApiKey || elsewhere ? BYO : NO_CREDENTIAL;
+}
+
+/** No field that anybody knows has a name so long; 20 look-ups less for each request. */
+const MARKED_NAME_CHARACTERS = 40;
+
+/** A whole token has 117 characters and more, and 1.3 times as many in base64: shorter texts hold none. */
+const ENCODED_MIN_CHARACTERS = 64;
+
+/** `bai_v` in base64, by where it begins in a group of three bytes, and how many characters before that one begins. */
+const IN_BASE64: readonly (readonly [mark: string, before: number])[] = [
+  ['YmFpX3', 0],
+  ['JhaV92', 2],
+  ['iYWlfd', 3],
+];
+const BASE64_LOOK_CHARACTERS = 16;
+
+/**
+ * Whether a managed key stands in a text, as it is or in a spelling that the next reader would undo: percent-encoded
+ * (once or again), as JSON escapes, in base64 (Basic credentials, cookies). `npm run bench:admission` has what it costs.
+ */
+function holdsManagedKey(text: string): boolean {
+  if (text.includes(MANAGED)) return true;
+  if (text.includes('%') && decoded(decoded(text)).includes(MANAGED)) return true;
+  if (text.length < ENCODED_MIN_CHARACTERS) return false;
+  if (text.includes('\\u') && unescaped(text).includes(MANAGED)) return true;
+  return IN_BASE64.some(([mark, before]) => isInBase64(text, mark, before));
+}
+
+/** A path as it may be logged. */
+export function loggedPath(path: string): string {
+  return holdsManagedKey(path) ? '***' : path;
+}
+
+/** The mark alone is six characters, which a long random text may hold: what follows has to be a version and a kid. */
+function isInBase64(text: string, mark: string, before: number): boolean {
+  for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, at + 1)) {
+    const from = at - before;
+    if (from < 0) continue;
+    const bytes = Buffer.from(text.slice(from, from + BASE64_LOOK_CHARACTERS), 'base64');
+    if (/bai_v\d+\./.test(bytes.toString('latin1'))) return true;
+  }
+  return false;
+}
+
+function unescaped(json: string): string {
+  return json.replace(/\\u00([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/** One token, also where it came twice. */
+function joined(before: string, token: string): string {
+  return before === '' || before === token ? token : AMBIGUOUS;
 }
 
 /** The query without its credentials, everything else verbatim. */
@@ -68,10 +148,6 @@ export function withoutCredentials(query: string): string {
     .split('&')
     .filter((pair) => !isKeyParameter(pair))
     .join('&');
-}
-
-function joined(token: string, another: string): string {
-  return token === '' || token === another ? another : AMBIGUOUS;
 }
 
 /** The decoded value of a `key` parameter, however its name is spelled; empty for any other pair. */

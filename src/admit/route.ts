@@ -8,6 +8,34 @@ interface Route {
 }
 
 /**
+ * What is OpenAI's alone behind `/v1`: whatever a caller says of itself, these are no paths of Anthropic's, and its key
+ * would be told to the wrong company. Both have `models` and `files`; what neither is known for goes by the caller.
+ */
+const ONLY_OPENAI: ReadonlySet<string> = new Set([
+  'assistants',
+  'audio',
+  'batches',
+  'chat',
+  'chatkit',
+  'completions',
+  'containers',
+  'conversations',
+  'embeddings',
+  'evals',
+  'fine_tuning',
+  'images',
+  'moderations',
+  'organization',
+  'projects',
+  'realtime',
+  'responses',
+  'threads',
+  'uploads',
+  'vector_stores',
+  'videos',
+]);
+
+/**
  * Chooses a provider by the first path segment. Whole segments, case-sensitive, on the raw path: nothing is decoded and
  * no dot segment is removed, so no spelling of a path reaches a host that its first segment does not name.
  */
@@ -32,14 +60,15 @@ export class Router {
 
   /**
    * @param path raw, begins with `/`
-   * @param anthropicCaller the caller's own key came the way that only Anthropic's SDKs send it
+   * @param anthropicCaller the caller says that it speaks Anthropic's wire, which decides where both vendors have a path
    * @returns null when the first segment names nobody
    */
   route(path: string, anthropicCaller: boolean): Route | null {
     const segment = firstSegment(path);
     if (segment === 'v1') {
-      const messages = path === '/v1/messages' || path.startsWith('/v1/messages/');
-      return { provider: messages || anthropicCaller ? this.#anthropic : this.#openai, path };
+      const second = segmentFrom(path, 4);
+      const anthropic = second === 'messages' || (anthropicCaller && !ONLY_OPENAI.has(second));
+      return { provider: anthropic ? this.#anthropic : this.#openai, path };
     }
     const provider = this.#providers.get(segment);
     if (provider === undefined) return null;
@@ -57,6 +86,10 @@ export class Router {
 const SHOWN_SEGMENT_CHARACTERS = 64;
 
 function firstSegment(path: string): string {
-  const end = path.indexOf('/', 1);
-  return end === -1 ? path.slice(1) : path.slice(1, end);
+  return segmentFrom(path, 1);
+}
+
+function segmentFrom(path: string, from: number): string {
+  const end = path.indexOf('/', from);
+  return end === -1 ? path.slice(from) : path.slice(from, end);
 }

@@ -188,7 +188,9 @@ export const SETTINGS = z.strictObject({
   ),
   provider_auth_schemes: table(
     'name = "scheme"',
-    z.enum(['bearer', 'x-api-key', 'api-key'], { error: '"bearer", "x-api-key" or "api-key"' }),
+    z.enum(['bearer', 'x-api-key', 'api-key', 'none'], {
+      error: '"bearer", "x-api-key", "api-key" or "none"',
+    }),
   ),
   provider_stream_usage: table(
     'name = "ask" or "sent"',

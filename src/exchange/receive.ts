@@ -1,6 +1,7 @@
 // The global of this name is a getter, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
 import { admit, guessDialect, type Refused } from '../admit/admit.ts';
+import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { type Dialect, REJECTIONS, rejection, renderRejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
@@ -64,7 +65,7 @@ function refuse(
       requestId,
       traceparent: fieldValue(asked.fields, 'traceparent'),
       method: asked.method,
-      path: asked.path,
+      path: loggedPath(asked.path),
       status: REJECTIONS[why.code].status,
       outcome: 'rejected',
       rejection: why.code,

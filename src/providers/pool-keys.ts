@@ -1,17 +1,19 @@
-import type { Secret } from '../secret.ts';
+import { Secret } from '../secret.ts';
 import { isCredentialField } from '../wire/credential-fields.ts';
 import type { AuthScheme, Provider } from './providers.ts';
 
 /** The field that carries a provider's key, in the provider's own scheme. */
-const FIELD_OF: Readonly<Record<AuthScheme, string>> = {
+const FIELD_OF: Readonly<Record<AuthScheme, string | null>> = {
   bearer: 'authorization',
   'x-api-key': 'x-api-key',
   'api-key': 'api-key',
+  none: null,
 };
 
 /** One provider's pool key, ready to be put on the wire. Prints without the key. */
 export class PoolKey {
-  readonly field: string;
+  /** Null for a provider that takes no key: nothing is put on the wire then. */
+  readonly field: string | null;
   readonly #secret: Secret;
   readonly #prefix: string;
 
@@ -28,9 +30,12 @@ export class PoolKey {
 
   /** Whether the key stands in a text. */
   isIn(text: string): boolean {
-    return text.includes(this.#secret.reveal());
+    return this.field !== null && text.includes(this.#secret.reveal());
   }
 }
+
+/** What a provider that takes no key has for one. */
+const NO_KEY = new PoolKey('none', new Secret(''));
 
 /**
  * Whether a response's head would hand the pool key to the client: an upstream that repeats what it was sent is not
@@ -75,7 +80,10 @@ export class PoolKeys {
     const byIndex: (readonly PoolKey[])[] = [];
     this.#turns = [];
     for (const { name, authScheme, index } of providers) {
-      byIndex[index] = (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret));
+      byIndex[index] =
+        authScheme === 'none'
+          ? [NO_KEY]
+          : (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret));
       this.#turns[index] = first;
     }
     this.#keys = byIndex;

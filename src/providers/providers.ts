@@ -1,7 +1,7 @@
 import type { Dialect } from '../rejection.ts';
 
-/** How a provider takes its key. */
-export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key';
+/** How a provider takes its key; `none`: it takes none, and virtual keys reach it without a pool key. */
+export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key' | 'none';
 
 /**
  * Whether a chat stream reports its usage only when `stream_options.include_usage` asks for it (`ask`), or anyway
@@ -24,6 +24,8 @@ export interface Provider {
   readonly index: number;
   readonly authority: Authority;
   readonly authScheme: AuthScheme;
+  /** False: a request without any key is relayed as it came; whether it is enough is the provider's to say. */
+  readonly needsKey: boolean;
   readonly dialect: Dialect;
   readonly streamUsage: StreamUsage;
   /** Where its API begins: what a managed key may reach stands behind one of them. `{name}` is any one segment. */
@@ -106,6 +108,14 @@ export function parseAuthority(text: string): Authority | null {
   return { host: name.replace(/^\[|\]$/g, ''), port, tls: scheme !== 'http://' };
 }
 
+/**
+ * A provider of one's own at a plaintext authority (a vLLM, an Ollama) stands in the same network and, unless its auth
+ * scheme is written down, usually asks for no key. Nothing is given away: no pool key goes out for who has no virtual one.
+ */
+function isPlaintext(authority: string): boolean {
+  return authority.startsWith('http://');
+}
+
 /** Names that the table of one process may hold over time, the built-in ones included: metrics have room for so many. */
 export const PROVIDERS_MAX = 64;
 
@@ -123,7 +133,7 @@ export function providerTable(
     Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
   >();
   for (const [name, authority, authScheme, dialect, streamUsage, prefixes] of BUILT_IN)
-    rows.set(name, { authority, authScheme, dialect, streamUsage, prefixes });
+    rows.set(name, { authority, authScheme, needsKey: true, dialect, streamUsage, prefixes });
   for (const { name, authority, dialect, authScheme, streamUsage } of overrides) {
     const known = rows.get(name);
     const chosen = authority ?? known?.authority;
@@ -131,6 +141,10 @@ export function providerTable(
     rows.set(name, {
       authority: chosen,
       authScheme: authScheme ?? known?.authScheme ?? 'bearer',
+      needsKey:
+        authScheme === undefined
+          ? known !== undefined || !isPlaintext(chosen)
+          : authScheme !== 'none',
       dialect: dialect ?? known?.dialect ?? 'openai',
       // vLLM, Ollama and Azure, the usual additions, report usage only when asked.
       streamUsage: streamUsage ?? known?.streamUsage ?? 'ask',

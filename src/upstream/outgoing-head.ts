@@ -61,7 +61,7 @@ function managedHead(
   poolKey: PoolKey,
 ): string {
   const named = connectionOptions(fields);
-  let head = `${start}${poolKey.field}: ${poolKey.reveal()}\r\n`;
+  let head = poolKey.field === null ? start : `${start}${poolKey.field}: ${poolKey.reveal()}\r\n`;
   // The gateway reads the response, so nobody else may have encoded it.
   head += 'accept-encoding: identity\r\n';
   if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
@@ -90,7 +90,8 @@ export function requestFields({
   const named = connectionOptions(fields);
   const list: string[] = [];
   if (poolKey !== null) {
-    list.push(poolKey.field, poolKey.reveal(), 'accept-encoding', 'identity');
+    if (poolKey.field !== null) list.push(poolKey.field, poolKey.reveal());
+    list.push('accept-encoding', 'identity');
     if (coding === 'sized') list.push('content-length', String(contentLength));
   }
   for (let i = 0; i < fields.length; i += 2) {

@@ -38,6 +38,7 @@ async function ask(lines: string, target = CHAT) {
   const reached = siege.upstream.requests.slice(before);
   // Wherever it was put, and whatever came of it: it went no further.
   expect(JSON.stringify(reached)).not.toContain('bai_v');
+  expect(decodeURIComponent(JSON.stringify(reached))).not.toContain('bai_v');
   return { response, reached };
 }
 
@@ -90,15 +91,39 @@ const REFUSED: readonly (readonly [what: string, lines: string, target: string])
   ['one escaped twice in the query', '', `${CHAT}?key=${TOKEN.replace('.', '%252e')}`],
 ];
 
+const BESIDE = `Authorization: Bearer ${OWN}\r\n`;
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+/** A virtual key that would leave with what is forwarded: every one stands beside a good key of the caller. */
+const MISPLACED: readonly (readonly [what: string, lines: string, target: string])[] = [
+  ['in a cookie', `${BESIDE}Cookie: a=1; session=${TOKEN}\r\n`, CHAT],
+  ['in a field of its own', `${BESIDE}X-Virtual-Key: ${TOKEN}\r\n`, CHAT],
+  ['in what the client says it is', `${BESIDE}User-Agent: app (${TOKEN})\r\n`, CHAT],
+  ['where it came from', `${BESIDE}Referer: https://a.example/?key=${TOKEN}\r\n`, CHAT],
+  ['in a key field, escaped', `${BESIDE}x-api-key: ${TOKEN.replace('b', '%62')}\r\n`, CHAT],
+  ['in Basic credentials', `Authorization: Basic ${base64(TOKEN)}\r\nx-api-key: ${OWN}\r\n`, CHAT],
+  ['as a password', `Authorization: Basic ${base64(`u:${TOKEN}`)}\r\nx-api-key: ${OWN}\r\n`, CHAT],
+  ['for a proxy', `${BESIDE}Proxy-Authorization: Bearer ${TOKEN}\r\n`, CHAT],
+  ['named by Connection', `${BESIDE}Connection: x-a\r\nX-A: ${TOKEN}\r\n`, CHAT],
+  ['in a name space of ours', `${BESIDE}X-Sluice-Key: ${TOKEN}\r\n`, CHAT],
+  ['behind another name', BESIDE, `${CHAT}?api_key=${TOKEN}`],
+  ['behind the name in capitals', BESIDE, `${CHAT}?KEY=${TOKEN}`],
+  ['in a list', BESIDE, `${CHAT}?key[]=${TOKEN}`],
+  ['escaped behind another name', BESIDE, `${CHAT}?t=${TOKEN.replace('b', '%62')}`],
+  ['escaped twice', BESIDE, `${CHAT}?key=${TOKEN.replace('b', '%2562')}`],
+  ['as a name', BESIDE, `${CHAT}?${TOKEN}=1`],
+  ['without a name', BESIDE, `${CHAT}?${TOKEN}`],
+  ['in the path', BESIDE, `/v1/${TOKEN}/chat/completions`],
+  ['in the path, escaped', BESIDE, `/v1/${TOKEN.replace('b', '%62')}`],
+  ['as a provider', BESIDE, `/${TOKEN}/v1/chat/completions`],
+  ['beside itself in its place', `Authorization: Bearer ${TOKEN}\r\nCookie: k=${TOKEN}\r\n`, CHAT],
+];
+
 /** What is no key at all. */
 const KEYLESS: readonly (readonly [what: string, lines: string, target: string])[] = [
   ['a key in a cookie', `Cookie: authorization=${OWN}\r\n`, CHAT],
   ['a key for a proxy', `Proxy-Authorization: Bearer ${OWN}\r\n`, CHAT],
-  [
-    'a scheme of its own',
-    `Authorization: Basic ${Buffer.from(TOKEN).toString('base64')}\r\n`,
-    CHAT,
-  ],
+  ['a scheme of its own', `Authorization: Basic ${Buffer.from(OWN).toString('base64')}\r\n`, CHAT],
   ['a scheme alone', 'Authorization: Bearer\r\n', CHAT],
   ['white space', 'Authorization: Bearer \t \r\nx-api-key:  \r\n', CHAT],
   ['a parameter in capitals', '', `${CHAT}?KEY=${OWN}`],
@@ -122,6 +147,18 @@ describe('a virtual key', () => {
     expect(response.json()).toMatchObject({ error: { code: 'bad_key' } });
     expect(reached).toEqual([]);
   });
+});
+
+it.each(MISPLACED)('a virtual key %s is refused, not forwarded', async (_what, lines, target) => {
+  const { response, reached } = await ask(lines, target);
+  expect(response.status).toBe(401);
+  expect(response.json()).toMatchObject({ error: { code: 'bad_key' } });
+  expect(response.body.toString()).not.toContain('bai_v');
+  expect(reached).toEqual([]);
+  const id = response.field('x-sluice-request-id');
+  // What is logged passes the eyes of support/secrets.ts.
+  const line = await siege.gateway.waitForLog(({ request_id }) => request_id === id);
+  expect(line).toMatchObject({ rejection: 'bad_key', failure: 'misplaced' });
 });
 
 it.each(KEYLESS)('%s is no key, and the request goes nowhere', async (_what, lines, target) => {

@@ -83,7 +83,7 @@ describe('routes', () => {
 });
 
 describe('keys', () => {
-  const NO_KEY = 'POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n';
+  const NO_KEY = 'POST /openai/v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n';
   const KEYLESS = ['', 'Authorization: \r\n', 'Authorization: Bearer \r\n', 'x-api-key: \r\n'];
   it.each(KEYLESS)('a request with %j has no key', async (field) => {
     const response = await ask(`${NO_KEY}${field}\r\n{}`);

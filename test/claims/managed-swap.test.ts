@@ -204,11 +204,6 @@ describe('a managed key reaches nothing else', () => {
     expect((await ask('POST', '/v1/models', bearer)).field('allow')).toBe('GET, HEAD');
   });
 
-  it('Upgrade is 400', async () => {
-    const response = await chat([...bearer, 'Connection: Upgrade', 'Upgrade: websocket']);
-    expect(response.status).toBe(400);
-  });
-
   it('a packed body is 400, whichever coding, and nothing of it goes upstream', async () => {
     const at = upstream.requests.length;
     for (const coding of ['gzip', 'BR', 'zstd', 'gzip, identity', 'x']) {

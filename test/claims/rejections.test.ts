@@ -35,6 +35,8 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
   endpoint_not_managed: (dialect) => head('POST', `/${dialect}/v1/files`, managed(dialect)),
   no_pool_key: (dialect) => head('POST', `/${dialect}/v1/messages`, managed(dialect)),
   method_not_allowed: (dialect) => head('BREW', path(dialect), mark(dialect)),
+  upgrade_required: (dialect) =>
+    head('GET', path(dialect), [...mark(dialect), 'Connection: Upgrade', 'Upgrade: websocket']),
   length_required: (dialect) => head('POST', path(dialect), mark(dialect)),
   body_too_large: (dialect) => head('POST', path(dialect), [`Content-Length: ${LIMIT_BYTES + 1}`]),
   upstream_unreachable: (dialect) => head('GET', `/closed-${dialect}/v1/x`),
