@@ -63,7 +63,7 @@ async function snapshotStart(): Promise<void> {
     records: set.records(),
     count: set.size,
   });
-  writeSnapshot(path, bytes);
+  await writeSnapshot(path, bytes);
   say(
     'a snapshot of a million entries, written',
     `${(performance.now() - began).toFixed(0)} ms, ${mib(statSync(path).size)}`,

@@ -80,7 +80,7 @@ const keys: readonly Setting[] = sizes(1, 30_000, 100_000, 1_000_000).map((size)
 const denied: readonly Setting[] = sizes(0, 1_000, 100_000, 1_000_000).map((size) => ({
   ...usual,
   size,
-  start: (port, up) => startSluice(port, up, { settings: denySettings(size) }),
+  start: async (port, up) => startSluice(port, up, { settings: await denySettings(size) }),
 }));
 
 /** As many as a table can have: the built-in ones, then others, all of them at one upstream. */

@@ -11,7 +11,7 @@ const FIRST_DENIED = 1_000_000_000;
  * The keys of a configuration whose deny-set has so many tenants. It is a snapshot, and NATS is not there: nothing else
  * then happens in the gateway than what has to happen for a set of that size.
  */
-export function denySettings(tenants: number): string {
+export async function denySettings(tenants: number): Promise<string> {
   if (tenants === 0) return '';
   const set = new DenySet(createDenyTable());
   const rescan = set.rescan();
@@ -19,7 +19,7 @@ export function denySettings(tenants: number): string {
     rescan.apply({ kind: 'tenant', low: FIRST_DENIED + i, high: 0 }, { reason: 'spend', exp: 0 });
   rescan.commit();
   const path = join(FOLDER, `deny-${tenants}.snapshot`);
-  writeSnapshot(
+  await writeSnapshot(
     path,
     encodeSnapshot({
       bucket: 'ai-gateway',

@@ -7,9 +7,16 @@ import type { DenySource } from './deny-source.ts';
 /** Holds end by the second. */
 const TICK_MS = 1_000;
 
-/** Snapshots are at least so far apart, in milliseconds, and ten times as far as one takes: the disk is not ours alone. */
+/**
+ * Snapshots are at least so far apart, in milliseconds, and ten times as far as one takes: the disk is not ours alone.
+ * But no farther than a minute: one that hung for an hour must not leave the next ten hours without.
+ */
 const SNAPSHOT_MIN_MS = 5_000;
 const SNAPSHOT_FACTOR = 10;
+const SNAPSHOT_MAX_MS = 60_000;
+
+/** A write that takes longer, in milliseconds, is told: the disk hangs. */
+const SNAPSHOT_STALL_MS = 10_000;
 
 interface DenyKeeperOptions {
   readonly memory: SharedArrayBuffer;
@@ -34,6 +41,10 @@ export class DenyKeeper {
   #savedRevision = -1;
   #mayFail = true;
   #saveAtMs = 0;
+  /** The write that is under way. */
+  #saving: Promise<void> | null = null;
+  #savingSinceMs = 0;
+  #isStallTold = false;
   readonly #beganMs = Date.now();
 
   constructor(options: DenyKeeperOptions) {
@@ -63,12 +74,23 @@ export class DenyKeeper {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
-  /** Ends the feed and keeps what is known. */
-  stop(): void {
+  /**
+   * Ends the feed and keeps what is known.
+   * @returns false when the disk did not take it within `limitMs`: a thread of Node's pool waits for it still
+   */
+  async stop(limitMs: number): Promise<boolean> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#isStopped = true;
     void this.#feed?.stop();
-    this.#save();
+    const saved = async (): Promise<boolean> => {
+      await this.#saving;
+      await this.#save();
+      return true;
+    };
+    const late = new Promise<boolean>((resolve) => {
+      setTimeout(() => resolve(false), limitMs).unref();
+    });
+    return await Promise.race([saved(), late]);
   }
 
   /** The client library is loaded only where there is a NATS, and behind the start: it takes a tenth of a second. */
@@ -81,7 +103,22 @@ export class DenyKeeper {
 
   #tick(): void {
     this.#set.expire();
-    if (performance.now() >= this.#saveAtMs) this.#save();
+    if (this.#saving !== null) this.#watchSaving(this.#options.snapshotPath);
+    else if (performance.now() >= this.#saveAtMs) {
+      this.#saving = this.#save().finally(() => {
+        this.#saving = null;
+      });
+    }
+  }
+
+  #watchSaving(path: string | null): void {
+    const tookMs = performance.now() - this.#savingSinceMs;
+    if (this.#isStallTold || tookMs < SNAPSHOT_STALL_MS) return;
+    this.#isStallTold = true;
+    this.#options.log.write('error', 'deny_snapshot_stalled', {
+      path,
+      waited_ms: Math.round(tookMs),
+    });
   }
 
   #load(): DenyCursor | null {
@@ -104,7 +141,7 @@ export class DenyKeeper {
     }
   }
 
-  #save(): void {
+  async #save(): Promise<void> {
     const { snapshotPath, bucket, log } = this.#options;
     const cursor = this.#feed?.cursor ?? null;
     // Without a feed there is nothing to save; before the first sync, what is there is what was loaded.
@@ -112,10 +149,15 @@ export class DenyKeeper {
     const { changes } = this.#set;
     if (changes === this.#savedChanges && cursor.revision === this.#savedRevision) return;
     const beganMs = performance.now();
+    this.#savingSinceMs = beganMs;
+    this.#isStallTold = false;
+    let waitMs = SNAPSHOT_MIN_MS;
     try {
       const { size } = this.#set;
       const records = this.#set.records();
-      writeSnapshot(snapshotPath, encodeSnapshot({ bucket, cursor, records, count: size }));
+      const bytes = encodeSnapshot({ bucket, cursor, records, count: size });
+      await writeSnapshot(snapshotPath, bytes);
+      waitMs = Math.max(waitMs, (performance.now() - beganMs) * SNAPSHOT_FACTOR);
       this.#savedChanges = changes;
       this.#savedRevision = cursor.revision;
       if (!this.#mayFail) log.write('info', 'deny_snapshot_written_again');
@@ -126,7 +168,6 @@ export class DenyKeeper {
         log.write('error', 'deny_snapshot_failed', { path: snapshotPath, reason: code ?? message });
       this.#mayFail = false;
     }
-    const tookMs = performance.now() - beganMs;
-    this.#saveAtMs = performance.now() + Math.max(SNAPSHOT_MIN_MS, tookMs * SNAPSHOT_FACTOR);
+    this.#saveAtMs = performance.now() + Math.min(SNAPSHOT_MAX_MS, waitMs);
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { DenyCursor, DenyRecord } from './deny-set.ts';
 
@@ -86,24 +87,25 @@ function* recordsOf(bytes: Buffer): Generator<Omit<DenyRecord, 'cell'>> {
 
 /**
  * Puts a snapshot in the place of the last one: whoever reads the path at any moment, and after any crash, finds the one
- * or the other whole (rename(2) is atomic; both the file and its folder are synced).
+ * or the other whole (rename(2) is atomic; both the file and its folder are synced). On the thread pool: a disk that
+ * hangs stops nobody. One at a time.
  * @throws Error with the system's code
  */
-export function writeSnapshot(path: string, bytes: Buffer): void {
+export async function writeSnapshot(path: string, bytes: Buffer): Promise<void> {
   const fresh = `${path}.tmp`;
-  const file = openSync(fresh, 'w', 0o600);
+  const file = await open(fresh, 'w', 0o600);
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
-    fsyncSync(file);
+    await file.writeFile(bytes);
+    await file.sync();
   } finally {
-    closeSync(file);
+    await file.close();
   }
-  renameSync(fresh, path);
-  const folder = openSync(dirname(path), 'r');
+  await rename(fresh, path);
+  const folder = await open(dirname(path), 'r');
   try {
-    fsyncSync(folder);
+    await folder.sync();
   } finally {
-    closeSync(folder);
+    await folder.close();
   }
 }
 

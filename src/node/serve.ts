@@ -31,7 +31,10 @@ const SAME_SIGNAL_MS = 500;
 const SIGKILL_STATUS = 128 + 9;
 
 /** How long the end of the process waits for stdout's reader, in milliseconds. */
-const FLUSH_LIMIT_MS = 3_000;
+const FLUSH_LIMIT_MS = 2_000;
+
+/** And for the disk: spilled facts and the deny-set's snapshot. Milliseconds. */
+const DISK_LIMIT_MS = 2_000;
 
 /**
  * Runs the gateway until it is told to stop.
@@ -50,12 +53,15 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const loaded = loadConfig(from);
   const { config, document, source } = loaded;
   const terminal = process.stdout.isTTY === true;
-  const out = new LineOutlet(openStdout(), openSpill(config.usageSpillPath));
+  const spill = openSpill(config.usageSpillPath);
+  const out = new LineOutlet(openStdout(), spill);
   const log = new NodeLog(out, config.logLevel, terminal);
-  out.onSpillChange = (error) => {
-    if (error === null) log.write('info', 'usage_spill_recovered');
-    else log.write('error', 'usage_spill_failed', { reason: error.message });
-  };
+  if (spill !== null) {
+    spill.onChange = (error) => {
+      if (error === null) log.write('info', 'usage_spill_recovered');
+      else log.write('error', 'usage_spill_failed', { reason: error.message });
+    };
+  }
   // Where stdout takes nothing, only stderr can say so.
   out.onWriteChange = (error) => {
     process.stderr.write(
@@ -153,11 +159,13 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
-  keeper.stop();
+  const kept = keeper.stop(DISK_LIMIT_MS);
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);
-  if (!closed) endHard();
+  const isSaved = await kept;
+  if (!isSaved || out.isBusy) process.stderr.write('The disk does not answer: not waited for.\n');
+  if (!closed || !isSaved || out.isBusy) endHard();
   return 0;
 }
 
@@ -169,10 +177,10 @@ function rateLimits(document: ConfigDocument): RateLimits {
 /** Everything that was said reaches stdout, or for facts the spill file; what reached neither is told on stderr. */
 async function finish(out: LineOutlet): Promise<void> {
   await out.flush(FLUSH_LIMIT_MS);
-  out.close();
+  await out.close(DISK_LIMIT_MS);
   if (out.factsLost > 0) {
     process.stderr.write(
-      `${out.factsLost} usage facts were lost: stdout was not read. Set usage_spill_path to keep them.\n`,
+      `${out.factsLost} usage facts were lost: stdout was not read, and usage_spill_path is not set or took no more.\n`,
     );
   }
 }

@@ -1,10 +1,28 @@
 import type { ByteSink } from './stdout.ts';
 
-/** Takes facts that stdout does not. */
+/** Takes facts that stdout does not. Nothing here waits for it. */
 export interface Spill {
-  /** @throws Error when it cannot take them */
-  append(lines: Uint8Array): void;
-  close(): void;
+  /**
+   * @param lines whole ones; owned from then on
+   * @returns false when there is no room: then nobody has them
+   */
+  append(lines: Uint8Array): boolean;
+  /** Lines that it has brought to where they are kept. */
+  readonly written: number;
+  /** Of what it has taken and not yet written; at most `maxBytes`. */
+  readonly waitingBytes: number;
+  readonly maxBytes: number;
+  /** A thread of Node's pool is in a system call, for which the end of the process would wait. */
+  readonly isBusy: boolean;
+  /** Told when something was written, or could not be. */
+  onProgress: () => void;
+  /** Told when writing begins to fail, and when it works again. */
+  onChange: (error: Error | null) => void;
+  /**
+   * Takes no more, and resolves when all is written, or after `limitMs`.
+   * @returns lines that were not written
+   */
+  close(limitMs: number): Promise<number>;
 }
 
 /**
@@ -43,21 +61,27 @@ export class LineOutlet {
   /** Nothing will be written any more. */
   #isBroken = false;
   #writeFails = false;
-  #spillFails = false;
   #waiting: (() => void)[] = [];
   /** Log lines that nobody took. */
   linesDropped = 0;
-  factsSpilled = 0;
   factsLost = 0;
   /** Told when writing begins to fail, and when it works again. */
   onWriteChange: (error: Error | null) => void = () => {};
-  /** Told when spilling begins to fail, and when it works again. */
-  onSpillChange: (error: Error | null) => void = () => {};
 
   /** @param spill where facts go that stdout does not take; null = nowhere */
   constructor(out: ByteSink, spill: Spill | null) {
     this.#out = out;
     this.#spill = spill;
+  }
+
+  /** Facts that the spill has kept. */
+  get factsSpilled(): number {
+    return this.#spill?.written ?? 0;
+  }
+
+  /** A thread of Node's pool is in a system call, for which the end of the process would wait. */
+  get isBusy(): boolean {
+    return this.#out.isBusy || this.#spill?.isBusy === true;
   }
 
   /** @param lines each ended by a newline; owned from then on */
@@ -94,15 +118,11 @@ export class LineOutlet {
 
   /**
    * The process ends: facts that stdout has not confirmed are spilled, or counted as lost. Those in the write that is
-   * under way may have been taken as well; `request_id` tells.
+   * under way may have been taken as well; `request_id` tells. Resolves after `limitMs` at the latest.
    */
-  close(): void {
+  async close(limitMs: number): Promise<void> {
     this.#break();
-    try {
-      this.#spill?.close();
-    } catch (error) {
-      this.#spillFailed(error);
-    }
+    this.factsLost += (await this.#spill?.close(limitMs)) ?? 0;
   }
 
   get #isIdle(): boolean {
@@ -122,7 +142,7 @@ export class LineOutlet {
     }
     const batches = this.#queue.splice(0, count);
     this.#writing = batches;
-    this.#out.write(joined(batches), (error) => {
+    this.#out.write(joined(batches.map(({ lines }) => lines)), (error) => {
       if (this.#isBroken) return;
       this.#tellWrite(error);
       if (error !== null && this.#out.isGone) {
@@ -170,27 +190,7 @@ export class LineOutlet {
   }
 
   #spillFacts(lines: Uint8Array): void {
-    const count = countLines(lines);
-    if (this.#spill === null) {
-      this.factsLost += count;
-      return;
-    }
-    try {
-      this.#spill.append(lines);
-      this.factsSpilled += count;
-      if (this.#spillFails) this.onSpillChange(null);
-      this.#spillFails = false;
-    } catch (error) {
-      this.factsLost += count;
-      this.#spillFailed(error);
-    }
-  }
-
-  #spillFailed(error: unknown): void {
-    if (!this.#spillFails) {
-      this.onSpillChange(error instanceof Error ? error : new Error(String(error)));
-    }
-    this.#spillFails = true;
+    if (this.#spill?.append(lines) !== true) this.factsLost += countLines(lines);
   }
 
   #wake(): void {
@@ -198,14 +198,13 @@ export class LineOutlet {
   }
 }
 
-function joined(batches: readonly Batch[]): Uint8Array {
-  const [first] = batches;
-  return batches.length === 1 && first !== undefined
-    ? first.lines
-    : Buffer.concat(batches.map(({ lines }) => lines));
+/** One piece, which is not copied where it is one already. */
+export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [first] = pieces;
+  return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces);
 }
 
-function countLines(lines: Uint8Array): number {
+export function countLines(lines: Uint8Array): number {
   let count = 0;
   for (let at = lines.indexOf(LF); at >= 0; at = lines.indexOf(LF, at + 1)) count++;
   return count;

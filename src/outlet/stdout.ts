@@ -8,6 +8,8 @@ export interface ByteSink {
   write(bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** True when nothing will be taken any more. */
   readonly isGone: boolean;
+  /** A thread of Node's pool is in a system call, for which the end of the process would wait. */
+  readonly isBusy: boolean;
 }
 
 const STDOUT = 1;
@@ -46,6 +48,8 @@ function ownPipe(): number {
 /** A pipe or a socket: its reader may go away, and then it stays away. */
 export class StreamSink implements ByteSink {
   readonly #stream: Writable;
+  /** Written without blocking. */
+  readonly isBusy = false;
   /** Of the write that is under way. */
   #done: ((error: Error | null) => void) | null = null;
   #gone: Error | null = null;
@@ -86,6 +90,7 @@ export class StreamSink implements ByteSink {
 /** A file or a terminal: a disk that is full now may have room later. */
 export class FileSink implements ByteSink {
   readonly isGone = false;
+  isBusy = false;
   readonly #fd: number;
   /** The last thing written was part of a line. */
   #isTorn = false;
@@ -99,7 +104,9 @@ export class FileSink implements ByteSink {
   }
 
   #writeFrom(bytes: Uint8Array, at: number, done: (error: Error | null) => void): void {
+    this.isBusy = true;
     write(this.#fd, bytes, at, bytes.length - at, null, (error, written) => {
+      this.isBusy = false;
       const end = error === null ? at + written : at;
       if (end > 0) this.#isTorn = bytes[end - 1] !== LF;
       if (error !== null) done(error);

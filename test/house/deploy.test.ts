@@ -32,7 +32,9 @@ const SERVE = textOf('src/node/serve.ts');
 const milliseconds = (name: string): number =>
   Number(one(SERVE, new RegExp(`^const ${name} = ([\\d_]+);`)).replaceAll('_', ''));
 /** What may pass between the end of the grace and the end of the process. */
-const CLOSING_MS = milliseconds('CLOSE_LIMIT_MS') + milliseconds('FLUSH_LIMIT_MS');
+const CLOSING_MS = ['CLOSE_LIMIT_MS', 'FLUSH_LIMIT_MS', 'DISK_LIMIT_MS']
+  .map(milliseconds)
+  .reduce((sum, ms) => sum + ms);
 /** Room for a busy machine. */
 const SLACK_MS = 30_000;
 

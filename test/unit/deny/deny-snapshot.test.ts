@@ -64,17 +64,17 @@ describe('a snapshot', () => {
     expect(() => decodeSnapshot(bytes)).toThrow(/version is 2/);
   });
 
-  it('takes the place of the last one, and leaves nothing beside it', () => {
+  it('takes the place of the last one, and leaves nothing beside it', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-snapshot-'));
     const path = join(folder, 'deny.snapshot');
     expect(readSnapshot(path)).toBe(null);
-    writeSnapshot(path, encodeSnapshot(snapshotOf([])));
+    await writeSnapshot(path, encodeSnapshot(snapshotOf([])));
     const bytes = encodeSnapshot(
       snapshotOf([{ kind: 'key', reason: 'spend', exp: 5, low: 1, high: 2 }]),
     );
-    writeSnapshot(path, bytes);
+    await writeSnapshot(path, bytes);
     expect(readFileSync(path).equals(bytes)).toBe(true);
     expect(readdirSync(folder)).toEqual(['deny.snapshot']);
-    expect(() => writeSnapshot(join(folder, 'nowhere', 'x'), bytes)).toThrow(/ENOENT/);
+    await expect(writeSnapshot(join(folder, 'nowhere', 'x'), bytes)).rejects.toThrow(/ENOENT/);
   });
 });
