@@ -44,6 +44,7 @@ const response = [
   ],
   ...['alt-svc', 'h3=":443"; ma=86400'],
 ];
+const audience = { isManaged: true, followable: () => null };
 const bare = ['content-type', 'application/json', 'content-length', '711'];
 
 await taskTable(
@@ -61,8 +62,11 @@ await taskTable(
     },
     {
       name: "response head, OpenAI's",
-      run: () => responseHead('POST', 200, 'OK', response),
+      run: () => responseHead('POST', 200, 'OK', response, audience),
     },
-    { name: 'response head, two fields', run: () => responseHead('POST', 200, 'OK', bare) },
+    {
+      name: 'response head, two fields',
+      run: () => responseHead('POST', 200, 'OK', bare, audience),
+    },
   ],
 );

@@ -45,7 +45,14 @@ class ProviderEndpoints {
   readonly #plain: readonly string[];
   readonly #suffixes: ReadonlyMap<string, EndpointMetering>;
 
-  constructor(prefixes: readonly string[], suffixes: ReadonlyMap<string, EndpointMetering>) {
+  /** @param slashed a slash behind an endpoint is the same endpoint */
+  constructor(
+    prefixes: readonly string[],
+    endpoints: ReadonlyMap<string, EndpointMetering>,
+    slashed: boolean,
+  ) {
+    const suffixes = new Map(endpoints);
+    if (slashed) for (const [path, metering] of endpoints) suffixes.set(`${path}/`, metering);
     this.#suffixes = suffixes;
     this.#plain = prefixes.filter((prefix) => prefix.search(NAME) === -1);
     this.#named = prefixes
@@ -103,8 +110,10 @@ export class ManagedEndpoints {
       ...addedSuffixes.map((suffix) => [suffix, 'reports'] as const),
     ]);
     const byIndex: ProviderEndpoints[] = [];
-    for (const { index, prefixes } of providers)
-      byIndex[index] = new ProviderEndpoints([...prefixes, ...addedPrefixes], suffixes);
+    // Frameworks that serve models at home redirect to the path with a slash (FastAPI's `redirect_slashes`), and clients
+    // follow; of the built-in providers none does.
+    for (const { index, prefixes, builtIn } of providers)
+      byIndex[index] = new ProviderEndpoints([...prefixes, ...addedPrefixes], suffixes, !builtIn);
     this.#providers = byIndex;
   }
 

@@ -7,6 +7,7 @@ import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
+import { followable } from '../upstream/references.ts';
 import {
   FirstContent,
   type RequestCoding,
@@ -17,7 +18,7 @@ import {
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
-import { type ResponseHead, responseHead } from '../wire/response-head.ts';
+import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { traceId } from '../wire/trace-context.ts';
 
 /** What the attempts of a worker share. */
@@ -87,7 +88,7 @@ const STALLED: UpstreamFailure = {
  * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
-export class Attempt implements UpstreamEvents, PieceSink {
+export class Attempt implements UpstreamEvents, PieceSink, Audience {
   readonly #context: AttemptContext;
   readonly #asked: Asked;
   readonly #target: AttemptTarget;
@@ -259,11 +260,19 @@ export class Attempt implements UpstreamEvents, PieceSink {
   #shown(status: number, reason: string, fields: readonly string[]): ResponseHead {
     const { method } = this.#asked;
     const { managed } = this.#target;
-    const head = responseHead(method, status, reason, fields);
+    const head = responseHead(method, status, reason, fields, this);
     if (managed === null || !leaksKey(head.head, fields, managed.poolKey)) return head;
     const { poolKey } = managed;
     const named = poolKey.isIn(reason) ? '' : reason;
-    return responseHead(method, status, named, withoutKey(fields, poolKey));
+    return responseHead(method, status, named, withoutKey(fields, poolKey), this);
+  }
+
+  get isManaged(): boolean {
+    return this.#target.managed !== null;
+  }
+
+  followable(reference: string): string | null {
+    return followable(reference, this.#target.provider, this.#target.target);
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ export interface Authority {
 /** One row of the provider table: all that tells one provider from another. */
 export interface Provider {
   readonly name: string;
+  /** A vendor's row of this table; false for what the configuration adds. */
+  readonly builtIn: boolean;
   /** Position in the table; metrics are arrays over it. */
   readonly index: number;
   readonly authority: Authority;
@@ -133,13 +135,22 @@ export function providerTable(
     Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
   >();
   for (const [name, authority, authScheme, dialect, streamUsage, prefixes] of BUILT_IN)
-    rows.set(name, { authority, authScheme, needsKey: true, dialect, streamUsage, prefixes });
+    rows.set(name, {
+      authority,
+      builtIn: true,
+      authScheme,
+      needsKey: true,
+      dialect,
+      streamUsage,
+      prefixes,
+    });
   for (const { name, authority, dialect, authScheme, streamUsage } of overrides) {
     const known = rows.get(name);
     const chosen = authority ?? known?.authority;
     if (chosen === undefined) throw new Error(`Provider ${name} has no authority.`);
     rows.set(name, {
       authority: chosen,
+      builtIn: known?.builtIn ?? false,
       authScheme: authScheme ?? known?.authScheme ?? 'bearer',
       needsKey:
         authScheme === undefined

@@ -42,6 +42,45 @@ export function endsHere(name: string): boolean {
 }
 
 /**
+ * What a response says for a whole origin and beyond this exchange. The client knows the gateway's origin, for which no
+ * provider may speak: HSTS would take a plaintext gateway away, Alt-Svc lead around it, NEL report its traffic elsewhere.
+ */
+const OF_THE_ORIGIN: ReadonlySet<string> = new Set([
+  'alt-svc', // RFC 7838
+  'strict-transport-security', // RFC 6797
+  'public-key-pins', // RFC 7469
+  'expect-ct', // RFC 9163
+  'nel', // w3c.github.io/network-error-logging
+  'report-to', // its endpoints
+  'reporting-endpoints', // w3c.github.io/reporting
+]);
+const OF_THE_ORIGIN_LENGTHS = [...OF_THE_ORIGIN].reduce(
+  (bits, { length }) => bits | (1 << length),
+  0,
+);
+
+/** True for a field of a response that reaches no client. @param name in any case */
+export function speaksForOrigin(name: string): boolean {
+  return (
+    ((OF_THE_ORIGIN_LENGTHS >>> name.length) & 1) === 1 && OF_THE_ORIGIN.has(name.toLowerCase())
+  );
+}
+
+/**
+ * What a response says about the account of the key that was used, or keeps in the client for the provider. Prefixes,
+ * because every vendor has rate fields of its own: `x-ratelimit-remaining-requests`, `anthropic-ratelimit-tokens-limit`,
+ * `x-ratelimitbysize-limit-minute`, `ratelimit-policy`, `anthropic-priority-input-tokens-remaining`. CORS fields are the
+ * gateway's own to give (`cors_origins`).
+ */
+const OF_THE_ACCOUNT =
+  /^(?:set-cookie|clear-site-data|access-control-|rate-?limit|x-rate-?limit|x-(?:organization|project|account|workspace)|openai-(?:organization|project)|anthropic-(?:ratelimit|priority|fast|organization|workspace))/i;
+
+/** True for a field of a response that reaches no virtual key. @param name in any case */
+export function speaksForAccount(name: string): boolean {
+  return OF_THE_ACCOUNT.test(name);
+}
+
+/**
  * Compares by length first: lower case costs an allocation for each name.
  * @param name in any case
  * @param lower the name to compare with, in lower case

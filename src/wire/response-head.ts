@@ -1,4 +1,10 @@
-import { connectionOptions, endsHere, isNamed } from './fields.ts';
+import {
+  connectionOptions,
+  endsHere,
+  isNamed,
+  speaksForAccount,
+  speaksForOrigin,
+} from './fields.ts';
 import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
@@ -12,6 +18,14 @@ export interface ResponseHead {
   readonly eventStream: boolean;
   /** How the body is made of JSON texts, if it is; null when its bytes are compressed. */
   readonly format: BodyFormat | null;
+}
+
+/** Who gets a head. */
+export interface Audience {
+  /** A virtual key asked: what speaks for the shared account, or for the provider's origin, is not for it. */
+  readonly isManaged: boolean;
+  /** A provider's URI reference as the client can follow it on the gateway; null when it does not stay with the provider. */
+  followable(reference: string): string | null;
 }
 
 const LENGTH = /^\d{1,15}$/;
@@ -28,6 +42,7 @@ export function responseHead(
   status: number,
   reason: string,
   fields: readonly string[],
+  audience: Audience,
 ): ResponseHead {
   const named = connectionOptions(fields);
   // RFC 9110 §6.4.1: these never have a body, whatever their fields say.
@@ -47,6 +62,12 @@ export function responseHead(
     // The front end writes a Date of its own, always; a second one would be sent beside it.
     if (isNamed(name, 'date') || endsHere(name) || named?.has(name.toLowerCase()) === true)
       continue;
+    if (speaksForOrigin(name) || (audience.isManaged && speaksForAccount(name))) continue;
+    if (isReference(name)) {
+      const followed = reference(name, value, audience);
+      if (followed !== null) head += `${name}: ${followed}\r\n`;
+      continue;
+    }
     if (isNamed(name, 'content-type')) format = formatOf(value.toLowerCase());
     else if (isNamed(name, 'content-encoding')) encoded = value.toLowerCase() !== 'identity';
     head += `${name}: ${value}\r\n`;
@@ -59,6 +80,26 @@ export function responseHead(
     format: encoded ? null : format,
   };
 }
+
+/** RFC 9110 §10.2.2, §8.7; RFC 8288 for `Link`. */
+function isReference(name: string): boolean {
+  return isNamed(name, 'location') || isNamed(name, 'content-location') || isNamed(name, 'link');
+}
+
+/** @returns null for what is not handed on: a virtual key is led nowhere but to the provider, through the gateway */
+function reference(name: string, value: string, audience: Audience): string | null {
+  if (!isNamed(name, 'link'))
+    return audience.followable(value) ?? (audience.isManaged ? null : value);
+  let leadsAway = false;
+  const links = value.replace(LINK_TARGET, (link, target: string) => {
+    const followed = audience.followable(target);
+    leadsAway ||= followed === null;
+    return followed === null ? link : `<${followed}>`;
+  });
+  return leadsAway && audience.isManaged ? null : links;
+}
+
+const LINK_TARGET = /<([^<>]*)>/g;
 
 /** Ollama and Cohere v1 stream lines of JSON, under either name. */
 const LINES = /^application\/(?:x-ndjson|stream\+json|jsonl)/;

@@ -10,6 +10,16 @@ const POOL = {
   azure: 'az-pool',
 };
 const EVERY_KEY = [...POOL.openai, POOL.anthropic, POOL.azure];
+const OF_THE_POOL = [
+  'OpenAI-Organization: org-1',
+  'openai-project: proj_1',
+  'X-RateLimit-Limit-Requests: 100',
+  'Set-Cookie: __cf_bm=1',
+  'Alt-Svc: h3=":443"',
+  'Strict-Transport-Security: max-age=31536000',
+  'NEL: {"report_to":"x"}',
+  'Report-To: {"group":"x"}',
+];
 const TOKEN = token();
 const BODY = '{"model":"m"}';
 
@@ -22,8 +32,10 @@ beforeAll(async () => {
     // A provider that repeats what it was sent is the worst that a key can meet.
     const key = turn.request.field('authorization') ?? turn.request.field('x-api-key') ?? '';
     const answer = '{"usage":{"prompt_tokens":1}}';
+    const to = new URLSearchParams(turn.request.target.split('?')[1]).get('to');
     const lines = [
-      `HTTP/1.1 200 OK ${key}`,
+      ...(to === null ? [`HTTP/1.1 200 OK ${key}`] : ['HTTP/1.1 307 R', `Location: ${to}`]),
+      ...OF_THE_POOL,
       'content-type: application/json',
       'x-request-id: up',
       `Authorization: ${key}`,
@@ -172,6 +184,58 @@ describe('a managed key in any position is swapped', () => {
       const [name = '', value] = line.split(': ');
       expect(request.field(name)).toBe(value);
     }
+  });
+});
+
+describe('what a provider says of the account that answered', () => {
+  const OF_THE_ACCOUNT = [
+    'openai-organization',
+    'openai-project',
+    'x-ratelimit-limit-requests',
+    'set-cookie',
+  ];
+  const OF_THE_ORIGIN = ['alt-svc', 'strict-transport-security', 'nel', 'report-to'];
+
+  it('reaches the owner of an own key, no virtual key, and what is of the origin nobody', async () => {
+    for (const [key, told] of [
+      [TOKEN, []],
+      ['sk-mine', OF_THE_ACCOUNT],
+    ] as const) {
+      const response = await chat([`Authorization: Bearer ${key}`]);
+      const names = response.fields.map(([name]) => name.toLowerCase());
+      const all = [...OF_THE_ACCOUNT, ...OF_THE_ORIGIN];
+      expect(names.filter((name) => all.includes(name)).sort()).toEqual([...told].sort());
+    }
+  });
+});
+
+describe('a redirect', () => {
+  const ask307 = async (key: string, location: string, base = '/azure') => {
+    const target = `${base}/v1/chat/completions?to=${encodeURIComponent(location)}`;
+    return await ask('POST', target, [`Authorization: Bearer ${key}`]);
+  };
+
+  it.each([
+    'sk-mine',
+    TOKEN,
+  ])('to the provider itself comes back behind the gateway\u2019s prefix', async (key) => {
+    const self = `http://127.0.0.1:${upstream.port}`;
+    for (const to of [
+      '/v1/x/',
+      `${self}/v1/x/`,
+      `${self.replace('//', '//u:p@')}/v1/x/`,
+      `//${self.slice(7)}/v1/x/`,
+    ])
+      expect((await ask307(key, to)).field('location')).toBe('/azure/v1/x/');
+    expect((await ask307(key, '?x')).field('location')).toBe('/azure/v1/chat/completions?x');
+    expect((await ask307(key, '/v1/x/', '')).field('location')).toBe('/openai/v1/x/');
+  });
+
+  it('elsewhere is handed on to own keys only', async () => {
+    const away = 'https://evil.test/x';
+    expect((await ask307('sk-mine', away)).field('location')).toBe(away);
+    for (const to of [away, '//evil.test/x', 'http://127.0.0.1:1/x'])
+      expect((await ask307(TOKEN, to)).field('location')).toBeUndefined();
   });
 });
 

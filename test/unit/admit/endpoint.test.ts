@@ -71,7 +71,7 @@ describe('ManagedEndpoints', () => {
     '/v1/responses/resp_1',
     '/v1/responses/resp_1/cancel',
     '/v1/fine_tuning/jobs',
-    '/v1/chat/completions/',
+    '/v1/chat/completions//',
     '/v1/chat/completions/chatcmpl-1',
     '/v1/models/',
     '/v1/models//',
@@ -120,6 +120,13 @@ describe('ManagedEndpoints', () => {
         expect(judge(method, path, of), of).toBe('unknown');
       }
     }
+  });
+
+  it('a slash behind an endpoint is the same one where servers redirect to it: not at vendors', () => {
+    expect(judge('POST', '/v1/chat/completions/', 'azure')).toBe('completions');
+    expect(judge('POST', '/openai/deployments/d/responses/', 'azure')).toBe('answers');
+    expect(judge('POST', '/v1/chat/completions/', 'openai')).toBe('unknown');
+    expect(judge('GET', '/v1/models/x/', 'azure')).toBe('unknown');
   });
 
   it('the prefix of one provider is none of another', () => {
