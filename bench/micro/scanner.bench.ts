@@ -2,7 +2,7 @@
 // into module memory included. npm run bench:scanner [-- --build scalar]
 // The two sides are measured in turn, round by round, and the median round counts: a busy machine slows both.
 import { randomBytes } from 'node:crypto';
-import { JSON_PATH, pathBits } from '../../src/wire/json-paths.ts';
+import { pathBits, REQUEST_PATH, REQUEST_PATHS } from '../../src/wire/json-paths.ts';
 import { type JsonEvents, loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import type { PieceSink } from '../../src/wire/piece-sink.ts';
 import { UsageOptionEditor } from '../../src/wire/usage-option-editor.ts';
@@ -70,8 +70,8 @@ const vectors = Buffer.from(
 );
 
 const scanner = loadJsonScanner(values.build);
-const scan = scanner.scan(pathBits(JSON_PATH.model, JSON_PATH.stream));
-const editorScan = scanner.scan(0);
+const scan = scanner.scan(REQUEST_PATHS, pathBits(REQUEST_PATH.model, REQUEST_PATH.stream));
+const editorScan = scanner.scan(REQUEST_PATHS, 0);
 if (scan === undefined || editorScan === undefined) throw new Error('no slot');
 
 let told = 0;

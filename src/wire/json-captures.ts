@@ -1,3 +1,4 @@
+import type { PathTable } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import { ValueCapture } from './value-capture.ts';
 
@@ -29,11 +30,11 @@ export class JsonCaptures implements JsonEvents {
   }
 
   /**
-   * @param wanted bits of JSON_PATH (see `pathBits`)
+   * @param wanted bits of the table's paths (see `pathBits`)
    * @returns undefined when no scan is free
    */
-  static open(scanner: JsonScanner, wanted: number): JsonCaptures | undefined {
-    const scan = scanner.scan(wanted);
+  static open(scanner: JsonScanner, table: PathTable, wanted: number): JsonCaptures | undefined {
+    const scan = scanner.scan(table, wanted);
     return scan === undefined ? undefined : new JsonCaptures(scan);
   }
 

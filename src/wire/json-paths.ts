@@ -5,21 +5,46 @@ interface JsonPathRow {
 }
 
 /**
- * Paths that the scanner can report, by number. Requests: model, stream, stream_options (OpenAI chat completions,
- * https://platform.openai.com/docs/api-reference/chat/create). Responses: where providers put model and usage, one row
- * for each place that recorded traffic shows (root; Anthropic's `message`; `response` of the Responses API; Groq's
- * `x_groq`; Cohere's `meta` and `delta`; Gemini's own names).
+ * Paths that one scan can watch, by their number. Names are ASCII of at most 30 bytes; the module has room for 8 tables of
+ * at most 31 rows, because a scan names its paths by a bit each.
  */
-export const JSON_PATH = {
+export interface PathTable {
+  /** Which of the module's tables it is. */
+  readonly number: number;
+  readonly rows: readonly JsonPathRow[];
+}
+
+/**
+ * Of a request: model, stream, stream_options (OpenAI chat completions,
+ * https://platform.openai.com/docs/api-reference/chat/create), and what would go on behind the answer: `background` (OpenAI
+ * Responses), `deferred` (xAI chat, https://docs.x.ai/docs/guides/deferred-chat-completions).
+ */
+export const REQUEST_PATH = {
   root: 0,
   model: 1,
   stream: 2,
   streamOptions: 3,
   includeUsage: 4,
+  background: 5,
+  deferred: 6,
+} as const;
+
+/**
+ * Of a response: where providers put model and usage, one row for each place that recorded traffic shows (root; Anthropic's
+ * `message`; `response` of the Responses API; Groq's `x_groq`; Cohere's `meta` and `delta`; Gemini's own names; Ollama's
+ * counters at the root, https://github.com/ollama/ollama/blob/main/docs/api.md; Moonshot's in `choices`), and what is priced
+ * beside tokens: the tier that served, and the uses of tools.
+ */
+export const RESPONSE_PATH = {
+  root: 0,
+  model: 1,
+  serviceTier: 2,
+  toolUsage: 3,
+  choices: 4,
   usage: 5,
   usageMetadata: 6,
   modelVersion: 7,
-  id: 8,
+  promptEvalCount: 8,
   error: 9,
   message: 10,
   messageModel: 11,
@@ -37,46 +62,70 @@ export const JSON_PATH = {
   deltaUsage: 23,
   interaction: 24,
   interactionUsage: 25,
+  evalCount: 26,
+  responseServiceTier: 27,
+  responseToolUsage: 28,
 } as const;
 
-const { root, streamOptions, message, response, xGroq, delta, interaction } = JSON_PATH;
+const { streamOptions } = REQUEST_PATH;
+const { root, message, response, xGroq, delta, interaction } = RESPONSE_PATH;
 
-/** The row of each path, by its number. Names are ASCII of at most 30 bytes; at most 31 rows fit in the module. */
-export const JSON_PATH_ROWS: readonly JsonPathRow[] = [
-  { parent: root, name: '' },
-  { parent: root, name: 'model' },
-  { parent: root, name: 'stream' },
-  { parent: root, name: 'stream_options' },
-  { parent: streamOptions, name: 'include_usage' },
-  { parent: root, name: 'usage' },
-  { parent: root, name: 'usageMetadata' },
-  { parent: root, name: 'modelVersion' },
-  { parent: root, name: 'id' },
-  { parent: root, name: 'error' },
-  { parent: root, name: 'message' },
-  { parent: message, name: 'model' },
-  { parent: message, name: 'usage' },
-  { parent: root, name: 'response' },
-  { parent: response, name: 'model' },
-  { parent: response, name: 'usage' },
-  { parent: root, name: 'x_groq' },
-  { parent: xGroq, name: 'usage' },
-  { parent: root, name: 'type' },
-  { parent: response, name: 'error' },
-  { parent: root, name: 'meta' },
-  { parent: response, name: 'meta' },
-  { parent: root, name: 'delta' },
-  { parent: delta, name: 'usage' },
-  { parent: root, name: 'interaction' },
-  { parent: interaction, name: 'usage' },
-];
+export const REQUEST_PATHS: PathTable = {
+  number: 0,
+  rows: [
+    { parent: root, name: '' },
+    { parent: root, name: 'model' },
+    { parent: root, name: 'stream' },
+    { parent: root, name: 'stream_options' },
+    { parent: streamOptions, name: 'include_usage' },
+    { parent: root, name: 'background' },
+    { parent: root, name: 'deferred' },
+  ],
+};
+
+export const RESPONSE_PATHS: PathTable = {
+  number: 1,
+  rows: [
+    { parent: root, name: '' },
+    { parent: root, name: 'model' },
+    { parent: root, name: 'service_tier' },
+    { parent: root, name: 'tool_usage' },
+    { parent: root, name: 'choices' },
+    { parent: root, name: 'usage' },
+    { parent: root, name: 'usageMetadata' },
+    { parent: root, name: 'modelVersion' },
+    { parent: root, name: 'prompt_eval_count' },
+    { parent: root, name: 'error' },
+    { parent: root, name: 'message' },
+    { parent: message, name: 'model' },
+    { parent: message, name: 'usage' },
+    { parent: root, name: 'response' },
+    { parent: response, name: 'model' },
+    { parent: response, name: 'usage' },
+    { parent: root, name: 'x_groq' },
+    { parent: xGroq, name: 'usage' },
+    { parent: root, name: 'type' },
+    { parent: response, name: 'error' },
+    { parent: root, name: 'meta' },
+    { parent: response, name: 'meta' },
+    { parent: root, name: 'delta' },
+    { parent: delta, name: 'usage' },
+    { parent: root, name: 'interaction' },
+    { parent: interaction, name: 'usage' },
+    { parent: root, name: 'eval_count' },
+    { parent: response, name: 'service_tier' },
+    { parent: response, name: 'tool_usage' },
+  ],
+};
+
+export const PATH_TABLES: readonly PathTable[] = [REQUEST_PATHS, RESPONSE_PATHS];
 
 /** The path of the object that holds the value at `path`. */
-export function parentOf(path: number): number {
-  return JSON_PATH_ROWS[path]?.parent ?? root;
+export function parentOf(table: PathTable, path: number): number {
+  return table.rows[path]?.parent ?? root;
 }
 
-/** The bits of `paths`, as `JsonScanner.scan` takes them. */
+/** The bits of `paths` of one table, as `JsonScanner.scan` takes them. */
 export function pathBits(...paths: readonly number[]): number {
   let bits = 0;
   for (const path of paths) bits |= 1 << path;

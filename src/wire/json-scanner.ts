@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { JSON_PATH_ROWS, parentOf } from './json-paths.ts';
+import { PATH_TABLES, type PathTable, parentOf } from './json-paths.ts';
 
 /** Which of the two committed modules runs. */
 type ScannerBuild = 'simd' | 'scalar';
@@ -33,11 +33,12 @@ interface ScannerModule {
   readonly memory: WasmMemory;
   readonly pathsAt: WasmConstant;
   readonly pathRowBytes: WasmConstant;
+  readonly pathsMax: WasmConstant;
   readonly pieceAt: WasmConstant;
   readonly pieceBytes: WasmConstant;
   readonly slotsAt: WasmConstant;
   readonly slotBytes: WasmConstant;
-  begin(slot: number, wanted: number, walked: number): void;
+  begin(slot: number, rows: number, wanted: number, walked: number): void;
   scan(slot: number, from: number, to: number): number;
   event(slot: number): number;
   flags(slot: number): number;
@@ -87,6 +88,8 @@ export class JsonScanner {
   readonly pieceBytes: number;
   /** Rebuilt whenever the memory has moved. */
   bytes: Uint8Array;
+  readonly #tablesAt: number;
+  readonly #tableBytes: number;
   readonly #slotsAt: number;
   readonly #slotBytes: number;
   readonly #free: number[] = [];
@@ -97,10 +100,14 @@ export class JsonScanner {
     this.wasm = wasm;
     this.pieceAt = wasm.pieceAt.value;
     this.pieceBytes = wasm.pieceBytes.value;
+    this.#tablesAt = wasm.pathsAt.value;
+    this.#tableBytes = (wasm.pathsMax.value + 1) * wasm.pathRowBytes.value;
     this.#slotsAt = wasm.slotsAt.value;
     this.#slotBytes = wasm.slotBytes.value;
     this.bytes = new Uint8Array(wasm.memory.buffer);
-    for (let path = 1; path < JSON_PATH_ROWS.length; path++) this.#writePath(path);
+    for (const table of PATH_TABLES) {
+      for (let path = 1; path < table.rows.length; path++) this.#writePath(table, path);
+    }
   }
 
   /** Scans open now. */
@@ -114,12 +121,17 @@ export class JsonScanner {
   }
 
   /**
-   * Opens a scan that tells of the values at `wanted` (bits of JSON_PATH); `release` it when it is done with.
+   * Opens a scan that tells of the values at `wanted`, bits of the table's paths; `release` it when it is done with.
    * @returns undefined when SCANS_MAX are open: relay without a scan, the facts are unknown then
    */
-  scan(wanted: number): JsonScan | undefined {
+  scan(table: PathTable, wanted: number): JsonScan | undefined {
     const slot = this.#free.pop() ?? this.#newSlot();
-    return slot === undefined ? undefined : new JsonScan(this, slot, wanted);
+    return slot === undefined ? undefined : new JsonScan(this, slot, table, wanted);
+  }
+
+  /** For `JsonScan.restart` alone: where the module has the rows of a table. */
+  rowsAt(table: PathTable): number {
+    return this.#tablesAt + table.number * this.#tableBytes;
   }
 
   /** For `JsonScan.release` alone. */
@@ -138,10 +150,10 @@ export class JsonScanner {
     return slot;
   }
 
-  #writePath(path: number): void {
-    const at = this.wasm.pathsAt.value + path * this.wasm.pathRowBytes.value;
-    const name = JSON_PATH_ROWS[path]?.name ?? '';
-    this.bytes[at] = parentOf(path);
+  #writePath(table: PathTable, path: number): void {
+    const at = this.rowsAt(table) + path * this.wasm.pathRowBytes.value;
+    const name = table.rows[path]?.name ?? '';
+    this.bytes[at] = parentOf(table, path);
     this.bytes[at + 1] = name.length;
     this.bytes.set(Buffer.from(name, 'latin1'), at + 2);
   }
@@ -157,15 +169,17 @@ export class JsonScanner {
  */
 export class JsonScan {
   readonly #scanner: JsonScanner;
+  readonly #table: PathTable;
   readonly #wanted: number;
   #slot: number;
   #isInvalid = false;
   #wasWhole = false;
   #lastFlags = 0;
 
-  constructor(scanner: JsonScanner, slot: number, wanted: number) {
+  constructor(scanner: JsonScanner, slot: number, table: PathTable, wanted: number) {
     this.#scanner = scanner;
     this.#slot = slot;
+    this.#table = table;
     this.#wanted = wanted;
     this.restart();
   }
@@ -174,11 +188,12 @@ export class JsonScan {
   restart(): void {
     if (this.#slot === 0) throw new Error('a released scan was restarted');
     let walked = 0;
-    for (let path = 1; path < JSON_PATH_ROWS.length; path++) {
-      if ((this.#wanted >>> path) & 1) walked |= 1 << parentOf(path);
+    for (let path = 1; path < this.#table.rows.length; path++) {
+      if ((this.#wanted >>> path) & 1) walked |= 1 << parentOf(this.#table, path);
     }
     this.#isInvalid = false;
-    this.#scanner.wasm.begin(this.#slot, this.#wanted, walked);
+    const rows = this.#scanner.rowsAt(this.#table);
+    this.#scanner.wasm.begin(this.#slot, rows, this.#wanted, walked);
   }
 
   /** Scans the text's next bytes. Free of cost once the text turned out to be no JSON. */

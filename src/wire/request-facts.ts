@@ -1,4 +1,4 @@
-import { JSON_PATH, pathBits } from './json-paths.ts';
+import { pathBits, REQUEST_PATH, REQUEST_PATHS } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import { TextCount } from './text-count.ts';
 import { decodedString, ValueCapture } from './value-capture.ts';
@@ -23,7 +23,7 @@ const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
 /** The root-level `model` and `stream` of a request body, and how much text it has, read as it streams by. */
 export class RequestFacts implements JsonEvents {
   /** Paths that `valueStarts` and `valueEnds` understand. */
-  static readonly WANTED = pathBits(JSON_PATH.model, JSON_PATH.stream);
+  static readonly WANTED = pathBits(REQUEST_PATH.model, REQUEST_PATH.stream);
 
   stream: StreamAsked = 'absent';
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
@@ -43,7 +43,7 @@ export class RequestFacts implements JsonEvents {
 
   /** @returns undefined when no scan is free: the facts stay unknown */
   static open(scanner: JsonScanner): RequestFacts | undefined {
-    const scan = scanner.scan(RequestFacts.WANTED);
+    const scan = scanner.scan(REQUEST_PATHS, RequestFacts.WANTED);
     return scan === undefined ? undefined : new RequestFacts(scan);
   }
 
@@ -73,11 +73,11 @@ export class RequestFacts implements JsonEvents {
   }
 
   valueStarts(path: number, at: number): void {
-    if (path === JSON_PATH.model) {
+    if (path === REQUEST_PATH.model) {
       this.#model.begin();
       this.#captureFrom = at;
       this.modelOffset = this.#bytesBefore + at;
-    } else if (path === JSON_PATH.stream) {
+    } else if (path === REQUEST_PATH.stream) {
       this.#stream.begin();
       this.#streamFrom = at;
     }
@@ -85,10 +85,10 @@ export class RequestFacts implements JsonEvents {
 
   valueEnds(path: number, at: number): void {
     if (this.#chunk === null) return;
-    if (path === JSON_PATH.model) {
+    if (path === REQUEST_PATH.model) {
       this.#model.take(this.#chunk, this.#captureFrom, at);
       this.#captureFrom = -1;
-    } else if (path === JSON_PATH.stream) {
+    } else if (path === REQUEST_PATH.stream) {
       this.#stream.take(this.#chunk, this.#streamFrom, at);
       this.#streamFrom = -1;
       this.stream = FALSE.test(this.#stream.text().toLowerCase()) ? 'false' : 'true';

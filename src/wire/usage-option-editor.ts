@@ -1,4 +1,4 @@
-import { JSON_PATH, pathBits } from './json-paths.ts';
+import { pathBits, REQUEST_PATH, REQUEST_PATHS } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { RequestFacts } from './request-facts.ts';
@@ -87,8 +87,9 @@ export class UsageOptionEditor implements JsonEvents {
   /** @returns undefined when no scan is free: relay the body as it is, with its own length */
   static open(scanner: JsonScanner, isSized: boolean): UsageOptionEditor | undefined {
     const scan = scanner.scan(
+      REQUEST_PATHS,
       RequestFacts.WANTED |
-        pathBits(JSON_PATH.root, JSON_PATH.streamOptions, JSON_PATH.includeUsage),
+        pathBits(REQUEST_PATH.root, REQUEST_PATH.streamOptions, REQUEST_PATH.includeUsage),
     );
     return scan === undefined ? undefined : new UsageOptionEditor(scan, isSized);
   }
@@ -142,8 +143,8 @@ export class UsageOptionEditor implements JsonEvents {
   valueStarts(path: number, at: number): void {
     this.facts.valueStarts(path, at);
     const first = this.#chunk?.[at];
-    if (path === JSON_PATH.streamOptions) this.#startOptions(at, first);
-    else if (path === JSON_PATH.includeUsage) this.#startInclude(at, first);
+    if (path === REQUEST_PATH.streamOptions) this.#startOptions(at, first);
+    else if (path === REQUEST_PATH.includeUsage) this.#startInclude(at, first);
   }
 
   valueEnds(path: number, at: number): void {
@@ -151,8 +152,8 @@ export class UsageOptionEditor implements JsonEvents {
     if (this.#isDropping) {
       this.#isDropping = false;
       this.#done = at;
-    } else if (path === JSON_PATH.streamOptions) this.#endOptions(at);
-    else if (path === JSON_PATH.root) this.#endRoot(at);
+    } else if (path === REQUEST_PATH.streamOptions) this.#endOptions(at);
+    else if (path === REQUEST_PATH.root) this.#endRoot(at);
   }
 
   #startOptions(at: number, first: number | undefined): void {

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import { JsonCaptures } from './json-captures.ts';
-import { JSON_PATH, pathBits } from './json-paths.ts';
+import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from './json-paths.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import { MODEL_MAX_BYTES } from './request-facts.ts';
 import { replaced, type UsageCounts, usageCounts } from './usage-counters.ts';
@@ -32,7 +32,7 @@ export interface UsageReading {
 /** What `usage_raw` of a fact may hold (contracts: the `ai.usage` fact). */
 export const USAGE_RAW_MAX_BYTES = 4_096;
 
-const P = JSON_PATH;
+const P = RESPONSE_PATH;
 
 /** In the order in which they are asked: of two usages in one text, the last one counts. */
 const USAGE_PATHS = [
@@ -152,7 +152,7 @@ export class UsageReader implements EventSink {
 
   /** @param isEnd the text is read before its bytes are overwritten */
   #scan(bytes: Buffer, isEnd: boolean): void {
-    this.#captures ??= JsonCaptures.open(this.#scanner, WANTED) ?? null;
+    this.#captures ??= JsonCaptures.open(this.#scanner, RESPONSE_PATHS, WANTED) ?? null;
     this.#captures?.push(bytes, isEnd);
   }
 

@@ -1,4 +1,4 @@
-import { JSON_PATH, JSON_PATH_ROWS } from '../../src/wire/json-paths.ts';
+import { type PathTable, RESPONSE_PATH } from '../../src/wire/json-paths.ts';
 import type { JsonEvents } from '../../src/wire/json-scanner.ts';
 
 /** One event of a scan with its place in the whole text. */
@@ -26,11 +26,13 @@ const LITERAL = /true|false|null/y;
  */
 export class JsonOracle {
   readonly #text: string;
+  readonly #table: PathTable;
   readonly #wanted: number;
   readonly #events: ToldEvent[] = [];
   #at = 0;
 
-  constructor(bytes: Buffer, wanted: number) {
+  constructor(bytes: Buffer, table: PathTable, wanted: number) {
+    this.#table = table;
     this.#text = bytes.toString('latin1');
     this.#wanted = wanted;
   }
@@ -40,7 +42,7 @@ export class JsonOracle {
     try {
       if (this.#text.startsWith('\xef\xbb\xbf')) this.#at = 3;
       this.#space();
-      this.#value(JSON_PATH.root);
+      this.#value(RESPONSE_PATH.root);
       this.#space();
       return { isJson: this.#at === this.#text.length, events: this.#events };
     } catch (error) {
@@ -110,7 +112,7 @@ export class JsonOracle {
   }
 
   #member(path: number | null, key: string): number | null {
-    const found = JSON_PATH_ROWS.findIndex(
+    const found = this.#table.rows.findIndex(
       ({ parent, name }, number) => number > 0 && parent === path && name === key,
     );
     return found < 0 ? null : found;

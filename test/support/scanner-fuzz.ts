@@ -2,7 +2,7 @@
 // node test/support/scanner-fuzz.ts [--runs 1000000] [--seed n]
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
-import { JSON_PATH, pathBits } from '../../src/wire/json-paths.ts';
+import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from '../../src/wire/json-paths.ts';
 import { type JsonScan, loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import { isJsonByPlatform, JsonOracle } from './json-oracle.ts';
 import { anyJsonLike, anyRequestLike } from './json-texts.ts';
@@ -13,12 +13,12 @@ const { values } = parseArgs({
 });
 const RUNS = Number(values.runs);
 const SEED = Number(values.seed);
-const EVERY_PATH = pathBits(...Object.values(JSON_PATH));
+const EVERY_PATH = pathBits(...Object.values(RESPONSE_PATH));
 /** One in this many texts is also fed byte by byte. */
 const BYTE_BY_BYTE_EVERY = 8;
 
 const opened = (build: 'simd' | 'scalar'): JsonScan => {
-  const scan = loadJsonScanner(build).scan(EVERY_PATH);
+  const scan = loadJsonScanner(build).scan(RESPONSE_PATHS, EVERY_PATH);
   if (scan === undefined) throw new Error('no slot');
   return scan;
 };
@@ -39,7 +39,7 @@ let scanned = 0;
 const started = process.memoryUsage().rss;
 
 const check = (bytes: Buffer): void => {
-  const expected = new JsonOracle(bytes, EVERY_PATH).read();
+  const expected = new JsonOracle(bytes, RESPONSE_PATHS, EVERY_PATH).read();
   if (expected.isJson !== isJsonByPlatform(bytes)) {
     throw new Error(`oracle and JSON.parse differ on ${JSON.stringify(bytes.toString())}`);
   }

@@ -1,7 +1,7 @@
 // Linear memory of one scanner instance. No allocator runs in it: every address is fixed here.
 //
 //   0x0400  tables of the number and literal machine (placed by the compiler, see grammar.ts)
-//   0x2000  path rows, written once by the host
+//   0x2000  tables of path rows, written once by the host
 //   0x4000  the piece of a chunk that is being scanned, and room for one block read past its end
 //   SLOTS   one slot per open scan; the host grows the memory as slots are taken
 
@@ -12,7 +12,9 @@ const OVERREAD_BYTES: u32 = 64;
 
 export const PATHS_AT: usize = 0x2000;
 export const PATH_ROW_BYTES: usize = 32;
+/** Rows of one table: a scan watches paths of one table, by a bit each. */
 export const PATHS_MAX: u32 = 31;
+export const PATH_TABLES_MAX: u32 = 8;
 export const PIECE_AT: usize = 0x4000;
 export const SLOTS_AT: usize = PIECE_AT + PIECE_BYTES + OVERREAD_BYTES;
 export const SLOT_BYTES: usize = 256;
@@ -38,6 +40,7 @@ export const ESCAPED: usize = 52; // 1: the next byte is escaped
 export const HEX: usize = 56; // bits: which of the next bytes are digits of \uXXXX
 export const DEPTH: usize = 60;
 export const KINDS_TOP: usize = 64; // u64
+export const ROWS: usize = 72; // address of the table of path rows
 export const KEY: usize = 80; // KEY_MAX_BYTES bytes
 export const KINDS: usize = 128; // KIND_LEVELS bits
 export const KEY_MAX_BYTES: u32 = 32;

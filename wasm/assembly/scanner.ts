@@ -1,6 +1,6 @@
 import { scalarIsWhole } from './grammar';
 import {
-  END, INVALID, NO_PATH, PATH, PATHS_AT, PATHS_MAX, PATH_ROW_BYTES, PIECE_AT, PIECE_BYTES, ROOT_PATH, SCALAR, SCALAR_RUN,
+  END, INVALID, NO_PATH, PATH, PATHS_AT, PATHS_MAX, PATH_ROW_BYTES, PIECE_AT, PIECE_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN,
   SCOPE, SLOTS_AT, SLOT_BYTES, STATE, EVENT, FLAGS, WALKED, WANTED,
 } from './layout';
 import { walk } from './walk';
@@ -16,9 +16,10 @@ export const pieceBytes: u32 = PIECE_BYTES;
 export const slotsAt: usize = SLOTS_AT;
 export const slotBytes: usize = SLOT_BYTES;
 
-/** Makes the slot ready for a document. `wanted` and `walked` have one bit per path. */
-export function begin(s: usize, wanted: u32, walked: u32): void {
+/** Makes the slot ready for a document. `wanted` and `walked` have one bit per path of the table at `rows`. */
+export function begin(s: usize, rows: usize, wanted: u32, walked: u32): void {
   memory.fill(s, 0, SLOT_BYTES);
+  store<u32>(s + ROWS, rows as u32);
   store<u32>(s + WANTED, wanted);
   store<u32>(s + WALKED, walked | (1 << ROOT_PATH));
   store<u32>(s + SCOPE, NO_PATH);

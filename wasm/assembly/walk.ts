@@ -2,7 +2,7 @@ import { SCALAR_START, scalarAfter, scalarIsWhole } from './grammar';
 import {
   AFTER_VALUE, BOM, BOM_2, BOM_3, CODE_UNIT, COLON, END, ESCAPED, EVENT, FIRST_KEY, FLAGS, HAS_MEMBERS, HEX,
   HEX_LEFT, INVALID, IN_KEY, KEY, KEY_BYTES, KEY_ESCAPE, KEY_HEX, KEY_MAX_BYTES, NESTED, NEXT_KEY, NO_PATH, PATH,
-  PATHS_AT, PATHS_MAX, PATH_ROW_BYTES, ROOT_PATH, SCALAR, SCALAR_RUN, SCOPE, START, STATE, STRING, VALUE,
+  PATHS_MAX, PATH_ROW_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN, SCOPE, START, STATE, STRING, VALUE,
   VALUE_TOLD, WALKED, WANTED,
 } from './layout';
 import { enterNested, nestedClosed, skipNested } from './nested';
@@ -39,7 +39,7 @@ function leaveObject(s: usize, flags: u32): void {
   const path = load<u32>(s + SCOPE);
   store<u32>(s + FLAGS, (load<u32>(s + FLAGS) & ~HAS_MEMBERS) | flags);
   store<u32>(s + PATH, path);
-  store<u32>(s + SCOPE, path == ROOT_PATH ? NO_PATH : (load<u8>(PATHS_AT + (path as usize) * PATH_ROW_BYTES) as u32));
+  store<u32>(s + SCOPE, path == ROOT_PATH ? NO_PATH : (load<u8>((load<u32>(s + ROWS) as usize) + (path as usize) * PATH_ROW_BYTES) as u32));
   leaveValue(s);
 }
 
@@ -47,12 +47,13 @@ function leaveObject(s: usize, flags: u32): void {
 function findPath(s: usize): u32 {
   const length = load<u32>(s + KEY_BYTES);
   const scope = load<u32>(s + SCOPE);
+  const rows = load<u32>(s + ROWS) as usize;
   let rest = load<u32>(s + WANTED) | load<u32>(s + WALKED);
   while (rest) {
     const path = ctz(rest);
     rest &= rest - 1;
     if (path == ROOT_PATH || path >= PATHS_MAX) continue;
-    const row = PATHS_AT + (path as usize) * PATH_ROW_BYTES;
+    const row = rows + (path as usize) * PATH_ROW_BYTES;
     if (load<u8>(row) == scope && load<u8>(row, 1) == length && memory.compare(row + 2, s + KEY, length) == 0) return path;
   }
   return NO_PATH;

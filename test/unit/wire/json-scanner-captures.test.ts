@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CAPTURE_MAX_BYTES, JsonCaptures } from '../../../src/wire/json-captures.ts';
-import { JSON_PATH, pathBits } from '../../../src/wire/json-paths.ts';
+import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from '../../../src/wire/json-paths.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { everyByte } from '../../support/scanner-scan.ts';
 
@@ -13,7 +13,7 @@ const {
   responseUsage,
   xGroqUsage,
   error,
-} = JSON_PATH;
+} = RESPONSE_PATH;
 const WANTED = pathBits(
   model,
   usage,
@@ -33,7 +33,7 @@ const KINDS = (['simd', 'scalar'] as const).flatMap((build) => [
 describe.each(KINDS)('captures of a response on $build, $kind,', ({ build, lends }) => {
   const scanner = loadJsonScanner(build);
   const captured = (text: string, cuts: readonly number[]): JsonCaptures => {
-    const captures = JsonCaptures.open(scanner, WANTED);
+    const captures = JsonCaptures.open(scanner, RESPONSE_PATHS, WANTED);
     if (captures === undefined) throw new Error('no slot');
     const bytes = Buffer.from(text);
     let from = 0;

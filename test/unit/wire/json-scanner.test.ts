@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { JSON_PATH, pathBits } from '../../../src/wire/json-paths.ts';
+import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from '../../../src/wire/json-paths.ts';
 import { loadJsonScanner, SCANS_MAX } from '../../../src/wire/json-scanner.ts';
 import { isJsonByPlatform, JsonOracle, type Scanned } from '../../support/json-oracle.ts';
 import { anyJsonLike, anyRequestLike } from '../../support/json-texts.ts';
 import { requestFixtures } from '../../support/request-fixtures.ts';
 import { everyByte, randomCuts, scanCut } from '../../support/scanner-scan.ts';
 
-const EVERY_PATH = pathBits(...Object.values(JSON_PATH));
+const EVERY_PATH = pathBits(...Object.values(RESPONSE_PATH));
 /** Below this size every two-way cut is tried. */
 const ALL_CUTS_MAX_BYTES = 32_768;
 const SAMPLED_CUTS = 3_000;
 
-const oracle = (bytes: Buffer): Scanned => new JsonOracle(bytes, EVERY_PATH).read();
+const oracle = (bytes: Buffer): Scanned => new JsonOracle(bytes, RESPONSE_PATHS, EVERY_PATH).read();
 
 const VALID = [
   ' \t\r\n{ "model" : "m" }\n',
@@ -155,7 +155,7 @@ const TOKENS = [
 
 describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (build) => {
   const scanner = loadJsonScanner(build);
-  const scan = scanner.scan(EVERY_PATH);
+  const scan = scanner.scan(RESPONSE_PATHS, EVERY_PATH);
   if (scan === undefined) throw new Error('no slot');
   afterAll(() => scan.release());
 
@@ -254,7 +254,7 @@ describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (
 
   test('keeps interleaved scans apart', () => {
     const texts = VALID.map((text) => Buffer.from(text));
-    const open = texts.map(() => scanner.scan(EVERY_PATH));
+    const open = texts.map(() => scanner.scan(RESPONSE_PATHS, EVERY_PATH));
     const longest = Math.max(...texts.map(({ length }) => length));
     for (let at = 0; at < longest; at++) {
       texts.forEach((bytes, i) => {
@@ -272,9 +272,9 @@ describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (
     const told = scanCut(scan, bytes, [1_000, 6_200, 65_000, 600_011]);
     expect(told.isJson).toBe(true);
     expect(scan.isTooDeep).toBe(true);
-    expect(told.events.filter(({ path }) => path === JSON_PATH.model)).toEqual([
-      { path: JSON_PATH.model, kind: 'starts', at: text.lastIndexOf('"m"') },
-      { path: JSON_PATH.model, kind: 'ends', at: text.lastIndexOf('}') },
+    expect(told.events.filter(({ path }) => path === RESPONSE_PATH.model)).toEqual([
+      { path: RESPONSE_PATH.model, kind: 'starts', at: text.lastIndexOf('"m"') },
+      { path: RESPONSE_PATH.model, kind: 'ends', at: text.lastIndexOf('}') },
     ]);
     expect(scanCut(scan, bytes.subarray(0, bytes.length - 20), []).isJson).toBe(false);
   });
@@ -303,7 +303,7 @@ describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (
     const before = scanner.memoryBytes;
     const openBefore = scanner.open;
     for (let i = 0; i < 2_000; i++) {
-      const one = scanner.scan(EVERY_PATH);
+      const one = scanner.scan(RESPONSE_PATHS, EVERY_PATH);
       one?.feed(bytes, ignore);
       expect(one?.isWhole).toBe(true);
       one?.release();
@@ -315,20 +315,20 @@ describe.each(['simd', 'scalar'] as const)('the %s build of the JSON scanner', (
 
   test('refuses a scan beyond the bound and grows by 64 KiB steps up to it', () => {
     const own = loadJsonScanner(build);
-    const scans = Array.from({ length: SCANS_MAX }, () => own.scan(EVERY_PATH));
+    const scans = Array.from({ length: SCANS_MAX }, () => own.scan(RESPONSE_PATHS, EVERY_PATH));
     expect(scans.every((one) => one !== undefined)).toBe(true);
-    expect(own.scan(EVERY_PATH)).toBeUndefined();
+    expect(own.scan(RESPONSE_PATHS, EVERY_PATH)).toBeUndefined();
     expect(own.memoryBytes % 65_536).toBe(0);
     expect(own.memoryBytes).toBeLessThanOrEqual(8.2 * 1_048_576);
     const last = scans.at(-1);
     last?.feed(Buffer.from('{"model":"m"}'), ignore);
     expect(last?.isWhole).toBe(true);
     last?.release();
-    expect(own.scan(EVERY_PATH)?.isWhole).toBe(false);
+    expect(own.scan(RESPONSE_PATHS, EVERY_PATH)?.isWhole).toBe(false);
   });
 
   test('a released scan refuses bytes and remembers its verdict', () => {
-    const one = scanner.scan(EVERY_PATH);
+    const one = scanner.scan(RESPONSE_PATHS, EVERY_PATH);
     one?.feed(Buffer.from('{}'), ignore);
     one?.release();
     expect(one?.isWhole).toBe(true);
