@@ -5,7 +5,7 @@ import { parseListen } from './config-address.ts';
 import { type ConfigProblem, nearest, showValue } from './config-problem.ts';
 import { readText } from './config-reference.ts';
 import { KEYS } from './config-schema.ts';
-import { problemAt, type RawConfig } from './config-source.ts';
+import { problemAt, type RawConfig, valueAt } from './config-source.ts';
 
 /** A chain or a bundle of authorities; the system's whole bundle is about 220 KiB. */
 const PEM_FILE_MAX_BYTES = 4 * 1024 * 1024;
@@ -23,6 +23,7 @@ export function checkTogether(raw: RawConfig): readonly ConfigProblem[] {
     checkListeners,
     checkTls,
     checkAuthorities,
+    checkEgress,
     checkCredentials,
   ];
   return checks.flatMap((check) => check(raw));
@@ -53,6 +54,7 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
     'provider_dialects',
     'provider_auth_schemes',
     'provider_stream_usage',
+    'providers',
     'pool_keys',
   ]) {
     for (const name of entriesOf(raw, table)) {
@@ -94,38 +96,84 @@ function checkListeners(raw: RawConfig): readonly ConfigProblem[] {
 }
 
 function checkTls(raw: RawConfig): readonly ConfigProblem[] {
-  const pair = ['tls_cert_file', 'tls_key_file'].filter((key) => raw.origins.has(key));
+  return checkPair(raw, ['tls_cert_file'], ['tls_key_file']);
+}
+
+/** A certificate and its private key: both or none, and the one is the other's. */
+function checkPair(
+  raw: RawConfig,
+  certAt: readonly string[],
+  keyAt: readonly string[],
+): readonly ConfigProblem[] {
+  const isSaid = (at: readonly string[]): boolean =>
+    raw.origins.has(String(at[0])) && (at.length === 1 || valueAt(raw.values, at) !== undefined);
+  const pair = [certAt, keyAt].filter(isSaid);
   const [only] = pair;
   if (pair.length === 1 && only !== undefined) {
-    const other = only === 'tls_cert_file' ? 'tls_key_file' : 'tls_cert_file';
-    return [problemAt(raw, [only], `${other} beside it`), ...readable(raw, only).problems];
+    const other = (only === certAt ? keyAt : certAt).at(-1);
+    return [problemAt(raw, only, `${other} beside it`), ...readable(raw, only).problems];
   }
-  const cert = readable(raw, 'tls_cert_file');
-  const key = readable(raw, 'tls_key_file');
+  const cert = readable(raw, certAt);
+  const key = readable(raw, keyAt);
   const problems = [...cert.problems, ...key.problems];
   if (cert.text === null || key.text === null) return problems;
   const certificate = parsed(cert.text, (pem) => new X509Certificate(pem));
   const privateKey = parsed(key.text, (pem) => createPrivateKey(pem));
   if (certificate === null) {
-    problems.push(problemAt(raw, ['tls_cert_file'], 'a file of PEM certificates'));
+    problems.push(problemAt(raw, certAt, 'a file of PEM certificates'));
   }
   if (privateKey === null) {
-    problems.push(problemAt(raw, ['tls_key_file'], 'a PEM private key without a passphrase'));
+    problems.push(problemAt(raw, keyAt, 'a PEM private key without a passphrase'));
   }
   if (certificate !== null && privateKey !== null && !certificate.checkPrivateKey(privateKey)) {
-    problems.push(problemAt(raw, ['tls_key_file'], 'the private key of the first certificate'));
+    problems.push(problemAt(raw, keyAt, 'the private key of the first certificate'));
   }
   return problems;
 }
 
+/** The files that keys name, those of [providers.NAME] included: a reload takes them when they change. */
+export function namedFiles(raw: RawConfig): readonly string[] {
+  const own = entriesOf(raw, 'providers').flatMap((name) =>
+    ['ca_file', 'client_cert_file', 'client_key_file'].map((key) => ['providers', name, key]),
+  );
+  return [['ca_file'], ['tls_cert_file'], ['tls_key_file'], ...own]
+    .map((at) => valueAt(raw.values, at))
+    .filter((path): path is string => typeof path === 'string' && path !== '');
+}
+
+/** The tables [providers.NAME]: their files, and what contradicts itself. */
+function checkEgress(raw: RawConfig): readonly ConfigProblem[] {
+  return entriesOf(raw, 'providers').flatMap((name) => {
+    const at = (key: string): readonly string[] => ['providers', name, key];
+    const problems = [
+      ...checkCertificates(raw, at('ca_file')),
+      ...checkPair(raw, at('client_cert_file'), at('client_key_file')),
+    ];
+    const authorities = raw.values.get('provider_authorities');
+    const authority = authorities instanceof Map ? authorities.get(name) : undefined;
+    const isPlain = typeof authority === 'string' && authority.startsWith('http://');
+    for (const key of ['http2', 'client_cert_file']) {
+      const value = valueAt(raw.values, at(key));
+      if (!isPlain || value === undefined || value === false) continue;
+      const expected = `a provider with TLS: ${name} has http:// in provider_authorities`;
+      problems.push(problemAt(raw, at(key), expected));
+    }
+    return problems;
+  });
+}
+
 function checkAuthorities(raw: RawConfig): readonly ConfigProblem[] {
-  const { text, problems } = readable(raw, 'ca_file');
+  return checkCertificates(raw, ['ca_file']);
+}
+
+function checkCertificates(raw: RawConfig, at: readonly string[]): readonly ConfigProblem[] {
+  const { text, problems } = readable(raw, at);
   if (text === null || parsed(text, (pem) => new X509Certificate(pem)) !== null) return problems;
-  return [...problems, problemAt(raw, ['ca_file'], 'a file of PEM certificates')];
+  return [...problems, problemAt(raw, at, 'a file of PEM certificates')];
 }
 
 function checkCredentials(raw: RawConfig): readonly ConfigProblem[] {
-  return readable(raw, 'nats_creds_file').problems;
+  return readable(raw, ['nats_creds_file']).problems;
 }
 
 interface ReadFile {
@@ -134,14 +182,14 @@ interface ReadFile {
 }
 
 /** The text of the file that a key names; null without a problem when the key is not set. */
-function readable(raw: RawConfig, key: string): ReadFile {
-  const path = raw.values.get(key);
+function readable(raw: RawConfig, at: readonly string[]): ReadFile {
+  const path = valueAt(raw.values, at);
   if (typeof path !== 'string' || path === '') return { text: null, problems: [] };
   const file = readText(path, PEM_FILE_MAX_BYTES);
   if ('text' in file) return { text: file.text, problems: [] };
-  const shown = problemAt(raw, [key], '').found;
+  const shown = problemAt(raw, at, '').found;
   const found = `${shown} (${file.failure})`;
-  return { text: null, problems: [problemAt(raw, [key], 'a readable file', found)] };
+  return { text: null, problems: [problemAt(raw, at, 'a readable file', found)] };
 }
 
 function parsed<Value>(pem: string, parse: (pem: string) => Value): Value | null {

@@ -3,6 +3,13 @@
  * tenth of a second at its start, and workers need none of it.
  */
 
+import {
+  type Egress,
+  type EgressDocument,
+  egressFrom,
+  type ProviderEgress,
+  type TransportName,
+} from '../providers/egress.ts';
 import type { ProviderOverride } from '../providers/providers.ts';
 import { Secret } from '../secret.ts';
 
@@ -13,6 +20,12 @@ export interface ListenAddress {
   /** 0 = any free port. */
   readonly port: number;
 }
+
+/** One table [providers.NAME]. */
+type ProviderTable = readonly [
+  provider: string,
+  said: Omit<ProviderEgress, 'proxyUrl'> & { readonly proxyUrl?: Secret },
+];
 
 /** The effective configuration of this process: frozen, defaults filled in, units in the names. */
 export interface Config {
@@ -26,6 +39,19 @@ export interface Config {
   readonly caFile: string | null;
   /** What the provider tables say; every authority parses, every name without one is built in. */
   readonly providers: readonly ProviderOverride[];
+  readonly transport: TransportName;
+  readonly http2: boolean;
+  /** A proxy's URL, which may hold a password; `none` for no proxy at all, null when the environment decides. */
+  readonly proxyUrl: Secret | null;
+  /** Hosts that are reached directly; empty when the environment decides. */
+  readonly noProxy: readonly string[];
+  /** Connections to one provider at the same time, on the whole node; 0 = no limit. */
+  readonly maxProviderConnections: number;
+  readonly maxProviderQueue: number;
+  /** What the tables [providers.NAME] say. */
+  readonly providerEgress: readonly ProviderTable[];
+  /** Every provider's way out, by name: what all that, and the environment, amounts to. */
+  readonly egress: ReadonlyMap<string, Egress>;
   readonly poolKeys: ReadonlyMap<string, readonly Secret[]>;
   /** kid (u32) to the 32 raw bytes of an Ed25519 public key. */
   readonly signingKeys: ReadonlyMap<number, Uint8Array>;
@@ -59,9 +85,15 @@ export interface Config {
 
 /**
  * The plain form of a validated configuration: structured-cloneable, so it can be a worker's
- * `workerData`. It holds pool keys in clear: pass it on, never print it.
+ * `workerData`. It holds pool keys and proxies' passwords in clear: pass it on, never print it.
  */
-export type ConfigDocument = Omit<Config, 'poolKeys' | 'signingKeys'> & {
+export type ConfigDocument = Omit<
+  Config,
+  'poolKeys' | 'signingKeys' | 'proxyUrl' | 'providerEgress' | 'egress'
+> & {
+  readonly proxyUrl: string | null;
+  readonly providerEgress: readonly (readonly [provider: string, said: ProviderEgress])[];
+  readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
   readonly signingKeys: readonly (readonly [kid: number, publicKey: Uint8Array])[];
 };
@@ -73,6 +105,13 @@ export function configFromDocument(document: ConfigDocument): Config {
     listen: Object.freeze({ ...document.listen }),
     metricsListen: Object.freeze({ ...document.metricsListen }),
     providers: Object.freeze(document.providers.map((row) => Object.freeze({ ...row }))),
+    proxyUrl: document.proxyUrl === null ? null : new Secret(document.proxyUrl),
+    noProxy: Object.freeze([...document.noProxy]),
+    providerEgress: document.providerEgress.map(([name, { proxyUrl, ...said }]): ProviderTable => {
+      const url = proxyUrl === undefined ? {} : { proxyUrl: new Secret(proxyUrl) };
+      return [name, { ...said, ...url }];
+    }),
+    egress: new Map(document.egress.map(([name, way]) => [name, egressFrom(way)])),
     managedEndpoints: Object.freeze([...document.managedEndpoints]),
     managedPrefixes: Object.freeze([...document.managedPrefixes]),
     poolKeys: new Map(

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { MASK } from '../secret.ts';
+import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
+import { MASK, type Secret } from '../secret.ts';
 import { formatListen } from './config-address.ts';
 import type { Config } from './config-document.ts';
 import { SETTINGS, type Settings } from './config-schema.ts';
@@ -40,6 +41,12 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('ca_file', config.caFile),
     plain('max_request_body_bytes', config.maxRequestBodyBytes),
     plain('max_in_flight', config.maxInFlight),
+    plain('transport', config.transport),
+    plain('http2', config.http2),
+    plain('proxy_url', shownUrl(config.proxyUrl)),
+    plain('no_proxy', config.noProxy),
+    plain('max_provider_connections', config.maxProviderConnections),
+    plain('max_provider_queue', config.maxProviderQueue),
     time('connect_timeout_secs', config.connectTimeoutMs),
     time('first_byte_timeout_secs', config.firstByteTimeoutMs),
     time('idle_timeout_secs', config.idleTimeoutMs),
@@ -68,7 +75,7 @@ function isPrintable(value: unknown): value is Printable {
   return value === null || ['string', 'number', 'boolean'].includes(typeof value);
 }
 
-function tablesOf(config: Config): readonly (readonly [name: keyof Settings, rows: Table])[] {
+function tablesOf(config: Config): readonly (readonly [name: string, rows: Table])[] {
   const { providers } = config;
   const column = (field: 'authority' | 'dialect' | 'authScheme' | 'streamUsage'): Table =>
     providers.flatMap((row) => {
@@ -87,9 +94,42 @@ function tablesOf(config: Config): readonly (readonly [name: keyof Settings, row
     ['provider_dialects', column('dialect')],
     ['provider_auth_schemes', column('authScheme')],
     ['provider_stream_usage', column('streamUsage')],
+    ...egressTables(config),
     ['pool_keys', masked],
     ['signing_keys', publicKeys],
   ];
+}
+
+/** The tables [providers.NAME], in the words of the file. */
+function egressTables({ providerEgress }: Config): readonly (readonly [string, Table])[] {
+  if (providerEgress.length === 0) return [['providers', []]];
+  return providerEgress.map(([name, said]) => {
+    const seconds = (ms: number | undefined) => (ms === undefined ? undefined : ms / 1000);
+    const rows: readonly (readonly [string, Printable | undefined])[] = [
+      ['transport', said.transport],
+      ['http2', said.http2],
+      ['proxy_url', shownUrl(said.proxyUrl ?? null) ?? undefined],
+      ['ca_file', said.caFile],
+      ['client_cert_file', said.clientCertFile],
+      ['client_key_file', said.clientKeyFile],
+      ['connect_timeout_secs', seconds(said.connectTimeoutMs)],
+      ['first_byte_timeout_secs', seconds(said.firstByteTimeoutMs)],
+      ['idle_timeout_secs', seconds(said.idleTimeoutMs)],
+      ['max_provider_connections', said.maxProviderConnections],
+      ['max_provider_queue', said.maxProviderQueue],
+    ];
+    const table = rows.flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, value] as const],
+    );
+    return [`providers.${name}`, table] as const;
+  });
+}
+
+/** A proxy's URL without its password; it reads back as a proxy. */
+function shownUrl(url: Secret | null): string | null {
+  const proxy = url === null ? null : parseProxyUrl(url.reveal());
+  if (url === null || url.reveal() === 'none') return url?.reveal() ?? null;
+  return proxy === null ? MASK : shownProxy(proxy);
 }
 
 function scalarLine(key: string, value: Printable, fallback: Printable): string {

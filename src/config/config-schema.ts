@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { readKeyBytes } from '../keys/signing-keys.ts';
+import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { publicKeyFault } from './public-key.ts';
@@ -143,6 +144,34 @@ function natsUrl() {
   return text(expected, (value) => value.split(',').every((url) => one.test(url))).nullable();
 }
 
+/** What `proxy_url` expects, and the variables that say the same. */
+export const PROXY_URL_EXPECTED =
+  'http://[user:password@]host[:port] or https://…, a proxy that knows CONNECT; or "none"';
+
+function proxyUrl() {
+  return text(
+    PROXY_URL_EXPECTED,
+    (value) => isOff(value) || parseProxyUrl(value) !== null,
+  ).transform((value) => (isOff(value) ? 'none' : value));
+}
+
+function isOff(value: string): boolean {
+  return value === 'none' || value === '';
+}
+
+function noProxy() {
+  return z.array(
+    text('a host name, an address, a network like 10.0.0.0/8, or "*"', (value) =>
+      /^[^\s,]+$/.test(value),
+    ),
+    { error: 'a list of hosts' },
+  );
+}
+
+function transport() {
+  return z.enum(['h1', 'undici'], { error: '"h1" or "undici"' });
+}
+
 const AUTHORITY = text(
   'host:port, http://host:port or https://host[:port], IPv6 in brackets, no path',
   isAuthority,
@@ -150,6 +179,29 @@ const AUTHORITY = text(
 const BUCKET = text('a bucket name of letters, digits, - and _', (name) =>
   /^[A-Za-z0-9_-]+$/.test(name),
 );
+
+/** What may be said for one provider under [providers.NAME]: its own way out. */
+const EGRESS = z.strictObject(
+  {
+    transport: transport().optional(),
+    http2: boolean().optional(),
+    proxy_url: proxyUrl().optional(),
+    ca_file: path().optional(),
+    client_cert_file: path().optional(),
+    client_key_file: path().optional(),
+    connect_timeout_secs: seconds('no limit').optional(),
+    first_byte_timeout_secs: seconds('no limit').optional(),
+    idle_timeout_secs: seconds('no limit').optional(),
+    max_provider_connections: count('connections').optional(),
+    max_provider_queue: count('requests').optional(),
+  },
+  {
+    error: (issue) => (issue.code === 'invalid_type' ? 'a table like [providers.NAME]' : undefined),
+  },
+);
+
+/** The keys of a provider's own table, in the order in which they are documented. */
+export const EGRESS_KEYS: readonly string[] = Object.keys(EGRESS.shape);
 
 /** Every key of the configuration, its default, and what it becomes. Unknown keys are refused. */
 export const SETTINGS = z.strictObject({
@@ -166,6 +218,12 @@ export const SETTINGS = z.strictObject({
   idle_timeout_secs: seconds('no limit').prefault(600),
   client_stall_timeout_secs: seconds('no limit').prefault(600),
   shutdown_grace_secs: seconds('cut at once').prefault(600),
+  transport: transport().prefault('h1'),
+  http2: boolean().prefault(false),
+  proxy_url: proxyUrl().nullable().prefault(null),
+  no_proxy: noProxy().prefault([]),
+  max_provider_connections: count('connections').prefault(0),
+  max_provider_queue: count('requests').prefault(128),
   access_log: boolean().prefault(false),
   log_level: z
     .enum(['debug', 'info', 'warn', 'error'], { error: '"debug", "info", "warn" or "error"' })
@@ -196,6 +254,7 @@ export const SETTINGS = z.strictObject({
     'name = "ask" or "sent"',
     z.enum(['ask', 'sent'], { error: '"ask" or "sent"' }),
   ),
+  providers: table('provider = its own table', EGRESS),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
 });
@@ -216,6 +275,10 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['rate_limit_rps', 'number'],
   ['byo_rate_limit_rps', 'number'],
   ['verify_rate_limit_rps', 'number'],
+  ['http2', 'boolean'],
+  ['no_proxy', 'list'],
+  ['max_provider_connections', 'number'],
+  ['max_provider_queue', 'number'],
   ['access_log', 'boolean'],
   ['allow_empty', 'boolean'],
   ['managed_endpoints', 'list'],
@@ -224,12 +287,18 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['provider_dialects', 'table'],
   ['provider_auth_schemes', 'table'],
   ['provider_stream_usage', 'table'],
+  ['providers', 'table'],
   ['pool_keys', 'table'],
   ['signing_keys', 'table'],
 ]);
 
 /** The tables whose values are never quoted: one holds keys, and a private key may slip into the other. */
-export const SECRET_TABLES: ReadonlySet<string> = new Set(['pool_keys', 'signing_keys']);
+const SECRET_TABLES: ReadonlySet<string> = new Set(['pool_keys', 'signing_keys']);
+
+/** Whether what stands at a path is never quoted: keys, and URLs that may hold a password. */
+export function isSecretAt(path: readonly PropertyKey[]): boolean {
+  return SECRET_TABLES.has(String(path[0])) || path.at(-1) === 'proxy_url';
+}
 
 /** Every top-level key, in the order in which they are documented. */
 export const KEYS: readonly string[] = Object.keys(SETTINGS.shape);

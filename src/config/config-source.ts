@@ -3,7 +3,7 @@ import { parse, TomlError } from 'smol-toml';
 import { MASK } from '../secret.ts';
 import { type ConfigProblem, nearest, showSecret, showValue } from './config-problem.ts';
 import { type Environment, readText, resolveReferences } from './config-reference.ts';
-import { KEYS, SECRET_TABLES, SHAPES, type Shape } from './config-schema.ts';
+import { isSecretAt, KEYS, SHAPES, type Shape } from './config-schema.ts';
 import { fileSignature } from './file-signature.ts';
 
 /** Variables that are read elsewhere: where the file is, and which build of the scanner runs (`json-scanner.ts`). */
@@ -91,7 +91,7 @@ export function problemAt(
 ): ConfigProblem {
   const path = withoutSingleIndex(raw.values, at);
   const origin = originAt(raw, path);
-  const show = SECRET_TABLES.has(String(path[0])) ? showSecret : showValue;
+  const show = isSecretAt(path) ? showSecret : showValue;
   return {
     file: origin?.file ?? raw.source ?? ENVIRONMENT,
     key: origin?.file === ENVIRONMENT ? origin.key : dotted(path.map(withoutSecret)),
@@ -130,9 +130,14 @@ function dotted(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-function valueAt(values: ReadonlyMap<string, unknown>, path: readonly PropertyKey[]): unknown {
+/** What stands at a path into the values. */
+export function valueAt(
+  values: ReadonlyMap<string, unknown>,
+  path: readonly PropertyKey[],
+): unknown {
   return path.reduce<unknown>((at, part) => {
     if (at instanceof Map) return at.get(part);
+    if (isPlainTable(at) && typeof part === 'string' && Object.hasOwn(at, part)) return at[part];
     return Array.isArray(at) && typeof part === 'number' ? at[part] : undefined;
   }, values);
 }
@@ -251,6 +256,10 @@ function resolveAll(raw: RawConfig, env: Environment): void {
   for (const [key, value] of raw.values) {
     if (value instanceof Map) {
       for (const [entry, held] of value) {
+        if (isPlainTable(held)) {
+          resolveTable(raw, [key, entry], held, env);
+          continue;
+        }
         const resolved = resolveAt(raw, [key, entry], held, env, 'text');
         if (resolved !== undefined) value.set(entry, resolved);
         else forget(raw, value, key, entry);
@@ -260,6 +269,20 @@ function resolveAll(raw: RawConfig, env: Environment): void {
     const resolved = resolveAt(raw, [key], value, env, SHAPES.get(key) ?? 'text');
     if (resolved === undefined) raw.values.delete(key);
     else raw.values.set(key, resolved);
+  }
+}
+
+/** A provider's own table. */
+function resolveTable(
+  raw: RawConfig,
+  path: readonly PropertyKey[],
+  table: Record<string, unknown>,
+  env: Environment,
+): void {
+  for (const [key, held] of Object.entries(table)) {
+    const resolved = resolveAt(raw, [...path, key], held, env, SHAPES.get(key) ?? 'text');
+    if (resolved === undefined) delete table[key];
+    else table[key] = resolved;
   }
 }
 
@@ -297,7 +320,7 @@ function resolveAt(
 /** What a reference brought is never quoted; the reference itself is, where it stands alone. */
 function quoteReference(path: readonly PropertyKey[], text: string): string {
   const alone = /^(?:\$\{\w+\}|file:.*)$/.test(text);
-  const show = SECRET_TABLES.has(String(path[0])) ? showSecret : showValue;
+  const show = isSecretAt(path) ? showSecret : showValue;
   return `${alone ? JSON.stringify(text) : show(text)} (what it stands for is not shown)`;
 }
 

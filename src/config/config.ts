@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { ProviderOverride } from '../providers/providers.ts';
-import { checkTogether } from './config-checks.ts';
+import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
+import { egressOf, proxyProblems } from './config-egress.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
-import { KEYS, SETTINGS, type Settings } from './config-schema.ts';
+import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
 import { fileSignature } from './file-signature.ts';
 
@@ -37,18 +38,16 @@ export interface LoadedConfig {
  */
 export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
   const raw = readSources(path, found ?? null, env);
-  for (const key of ['ca_file', 'tls_cert_file', 'tls_key_file']) {
-    const path = raw.values.get(key);
-    if (typeof path === 'string' && path !== '') raw.files.set(path, fileSignature(path));
-  }
+  for (const path of namedFiles(raw)) raw.files.set(path, fileSignature(path));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
   const problems = [
     ...raw.problems,
     ...(result.error?.issues ?? []).flatMap((issue) => schemaProblems(raw, issue)),
     ...checkTogether(raw),
+    ...proxyProblems(env),
   ];
   if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
-  const document = documentOf(result.data);
+  const document = documentOf(result.data, env);
   const config = configFromDocument(document);
   const { source, fileShape, files } = raw;
   return { document, config, source, fileShape, files };
@@ -56,12 +55,14 @@ export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   if (issue.code !== 'unrecognized_keys') return [problemAt(raw, issue.path, issue.message)];
+  const known = issue.path.length === 0 ? KEYS : EGRESS_KEYS;
   return issue.keys.map((key) =>
-    problemAt(raw, [key], `${nearest(key, KEYS)} (nearest)`, 'an unknown key'),
+    problemAt(raw, [...issue.path, key], `${nearest(key, known)} (nearest)`, 'an unknown key'),
   );
 }
 
-function documentOf(settings: Settings): ConfigDocument {
+function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocument {
+  const providers = providersOf(settings);
   return {
     listen: settings.listen,
     metricsListen: settings.metrics_listen,
@@ -69,7 +70,14 @@ function documentOf(settings: Settings): ConfigDocument {
     tlsCertFile: settings.tls_cert_file,
     tlsKeyFile: settings.tls_key_file,
     caFile: settings.ca_file,
-    providers: providersOf(settings),
+    providers,
+    transport: settings.transport,
+    http2: settings.http2,
+    proxyUrl: settings.proxy_url,
+    noProxy: settings.no_proxy,
+    maxProviderConnections: settings.max_provider_connections,
+    maxProviderQueue: settings.max_provider_queue,
+    ...egressOf(settings, providers, env),
     poolKeys: [...settings.pool_keys],
     signingKeys: [...settings.signing_keys].map(([kid, key]) => [Number(kid), key]),
     natsUrl: settings.nats_url,

@@ -12,7 +12,7 @@ import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
 import { Ticker } from '../ticker.ts';
-import { type Origins, openOrigins } from '../upstream/h1/origins.ts';
+import { type OpenTransports, openTransports } from '../upstream/transports.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
 import type { WorkerStart } from './messages.ts';
 
@@ -71,7 +71,7 @@ export class DataPlane implements WorkerContext {
   readonly maxRequestBodyBytes: number;
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
-  readonly transports: Origins;
+  readonly transports: OpenTransports;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
   constructor(
@@ -98,7 +98,11 @@ export class DataPlane implements WorkerContext {
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.#maxInFlight = config.maxInFlight;
     const opened = previous === null ? null : previous.transports;
-    this.transports = openOrigins(providers, config, thread.upstreamTicker, opened);
+    this.transports = openTransports(
+      providers,
+      { egress: config.egress, ticker: thread.upstreamTicker },
+      opened,
+    );
   }
 
   get rates(): RateGuard {

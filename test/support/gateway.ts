@@ -51,8 +51,7 @@ export class Gateway {
     const [file, ...args] = command ?? [process.execPath, ...nodeArgs, MAIN, 'serve'];
     this.child = spawn(file, [...args, ...(place === 'named' ? ['--config', this.file] : [])], {
       cwd: this.#folder,
-      // Whoever kills the tests has no gateway left behind.
-      env: { ...process.env, SLUICE_STAYS_WITH_PARENT: '1', ...env },
+      env: { ...inherited(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stderr?.on('data', (text: Buffer) => {
@@ -168,6 +167,15 @@ export class Gateway {
     this.child.kill('SIGKILL');
     await this.exited;
   }
+}
+
+/** Which client the gateways of this run use: `SLUICE_TRANSPORT=undici` shows that all claims hold on the second one. */
+export const TRANSPORT = process.env['SLUICE_TRANSPORT'] ?? 'h1';
+
+/** This process's environment, without the proxies of whoever runs the tests: they know nothing of loopback. */
+function inherited(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(?:https?|no)_proxy$/i.test(name));
+  return { ...Object.fromEntries(kept), AI_TRANSPORT: TRANSPORT };
 }
 
 const running = new Set<Gateway>();

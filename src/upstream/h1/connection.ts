@@ -6,17 +6,9 @@ import {
   type ResponseSink,
 } from '../../wire/response-parser.ts';
 import { classify, type UpstreamFailure } from '../failure.ts';
+import type { UpstreamTimeouts } from '../target.ts';
 import type { Connector, SocketEvents } from './connector.ts';
 import { wasReset } from './peer-reset.ts';
-
-/** Milliseconds, 0 = off. */
-export interface ConnectionTimeouts {
-  readonly connectTimeoutMs: number;
-  /** From the request's last byte to the response's head. */
-  readonly firstByteTimeoutMs: number;
-  /** Between two reads of a response. */
-  readonly idleTimeoutMs: number;
-}
 
 /** Whose request a connection carries. */
 export interface Carried {
@@ -34,7 +26,7 @@ export interface Carried {
 
 /** Where a connection lives. */
 export interface ConnectionHome {
-  readonly timeouts: ConnectionTimeouts;
+  readonly timeouts: UpstreamTimeouts;
   readonly ticker: Ticker;
   /** Its message is over and another one may follow. */
   onFree(connection: Connection): void;

@@ -1,11 +1,8 @@
 import { isIP, connect as netConnect, type OnReadOpts, type Socket } from 'node:net';
-import {
-  createSecureContext,
-  rootCertificates,
-  type SecureContext,
-  connect as tlsConnect,
-} from 'node:tls';
+import { connect as tlsConnect } from 'node:tls';
 import type { Authority } from '../../providers/providers.ts';
+import type { UpstreamTarget } from '../target.ts';
+import type { Trust } from '../trust.ts';
 import { lookUpTogether } from './name-lookup.ts';
 
 /**
@@ -26,9 +23,6 @@ const READ_BYTES = 65_536;
  */
 const READ_BUFFER = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** The system's authorities, read once: it takes some 20 ms. */
-let systemContext: SecureContext | null = null;
-
 /** Told what happens on a socket. */
 export interface SocketEvents {
   onConnected(): void;
@@ -44,15 +38,13 @@ export interface SocketEvents {
 /** Opens connections to one authority: TCP or TLS, over all addresses of its name (RFC 8305). */
 export class Connector {
   readonly #authority: Authority;
-  readonly #ca: string | null;
-  #context: SecureContext | null = null;
+  readonly #trust: Trust;
   /** The latest session ticket: a handshake that resumes saves a round trip, and its certificates. */
   #session: Buffer | undefined;
 
-  /** @param ca further certificate authorities in PEM, or null */
-  constructor(authority: Authority, ca: string | null) {
+  constructor({ authority, trust }: Pick<UpstreamTarget, 'authority' | 'trust'>) {
     this.#authority = authority;
-    this.#ca = ca;
+    this.#trust = trust;
   }
 
   connect(events: SocketEvents): Socket {
@@ -72,7 +64,7 @@ export class Connector {
     const socket = tlsConnect({
       ...to,
       ALPNProtocols: ['http/1.1'],
-      secureContext: this.#secureContext(),
+      secureContext: this.#trust.context,
       // RFC 6066 §3: no address literals.
       ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(this.#session === undefined ? {} : { session: this.#session }),
@@ -84,15 +76,6 @@ export class Connector {
       this.#session = session;
     });
     return listened(socket, 'secureConnect', events);
-  }
-
-  #secureContext(): SecureContext {
-    if (this.#ca === null) {
-      systemContext ??= createSecureContext();
-      return systemContext;
-    }
-    this.#context ??= createSecureContext({ ca: [...rootCertificates, this.#ca] });
-    return this.#context;
   }
 }
 

@@ -1,22 +1,9 @@
-import { readFileSync } from 'node:fs';
-import type { Authority, Provider } from '../../providers/providers.ts';
 import type { Ticker, Ticking } from '../../ticker.ts';
-import { hostField } from '../outgoing-head.ts';
-import type {
-  Transport,
-  Transports,
-  UpstreamCall,
-  UpstreamEvents,
-  UpstreamRequest,
-} from '../transport.ts';
+import type { UpstreamTarget, UpstreamTimeouts } from '../target.ts';
+import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
 import { type Connections, Http1Call } from './call.ts';
-import { Connection, type ConnectionHome, type ConnectionTimeouts } from './connection.ts';
+import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
-
-interface OriginOptions extends ConnectionTimeouts {
-  /** PEM file with further certificate authorities, or null. */
-  readonly caFile: string | null;
-}
 
 /**
  * How long an unused connection is kept, in milliseconds, when the provider says nothing. Longer saves handshakes;
@@ -31,7 +18,7 @@ const KEEP_ALIVE_MARGIN_MS = 2_000;
 export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   /** Value of the Host field. */
   readonly #host: string;
-  readonly timeouts: ConnectionTimeouts;
+  readonly timeouts: UpstreamTimeouts;
   readonly ticker: Ticker;
   readonly #connector: Connector;
   /** The last one freed is the first one used: the others grow old and are closed. */
@@ -39,12 +26,11 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   readonly #carrying = new Set<Connection>();
   #isRetired = false;
 
-  /** @param ca text of `options.caFile` */
-  constructor(provider: Provider, options: ConnectionTimeouts, ca: string | null, ticker: Ticker) {
-    this.#host = hostField(provider);
-    this.timeouts = options;
+  constructor(target: UpstreamTarget, ticker: Ticker) {
+    this.#host = target.host;
+    this.timeouts = target.timeouts;
     this.ticker = ticker;
-    this.#connector = new Connector(provider.authority, ca);
+    this.#connector = new Connector(target);
     ticker.add(this);
   }
 
@@ -110,44 +96,4 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
 function keptMs({ keepAliveSeconds }: Connection): number {
   if (keepAliveSeconds < 0) return KEEP_ALIVE_MS;
   return Math.min(KEEP_ALIVE_MS, keepAliveSeconds * 1_000 - KEEP_ALIVE_MARGIN_MS);
-}
-
-/** Every provider's origin; providers with one authority share one. */
-export interface Origins extends Transports {
-  of(provider: Provider): Origin;
-  /** By authority and everything that a connection is made with. */
-  readonly byKey: ReadonlyMap<string, Origin>;
-}
-
-/**
- * @param previous origins of the configuration before: those that would be made just so are kept, with their
- *   connections; the others are retired
- */
-export function openOrigins(
-  providers: readonly Provider[],
-  options: OriginOptions,
-  ticker: Ticker,
-  previous: Origins | null,
-): Origins {
-  const byKey = new Map<string, Origin>();
-  const byIndex: Origin[] = [];
-  const ca = options.caFile === null ? null : readFileSync(options.caFile, 'utf8');
-  const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = options;
-  const timeouts = { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs };
-  const open = (provider: Provider): Origin => {
-    const url = originUrl(provider.authority);
-    const key = JSON.stringify([url, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, ca]);
-    const origin =
-      byKey.get(key) ?? previous?.byKey.get(key) ?? new Origin(provider, timeouts, ca, ticker);
-    byKey.set(key, origin);
-    byIndex[provider.index] = origin;
-    return origin;
-  };
-  for (const provider of providers) open(provider);
-  for (const [key, origin] of previous?.byKey ?? []) if (!byKey.has(key)) origin.retire();
-  return { byKey, of: (provider) => byIndex[provider.index] ?? open(provider) };
-}
-
-function originUrl({ host, port, tls }: Authority): string {
-  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

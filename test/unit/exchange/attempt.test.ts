@@ -9,16 +9,17 @@ import { providerTable } from '../../../src/providers/providers.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
 import { Ticker } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
-import { openOrigins } from '../../../src/upstream/h1/origins.ts';
+import { openTransports } from '../../../src/upstream/transports.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { requestFraming } from '../../../src/wire/request-framing.ts';
+import { egressFor } from '../../support/egress.ts';
 
 const providers = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
 const layout = new MetricsLayout(providers.map(({ name }) => name));
 const ticker = new Ticker(10_000);
 const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
 const context = {
-  transports: openOrigins(providers, { ...timeouts, caFile: null }, ticker, null),
+  transports: openTransports(providers, { egress: egressFor(providers, timeouts), ticker }, null),
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
 };

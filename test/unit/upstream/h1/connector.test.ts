@@ -1,9 +1,14 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import koffi from 'koffi';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { Connector } from '../../../../src/upstream/h1/connector.ts';
+import { Trust } from '../../../../src/upstream/trust.ts';
+import { DIRECT } from '../../../support/egress.ts';
 import { selfSigned } from '../../../support/tls.ts';
 
 // socket(7), tcp(7), on Linux.
@@ -14,6 +19,10 @@ const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
 
 const pair = selfSigned(['two.test', '127.0.0.1']);
+const folder = mkdtempSync(join(tmpdir(), 'sluice-connector-'));
+const caFile = join(folder, 'ca.pem');
+writeFileSync(caFile, pair.cert);
+afterAll(() => rmSync(folder, { recursive: true }));
 let server: Server;
 
 process.env['NAMES'] = JSON.stringify({ 'two.test': ['::1', '127.0.0.1'] });
@@ -43,7 +52,8 @@ describe.skipIf(process.platform !== 'linux')('a connection', () => {
     server = tls ? createTlsServer(pair, accept) : createServer(accept);
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as AddressInfo;
-    const connector = new Connector({ host, port, tls }, pair.cert);
+    const trust = new Trust({ ...DIRECT, caFiles: [caFile] });
+    const connector = new Connector({ authority: { host, port, tls }, trust });
     const socket = await new Promise<Socket>((resolve, reject) => {
       const made = connector.connect({
         onConnected: () => resolve(made),

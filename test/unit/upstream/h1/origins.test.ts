@@ -4,13 +4,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../../src/upstream/failure.ts';
-import { type Origin, type Origins, openOrigins } from '../../../../src/upstream/h1/origins.ts';
+import { Origin } from '../../../../src/upstream/h1/origins.ts';
 import type {
   RequestCoding,
   UpstreamCall,
   UpstreamEvents,
 } from '../../../../src/upstream/transport.ts';
+import { type OpenTransports, openTransports } from '../../../../src/upstream/transports.ts';
 import { until } from '../../../support/conditions.ts';
+import { egressFor } from '../../../support/egress.ts';
 
 const TIMEOUTS = { connectTimeoutMs: 2_000, firstByteTimeoutMs: 300, idleTimeoutMs: 300 };
 
@@ -79,20 +81,22 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 let server: Server;
 let ticker: Ticker;
-let origins: Origins;
+let origins: OpenTransports;
 let sockets: Socket[];
 /** What the server does with each piece of bytes that comes. */
 let answer: (socket: Socket, text: string) => void;
 
-const opened = (previous: Origins | null = null, timeouts = TIMEOUTS): Origins => {
+const opened = (previous: OpenTransports | null = null, timeouts = TIMEOUTS): OpenTransports => {
   const authority = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const providers = providerTable([{ name: 'openai', authority }]);
-  return openOrigins(providers, { ...timeouts, caFile: null }, ticker, previous);
+  return openTransports(providers, { egress: egressFor(providers, timeouts), ticker }, previous);
 };
 const origin = (): Origin => {
   const [provider] = providerTable([]);
   if (provider === undefined) throw new Error('no provider');
-  return origins.of(provider);
+  const origin = origins.of(provider);
+  if (!(origin instanceof Origin)) throw new Error('not of the house');
+  return origin;
 };
 const over = (asked: Asked): Promise<unknown> => until('the end', () => asked.isOver || undefined);
 
@@ -111,7 +115,7 @@ beforeEach(async () => {
 });
 
 afterEach(() => {
-  for (const one of origins.byKey.values()) one.destroy();
+  origin().destroy();
   ticker.stop();
   for (const socket of sockets) socket.destroy();
   server.close();
