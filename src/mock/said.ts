@@ -1,3 +1,4 @@
+import { writtenAnswer } from './answers.ts';
 import { isObject, type JsonObject, listAt, numberAt, objectAt, stringAt } from './json.ts';
 import { pictureWord } from './pictures.ts';
 import { answerSchema } from './schema-answer.ts';
@@ -70,9 +71,9 @@ function textPieces(body: JsonObject): readonly string[] {
   const asked =
     numberAt(body, 'max_completion_tokens') ??
     numberAt(body, 'max_tokens') ??
-    numberAt(body, 'max_output_tokens') ??
-    DEFAULT_PIECES;
-  return echoPieces(lastUserText(body), asked);
+    numberAt(body, 'max_output_tokens');
+  const prompt = lastUserText(body);
+  return writtenAnswer(prompt, asked) ?? echoPieces(prompt, asked ?? DEFAULT_PIECES);
 }
 
 function wantedSchema(body: JsonObject): JsonObject | null {

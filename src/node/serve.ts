@@ -17,6 +17,7 @@ import { MetricsLayout } from '../settle/metrics.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
+import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
 import { Reloader } from './reload.ts';
 import { Supervisor } from './supervisor.ts';
 import type { WarmThread } from './worker-thread.ts';
@@ -46,8 +47,10 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   // First of all: until somebody listens to it, this signal ends the process.
   let reload: (() => void) | null = null;
   let isReloadDue = false;
+  const isTerminalGone = terminalWatch();
   process.on('SIGHUP', () => {
-    if (reload === null) isReloadDue = true;
+    if (isTerminalGone()) process.emit('SIGTERM', 'SIGTERM');
+    else if (reload === null) isReloadDue = true;
     else reload();
   });
   const loaded = loadConfig(from);
@@ -217,6 +220,10 @@ function stopSignal(log: NodeLog, end: () => Promise<void>): Promise<string> {
     };
     process.on('SIGTERM', on);
     process.on('SIGINT', on);
+    // After a signal this is no second one: npm may leave while what is in flight finishes.
+    whenLauncherLeaves(process.env, () => {
+      if (askedAtMs === 0) on('launcher gone');
+    });
   });
 }
 

@@ -142,17 +142,6 @@ describe('the command', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/Another process has that port/);
   });
-
-  it('the demo shows tokens from both SDKs and ends by itself', () => {
-    const { status, stdout } = spawnSync(process.execPath, [join(ROOT, 'test/demo/main.ts')], {
-      encoding: 'utf8',
-      timeout: 60_000,
-    });
-    expect(status).toBe(0);
-    expect(stdout).toMatch(/openai, streamed: +You said/);
-    expect(stdout).toMatch(/anthropic, whole: +You said/);
-    expect(stdout).toMatch(/settled complete +4/);
-  });
 });
 
 describe('a start without what it needs', () => {
@@ -162,7 +151,7 @@ describe('a start without what it needs', () => {
   const bare = (): string => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-bare-'));
     cpSync(join(ROOT, 'src'), join(folder, 'src'), { recursive: true });
-    cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
+    for (const name of ['package.json', 'sluice']) cpSync(join(ROOT, name), join(folder, name));
     return folder;
   };
 
@@ -189,7 +178,7 @@ describe('a start without what it needs', () => {
     });
     expect(status).toBe(1);
     expect(stderr.replaceAll(/^npm warn .*\n/gm, '')).toMatch(
-      /^sluice runs on Node 22 .* "npm ci" in .*\n$/,
+      /^sluice: its packages are missing\. Run "npm ci" in .* first\.\n$/,
     );
   });
 });

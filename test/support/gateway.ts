@@ -51,7 +51,8 @@ export class Gateway {
     const [file, ...args] = command ?? [process.execPath, ...nodeArgs, MAIN, 'serve'];
     this.child = spawn(file, [...args, ...(place === 'named' ? ['--config', this.file] : [])], {
       cwd: this.#folder,
-      env: { ...inherited(), ...env },
+      // Whoever kills the tests has no gateway left behind.
+      env: { ...inherited(), SLUICE_STAYS_WITH_PARENT: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stderr?.on('data', (text: Buffer) => {

@@ -48,7 +48,11 @@ export class NatsServer {
     const child = spawn(BINARY ?? 'nats-server', ['-c', this.#file], { stdio: 'ignore' });
     this.#child = child;
     running.add(child);
-    child.once('exit', () => running.delete(child));
+    const warden = killedWithUs(child);
+    child.once('exit', () => {
+      warden.kill('SIGKILL');
+      running.delete(child);
+    });
     await until('nats-server to listen', async () => {
       const connection = await connect({ ...this.client, reconnect: false }).catch(() => null);
       await connection?.close();
@@ -74,6 +78,14 @@ export class NatsServer {
   thaw(): void {
     this.#child?.kill('SIGCONT');
   }
+}
+
+/** A shell that waits for our end, which closes its input however it comes, and then ends the child. */
+function killedWithUs({ pid }: ChildProcess): ChildProcess {
+  const script = 'cat > /dev/null; kill -9 $0';
+  const warden = spawn('sh', ['-c', script, String(pid)], { stdio: ['pipe', 'ignore', 'ignore'] });
+  warden.unref();
+  return warden;
 }
 
 const running = new Set<ChildProcess>();

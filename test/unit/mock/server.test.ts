@@ -16,7 +16,7 @@ async function ask(path: string, fields: Readonly<Record<string, string>>, body:
   return { status: response.status, body: await response.json() };
 }
 
-const CHAT = { model: 'm', messages: [{ role: 'user', content: 'Hello' }] };
+const CHAT = { model: 'm', messages: [{ role: 'user', content: 'Say it' }] };
 
 describe('the mock refuses as the vendors do', () => {
   it('a key that says it is wrong, in either dialect', async () => {
@@ -81,4 +81,15 @@ it("the mock's books have each answer that was sent whole, once", async () => {
     ['streamed', 2, 20],
   ]);
   expect(tokens).toEqual({ input: 4, output: 40 });
+});
+
+it('a Hello is answered in sentences, as far as it may go', async () => {
+  const hello = { model: 'm', messages: [{ role: 'user', content: 'Hello' }] };
+  const said = async (body: object): Promise<unknown> => {
+    const answer = await ask('/v1/chat/completions', { authorization: 'Bearer x' }, body);
+    return (answer.body as { choices: readonly { message: { content: string } }[] }).choices[0]
+      ?.message.content;
+  };
+  expect(await said(hello)).toMatch(/^Hello! I am the mock provider: .*\.$/);
+  expect(await said({ ...hello, max_tokens: 3 })).toBe('Hello! I am');
 });
