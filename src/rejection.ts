@@ -135,6 +135,13 @@ export const REJECTIONS = {
     ['server_error', 'api_error'],
     'The gateway failed. Retry, and report the request id if it happens again.',
   ),
+  pool_key_rejected: row(
+    502,
+    'Bad Gateway',
+    'upstream',
+    ['server_error', 'api_error'],
+    'The provider refused the key of this gateway, not yours. Whoever runs the gateway has to look after its pool key.',
+  ),
   upstream_unreachable: row(
     502,
     'Bad Gateway',

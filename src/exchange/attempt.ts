@@ -6,7 +6,7 @@ import type { Provider } from '../providers/providers.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
-import type { UpstreamFailure } from '../upstream/failure.ts';
+import { poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
 import {
   FirstContent,
@@ -15,10 +15,12 @@ import {
   type UpstreamCall,
   type UpstreamEvents,
 } from '../upstream/transport.ts';
+import { isNamed } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
+import { SecretFilter } from '../wire/secret-filter.ts';
 import { traceId } from '../wire/trace-context.ts';
 
 /** What the attempts of a worker share. */
@@ -105,6 +107,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   #isEventStream = false;
   /** The answer's end follows in this turn. */
   #endFollows = false;
+  /** Only for errors that came for a pool key. */
+  #filter: SecretFilter | null = null;
   failure: UpstreamFailure | null = null;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
@@ -219,12 +223,33 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     if (this.#isOver) return;
     this.#status = status;
     this.#context.metrics.responded(this.#target.provider.index, status);
-    const head = this.#shown(status, reason, fields);
+    const poolKey = this.#target.managed?.poolKey ?? null;
+    const isError = poolKey?.field !== undefined && poolKey.field !== null && status >= 400;
+    const refusal = isError ? poolKeyRefusal(status) : null;
+    if (refusal !== null) {
+      this.#poolKeyRefused(status, refusal);
+      return;
+    }
+    let head = this.#shown(status, reason, fields);
     this.#isEventStream = head.eventStream;
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
+    if (isError) {
+      const isPacked = head.format === null;
+      if (isPacked) head = this.#shown(status, reason, withoutCoding(fields));
+      this.#filter = this.#errorFilter(poolKey, isPacked);
+    }
+    const isOpen = shrinks || isError;
     const shown: ResponseHead =
-      shrinks && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
+      isOpen && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
     if (this.#sink.head(this, shown, followed) === 'next') this.abort();
+  }
+
+  /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */
+  #poolKeyRefused(status: number, refusal: UpstreamFailure): void {
+    this.#metering?.responseBegan(status, null);
+    this.#context.metrics.poolKeyRefused(this.#target.provider.index);
+    this.#call?.abort();
+    this.onUpstreamFailure(refusal);
   }
 
   onResponseChunk(chunk: Buffer, last: boolean): void {
@@ -239,6 +264,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     this.#isOver = true;
     this.#isRequestWhole = true;
     this.#metering?.responseEnded(this);
+    this.#filter?.end();
     this.#sink.over(this, COMPLETE);
   }
 
@@ -253,7 +279,18 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
 
   /** What the metering passes on of the answer. */
   push(piece: Buffer): boolean {
+    if (this.#filter !== null) return this.#filter.push(piece);
     return this.#sink.piece(this, piece, this.#endFollows);
+  }
+
+  /**
+   * What a provider says of a pool key in an error is not the caller's to read. Nothing can be found in what is packed,
+   * although that was refused: such an error keeps its status and loses its content.
+   */
+  #errorFilter({ traces }: PoolKey, isPacked: boolean): SecretFilter {
+    return new SecretFilter(traces, {
+      push: (piece) => isPacked || this.#sink.piece(this, piece, false),
+    });
   }
 
   /** The head as the client may see it: an upstream that repeats what it was sent must not hand out the pool key. */
@@ -261,9 +298,9 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     const { method } = this.#asked;
     const { managed } = this.#target;
     const head = responseHead(method, status, reason, fields, this);
-    if (managed === null || !leaksKey(head.head, fields, managed.poolKey)) return head;
+    if (managed === null || !leaksKey(status, head.head, fields, managed.poolKey)) return head;
     const { poolKey } = managed;
-    const named = poolKey.isIn(reason) ? '' : reason;
+    const named = poolKey.isTracedIn(reason) ? '' : reason;
     return responseHead(method, status, named, withoutKey(fields, poolKey), this);
   }
 
@@ -310,4 +347,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       durationMs: settlement.durationMs,
     };
   }
+}
+
+function withoutCoding(fields: readonly string[]): readonly string[] {
+  return fields.filter((_, at) => !isNamed(fields[at - (at % 2)] ?? '', 'content-encoding'));
 }

@@ -1,5 +1,6 @@
 import { Secret } from '../secret.ts';
 import { isCredentialField } from '../wire/credential-fields.ts';
+import { SecretTraces } from '../wire/secret-traces.ts';
 import type { AuthScheme, Provider } from './providers.ts';
 
 /** The field that carries a provider's key, in the provider's own scheme. */
@@ -16,6 +17,7 @@ export class PoolKey {
   readonly field: string | null;
   readonly #secret: Secret;
   readonly #prefix: string;
+  #traces: SecretTraces | null = null;
 
   constructor(scheme: AuthScheme, secret: Secret) {
     this.field = FIELD_OF[scheme];
@@ -28,9 +30,20 @@ export class PoolKey {
     return this.#prefix + this.#secret.reveal();
   }
 
+  /** To take it out of what a provider says about it. Made when that is needed first. */
+  get traces(): SecretTraces {
+    this.#traces ??= new SecretTraces(this.#secret.reveal());
+    return this.#traces;
+  }
+
   /** Whether the key stands in a text. */
   isIn(text: string): boolean {
     return this.field !== null && text.includes(this.#secret.reveal());
+  }
+
+  /** Whether the key or what it can be recognised by stands in a text, in any spelling: for what is no success. */
+  isTracedIn(text: string): boolean {
+    return this.field !== null && this.traces.isIn(text);
   }
 }
 
@@ -39,15 +52,20 @@ const NO_KEY = new PoolKey('none', new Secret(''));
 
 /**
  * Whether a response's head would hand the pool key to the client: an upstream that repeats what it was sent is not
- * unheard of.
+ * unheard of. Heads of successes are searched for the whole key only, which costs next to nothing.
  * @param head as the client would get it
  * @param fields what it is made of: flat list, names in any case
  */
-export function leaksKey(head: string, fields: readonly string[], key: PoolKey): boolean {
+export function leaksKey(
+  status: number,
+  head: string,
+  fields: readonly string[],
+  key: PoolKey,
+): boolean {
   for (let at = 0; at < fields.length; at += 2) {
     if (isCredentialField(fields[at] ?? '')) return true;
   }
-  return key.isIn(head);
+  return status < 300 ? key.isIn(head) : key.isTracedIn(head);
 }
 
 /**
@@ -59,7 +77,7 @@ export function withoutKey(fields: readonly string[], key: PoolKey): readonly st
 }
 
 function isLeak(fields: readonly string[], at: number, key: PoolKey): boolean {
-  return isCredentialField(fields[at] ?? '') || key.isIn(`${fields[at]}: ${fields[at + 1]}`);
+  return isCredentialField(fields[at] ?? '') || key.isTracedIn(`${fields[at]}: ${fields[at + 1]}`);
 }
 
 /** The pool keys of every provider; those of one take turns. */

@@ -79,6 +79,12 @@ export function exposition(
     'Requests sent again because a reused connection was dead.',
     perProvider(layout.retries),
   );
+  page.add(
+    'ai_pool_key_rejections_total',
+    'counter',
+    'Pool keys that providers refused with 401, 402 or 403: alarm on any.',
+    perProvider(layout.poolKeyRefusals),
+  );
   page.add('ai_tokens_total', 'counter', 'Tokens of managed requests, as their facts say.', [
     ...TOKEN_KINDS.map((kind, index): Sample => [`kind="${kind}"`, at(layout.tokens + index)]),
   ]);

@@ -56,6 +56,7 @@ export class MetricsLayout {
   readonly responses: number;
   readonly connectFailures: number;
   readonly retries: number;
+  readonly poolKeyRefusals: number;
   readonly tokens: number;
   readonly facts: number;
   readonly overhead: number;
@@ -71,7 +72,8 @@ export class MetricsLayout {
     this.responses = this.outcomes + OUTCOMES.length;
     this.connectFailures = this.responses + count * STATUS_CLASSES.length;
     this.retries = this.connectFailures + count;
-    this.tokens = this.retries + count;
+    this.poolKeyRefusals = this.retries + count;
+    this.tokens = this.poolKeyRefusals + count;
     this.facts = this.tokens + TOKEN_KINDS.length;
     this.overhead = this.facts + USAGE_SOURCES.length;
     this.firstByte = this.overhead + cellsOf(OVERHEAD_BUCKETS);
@@ -154,6 +156,11 @@ export class WorkerMetrics {
 
   connectFailed(provider: number): void {
     this.#add(this.#layout.connectFailures + provider, 1);
+  }
+
+  /** A provider would not have a pool key: somebody has to be told. */
+  poolKeyRefused(provider: number): void {
+    this.#add(this.#layout.poolKeyRefusals + provider, 1);
   }
 
   retried(provider: number): void {

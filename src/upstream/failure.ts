@@ -5,14 +5,26 @@
 
 import type { RejectionCode } from '../rejection.ts';
 
-type FailureKind = 'connect' | 'reset' | 'timeout' | 'framing' | 'exhausted' | 'internal';
+type FailureKind =
+  | 'connect'
+  | 'reset'
+  | 'timeout'
+  | 'framing'
+  | 'exhausted'
+  | 'internal'
+  /** It answered, and would not have the pool key. */
+  | 'refused';
 
 export interface UpstreamFailure {
   readonly kind: FailureKind;
   /** What the caller is told while no response head was sent. */
   readonly rejection: Extract<
     RejectionCode,
-    'upstream_unreachable' | 'upstream_timeout' | 'overloaded' | 'internal_error'
+    | 'upstream_unreachable'
+    | 'upstream_timeout'
+    | 'overloaded'
+    | 'internal_error'
+    | 'pool_key_rejected'
   >;
   /** The library's own code, for the log and for the caller. Never a message: a message could quote what was sent. */
   readonly code: string;
@@ -65,10 +77,30 @@ export function classify(error: unknown, connected: boolean): UpstreamFailure {
   return { kind, rejection, code };
 }
 
+const OF_THE_PROVIDER: ReadonlySet<UpstreamFailure['rejection']> = new Set([
+  'upstream_unreachable',
+  'upstream_timeout',
+  'pool_key_rejected',
+]);
+
+/**
+ * A provider's answer to a pool key that it will not serve: unknown, without money, or not allowed. To the caller it would
+ * read as a fault of its own key (contracts: it never sees a 401 that is ours).
+ */
+export function poolKeyRefusal(status: number): UpstreamFailure | null {
+  const code = POOL_KEY_REFUSALS.get(status);
+  return code === undefined ? null : { kind: 'refused', rejection: 'pool_key_rejected', code };
+}
+
+const POOL_KEY_REFUSALS: ReadonlyMap<number, string> = new Map([
+  [401, 'POOL_KEY_401'],
+  [402, 'POOL_KEY_402'],
+  [403, 'POOL_KEY_403'],
+]);
+
 /** @returns a sentence for the caller, who may be the one to put it right; empty when the provider is not at fault */
 export function failureDetail(failure: UpstreamFailure, provider: string | null): string {
-  const isProviders =
-    failure.rejection === 'upstream_unreachable' || failure.rejection === 'upstream_timeout';
+  const isProviders = OF_THE_PROVIDER.has(failure.rejection);
   return isProviders && provider !== null ? `The provider is ${provider} (${failure.code}).` : '';
 }
 

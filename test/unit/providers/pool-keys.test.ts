@@ -70,11 +70,25 @@ describe('a response that repeats the pool key', () => {
     ['in a field that holds keys', 'OK', ['X-Api-Key', 'other', 'x-a', 'b'], ['x-a', 'b']],
   ])('%s is caught, and the rest of it stays', (_where, reason, fields, kept) => {
     const lines = fields.map((text, at) => (at % 2 === 0 ? `\r\n${text}: ` : text));
-    expect(leaksKey(`200 ${reason}${lines.join('')}`, fields, key)).toBe(true);
+    expect(leaksKey(200, `200 ${reason}${lines.join('')}`, fields, key)).toBe(true);
     expect(withoutKey(fields, key)).toEqual(kept);
   });
 
+  it('is caught in an error by the ends of the key too, and in other spellings', () => {
+    for (const value of ['sk-****pool', 'sk%2Dpool', 'sk-p\\u006fol']) {
+      expect(leaksKey(400, `400 No\r\nx-a: ${value}`, ['x-a', value], key)).toBe(true);
+      expect(withoutKey(['x-a', value, 'x-b', '1'], key)).toEqual(['x-b', '1']);
+    }
+  });
+
+  it('of a provider that takes no key cannot be', () => {
+    const none = new PoolKey('none', new Secret(''));
+    expect(leaksKey(200, '200 OK', [], none) || leaksKey(400, '400 No', [], none)).toBe(false);
+    expect(withoutKey(['x-a', '1'], none)).toEqual(['x-a', '1']);
+  });
+
   it('is told from one that does not', () => {
-    expect(leaksKey('200 OK\r\nx-a: sk-poo', ['x-a', 'sk-poo'], key)).toBe(false);
+    expect(leaksKey(200, '200 OK\r\nx-a: sk-poo', ['x-a', 'sk-poo'], key)).toBe(false);
+    expect(leaksKey(400, '400 No\r\nx-a: sk-poo', ['x-a', 'sk-poo'], key)).toBe(false);
   });
 });
