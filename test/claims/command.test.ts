@@ -184,6 +184,26 @@ describe('a start without what it needs', () => {
 });
 
 describe('a start by another way', () => {
+  it.each([
+    ['./sluice', [join(ROOT, 'sluice')]],
+    ['the bin', [process.execPath, join(ROOT, 'src/sluice.js')]],
+    [
+      'the bin that hands over',
+      [process.execPath, '--no-experimental-strip-types', join(ROOT, 'src/sluice.js')],
+    ],
+  ])('%s reads the .env of its folder, and the environment wins over it', (_, [
+    file = '',
+    ...argv
+  ]) => {
+    const cwd = mkdtempSync(join(tmpdir(), 'sluice env '));
+    writeFileSync(join(cwd, '.env'), 'AI_WORKERS=3\nAI_MAX_IN_FLIGHT=5\n');
+    const env = { ...process.env, AI_MAX_IN_FLIGHT: '7' };
+    const { stdout, stderr } = spawnSync(file, [...argv, 'check'], { cwd, env, encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^workers = 3\b/m);
+    expect(stdout).toMatch(/^max_in_flight = 7\b/m);
+  });
+
   it('as the sluice bin, on a Node 22 that reads no TypeScript, hands over to the pinned one', () => {
     // Before 22.18 it had to be asked for.
     const argv = ['--no-experimental-strip-types', join(ROOT, 'src/sluice.js'), 'version'];

@@ -12,6 +12,7 @@ const UNIT = textOf('deploy/sluice.service');
 const IMAGE = textOf('deploy/Dockerfile');
 const IGNORE = textOf('deploy/Dockerfile.dockerignore');
 const CLUSTER = textOf('deploy/kubernetes.yaml');
+const COMPOSE = textOf('deploy/compose.yaml');
 const DEFAULTS = SETTINGS.parse({});
 
 /** What stands in the first group, each time that the pattern is found. */
@@ -45,6 +46,7 @@ describe('deploy/', () => {
     const cases: readonly (readonly [string, number, number])[] = [
       ['unit', Number(one(UNIT, /^TimeoutStopSec=(\d+)$/)), DEFAULTS.shutdown_grace_secs],
       ['image', Number(one(IMAGE, /--stop-timeout (\d+)/)), DEFAULTS.shutdown_grace_secs],
+      ['compose', Number(one(COMPOSE, /stop_grace_period: (\d+)s$/)), DEFAULTS.shutdown_grace_secs],
       ['pod', Number(one(CLUSTER, /terminationGracePeriodSeconds: (\d+)$/)), inCluster + preStopMs],
     ];
     for (const [what, seconds, drainMs] of cases) {
@@ -59,6 +61,12 @@ describe('deploy/', () => {
     expect(all(CLUSTER, /containerPort: (\d+)/).map(Number)).toEqual(ports);
     expect(all(CONFIG, /listen = "0\.0\.0\.0:(\d+)"$/).map(Number)).toEqual(ports);
     expect(one(CLUSTER, /targetPort: (\w+)/)).toBe('http');
+    expect(one(COMPOSE, /127\.0\.0\.1:\d+:(8\d+)"/)).toBe(String(ports[0]));
+    const scraped = one(textOf('deploy/observe/prometheus.yaml'), /sluice:(\d+)/);
+    expect([scraped, one(COMPOSE, /AI_METRICS_LISTEN: \S+:(\d+)$/)]).toEqual([
+      String(ports[1]),
+      String(ports[1]),
+    ]);
     // Off the host, and in a pod behind the policy.
     expect(DEFAULTS.metrics_listen.host).toBe('127.0.0.1');
   });
@@ -127,6 +135,7 @@ describe('deploy/', () => {
     expect(one(CLUSTER, /runAsUser: (\d+)$/)).toBe(user);
     expect(one(CLUSTER, /runAsGroup: (\d+)$/)).toBe(group);
     expect(one(CLUSTER, /fsGroup: (\d+)$/)).toBe(group);
+    expect(one(COMPOSE, /"chown", "(\S+)"/)).toBe(`${user}:${group}`);
     expect(one(CLUSTER, /image: sluice:(\S+)$/)).toBe(VERSION);
   });
 

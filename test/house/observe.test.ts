@@ -1,0 +1,95 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { SETTINGS } from '../../src/config/config-schema.ts';
+import { exposition } from '../../src/settle/exposition.ts';
+import { MetricsLayout } from '../../src/settle/metrics.ts';
+import { VERSION } from '../../src/version.ts';
+import { ROOT, textOf } from '../support/source-tree.ts';
+
+interface Panel {
+  readonly title: string;
+  readonly datasource: { readonly uid: string };
+  readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
+}
+
+const DASHBOARD = JSON.parse(textOf('deploy/observe/dashboard.json')) as {
+  readonly panels: readonly Panel[];
+};
+const COMPOSE = textOf('deploy/compose.yaml');
+
+const layout = new MetricsLayout(['openai']);
+/** The page that Prometheus reads, with everything that it can hold. */
+const PAGE = exposition(layout, layout.allocate(1), 1, {
+  version: VERSION,
+  workerRestarts: 0,
+  logLinesDropped: 0,
+  usageFactsSpilled: 0,
+  usageFactsLost: 0,
+  denySetSize: 0,
+  denySetAgeSeconds: 0,
+  natsConnected: true,
+  reloads: { ok: 0, failed: 0 },
+});
+
+/** Series names, each with the labels that it has. */
+const SERIES = new Map(
+  [...PAGE.matchAll(/^(ai_\w+)(?:\{(.*)\})? /gm)].map(([, name = '', labels = '']) => [
+    name,
+    [...labels.matchAll(/(\w+)="/g)].map((match) => match[1] ?? ''),
+  ]),
+);
+
+/** What Prometheus itself puts on every series. */
+const ADDED = ['instance', 'job'];
+
+const EXPRESSIONS = [
+  ...DASHBOARD.panels.flatMap(({ title, targets }) =>
+    targets.map(({ expr, legendFormat }) => ({
+      where: title,
+      expr,
+      shown: [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map((match) => match[1] ?? ''),
+    })),
+  ),
+  ...[...textOf('deploy/observe/alerts.yaml').matchAll(/expr: (.+)\n/g)].map(([, expr = '']) => ({
+    where: 'alerts',
+    expr,
+    shown: [],
+  })),
+];
+
+describe('deploy/observe', () => {
+  test('dashboard and alerts ask for series that the gateway has, by labels that these have', () => {
+    const wrong = EXPRESSIONS.flatMap(({ where, expr, shown }) => {
+      const names = [...expr.matchAll(/\bai_\w+/g)].map(([name]) => name);
+      const missing = names.filter((name) => !SERIES.has(name));
+      const labels = new Set([...ADDED, ...names.flatMap((name) => SERIES.get(name) ?? [])]);
+      const grouped = [...expr.matchAll(/\bby \(([\w, ]+)\)/g)].flatMap(([, list = '']) =>
+        list.split(', '),
+      );
+      const selected = [...expr.matchAll(/(\w+)="/g)].map((match) => match[1] ?? '');
+      const foreign = [...grouped, ...selected, ...shown].filter((label) => !labels.has(label));
+      return [...missing, ...foreign].map((name) => `${where}: ${name}`);
+    });
+    expect(wrong).toEqual([]);
+    expect(EXPRESSIONS.length).toBeGreaterThan(20);
+    expect(SERIES.size).toBeGreaterThan(20);
+  });
+
+  test('every panel reads from the source that is provisioned', () => {
+    const uid = /uid: (\S+)/.exec(textOf('deploy/observe/datasource.yaml'))?.[1];
+    expect(DASHBOARD.panels.filter(({ datasource }) => datasource.uid !== uid)).toEqual([]);
+  });
+
+  test('what compose.yaml mounts, reads and sets is there', () => {
+    const mounted = [...COMPOSE.matchAll(/- \.\/(\S+?):\//g)].map((match) => match[1] ?? '');
+    expect(mounted.length).toBeGreaterThan(4);
+    for (const path of mounted) expect(existsSync(join(ROOT, 'deploy', path)), path).toBe(true);
+    const keys = [...COMPOSE.matchAll(/^ +AI_(\w+):/gm)].map((match) =>
+      (match[1] ?? '').toLowerCase(),
+    );
+    expect(keys.length).toBeGreaterThan(2);
+    expect(keys.filter((key) => !Object.hasOwn(SETTINGS.shape, key))).toEqual([]);
+    expect(COMPOSE).toContain(`image: sluice:${VERSION}\n`);
+  });
+});
