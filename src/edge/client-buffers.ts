@@ -1,7 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { createRequire } from 'node:module';
-
-const require = createRequire(import.meta.url);
+import { kernelCalls } from '../kernel-calls.ts';
 
 /**
  * What the kernel may hold of one client's upload, in bytes; it doubles the figure for its own bookkeeping (socket(7)).
@@ -36,27 +34,20 @@ const COLUMN_INODE = 9;
  * Bounds the kernel's buffers of this process's listening sockets on `port`; connections inherit it (tcp(7)). The front
  * end has no option for it and shows no descriptor, so the sockets are found by their port in /proc.
  *
- * Decision: one system call through koffi. Node can set the option on UDP sockets only, and the alternative is to ask
- * every operator for a sysctl.
- * @returns how many sockets were bounded; 0 where there is no /proc (other systems than Linux)
+ * @returns how many sockets were bounded; 0 where they cannot be: no /proc (other systems than Linux), no system calls
  */
 export function boundClientBuffers(port: number): number {
   const inodes = listeningInodes(port);
-  if (inodes.size === 0) return 0;
-  // Loaded here: a thread that is ended while it loads this binary aborts the process (2 of 120 starts on a port that was
-  // taken), and the first worker loads its modules before anybody knows whether there will be a start.
-  const koffi = require('koffi') as typeof import('koffi');
-  const setsockopt = koffi
-    .load(null)
-    .func('int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)');
+  const calls = inodes.size === 0 ? null : kernelCalls();
+  if (calls === null) return 0;
   // Ints in the machine's own byte order.
   const receive = Int32Array.of(RECEIVE_BUFFER_BYTES);
   const send = Int32Array.of(SEND_BUFFER_BYTES);
   let bounded = 0;
   for (const fd of socketsOf(inodes)) {
     const isBounded =
-      setsockopt(fd, SOL_SOCKET, SO_RCVBUF, receive, receive.byteLength) === 0 &&
-      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, send, send.byteLength) === 0;
+      calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, receive, receive.byteLength) === 0 &&
+      calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, send, send.byteLength) === 0;
     if (isBounded) bounded++;
   }
   return bounded;

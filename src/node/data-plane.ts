@@ -100,7 +100,7 @@ export class DataPlane implements WorkerContext {
     const opened = previous === null ? null : previous.transports;
     this.transports = openTransports(
       providers,
-      { egress: config.egress, ticker: thread.upstreamTicker },
+      { egress: config.egress, ticker: thread.upstreamTicker, report: thread.report },
       opened,
     );
   }

@@ -56,7 +56,7 @@ const CLASSES: ReadonlyMap<string, Class> = new Map<string, Class>([
 
 /** @param connected whether the connection stood when it failed */
 export function classify(error: unknown, connected: boolean): UpstreamFailure {
-  const { name, code } = described(error);
+  const { code } = described(error);
   const known = CLASSES.get(code);
   if (known !== undefined) {
     // The same code means another thing before there was a connection (a TLS handshake that was reset), and behind it
@@ -64,14 +64,7 @@ export function classify(error: unknown, connected: boolean): UpstreamFailure {
     const [kind, rejection] = connected ? afterConnect(known) : beforeConnect(known);
     return { kind, rejection, code };
   }
-  // A bug of ours is not the provider's fault.
-  if (
-    error instanceof TypeError ||
-    error instanceof RangeError ||
-    error instanceof ReferenceError
-  ) {
-    return { kind: INTERNAL[0], rejection: INTERNAL[1], code: `${name}: ${error.message}` };
-  }
+  if (isBug(error)) return ownFailure(error);
   // Before a connection stood: TLS and certificate errors, of which OpenSSL has dozens.
   const [kind, rejection] = connected ? RESET : CONNECT;
   return { kind, rejection, code };
@@ -98,10 +91,24 @@ const POOL_KEY_REFUSALS: ReadonlyMap<number, string> = new Map([
   [403, 'POOL_KEY_403'],
 ]);
 
+/** A bug of ours, whatever was thrown: not the provider's fault, and never a reason to send the request again. */
+export function ownFailure(error: unknown): UpstreamFailure {
+  const { name, code } = described(error);
+  const [kind, rejection] = INTERNAL;
+  return { kind, rejection, code: isBug(error) ? `${name}: ${error.message}` : code };
+}
+
 /** @returns a sentence for the caller, who may be the one to put it right; empty when the provider is not at fault */
 export function failureDetail(failure: UpstreamFailure, provider: string | null): string {
   const isProviders = OF_THE_PROVIDER.has(failure.rejection);
   return isProviders && provider !== null ? `The provider is ${provider} (${failure.code}).` : '';
+}
+
+/** What the engine throws; its messages name code, not data. */
+function isBug(error: unknown): error is Error {
+  return (
+    error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError
+  );
 }
 
 function beforeConnect(known: Class): Class {

@@ -25,6 +25,8 @@ export interface TransportOptions {
   /** By the provider's name. */
   readonly egress: ReadonlyMap<string, Egress>;
   readonly ticker: Ticker;
+  /** For bugs of ours that one exchange met. */
+  readonly report: (error: unknown) => void;
 }
 
 /**
@@ -33,7 +35,7 @@ export interface TransportOptions {
  */
 export function openTransports(
   providers: readonly Provider[],
-  { egress, ticker }: TransportOptions,
+  { egress, ticker, report }: TransportOptions,
   previous: OpenTransports | null,
 ): OpenTransports {
   const byKey = new Map<string, KeptTransport>();
@@ -45,7 +47,9 @@ export function openTransports(
     const key = keyOf(provider, way, trust);
     const make = (): KeptTransport => {
       const target = targetOf(provider, way, trust);
-      return way.transport === 'h1' ? new Origin(target, ticker) : openUndici(target, ticker);
+      return way.transport === 'h1'
+        ? new Origin(target, ticker, report)
+        : openUndici(target, ticker);
     };
     const transport = byKey.get(key) ?? previous?.byKey.get(key) ?? make();
     byKey.set(key, transport);

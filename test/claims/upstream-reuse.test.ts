@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 
 // An upstream per test: a pool that has met faults chooses among its connections in no promised order.
-const UPSTREAMS = 15;
+const UPSTREAMS = 16;
 
 let gateway: Gateway;
 const unused: ScriptedUpstream[] = [];
@@ -143,6 +144,18 @@ describe('a kept connection that lives', () => {
     expect(upstream.connections).toBe(1);
     // Node warns on stderr from the eleventh listener of one kind on: each would hold its request and body.
     expect(gateway.stderr).toBe('');
+  });
+
+  it('is not kept behind HEAD: content that comes late reaches nobody', async () => {
+    onReuse = (turn) => void turn.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n');
+    const client = new RawClient(gateway.port).send(head('HEAD', `/${provider}/v1/x`));
+    await until('the second request', () => upstream.requests.length === 2 || undefined);
+    await gateway.idle();
+    const late = 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil';
+    for (const socket of upstream.sockets) socket.write(late);
+    expect((await ask('GET')).json()).toEqual({ fresh: true });
+    expect(carried()).toEqual([1, 0]);
+    client.close();
   });
 
   it('is not kept when the provider says close', async () => {

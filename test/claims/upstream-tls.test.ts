@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { SessionGate } from '../support/session-gate.ts';
 import { type SelfSigned, selfSigned } from '../support/tls.ts';
 
 const PRELOAD = new URL('../support/scripted-names.ts', import.meta.url).href;
@@ -24,6 +25,8 @@ const upstreams: ScriptedUpstream[] = [];
 const plain = createServer((socket) =>
   socket.on('error', () => {}).once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
 );
+/** In front of a provider that is rotated. */
+let gate: SessionGate;
 let trusting: Gateway;
 /** Trusts only what the system does. */
 let plainTrust: Gateway;
@@ -48,12 +51,14 @@ beforeAll(async () => {
   writeFileSync(caFile, trusted.cert + expired.cert);
   await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
   const right = await startTls(trusted);
+  gate = await new SessionGate(right).listen();
   const rows = [
     `right = "right.test:${right}"`,
     `wrong = "wrong.test:${right}"`,
     `address = "https://127.0.0.1:${right}"`,
     `unknown = "https://unknown.test:${await startTls(unknown)}"`,
     `expired = "https://expired.test:${await startTls(expired)}"`,
+    `rotated = "https://127.0.0.1:${gate.port}"`,
     `plain = "https://plain.test:${(plain.address() as AddressInfo).port}"`,
   ];
   const config = `[provider_authorities]\n${rows.join('\n')}\n`;
@@ -73,11 +78,12 @@ afterAll(async () => {
   await plainTrust.stop();
   await Promise.all(upstreams.map((upstream) => upstream.close()));
   plain.close();
+  gate.close();
   rmSync(folder, { recursive: true });
 });
 
-async function get(gateway: Gateway, provider: string): Promise<RawResponse> {
-  const client = new RawClient(gateway.port).send(head('GET', `/${provider}/v1/x`));
+async function get(gateway: Gateway, provider: string, method = 'GET'): Promise<RawResponse> {
+  const client = new RawClient(gateway.port).send(head(method, `/${provider}/v1/x`));
   const response = await client.response();
   client.close();
   return response;
@@ -104,6 +110,18 @@ describe('a provider behind TLS', () => {
       sni: 'right.test',
       host: expect.stringMatching(/^right\.test:\d+$/),
     });
+  });
+
+  it.each([
+    'hello',
+    'request',
+  ] as const)('that no longer takes a session of before, at its %s, is reached again', async (at) => {
+    gate.refuses = 'nobody';
+    // Nothing is kept behind a response to HEAD, so each of these is a handshake.
+    await get(trusting, 'rotated', 'HEAD');
+    gate.refuses = at;
+    expect((await get(trusting, 'rotated', 'HEAD')).status).toBe(502);
+    expect((await get(trusting, 'rotated', 'HEAD')).status).toBe(200);
   });
 
   const REFUSED: readonly (readonly [why: string, provider: string, gateway: () => Gateway])[] = [

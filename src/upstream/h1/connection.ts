@@ -5,10 +5,10 @@ import {
   ResponseParser,
   type ResponseSink,
 } from '../../wire/response-parser.ts';
-import { classify, type UpstreamFailure } from '../failure.ts';
+import { classify, ownFailure, type UpstreamFailure } from '../failure.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { Connector, SocketEvents } from './connector.ts';
-import { wasReset } from './peer-reset.ts';
+import { isQuiet, wasReset } from './peer-state.ts';
 
 /** Whose request a connection carries. */
 export interface Carried {
@@ -31,6 +31,8 @@ export interface ConnectionHome {
   /** Its message is over and another one may follow. */
   onFree(connection: Connection): void;
   onClosed(connection: Connection): void;
+  /** A bug of ours that one exchange met; it is told that it failed. */
+  onBug(error: unknown): void;
 }
 
 /** The peer closed before the response was whole. */
@@ -62,14 +64,16 @@ const IDLE_TIMEOUT: UpstreamFailure = {
  */
 export class Connection implements SocketEvents, ResponseSink {
   readonly #home: ConnectionHome;
+  readonly #connector: Connector;
   readonly #socket: Socket;
   readonly #parser = new ResponseParser(this);
-  #connectTimer: NodeJS.Timeout | null = null;
   #carried: Carried | null = null;
   #isConnected = false;
   #isClosed = false;
   #isRequestSent = false;
   #isHeadSeen = false;
+  /** A response began on it, now or earlier. */
+  #isProven = false;
   #isPaused = false;
   /** When something last happened that ends a silence; milliseconds of the ticker. */
   #sinceMs: number;
@@ -79,11 +83,9 @@ export class Connection implements SocketEvents, ResponseSink {
   /** Begins to connect. */
   constructor(home: ConnectionHome, connector: Connector) {
     this.#home = home;
+    this.#connector = connector;
     this.#sinceMs = home.ticker.now;
     this.#socket = connector.connect(this);
-    const { connectTimeoutMs } = home.timeouts;
-    if (connectTimeoutMs > 0)
-      this.#connectTimer = setTimeout(() => this.#fail(CONNECT_TIMEOUT), connectTimeoutMs);
   }
 
   /** For how long it may be kept unused, in seconds, as the provider says; -1 when it does not. */
@@ -96,12 +98,22 @@ export class Connection implements SocketEvents, ResponseSink {
     return this.#sinceMs;
   }
 
+  /** One look before it carries the next request: neither has it ended, nor is something on it that nobody asked for. */
+  get isQuiet(): boolean {
+    return !this.#isClosed && isQuiet(this.#socket);
+  }
+
   /** Takes the next request: at once when it stands already, else as soon as it does. */
   carry(carried: Carried): void {
     this.#carried = carried;
     if (!this.#isConnected) return;
     this.requestsServed++;
-    this.onConnected();
+    try {
+      this.#begin(carried);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /**
@@ -136,17 +148,20 @@ export class Connection implements SocketEvents, ResponseSink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#carried = null;
-    if (this.#connectTimer !== null) clearTimeout(this.#connectTimer);
+    // Whoever stops waiting for a handshake may have been kept waiting by the session that it was to resume.
+    if (!this.#isConnected) this.#connector.forgetSession();
     this.#socket.destroy();
     this.#home.onClosed(this);
   }
 
   /** Ends what has been silent for too long. */
   checkSilence(nowMs: number): void {
-    const { firstByteTimeoutMs, idleTimeoutMs } = this.#home.timeouts;
+    const { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs } = this.#home.timeouts;
     // The ticker is at most a period behind, and no silence may be cut short.
     const silentMs = nowMs - this.#sinceMs - this.#home.ticker.periodMs;
-    if (this.#isHeadSeen) {
+    if (!this.#isConnected) {
+      if (connectTimeoutMs > 0 && silentMs > connectTimeoutMs) this.#fail(CONNECT_TIMEOUT);
+    } else if (this.#isHeadSeen) {
       if (idleTimeoutMs > 0 && !this.#isPaused && silentMs > idleTimeoutMs)
         this.#fail(IDLE_TIMEOUT);
     } else if (this.#isRequestSent && firstByteTimeoutMs > 0 && silentMs > firstByteTimeoutMs) {
@@ -156,12 +171,19 @@ export class Connection implements SocketEvents, ResponseSink {
 
   // ---- the socket --------------------------------------------------------------------------------------------------
 
+  // Whatever throws in here is a bug that one exchange met, and must not take the others of this worker with it: on a
+  // socket's callback it would be an uncaught exception.
+
   onConnected(): void {
-    if (this.#connectTimer !== null) clearTimeout(this.#connectTimer);
-    this.#connectTimer = null;
     this.#isConnected = true;
-    const carried = this.#carried;
-    if (carried === null) return;
+    try {
+      if (this.#carried !== null) this.#begin(this.#carried);
+    } catch (error) {
+      this.#broke(error);
+    }
+  }
+
+  #begin(carried: Carried): void {
     this.#isRequestSent = false;
     this.#isHeadSeen = false;
     this.#parser.expect(carried.method);
@@ -179,8 +201,7 @@ export class Connection implements SocketEvents, ResponseSink {
     try {
       this.#parser.push(bytes);
     } catch (error) {
-      // A bug that one exchange meets must not take the others of this worker with it.
-      this.#fail(classify(error, true));
+      this.#broke(error);
     }
   }
 
@@ -190,12 +211,16 @@ export class Connection implements SocketEvents, ResponseSink {
       if (this.#parser.endsWithConnection && wasReset(this.#socket)) this.#fail(RESET);
       else if (!this.#parser.close()) this.#fail(CLOSED_EARLY);
     } catch (error) {
-      this.#fail(classify(error, true));
+      this.#broke(error);
     }
   }
 
   onDrained(): void {
-    this.#carried?.onDrained();
+    try {
+      this.#carried?.onDrained();
+    } catch (error) {
+      this.#broke(error);
+    }
   }
 
   onError(error: Error): void {
@@ -210,6 +235,7 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#isHeadSeen = true;
+    this.#isProven = true;
     this.#sinceMs = this.#home.ticker.now;
     this.#carried?.onHead(status, reason, fields, followed);
   }
@@ -238,9 +264,21 @@ export class Connection implements SocketEvents, ResponseSink {
     this.#fail({ kind: 'framing', rejection: 'upstream_unreachable', code: fault });
   }
 
+  #broke(error: unknown): void {
+    this.#home.onBug(error);
+    this.#fail(ownFailure(error));
+  }
+
   #fail(failure: UpstreamFailure): void {
     const carried = this.#carried;
+    // A server may let a session be resumed and then not take it, a certificate that has changed since, say: it tells so
+    // behind a handshake that looked whole.
+    if (!this.#isProven) this.#connector.forgetSession();
     this.close();
-    carried?.onFailure(failure);
+    try {
+      carried?.onFailure(failure);
+    } catch (error) {
+      this.#home.onBug(error);
+    }
   }
 }

@@ -39,12 +39,23 @@ export interface SocketEvents {
 export class Connector {
   readonly #authority: Authority;
   readonly #trust: Trust;
-  /** The latest session ticket: a handshake that resumes saves a round trip, and its certificates. */
+  /**
+   * The latest session of this authority: a handshake that resumes saves a round trip, and its certificates. One, because
+   * a server takes its ticket more than once; those that do not make it a whole handshake.
+   */
   #session: Buffer | undefined;
 
   constructor({ authority, trust }: Pick<UpstreamTarget, 'authority' | 'trust'>) {
     this.#authority = authority;
     this.#trust = trust;
+  }
+
+  /**
+   * A handshake failed, or a connection ended behind it without an answer. The server may have changed its keys or its
+   * certificate: with the session kept, no connection of this thread would ever come about again.
+   */
+  forgetSession(): void {
+    this.#session = undefined;
   }
 
   connect(events: SocketEvents): Socket {

@@ -26,7 +26,11 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   readonly #carrying = new Set<Connection>();
   #isRetired = false;
 
-  constructor(target: UpstreamTarget, ticker: Ticker) {
+  readonly #report: (error: unknown) => void;
+
+  /** @param report for bugs of ours that one exchange met */
+  constructor(target: UpstreamTarget, ticker: Ticker, report: (error: unknown) => void) {
+    this.#report = report;
     this.#host = target.host;
     this.timeouts = target.timeouts;
     this.ticker = ticker;
@@ -51,10 +55,20 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   connection(fresh: boolean): Connection {
     // A request that came before a reload asks when its body comes, which may be behind it.
     if (this.#isRetired) this.ticker.add(this);
-    const free = fresh ? undefined : this.#free.pop();
+    const free = fresh ? null : this.#takeFree();
     const connection = free ?? new Connection(this, this.#connector);
     this.#carrying.add(connection);
     return connection;
+  }
+
+  /** The last one freed that is still alive: what died meanwhile is found before a byte was sent on it. */
+  #takeFree(): Connection | null {
+    for (;;) {
+      const connection = this.#free.pop();
+      if (connection === undefined) return null;
+      if (connection.isQuiet) return connection;
+      connection.close();
+    }
   }
 
   onFree(connection: Connection): void {
@@ -70,6 +84,10 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
     }
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
+  }
+
+  onBug(error: unknown): void {
+    this.#report(error);
   }
 
   onTick(nowMs: number): void {

@@ -19,7 +19,11 @@ const layout = new MetricsLayout(providers.map(({ name }) => name));
 const ticker = new Ticker(10_000);
 const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
 const context = {
-  transports: openTransports(providers, { egress: egressFor(providers, timeouts), ticker }, null),
+  transports: openTransports(
+    providers,
+    { egress: egressFor(providers, timeouts), ticker, report() {} },
+    null,
+  ),
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
 };

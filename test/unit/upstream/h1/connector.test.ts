@@ -3,12 +3,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import koffi from 'koffi';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { Connector } from '../../../../src/upstream/h1/connector.ts';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Connector, type SocketEvents } from '../../../../src/upstream/h1/connector.ts';
 import { Trust } from '../../../../src/upstream/trust.ts';
+import { until } from '../../../support/conditions.ts';
 import { DIRECT } from '../../../support/egress.ts';
+import { SessionGate } from '../../../support/session-gate.ts';
 import { selfSigned } from '../../../support/tls.ts';
 
 // socket(7), tcp(7), on Linux.
@@ -28,8 +31,6 @@ let server: Server;
 process.env['NAMES'] = JSON.stringify({ 'two.test': ['::1', '127.0.0.1'] });
 await import('../../../support/scripted-names.ts');
 
-afterEach(() => server.close());
-
 /** What the kernel says of an option of a socket. */
 function optionOf(socket: Socket, level: number, name: number): number {
   const getsockopt = koffi
@@ -41,7 +42,83 @@ function optionOf(socket: Socket, level: number, name: number): number {
   return value[0] ?? 0;
 }
 
+describe('a session', () => {
+  let behind: Server;
+  let resumed: boolean[];
+  let gate: SessionGate;
+  const events = (connected: () => void, failed: () => void): SocketEvents => ({
+    onConnected: connected,
+    onRead() {},
+    onReadEnd() {},
+    onDrained() {},
+    onError: failed,
+    onClosed: failed,
+  });
+
+  beforeEach(async () => {
+    resumed = [];
+    behind = createTlsServer(pair, (socket) => {
+      resumed.push(socket.isSessionReused());
+      socket.on('error', () => {}).write('x');
+    });
+    behind.on('tlsClientError', () => {});
+    await once(behind.listen(0, '127.0.0.1'), 'listening');
+    gate = await new SessionGate((behind.address() as AddressInfo).port).listen();
+  });
+  afterEach(() => {
+    behind.close();
+    gate.close();
+  });
+
+  const connector = (): Connector => {
+    const trust = new Trust({ ...DIRECT, caFiles: [caFile] });
+    return new Connector({ authority: { host: '127.0.0.1', port: gate.port, tls: true }, trust });
+  };
+
+  /** @returns whether the handshake came to its end */
+  async function handshake(by: Connector): Promise<boolean> {
+    const before = resumed.length;
+    const made: Socket[] = [];
+    const stood = await new Promise<boolean>((resolve) => {
+      made.push(
+        by.connect(
+          events(
+            () => resolve(true),
+            () => resolve(false),
+          ),
+        ),
+      );
+    });
+    const [socket] = made;
+    if (stood) await until('the server', () => resumed.length > before || undefined);
+    // The ticket comes behind the handshake, in the read that brings what the server wrote.
+    if (stood) await until('its bytes', () => (socket?.bytesRead ?? 0) > 0 || undefined);
+    await setTimeout(20);
+    socket?.destroy();
+    return stood;
+  }
+
+  it('is kept: the second handshake resumes it', async () => {
+    const by = connector();
+    expect(await handshake(by)).toBe(true);
+    expect(await handshake(by)).toBe(true);
+    expect(resumed).toEqual([false, true]);
+  });
+
+  it('that was forgotten is not offered again', async () => {
+    const by = connector();
+    await handshake(by);
+    gate.refuses = 'hello';
+    expect(await handshake(by)).toBe(false);
+    by.forgetSession();
+    expect(await handshake(by)).toBe(true);
+    expect(resumed).toEqual([false, false]);
+  });
+});
+
 describe.skipIf(process.platform !== 'linux')('a connection', () => {
+  afterEach(() => server.close());
+
   it.each([
     ['plain', '127.0.0.1', false],
     ['of TLS', '127.0.0.1', true],

@@ -77,19 +77,26 @@ class Asked implements UpstreamEvents {
   }
 }
 
+const TIMED_OUT = 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 let server: Server;
 let ticker: Ticker;
 let origins: OpenTransports;
 let sockets: Socket[];
+/** What was reported as a bug of ours. */
+let bugs: unknown[];
 /** What the server does with each piece of bytes that comes. */
 let answer: (socket: Socket, text: string) => void;
 
 const opened = (previous: OpenTransports | null = null, timeouts = TIMEOUTS): OpenTransports => {
   const authority = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const providers = providerTable([{ name: 'openai', authority }]);
-  return openTransports(providers, { egress: egressFor(providers, timeouts), ticker }, previous);
+  return openTransports(
+    providers,
+    { egress: egressFor(providers, timeouts), ticker, report: (bug) => bugs.push(bug) },
+    previous,
+  );
 };
 const origin = (): Origin => {
   const [provider] = providerTable([]);
@@ -98,10 +105,18 @@ const origin = (): Origin => {
   if (!(origin instanceof Origin)) throw new Error('not of the house');
   return origin;
 };
+const ticks = async (count: number): Promise<void> => {
+  let seen = 0;
+  const counting = { onTick: () => seen++ };
+  ticker.add(counting);
+  await until('some ticks', () => seen >= count || undefined);
+  ticker.remove(counting);
+};
 const over = (asked: Asked): Promise<unknown> => until('the end', () => asked.isOver || undefined);
 
 beforeEach(async () => {
   sockets = [];
+  bugs = [];
   answer = (socket) => void socket.write(OK);
   server = createServer((socket) => {
     sockets.push(socket);
@@ -143,8 +158,51 @@ describe('connections', () => {
 
   it('on which something comes unasked are closed', async () => {
     await over(Asked.send(origin()));
+    sockets[0]?.write(OK.replace('ok', 'no'));
+    await ticks(3);
+    const next = Asked.send(origin());
+    await over(next);
+    expect(next.content).toBe('ok');
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('are not used again behind a response to HEAD, whose content may come late', async () => {
+    answer = (socket, text) =>
+      void socket.write(text.startsWith('HEAD') ? OK.slice(0, -2) : OK.replace('ok', 'me'));
+    await over(Asked.send(origin(), 'HEAD'));
     sockets[0]?.write(OK);
-    await until('the close', () => origin().held.free === 0 || undefined);
+    const next = Asked.send(origin());
+    await over(next);
+    expect(next).toMatchObject({ ended: true, content: 'me' });
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('that were paused with their last piece read the next response', async () => {
+    const slow = new Asked(origin());
+    slow.onResponseChunk = () => slow.call.pause();
+    slow.open('GET', 'none', [], true);
+    await over(slow);
+    const next = Asked.send(origin());
+    await over(next);
+    expect(next).toMatchObject({ ended: true, content: 'ok' });
+    expect(sockets).toHaveLength(1);
+  });
+
+  it.each([
+    ['closed', (socket: Socket) => void socket.destroy()],
+    ['reset', (socket: Socket) => void socket.resetAndDestroy()],
+    ['given up with a notice', (socket: Socket) => void socket.write(TIMED_OUT)],
+    ['written to', (socket: Socket) => void socket.write('!')],
+  ])('that the provider has %s in this very turn carry no POST', async (_how, ends) => {
+    const both = [Asked.send(origin()), Asked.send(origin())];
+    await Promise.all(both.map(over));
+    // The kernel knows, and the loop does not yet: no event has come.
+    for (const socket of sockets) ends(socket);
+    expect(origin().held.free).toBe(2);
+    const next = Asked.send(origin(), 'POST');
+    await over(next);
+    expect(next).toMatchObject({ ended: true, content: 'ok', retried: 0 });
+    expect(sockets).toHaveLength(3);
   });
 
   it('are kept no longer than the provider says that it keeps them', async () => {
@@ -380,6 +438,36 @@ describe('a request', () => {
     asked.open('GET', 'none', [], true);
     await over(asked);
     expect(asked.failure).toMatchObject({ kind: 'internal' });
+    expect(bugs).toHaveLength(1);
+    expect(origin().held).toEqual({ carrying: 0, free: 0 });
+  });
+
+  it.each([
+    'onUploadDrained',
+    'onResponseHead',
+    'onResponseChunk',
+  ] as const)('that meets a bug of ours in %s fails, and nothing else does', async (method) => {
+    const beside = Asked.send(origin());
+    const asked = new Asked(origin());
+    asked[method] = () => {
+      throw new Error('a bug');
+    };
+    asked.open('POST', 'chunked');
+    await Promise.all([over(asked), over(beside)]);
+    expect(asked.failure).toMatchObject({ kind: 'internal', rejection: 'internal_error' });
+    expect(beside).toMatchObject({ ended: true, content: 'ok' });
+    expect(bugs).toHaveLength(1);
+    expect(origin().held).toEqual({ carrying: 0, free: 1 });
+  });
+
+  it('that cannot even be told of its failure is reported', async () => {
+    answer = (socket) => void socket.destroy();
+    const asked = new Asked(origin());
+    asked.onUpstreamFailure = () => {
+      throw new Error('a bug');
+    };
+    asked.open('GET', 'none', [], true);
+    await until('the report', () => bugs.length > 0 || undefined);
     expect(origin().held).toEqual({ carrying: 0, free: 0 });
   });
 
