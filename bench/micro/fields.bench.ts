@@ -17,6 +17,7 @@ const byo: UpstreamRequest = {
   target: TARGET,
   fields: request,
   poolKey: null,
+  owner: '42/99',
   coding: 'sized',
   contentLength: 1_026,
 };

@@ -197,7 +197,9 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     const { target, managed, provider } = this.#target;
     const { method, fields } = this.#asked;
     const poolKey = managed?.poolKey ?? null;
-    const request = { method, target, fields, poolKey, coding, contentLength };
+    const owner =
+      managed === null ? '' : `${managed.identity.tenantText}/${managed.identity.vpcText}`;
+    const request = { method, target, fields, poolKey, owner, coding, contentLength };
     const call = this.#context.transports.of(provider).open(request, content, whole, this);
     this.#call = call;
     // What it told while it was opened may have ended the exchange.

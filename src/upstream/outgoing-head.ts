@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import { connectionOptions, endsHere } from '../wire/fields.ts';
@@ -38,17 +39,41 @@ function staysWithUs(name: string, named: ReadonlySet<string> | null): boolean {
   return named?.has(name) === true && name !== 'content-length';
 }
 
-/** What of a managed request goes upstream (contracts: fields). Everything else might name an account, or a person. */
-const MANAGED: ReadonlySet<string> = new Set([
+const AS_IT_IS: readonly string[] = [
   'content-type',
   'accept',
   'user-agent',
   'anthropic-version',
   'anthropic-beta',
   'openai-beta',
-  'idempotency-key',
   'traceparent',
   'tracestate',
+];
+
+/**
+ * Ids that a caller made up, and that the provider remembers for the account: it keeps a prompt's cache warm by them, or
+ * answers a second request with the first one's result. All tenants share that account, so each has its own of every id.
+ */
+const REMEMBERED: readonly string[] = [
+  'idempotency-key', // what the stock SDKs call it; docs.stripe.com/api/idempotent_requests is the model
+  'session-id', // Codex 0.171, with the next three; underscores in older ones
+  'session_id',
+  'thread-id',
+  'x-codex-window-id',
+  'x-client-request-id', // Codex puts the thread's id here; platform.openai.com/docs/api-reference/debugging-requests
+  'conversation-id',
+  'conversation_id',
+  'x-claude-code-session-id', // Claude Code 2.1
+  'x-session-id', // openrouter.ai/docs/guides/best-practices/prompt-caching
+  'x-grok-conv-id', // docs.x.ai/docs/guides/prompt-caching
+  'x-session-affinity', // docs.fireworks.ai/guides/prompt-caching
+  'x-affinity', // Mistral's clients
+];
+
+/** What of a managed request goes upstream (contracts: fields). Everything else might name an account, or a person. */
+const MANAGED: ReadonlyMap<string, 'as it is' | 'remembered'> = new Map([
+  ...AS_IT_IS.map((name) => [name, 'as it is'] as const),
+  ...REMEMBERED.map((name) => [name, 'remembered'] as const),
 ]);
 
 /** What the vendors' own SDKs say about themselves. */
@@ -57,7 +82,7 @@ const SDK_PREFIX = 'x-stainless-';
 /** The listed fields, in order, behind the provider's own key. */
 function managedHead(
   start: string,
-  { fields, coding, contentLength }: UpstreamRequest,
+  { fields, coding, contentLength, owner }: UpstreamRequest,
   poolKey: PoolKey,
 ): string {
   const named = connectionOptions(fields);
@@ -67,13 +92,35 @@ function managedHead(
   if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (isListed(name, named)) head += `${name}: ${fields[i + 1] ?? ''}\r\n`;
+    if (isListed(name, named))
+      head += `${name}: ${sentValue(name, fields[i + 1] ?? '', owner)}\r\n`;
   }
   return head;
 }
 
 function isListed(name: string, named: ReadonlySet<string> | null): boolean {
   return (MANAGED.has(name) || name.startsWith(SDK_PREFIX)) && named?.has(name) !== true;
+}
+
+function sentValue(name: string, value: string, owner: string): string {
+  return MANAGED.get(name) === 'remembered' ? ownedId(value, owner) : value;
+}
+
+/**
+ * An id as one owner's own: a UUID of version 8 (RFC 9562 §5.8), because some providers take nothing else. The same on
+ * every node and with every pool key, or caches would grow cold; a digest, so that it names nobody.
+ */
+function ownedId(id: string, owner: string): string {
+  const digest = hash('sha256', `${owner}/${id}`, 'hex');
+  const variant = ((Number.parseInt(digest.slice(16, 17), 16) & 3) | 8).toString(16);
+  const parts = [
+    digest.slice(0, 8),
+    digest.slice(8, 12),
+    `8${digest.slice(13, 16)}`,
+    `${variant}${digest.slice(17, 20)}`,
+    digest.slice(20, 32),
+  ];
+  return parts.join('-');
 }
 
 /**
@@ -86,6 +133,7 @@ export function requestFields({
   poolKey,
   coding,
   contentLength,
+  owner,
 }: UpstreamRequest): string[] {
   const named = connectionOptions(fields);
   const list: string[] = [];
@@ -97,7 +145,9 @@ export function requestFields({
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
     const leaves = poolKey === null ? !staysWithUs(name, named) : isListed(name, named);
-    if (leaves) list.push(name, fields[i + 1] ?? '');
+    if (!leaves) continue;
+    const value = fields[i + 1] ?? '';
+    list.push(name, poolKey === null ? value : sentValue(name, value, owner));
   }
   return list;
 }

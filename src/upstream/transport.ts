@@ -24,6 +24,8 @@ export interface UpstreamRequest {
   readonly fields: readonly string[];
   /** Null: the caller's own key stands in the fields. Else this one goes in its place, and only listed fields beside it. */
   readonly poolKey: PoolKey | null;
+  /** Whose a request with a pool key is: tenant and vpc. Ids that the provider remembers are made this one's own. */
+  readonly owner: string;
   readonly coding: RequestCoding;
   /** Bytes of content as it leaves, only for `sized`. */
   readonly contentLength: number;

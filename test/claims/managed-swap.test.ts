@@ -145,12 +145,12 @@ describe('a managed key in any position is swapped', () => {
       'anthropic-version: v',
       'anthropic-beta: b',
       'openai-beta: o',
-      'idempotency-key: i',
       'traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       'tracestate: s',
       'x-stainless-lang: js',
       'x-stainless-retry-count: 0',
     ];
+    const owned = ['idempotency-key: i', 'session-id: s', 'x-grok-conv-id: c'];
     const dropped = [
       'openai-organization: org',
       'openai-project: p',
@@ -164,12 +164,12 @@ describe('a managed key in any position is swapped', () => {
       'x-custom: 1',
     ];
     const at = upstream.requests.length;
-    await chat([`Authorization: Bearer ${TOKEN}`, ...kept, ...dropped]);
+    await chat([`Authorization: Bearer ${TOKEN}`, ...kept, ...owned, ...dropped]);
     const request = await upstream.request(at);
     const names = request.fields.map(([name]) => name.toLowerCase()).sort();
     expect(names).toEqual(
       [
-        ...kept.map((line) => line.split(':')[0]),
+        ...[...kept, ...owned].map((line) => line.split(':')[0]),
         'host',
         'authorization',
         'accept-encoding',
@@ -183,6 +183,14 @@ describe('a managed key in any position is swapped', () => {
     for (const line of kept) {
       const [name = '', value] = line.split(': ');
       expect(request.field(name)).toBe(value);
+    }
+    // Another tenant's same ids are others to the provider.
+    await chat([`Authorization: Bearer ${token({ tenantId: 43n })}`, ...owned]);
+    const other = await upstream.request(at + 1);
+    for (const line of owned) {
+      const [name = '', value] = line.split(': ');
+      expect(request.field(name)).not.toBe(value);
+      expect(request.field(name)).not.toBe(other.field(name));
     }
   });
 });

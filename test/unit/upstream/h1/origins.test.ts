@@ -44,7 +44,15 @@ class Asked implements UpstreamEvents {
     content: readonly Buffer[] = [],
     whole = false,
   ): void {
-    const request = { method, target: '/', fields: [], poolKey: null, coding, contentLength: -1 };
+    const request = {
+      method,
+      target: '/',
+      fields: [],
+      poolKey: null,
+      owner: '',
+      coding,
+      contentLength: -1,
+    };
     this.#call = this.#origin.open(request, content, whole, this);
   }
 
