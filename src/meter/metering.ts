@@ -8,6 +8,7 @@ import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import { estimateUsage } from '../settle/usage-estimate.ts';
+import type { Billed, BillingLine } from '../wire/billed-usage.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import { RequestFacts } from '../wire/request-facts.ts';
@@ -17,13 +18,15 @@ import { editedLength, UsageOptionEditor } from '../wire/usage-option-editor.ts'
 import { type BodyFormat, UsageReader } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */
-interface MeteredUsage {
+interface MeteredUsage extends Billed {
   /** What the provider says it served. */
   readonly model: string | null;
   readonly requestedModel: string | null;
   readonly streamAsked: boolean;
   readonly source: UsageSource;
   readonly counts: UsageCounts;
+  /** Null where it was one model's single pass; else `counts` is their sum. */
+  readonly lines: readonly BillingLine[] | null;
   /** The provider's own usage object, as sent. */
   readonly raw: string | null;
 }
@@ -121,7 +124,7 @@ export class Metering {
     this.#status = status;
     if (this.#endpoint === 'free' || format === null) return false;
     this.#withEvents = format === 'events';
-    this.#reader = new UsageReader(this.#scanner, format);
+    this.#reader = new UsageReader(this.#scanner, format, this.#endpoint === 'answers');
     // An answer may begin before the request is over.
     this.#readRequest();
     if (format === 'events' && this.#asksUnseen) this.#withholder = new UsageEventWithholder();
@@ -161,6 +164,9 @@ export class Metering {
       requestedModel: this.#requestedModel,
       streamAsked: this.#streamAsked,
       raw: reading?.raw ?? null,
+      lines: reading?.lines ?? null,
+      serviceTier: reading?.serviceTier ?? null,
+      toolUses: reading?.toolUses ?? {},
     };
     this.#reader?.release();
     // A stream that breaks off with an error event, or behind its opening, may end well as a message; what it had told was
@@ -178,14 +184,30 @@ export class Metering {
       responseTextBytes: this.#endpoint === 'reports' ? 0 : (reading?.textBytes ?? 0),
       answered: this.#ended && this.#endpoint !== 'reports',
     });
-    return {
-      ...known,
-      source: 'estimated',
-      counts: {
-        ...(counts ?? NOTHING),
-        inputTokens: counts?.inputTokens ?? inputTokens,
-        outputTokens: Math.max(counts?.outputTokens ?? 0, outputTokens),
-      },
+    const estimate = {
+      ...(counts ?? NOTHING),
+      inputTokens: counts?.inputTokens ?? inputTokens,
+      outputTokens: Math.max(counts?.outputTokens ?? 0, outputTokens),
     };
+    // What was not reported is the answering model's: lines that were told of others stay as they are.
+    const lines = withTotals(known.lines, estimate);
+    return { ...known, lines, source: 'estimated', counts: estimate };
   }
+}
+
+/** The lines, the first one changed so that they add up to `counts`. */
+function withTotals(
+  lines: readonly BillingLine[] | null,
+  counts: UsageCounts,
+): readonly BillingLine[] | null {
+  const [own, ...others] = lines ?? [];
+  if (own === undefined) return null;
+  const rest = (name: 'inputTokens' | 'outputTokens'): number =>
+    others.reduce((sum, line) => sum - (line.counts[name] ?? 0), counts[name] ?? 0);
+  const changed = {
+    ...own.counts,
+    inputTokens: rest('inputTokens'),
+    outputTokens: rest('outputTokens'),
+  };
+  return [{ ...own, counts: changed }, ...others];
 }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Dialect } from '../rejection.ts';
+import type { BillingLine, ToolUses } from '../wire/billed-usage.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 import { USAGE_RAW_MAX_BYTES } from '../wire/usage-reader.ts';
 import { asciiJson } from './ascii-json.ts';
@@ -24,6 +25,12 @@ export interface UsageFact {
   readonly requestedModel: string | null;
   readonly stream: boolean;
   readonly counts: UsageCounts;
+  /** Where an answer was more than one model's single pass: `counts` is their sum. */
+  readonly lines: readonly BillingLine[] | null;
+  /** The tier that served it, in the provider's own word. */
+  readonly serviceTier: string | null;
+  /** What is billed by the use, beside tokens. */
+  readonly toolUses: ToolUses;
   readonly source: UsageSource;
   /** The provider's own usage object, as sent: a JSON text. */
   readonly raw: string | null;
@@ -54,13 +61,37 @@ export function usageFactLine(fact: UsageFact): string {
     `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${word(fact.keyId)}` +
     `,"provider":"${fact.provider}","endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
     `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
-    `,"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
-    `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
-    `,"reasoning_tokens":${counts.reasoningTokens},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
+    `,${tokens(counts)},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
     `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
     `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
-    `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}}`
+    `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}` +
+    `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}}`
   );
+}
+
+function tokens(counts: UsageCounts): string {
+  return (
+    `"input_tokens":${counts.inputTokens},"output_tokens":${counts.outputTokens}` +
+    `,"cache_read_tokens":${counts.cacheReadTokens},"cache_write_tokens":${counts.cacheWriteTokens}` +
+    `,"reasoning_tokens":${counts.reasoningTokens}`
+  );
+}
+
+function lines(billed: readonly BillingLine[] | null): string {
+  if (billed === null) return 'null';
+  return `[${billed
+    .map(
+      ({ model, kind, counts }) =>
+        `{"model":${text(model)},"kind":${text(kind)},${tokens(counts)}}`,
+    )
+    .join(',')}]`;
+}
+
+/** Their names are checked: letters, digits, underscores. */
+function toolUses(uses: ToolUses): string {
+  let written = '';
+  for (const name in uses) written += `${written === '' ? '' : ','}"${name}":${uses[name]}`;
+  return `{${written}}`;
 }
 
 /** What the gateway made or checked itself: digits, hexadecimal. */

@@ -4,9 +4,9 @@ import { ValueCapture } from './value-capture.ts';
 
 /**
  * Most raw bytes kept of one value. The longest recorded usage object has 1.4 KB; Anthropic's `iterations` make it grow
- * with every compaction, and its counts must stay exact.
+ * by a quarter of a KB with every pass, and its counts must stay exact.
  */
-export const CAPTURE_MAX_BYTES = 32_768;
+export const CAPTURE_MAX_BYTES = 131_072;
 
 /**
  * Keeps the raw bytes of the values at a few paths of one JSON text while it streams by: for usage that stands ahead of

@@ -1,10 +1,12 @@
 import { Buffer } from 'node:buffer';
+import { type Billed, BilledUsage } from './billed-usage.ts';
 import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import { JsonCaptures } from './json-captures.ts';
 import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from './json-paths.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import { MODEL_MAX_BYTES } from './request-facts.ts';
-import { replaced, type UsageCounts, usageCounts } from './usage-counters.ts';
+import { ToolCalls } from './tool-calls.ts';
+import { objectOf, type Usage } from './usage-counters.ts';
 import { UsageSkim } from './usage-skim.ts';
 import { decodedString } from './value-capture.ts';
 
@@ -12,9 +14,7 @@ import { decodedString } from './value-capture.ts';
 export type BodyFormat = 'json' | 'events' | 'lines';
 
 /** What a response says of itself. */
-export interface UsageReading {
-  /** Null: it reported nothing. */
-  readonly counts: UsageCounts | null;
+export interface UsageReading extends Billed {
   /** What the provider says it served: the first name that is not empty. */
   readonly model: string | null;
   /** The last usage object, as sent; null when there was none, or none of at most USAGE_RAW_MAX_BYTES. */
@@ -48,7 +48,21 @@ const USAGE_PATHS = [
 ] as const;
 const MODEL_PATHS = [P.model, P.messageModel, P.responseModel, P.modelVersion] as const;
 const ERROR_PATHS = [P.error, P.responseError] as const;
-const WANTED = pathBits(...USAGE_PATHS, ...MODEL_PATHS, ...ERROR_PATHS, P.type);
+const TIER_PATHS = [P.serviceTier, P.responseServiceTier] as const;
+const TOOL_PATHS = [P.toolUsage, P.responseToolUsage] as const;
+/** Ollama's counters: its usage object is the answer itself. */
+const COUNTER_PATHS = [P.promptEvalCount, P.evalCount] as const;
+const WANTED = pathBits(
+  ...USAGE_PATHS,
+  ...MODEL_PATHS,
+  ...ERROR_PATHS,
+  ...TIER_PATHS,
+  ...TOOL_PATHS,
+  ...COUNTER_PATHS,
+  P.type,
+);
+/** A long answer's choices are not kept to look for usage in them: only those that need no copy. */
+const WANTED_OF_SHORT = WANTED | pathBits(P.choices);
 
 /**
  * Most bytes kept of an event that reads cut, to count its text when it is whole: deltas are far smaller. Held only while
@@ -84,7 +98,10 @@ export class UsageReader implements EventSink {
   readonly #stream = new EventStream();
   readonly #skim = new UsageSkim();
   #captures: JsonCaptures | null = null;
-  #counts: UsageCounts | null = null;
+  readonly #usage = new BilledUsage();
+  readonly #countsCalls: boolean;
+  /** Of the current JSON text. */
+  #calls: ToolCalls | null = null;
   #raw: string | null = null;
   #model: string | null = null;
   #sawError = false;
@@ -100,9 +117,11 @@ export class UsageReader implements EventSink {
   /** Bytes of `[DONE]` that the open event's data has so far; -1 when it is something else. */
   #doneBytes = 0;
 
-  constructor(scanner: JsonScanner, format: BodyFormat) {
+  /** @param countsCalls the calls of a provider's tools in an answer are counted (the Responses API) */
+  constructor(scanner: JsonScanner, format: BodyFormat, countsCalls = false) {
     this.#scanner = scanner;
     this.#format = format;
+    this.#countsCalls = countsCalls;
   }
 
   /**
@@ -115,7 +134,7 @@ export class UsageReader implements EventSink {
     else this.#scan(chunk, last);
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
-    if (!last || this.#counts === null) this.#skim.deltas.countAnswer(chunk);
+    if (!last || !this.#usage.hasCounts) this.#skim.deltas.countAnswer(chunk);
     return true;
   }
 
@@ -134,7 +153,7 @@ export class UsageReader implements EventSink {
     // A text that was cut may have told before: then that is what is known.
     if (this.#format === 'json') this.#readText();
     return {
-      counts: this.#counts,
+      ...this.#usage.billed(this.#model),
       model: this.#model,
       raw: this.#raw,
       sawError: this.#sawError,
@@ -152,8 +171,16 @@ export class UsageReader implements EventSink {
 
   /** @param isEnd the text is read before its bytes are overwritten */
   #scan(bytes: Buffer, isEnd: boolean): void {
-    this.#captures ??= JsonCaptures.open(this.#scanner, RESPONSE_PATHS, WANTED) ?? null;
+    this.#captures ??= this.#capture(this.#format !== 'json' || isEnd);
     this.#captures?.push(bytes, isEnd);
+    if (!this.#countsCalls) return;
+    this.#calls ??= new ToolCalls();
+    this.#calls.push(bytes);
+  }
+
+  #capture(isShort: boolean): JsonCaptures | null {
+    const wanted = isShort ? WANTED_OF_SHORT : WANTED;
+    return JsonCaptures.open(this.#scanner, RESPONSE_PATHS, wanted) ?? null;
   }
 
   #pushLines(chunk: Buffer): void {
@@ -246,16 +273,12 @@ export class UsageReader implements EventSink {
   #readText(): void {
     const captures = this.#captures;
     if (captures === null) return;
-    let reported = false;
-    for (const path of USAGE_PATHS) {
-      if (!captures.has(path)) continue;
-      if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
-      if (!this.#takeUsage(captures, path)) continue;
-      reported = true;
-      this.#isOpening = path === P.messageUsage;
-    }
+    const reported = this.#takeReports(captures);
     for (const path of MODEL_PATHS) {
       if (captures.has(path)) this.#model ??= nameAt(captures, path);
+    }
+    for (const path of TIER_PATHS) {
+      if (captures.has(path)) this.#usage.tier(nameAt(captures, path));
     }
     for (const path of ERROR_PATHS) {
       if (!captures.has(path)) continue;
@@ -267,16 +290,50 @@ export class UsageReader implements EventSink {
     }
     const type = captures.has(P.type) ? nameAt(captures, P.type) : null;
     if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
+    this.#calls = null;
     this.release();
   }
 
-  #takeUsage(captures: JsonCaptures, path: number): boolean {
-    const text = textAt(captures, path);
-    const counts = text === null ? null : usageCounts(text);
-    if (counts === null) return false;
-    this.#counts = replaced(this.#counts, counts);
-    this.#raw = (captures.at(path)?.length ?? 0) <= USAGE_RAW_MAX_BYTES ? text : null;
+  /** @returns whether the text reported usage */
+  #takeReports(captures: JsonCaptures): boolean {
+    let reported = false;
+    for (const path of USAGE_PATHS) {
+      if (!captures.has(path)) continue;
+      if (path === P.xGroqUsage && textAt(captures, P.usage)?.startsWith('{') === true) continue;
+      if (!this.#takeUsage(textAt(captures, path))) continue;
+      reported = true;
+      this.#isOpening = path === P.messageUsage;
+    }
+    for (const path of TOOL_PATHS) {
+      const tools = captures.has(path) ? parsedObject(textAt(captures, path)) : null;
+      if (tools !== null) this.#usage.toolUsage(tools);
+    }
+    if (reported && this.#calls !== null) this.#usage.calls(this.#calls.uses);
+    return reported || this.#takeChoices(captures) || this.#takeCounters(captures);
+  }
+
+  #takeUsage(text: string | null): boolean {
+    const usage = parsedObject(text);
+    if (text === null || usage === null || !this.#usage.report(usage)) return false;
+    this.#raw = Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
     return true;
+  }
+
+  /** Moonshot reports a stream's usage in its last choice (https://platform.moonshot.ai/docs/api/chat). */
+  #takeChoices(captures: JsonCaptures): boolean {
+    const text = captures.has(P.choices) ? textAt(captures, P.choices) : null;
+    if (text?.includes('"usage"') !== true) return false;
+    const choices = parsed(text);
+    if (!Array.isArray(choices)) return false;
+    const usage = choices.map((choice) => objectOf(choice?.usage)).findLast((one) => one !== null);
+    return usage !== undefined && this.#takeUsage(JSON.stringify(usage));
+  }
+
+  /** Ollama's own API counts at the root of its answer, or of a stream's last line. */
+  #takeCounters(captures: JsonCaptures): boolean {
+    if (!COUNTER_PATHS.some((path) => captures.has(path))) return false;
+    const [prompt, written] = COUNTER_PATHS.map((path) => textAt(captures, path) ?? 'null');
+    return this.#takeUsage(`{"prompt_eval_count":${prompt},"eval_count":${written}}`);
   }
 }
 
@@ -290,4 +347,16 @@ function nameAt(captures: JsonCaptures, path: number): string | null {
   const value = captures.at(path);
   const text = value === undefined ? null : decodedString(value, MODEL_MAX_BYTES)?.text;
   return text === undefined || text === '' ? null : text;
+}
+
+function parsed(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function parsedObject(text: string | null): Usage | null {
+  return objectOf(parsed(text));
 }

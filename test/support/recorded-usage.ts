@@ -1,14 +1,17 @@
 import type { UsageCounts } from '../../src/wire/usage-counters.ts';
 import type { BodyFormat } from '../../src/wire/usage-reader.ts';
 import { blocksOf } from './event-stream-oracle.ts';
-import type { RecordedResponse } from './fixtures.ts';
+import { type RecordedResponse, recordedBody } from './fixtures.ts';
 
 /** What the fixtures' index says of a response's usage (see its README), beside what `RecordedResponse` has. */
 interface IndexedUsage {
+  readonly endpoint: string;
   readonly dialect: string;
   readonly model: string | null;
   readonly model_version: string | null;
   readonly usage: Readonly<Record<string, number | null>>;
+  /** What the provider bills, where its root counters say less. */
+  readonly billed?: Readonly<Record<string, number | null>>;
   /** Counters of the same object that the index's mapping does not read. */
   readonly usage_reported_elsewhere: Readonly<Record<string, number>> | null;
   readonly raw_usage: unknown;
@@ -27,7 +30,8 @@ export const FORMATS: Readonly<Record<RecordedResponse['format'], BodyFormat>> =
  * reasoning that is billed beside the completion (only where the total says so).
  */
 export function expectedCounts(entry: RecordedUsage): UsageCounts {
-  const { usage } = entry;
+  if (/^\/api\/(?:chat|generate|embed)$/.test(entry.endpoint)) return ollamaCounts(entry);
+  const usage = entry.billed ?? entry.usage;
   const elsewhere = (name: RegExp): number | null =>
     Object.entries(entry.usage_reported_elsewhere ?? {}).find(([key]) => name.test(key))?.[1] ??
     null;
@@ -44,8 +48,21 @@ export function expectedCounts(entry: RecordedUsage): UsageCounts {
   };
 }
 
-function isBeside({ usage, raw_usage }: RecordedUsage, reasoning: number | null): boolean {
-  if (reasoning === null || reasoning === 0) return false;
+/** Ollama's own API, which the index does not map: the counters at the root of the answer, or of its last line. */
+function ollamaCounts(entry: RecordedUsage): UsageCounts {
+  const last = recordedBody(entry).toString().trim().split('\n').at(-1) ?? '';
+  const said = JSON.parse(last) as Readonly<Record<string, number>>;
+  return {
+    inputTokens: said['prompt_eval_count'] ?? null,
+    outputTokens: said['eval_count'] ?? null,
+    cacheReadTokens: null,
+    cacheWriteTokens: null,
+    reasoningTokens: null,
+  };
+}
+
+function isBeside({ usage, billed, raw_usage }: RecordedUsage, reasoning: number | null): boolean {
+  if (billed !== undefined || reasoning === null || reasoning === 0) return false;
   const raw = (Array.isArray(raw_usage) ? raw_usage.at(-1) : raw_usage) as Record<string, number>;
   const total = raw['total_tokens'] ?? raw['totalTokenCount'];
   const sum = (usage['input_tokens'] ?? 0) + (usage['output_tokens'] ?? 0) + reasoning;

@@ -21,6 +21,9 @@ const FACT: UsageFact = {
     cacheWriteTokens: 0,
     reasoningTokens: null,
   },
+  lines: null,
+  serviceTier: null,
+  toolUses: {},
   source: 'reported',
   raw: '{"prompt_tokens":1}',
   upstreamStatus: 200,
@@ -40,9 +43,27 @@ describe('usageFactLine', () => {
       (
         'event v time request_id dialect tenant_id vpc_id key_id provider endpoint model requested_model stream ' +
         'input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source usage_raw ' +
-        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id'
+        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines'
       ).split(' '),
     );
+  });
+
+  it('has a line for each model and kind, the tier and what tools were used', () => {
+    const { counts } = FACT;
+    const lines = [
+      { model: 'm', kind: 'message', counts },
+      { model: null, kind: 'a "kind"', counts },
+    ];
+    const toolUses = { web_search: 2, mcp: 1 };
+    expect(line({ lines, toolUses, serviceTier: 'flex' })).toMatchObject({
+      service_tier: 'flex',
+      tool_uses: toolUses,
+      lines: [
+        { model: 'm', kind: 'message', input_tokens: 1, output_tokens: 2, cache_write_tokens: 0 },
+        { model: null, kind: 'a "kind"', cache_read_tokens: null, reasoning_tokens: null },
+      ],
+    });
+    expect(line()).toMatchObject({ service_tier: null, tool_uses: {}, lines: null });
   });
 
   it('keeps "not reported" and zero apart', () => {

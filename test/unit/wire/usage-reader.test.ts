@@ -67,6 +67,74 @@ describe('recorded responses', () => {
   });
 });
 
+describe('what stands outside of the usage object', () => {
+  const everySplit = (body: string, format: BodyFormat, check: (reading: UsageReading) => void) => {
+    const bytes = Buffer.from(body);
+    for (let at = 0; at <= bytes.length; at++)
+      check(read([bytes.subarray(0, at), bytes.subarray(at)], format));
+    check(read(bytewise(bytes), format));
+  };
+
+  it("is Ollama's counters, in its last line and in its whole answer", () => {
+    const last = '{"model":"l","done":true,"prompt_eval_count":26,"eval_count":259}';
+    const lines = `{"model":"l","message":{"role":"assistant","content":"he"},"done":false}\n${last}\n`;
+    const check = ({ counts, raw }: UsageReading): void => {
+      expect(counts).toEqual({ ...NOTHING, inputTokens: 26, outputTokens: 259 });
+      expect(raw).toBe('{"prompt_eval_count":26,"eval_count":259}');
+    };
+    everySplit(lines, 'lines', check);
+    everySplit(last, 'json', check);
+  });
+
+  it('is the usage of a choice, where the chunk itself has none', () => {
+    const chunk = { model: 'k', choices: [{ delta: {}, finish_reason: 'stop', usage: USAGE }] };
+    everySplit(`${event(chunk)}data: [DONE]\n\n`, 'events', ({ counts }) =>
+      expect(counts).toEqual(COUNTS),
+    );
+    expect(read([Buffer.from(JSON.stringify(chunk))], 'json').counts).toEqual(COUNTS);
+    const root = { ...chunk, usage: { prompt_tokens: 1, completion_tokens: 2 } };
+    expect(read([Buffer.from(event(root))], 'events').counts?.inputTokens).toBe(1);
+  });
+
+  it('is the tier that served, in chunks, in a whole answer and in a response object', () => {
+    const chat = { model: 'm', service_tier: 'priority', choices: [], usage: USAGE };
+    everySplit(event(chat), 'events', ({ serviceTier }) => expect(serviceTier).toBe('priority'));
+    everySplit(JSON.stringify(chat), 'json', ({ serviceTier }) =>
+      expect(serviceTier).toBe('priority'),
+    );
+    const responses =
+      event({ type: 'response.created', response: { model: 'm', service_tier: 'auto' } }) +
+      event({
+        type: 'response.completed',
+        response: {
+          service_tier: 'flex',
+          usage: USAGE,
+          tool_usage: { web_search: { num_requests: 2 } },
+        },
+      });
+    everySplit(responses, 'events', ({ serviceTier, toolUses }) => {
+      expect(serviceTier).toBe('flex');
+      expect(toolUses).toEqual({ web_search: 2 });
+    });
+  });
+
+  it('is the calls of tools in the last response object, each once', () => {
+    const output = [{ type: 'web_search_call' }, { type: 'message' }, { type: 'web_search_call' }];
+    const stream = Buffer.from(
+      event({ type: 'response.output_item.done', item: output[0] }) +
+        event({ type: 'response.completed', response: { model: 'm', output, usage: USAGE } }),
+    );
+    for (let at = 0; at <= stream.length; at++) {
+      const reader = new UsageReader(scanner, 'events', true);
+      reader.push(stream.subarray(0, at), false);
+      reader.push(stream.subarray(at), true);
+      reader.end();
+      expect(reader.reading().toolUses).toEqual({ web_search: 2 });
+      reader.release();
+    }
+  });
+});
+
 const event = (data: unknown): string => `data: ${JSON.stringify(data)}\n\n`;
 const USAGE = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
 const COUNTS = { ...NOTHING, inputTokens: 3, outputTokens: 5 };

@@ -1,0 +1,224 @@
+import {
+  count,
+  objectOf,
+  replaced,
+  summed,
+  type Usage,
+  type UsageCounts,
+  usageCounts,
+} from './usage-counters.ts';
+
+/** One model's part of what an answer cost. */
+export interface BillingLine {
+  /** Null: the provider does not say which. */
+  readonly model: string | null;
+  /** What the pass was for: `message`, or the provider's own word (`compaction`, `advisor_message`, `image_gen`). */
+  readonly kind: string;
+  readonly counts: UsageCounts;
+}
+
+/** How often which tool of the provider was used, where it is billed by the use. Names are lower case with underscores. */
+export type ToolUses = Readonly<Record<string, number>>;
+
+/** What an answer is billed for, as far as it has told. */
+export interface Billed {
+  /** All of it; the sum of the lines. Null: it told nothing. */
+  readonly counts: UsageCounts | null;
+  /** Null where it was one model's single pass. */
+  readonly lines: readonly BillingLine[] | null;
+  /** The tier that served it, in the provider's own word. */
+  readonly serviceTier: string | null;
+  readonly toolUses: ToolUses;
+}
+
+/** Lines and tools of a fact; what goes beyond is summed up in one line `other`, or left out. */
+const LINES_MAX = 16;
+const TOOLS_MAX = 16;
+/** Words of a provider that a fact repeats: a tier, a kind, a tool, a model. */
+const WORD_MAX_CHARS = 64;
+const MODEL_MAX_CHARS = 256;
+
+const NAME = /^[a-z][a-z0-9_]{0,38}$/;
+/** A member that counts uses, and the tool's name in it. */
+const COUNTED = /^([a-z][a-z0-9_]{0,38}?)_(?:requests|calls|queries|used|units)$/;
+
+/**
+ * Gathers what an answer says of its bill. A later report replaces an earlier one, field by field, whichever is larger:
+ * providers correct themselves (a compaction, a server tool), and counts are cumulative.
+ */
+export class BilledUsage {
+  #counts: UsageCounts | null = null;
+  /** Passes that the last report which tells of passes bills beside its root. */
+  #passes: readonly BillingLine[] = [];
+  /** Tokens of tools that are models (OpenAI's image_gen). */
+  #toolLines: readonly BillingLine[] = [];
+  #serviceTier: string | null = null;
+  #toolUses: ToolUses = {};
+  #calls: ToolUses = {};
+
+  get hasCounts(): boolean {
+    return this.#counts !== null;
+  }
+
+  /** @returns whether `usage` holds counters */
+  report(usage: Usage): boolean {
+    const counts = usageCounts(usage);
+    if (counts === null) return false;
+    const said = usage as Reported;
+    this.#counts = replaced(this.#counts, counts);
+    if (Array.isArray(said.iterations)) this.#passes = passesBeside(said.iterations, counts);
+    this.tier(said.service_tier ?? said.serviceTier ?? said.trafficType);
+    const uses = usesOf(said);
+    if (uses !== null) this.#toolUses = uses;
+    return true;
+  }
+
+  /** OpenAI's `tool_usage`, which stands beside the usage object. */
+  toolUsage(usage: object): void {
+    const uses: Record<string, number> = {};
+    const lines: BillingLine[] = [];
+    for (const [name, value] of Object.entries(usage).slice(0, TOOLS_MAX)) {
+      const tool: ToolUsage | null = objectOf(value);
+      if (tool === null || !NAME.test(name)) continue;
+      const requests = count(tool.num_requests) ?? 0;
+      if (requests > 0) uses[name] = requests;
+      const counts = usageCounts(tool);
+      if (counts !== null && isSome(counts)) lines.push({ model: null, kind: name, counts });
+    }
+    this.#toolLines = lines;
+    this.#toolUses = uses;
+  }
+
+  /** Tools whose calls were seen in the answer: counts where the provider gives none. */
+  calls(calls: ToolUses): void {
+    this.#calls = calls;
+  }
+
+  tier(value: unknown): void {
+    if (typeof value === 'string' && value !== '' && value.length <= WORD_MAX_CHARS)
+      this.#serviceTier = value;
+  }
+
+  /** @param model that served the answer: lines that name no model are its own */
+  billed(model: string | null): Billed {
+    const beside = [...this.#passes, ...this.#toolLines];
+    const known = {
+      serviceTier: this.#serviceTier,
+      toolUses: { ...this.#calls, ...this.#toolUses },
+    };
+    if (this.#counts === null || beside.length === 0)
+      return { counts: this.#counts, lines: null, ...known };
+    const own: BillingLine = { model, kind: 'message', counts: this.#counts };
+    const passes = this.#passes.map((line) => ({ ...line, model: line.model ?? model }));
+    const lines = grouped([own, ...passes, ...this.#toolLines]);
+    return { counts: lines.map(({ counts }) => counts).reduce(summed), lines, ...known };
+  }
+}
+
+/** Members of a usage object that are no token counters. */
+interface Reported {
+  readonly iterations?: unknown;
+  readonly service_tier?: unknown;
+  readonly serviceTier?: unknown;
+  readonly trafficType?: unknown;
+}
+
+interface ToolUsage extends Usage {
+  readonly num_requests?: unknown;
+}
+
+interface Iteration extends Usage {
+  readonly type?: unknown;
+  readonly model?: unknown;
+}
+
+interface Pass {
+  readonly kind: string;
+  readonly model: string | null;
+  readonly counts: UsageCounts;
+}
+
+/**
+ * The passes of Anthropic's `usage.iterations` that its root does not hold. Those of type `message` are parts of the root;
+ * others stand beside it ("a compaction entry's tokens are not included in the top-level usage fields": the SDK's types,
+ * beta messages; recorded so of `compaction` and `advisor_message`), unless the sums say that the root holds them.
+ * `fallback_message` stands in place of a `message`, and does unless the root is the sum of the others.
+ */
+function passesBeside(iterations: readonly unknown[], root: UsageCounts): readonly BillingLine[] {
+  const passes = iterations.flatMap(passOf);
+  const others = passes.filter(({ kind }) => kind !== 'message');
+  if (others.length === 0 || isSum(passes, root)) return [];
+  const messages = passes.filter(({ kind }) => kind === 'message');
+  const isBeside = ({ kind }: Pass): boolean =>
+    kind !== 'fallback_message' || (messages.length > 0 && isSum(messages, root));
+  return others.filter(isBeside);
+}
+
+function passOf(value: unknown): readonly Pass[] {
+  const entry: Iteration | null = objectOf(value);
+  const counts = entry === null ? null : usageCounts(entry);
+  if (entry === null || counts === null) return [];
+  const { type, model } = entry;
+  return [
+    {
+      kind: typeof type === 'string' ? type.slice(0, WORD_MAX_CHARS) : 'message',
+      model: typeof model === 'string' && model !== '' ? model.slice(0, MODEL_MAX_CHARS) : null,
+      counts,
+    },
+  ];
+}
+
+function isSum(passes: readonly Pass[], root: UsageCounts): boolean {
+  const sum = passes.map(({ counts }) => counts).reduce(summed);
+  return sum.inputTokens === root.inputTokens && sum.outputTokens === root.outputTokens;
+}
+
+function isSome(counts: UsageCounts): boolean {
+  return (counts.inputTokens ?? 0) + (counts.outputTokens ?? 0) > 0;
+}
+
+/** One line for each model and kind. */
+function grouped(lines: readonly BillingLine[]): readonly BillingLine[] {
+  const groups = new Map<string, BillingLine>();
+  for (const line of lines) {
+    const key = JSON.stringify([line.model, line.kind]);
+    const found = groups.get(key);
+    const isOther = found === undefined && groups.size >= LINES_MAX - 1;
+    const name = isOther ? 'other' : key;
+    const group = isOther ? { ...line, model: null, kind: 'other' } : line;
+    const before = groups.get(name);
+    groups.set(
+      name,
+      before === undefined ? group : { ...before, counts: summed(before.counts, line.counts) },
+    );
+  }
+  return [...groups.values()];
+}
+
+/**
+ * Uses that a usage object counts: Anthropic's and OpenRouter's `server_tool_use`, xAI's `server_side_tool_usage_details`,
+ * at its root xAI's `num_sources_used`, Perplexity's `num_search_queries`, in `billed_units` Cohere's `search_units`.
+ * @returns null when it tells of none
+ */
+function usesOf(usage: object): ToolUses | null {
+  const { server_tool_use, server_side_tool_usage_details, billed_units } = usage as Readonly<
+    Record<string, unknown>
+  >;
+  const said = [server_tool_use, server_side_tool_usage_details, billed_units, usage];
+  const uses: Record<string, number> = {};
+  let tells = false;
+  for (const part of said) {
+    if (typeof part !== 'object' || part === null) continue;
+    for (const [name, value] of Object.entries(part)) {
+      const tool = COUNTED.exec(name)?.[1]?.replace(/^num_/, '');
+      const times = count(value);
+      if (tool === undefined || times === null || NOT_BY_THE_USE.has(tool)) continue;
+      tells = true;
+      if (times > 0 && Object.keys(uses).length < TOOLS_MAX) uses[tool] = times;
+    }
+  }
+  return tells ? uses : null;
+}
+
+/** Sums of what is told one by one. */
+const NOT_BY_THE_USE: ReadonlySet<string> = new Set(['server_side_tools']);
