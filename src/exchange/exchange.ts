@@ -205,7 +205,8 @@ export class Exchange implements ClientEvents, Answer {
       const event = this.#delivery?.atEventBoundary === true;
       this.#cut(event ? renderErrorEvent(failure.rejection, this.#dialect, this.#requestId) : null);
     } else {
-      this.#reject(rejection(failure.rejection, detail), this.#outcomeOfFailure());
+      const lines = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
+      this.#reject(rejection(failure.rejection, detail, lines), this.#outcomeOfFailure());
     }
   }
 

@@ -100,7 +100,14 @@ export class DataPlane implements WorkerContext {
     const opened = previous === null ? null : previous.transports;
     this.transports = openTransports(
       providers,
-      { egress: config.egress, ticker: thread.upstreamTicker, report: thread.report },
+      {
+        egress: config.egress,
+        ticker: thread.upstreamTicker,
+        report: thread.report,
+        workers: config.workers,
+        worker: thread.index,
+        watch: ({ index }) => thread.metrics.queueOf(index),
+      },
       opened,
     );
   }

@@ -85,6 +85,18 @@ export function exposition(
     'Pool keys that providers refused with 401, 402 or 403: alarm on any.',
     perProvider(layout.poolKeyRefusals),
   );
+  page.add(
+    'ai_upstream_waiting',
+    'gauge',
+    'Requests that wait for one of max_provider_connections.',
+    perProvider(layout.waiting),
+  );
+  page.add(
+    'ai_upstream_turned_away_total',
+    'counter',
+    'Requests refused because too many waited, or one waited too long.',
+    perProvider(layout.turnedAway),
+  );
   page.add('ai_tokens_total', 'counter', 'Tokens of managed requests, as their facts say.', [
     ...TOKEN_KINDS.map((kind, index): Sample => [`kind="${kind}"`, at(layout.tokens + index)]),
   ]);

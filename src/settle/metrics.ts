@@ -57,6 +57,8 @@ export class MetricsLayout {
   readonly connectFailures: number;
   readonly retries: number;
   readonly poolKeyRefusals: number;
+  readonly waiting: number;
+  readonly turnedAway: number;
   readonly tokens: number;
   readonly facts: number;
   readonly overhead: number;
@@ -73,7 +75,9 @@ export class MetricsLayout {
     this.connectFailures = this.responses + count * STATUS_CLASSES.length;
     this.retries = this.connectFailures + count;
     this.poolKeyRefusals = this.retries + count;
-    this.tokens = this.poolKeyRefusals + count;
+    this.waiting = this.poolKeyRefusals + count;
+    this.turnedAway = this.waiting + count;
+    this.tokens = this.turnedAway + count;
     this.facts = this.tokens + TOKEN_KINDS.length;
     this.overhead = this.facts + USAGE_SOURCES.length;
     this.firstByte = this.overhead + cellsOf(OVERHEAD_BUCKETS);
@@ -113,6 +117,7 @@ export class WorkerMetrics {
     // Gauges of a worker that died are of exchanges that died with it.
     this.#slab[layout.inFlight] = 0;
     this.#slab[layout.activeStreams] = 0;
+    this.#slab.fill(0, layout.waiting, layout.turnedAway);
   }
 
   /** Exchanges running on the node: exact but for those that other workers are admitting in this very moment. */
@@ -165,6 +170,14 @@ export class WorkerMetrics {
 
   retried(provider: number): void {
     this.#add(this.#layout.retries + provider, 1);
+  }
+
+  /** What waits for a connection to one provider. */
+  queueOf(provider: number): { waiting(change: number): void; turnedAway(): void } {
+    return {
+      waiting: (change) => this.#add(this.#layout.waiting + provider, change),
+      turnedAway: () => this.#add(this.#layout.turnedAway + provider, 1),
+    };
   }
 
   metered(source: UsageSource, counts: UsageCounts): void {

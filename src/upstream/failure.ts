@@ -100,7 +100,7 @@ export function ownFailure(error: unknown): UpstreamFailure {
 
 /** @returns a sentence for the caller, who may be the one to put it right; empty when the provider is not at fault */
 export function failureDetail(failure: UpstreamFailure, provider: string | null): string {
-  const isProviders = OF_THE_PROVIDER.has(failure.rejection);
+  const isProviders = OF_THE_PROVIDER.has(failure.rejection) || failure.code === 'CONNECTION_LIMIT';
   return isProviders && provider !== null ? `The provider is ${provider} (${failure.code}).` : '';
 }
 

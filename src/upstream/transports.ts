@@ -3,6 +3,7 @@ import type { Egress } from '../providers/egress.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Ticker } from '../ticker.ts';
 import { Origin } from './h1/origins.ts';
+import { ConnectionLimit, LimitedTransport, type QueueWatch } from './limited.ts';
 import { targetOf } from './target.ts';
 import type { Transport, Transports } from './transport.ts';
 import { Trust } from './trust.ts';
@@ -18,6 +19,8 @@ interface KeptTransport extends Transport {
 export interface OpenTransports extends Transports {
   /** By everything that a connection is made with. */
   readonly byKey: ReadonlyMap<string, KeptTransport>;
+  /** By the provider's name, for those that ever had a cap. */
+  readonly limits: ReadonlyMap<string, ConnectionLimit>;
 }
 
 /** What transports are opened with. */
@@ -27,6 +30,11 @@ export interface TransportOptions {
   readonly ticker: Ticker;
   /** For bugs of ours that one exchange met. */
   readonly report: (error: unknown) => void;
+  /** Caps are the node's, and each worker has its share. */
+  readonly workers: number;
+  /** This worker's number, from 0. */
+  readonly worker: number;
+  watch(provider: Provider): QueueWatch;
 }
 
 /**
@@ -35,9 +43,11 @@ export interface TransportOptions {
  */
 export function openTransports(
   providers: readonly Provider[],
-  { egress, ticker, report }: TransportOptions,
+  options: TransportOptions,
   previous: OpenTransports | null,
 ): OpenTransports {
+  const { egress, ticker, report } = options;
+  const limits = new Map(previous?.limits);
   const byKey = new Map<string, KeptTransport>();
   const byIndex: Transport[] = [];
   const open = (provider: Provider): Transport => {
@@ -49,16 +59,43 @@ export function openTransports(
       const target = targetOf(provider, way, trust);
       return way.transport === 'h1'
         ? new Origin(target, ticker, report)
-        : openUndici(target, ticker);
+        : openUndici(target, ticker, report);
     };
     const transport = byKey.get(key) ?? previous?.byKey.get(key) ?? make();
     byKey.set(key, transport);
-    byIndex[provider.index] = transport;
-    return transport;
+    const limited = limitedBy(provider, way, transport, limits, options);
+    byIndex[provider.index] = limited;
+    return limited;
   };
   for (const provider of providers) open(provider);
   for (const [key, transport] of previous?.byKey ?? []) if (!byKey.has(key)) transport.retire();
-  return { byKey, of: (provider) => byIndex[provider.index] ?? open(provider) };
+  return { byKey, limits, of: (provider) => byIndex[provider.index] ?? open(provider) };
+}
+
+/** @returns the transport itself when there is no cap: then nothing stands before it */
+function limitedBy(
+  provider: Provider,
+  { maxProviderConnections, maxProviderQueue, connectTimeoutMs }: Egress,
+  transport: Transport,
+  limits: Map<string, ConnectionLimit>,
+  { ticker, workers, worker, watch }: TransportOptions,
+): Transport {
+  if (maxProviderConnections === 0) {
+    // Who waited under the cap of before waits no longer.
+    limits.get(provider.name)?.set(Number.POSITIVE_INFINITY, 0, 0);
+    return transport;
+  }
+  let limit = limits.get(provider.name);
+  if (limit === undefined) {
+    limit = new ConnectionLimit(watch(provider));
+    limits.set(provider.name, limit);
+    ticker.add(limit);
+  }
+  const share = (total: number): number =>
+    Math.max(1, Math.floor(total / workers) + (worker < total % workers ? 1 : 0));
+  const queue = maxProviderQueue === 0 ? 0 : share(maxProviderQueue);
+  limit.set(share(maxProviderConnections), queue, connectTimeoutMs);
+  return new LimitedTransport(transport, limit, ticker);
 }
 
 /** A digest: a key that held a proxy's password could be printed. */

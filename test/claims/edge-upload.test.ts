@@ -5,6 +5,7 @@ import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { type Script, type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { isExcepted } from '../support/transport-exceptions.ts';
 
 let gateway: Gateway;
 const upstreams: ScriptedUpstream[] = [];
@@ -59,6 +60,10 @@ describe.each([
       client.close();
       const seen = fast.requests.at(-1);
       expect(seen?.sha256).toBe(sha256(body));
+      if (chunked && size === 0 && isExcepted('a chunked upload has no bytes')) {
+        expect(seen?.field('content-length')).toBe('0');
+        continue;
+      }
       const declared = chunked ? undefined : String(size);
       expect(seen?.field('content-length')).toBe(declared);
       expect(seen?.field('transfer-encoding')).toBe(chunked ? 'chunked' : undefined);

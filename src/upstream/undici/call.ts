@@ -31,13 +31,15 @@ export interface UndiciHome {
   /** @param fresh on a connection on which nothing was ever sent */
   dispatch(options: Dispatcher.DispatchOptions, call: UndiciCall, fresh: boolean): void;
   onOver(call: UndiciCall): void;
+  /** A bug of ours that one exchange met: undici makes the exception of a callback an error of its request. */
+  onBug(error: unknown): void;
 }
 
 // RFC 9110 §9.2.2.
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
-/** What waits in a body's stream before the client is paused, in bytes: one read of it. */
-const UPLOAD_WAITS_BYTES = 65_536;
+/** What waits in a body's stream before the client is paused, in pieces: one read of it. */
+const UPLOAD_WAITS_PIECES = 1;
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
@@ -123,7 +125,10 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
     }
   }
 
-  /** A stream of unknown length is what undici sends chunked, and what it sends as it comes. */
+  /**
+   * A stream is what undici sends as it comes, and chunked where no length is declared: of objects, because it would
+   * declare what waits in an ended stream of bytes.
+   */
   #bodyOf(
     { coding }: UpstreamRequest,
     content: readonly Buffer[],
@@ -132,21 +137,23 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
     if (coding === 'none') return null;
     if (whole && coding === 'sized') return Buffer.concat(content);
     const upload = new Readable({
-      highWaterMark: UPLOAD_WAITS_BYTES,
+      objectMode: true,
+      highWaterMark: UPLOAD_WAITS_PIECES,
       read: () => {
         if (!this.#isOver && !this.#isUploaded) this.#events.onUploadDrained();
       },
     });
     // Destroyed when the response ends first: nobody's error.
     upload.on('error', () => {});
-    for (const piece of content) upload.push(Buffer.from(piece));
+    for (const piece of content) if (piece.length > 0) upload.push(Buffer.from(piece));
     if (whole) upload.push(null);
     this.#upload = upload;
     return upload;
   }
 
   push(piece: Buffer): boolean {
-    if (this.#isOver || this.#upload === null || this.#upload.destroyed) return true;
+    const isIgnored = this.#isOver || piece.length === 0;
+    if (isIgnored || this.#upload === null || this.#upload.destroyed) return true;
     return this.#upload.push(Buffer.from(piece));
   }
 
@@ -256,6 +263,7 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#isOver) return;
     const failure = failureOf(error, this.reached);
+    if (failure.kind === 'internal') this.#home.onBug(error);
     if (this.#mayRetry(failure)) {
       this.#isRetried = true;
       this.#isSent = false;

@@ -16,8 +16,12 @@ const HEAD_LIMIT_BYTES = 65_536;
 type Undici = ReturnType<typeof loadUndici>;
 
 /** A transport of undici for one target; loads the library if this is the thread's first. */
-export function openUndici(target: UpstreamTarget, ticker: Ticker): UndiciTransport {
-  return new UndiciTransport(loadUndici(), target, ticker);
+export function openUndici(
+  target: UpstreamTarget,
+  ticker: Ticker,
+  report: (error: unknown) => void,
+): UndiciTransport {
+  return new UndiciTransport(loadUndici(), target, ticker, report);
 }
 
 /** A provider's connections on this worker, kept by undici. */
@@ -28,12 +32,18 @@ export class UndiciTransport implements Transport, UndiciHome, Ticking {
   readonly proxyFields: readonly string[];
   readonly tickMs: number;
   readonly #ticker: Ticker;
+  readonly onBug: (error: unknown) => void;
   readonly #clients: ClientMaker;
   readonly #pool: Pool;
   readonly #running = new Set<UndiciCall>();
   #isRetired = false;
 
-  constructor(undici: Undici, target: UpstreamTarget, ticker: Ticker) {
+  constructor(
+    undici: Undici,
+    target: UpstreamTarget,
+    ticker: Ticker,
+    report: (error: unknown) => void,
+  ) {
     const { authority, proxy, host } = target;
     const isAbsolute = proxy !== null && !authority.tls;
     this.host = host;
@@ -45,6 +55,7 @@ export class UndiciTransport implements Transport, UndiciHome, Ticking {
         : [];
     this.tickMs = ticker.periodMs;
     this.#ticker = ticker;
+    this.onBug = report;
     this.#clients = new ClientMaker(undici, target);
     this.#pool = this.#clients.pool();
     ticker.add(this);

@@ -12,18 +12,14 @@ import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
 import { openTransports } from '../../../src/upstream/transports.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { requestFraming } from '../../../src/wire/request-framing.ts';
-import { egressFor } from '../../support/egress.ts';
+import { transportOptions } from '../../support/egress.ts';
 
 const providers = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
 const layout = new MetricsLayout(providers.map(({ name }) => name));
 const ticker = new Ticker(10_000);
 const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
 const context = {
-  transports: openTransports(
-    providers,
-    { egress: egressFor(providers, timeouts), ticker, report() {} },
-    null,
-  ),
+  transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
 };

@@ -12,7 +12,7 @@ import type {
 } from '../../../../src/upstream/transport.ts';
 import { type OpenTransports, openTransports } from '../../../../src/upstream/transports.ts';
 import { until } from '../../../support/conditions.ts';
-import { egressFor } from '../../../support/egress.ts';
+import { transportOptions } from '../../../support/egress.ts';
 
 const TIMEOUTS = { connectTimeoutMs: 2_000, firstByteTimeoutMs: 300, idleTimeoutMs: 300 };
 
@@ -102,7 +102,7 @@ const opened = (previous: OpenTransports | null = null, timeouts = TIMEOUTS): Op
   const providers = providerTable([{ name: 'openai', authority }]);
   return openTransports(
     providers,
-    { egress: egressFor(providers, timeouts), ticker, report: (bug) => bugs.push(bug) },
+    { ...transportOptions(providers, ticker, timeouts), report: (bug) => bugs.push(bug) },
     previous,
   );
 };
