@@ -4,17 +4,32 @@ import {
   type ConnectionOptions,
   connect,
   credsAuthenticator,
+  ErrorCode,
   type JetStreamManager,
   type KV,
   type KvEntry,
   type NatsConnection,
+  NatsError,
   type QueuedIterator,
   type StreamInfo,
 } from 'nats';
 import type { DenySource } from './deny-source.ts';
 
-/** For a connect, and for one question to the server. */
+/** For a connect, and for an answer of the server. */
 export const REQUEST_MS = 5_000;
+
+/** For a connect where there are other servers to go to. */
+const CONNECT_OF_SEVERAL_MS = 1_500;
+
+/** For one message, which any replica may answer; milliseconds. */
+const MESSAGE_MS = 1_000;
+const MESSAGE_AGAIN_MS = 200;
+
+/**
+ * How often a question without an answer is asked again, in milliseconds: a cluster that has no leader just then never
+ * answers it, and only one that is asked later finds the new leader. An answer to an earlier one counts as well.
+ */
+const ASK_AGAIN_MS = 400;
 
 /** A connection that was cut without a word is noticed after two of these. */
 const PING_MS = 5_000;
@@ -28,7 +43,7 @@ function optionsOf({ urls, credsFile, caFile }: DenySource): ConnectionOptions {
   return {
     servers: [...urls],
     name: 'sluice',
-    timeout: REQUEST_MS,
+    timeout: urls.length > 1 ? CONNECT_OF_SEVERAL_MS : REQUEST_MS,
     reconnect: false,
     pingInterval: PING_MS,
     maxPingOut: 1,
@@ -36,6 +51,9 @@ function optionsOf({ urls, credsFile, caFile }: DenySource): ConnectionOptions {
     ...(credsFile === null ? {} : { authenticator: credsAuthenticator(readFileSync(credsFile)) }),
   };
 }
+
+/** What the bucket tells of a key. */
+export type DenyChange = Pick<KvEntry, 'key' | 'operation' | 'revision' | 'value'>;
 
 /** One watcher of the bucket. */
 export interface Following {
@@ -68,7 +86,9 @@ export class DenyBucket {
   static async connect(source: DenySource, create = false): Promise<DenyBucket> {
     const connection = await connect(optionsOf(source));
     try {
-      const manager = await connection.jetstreamManager({ timeout: REQUEST_MS });
+      // Whether JetStream is there is told by the first question, which may be asked again.
+      const asked = { timeout: REQUEST_MS, checkAPI: false };
+      const manager = await connection.jetstreamManager(asked);
       const jetstream = connection.jetstream({ timeout: REQUEST_MS });
       const options = { bindOnly: !create, timeout: REQUEST_MS };
       const kv = await jetstream.views.kv(source.bucket, options);
@@ -90,16 +110,97 @@ export class DenyBucket {
     await this.#connection.close().catch(() => {});
   }
 
-  /** @throws Error, of which `reasonOf` makes NO_BUCKET when there is none */
-  async info(): Promise<StreamInfo> {
-    return await this.#manager.streams.info(`KV_${this.#name}`);
+  /** @throws Error when the server does not say within `limitMs` that it is there */
+  async ping(limitMs: number): Promise<void> {
+    let late: NodeJS.Timeout | undefined;
+    const silent = new Promise<never>((_, reject) => {
+      late = setTimeout(() => reject(new Error('the server does not answer')), limitMs);
+    });
+    await Promise.race([this.#connection.flush(), silent]).finally(() => clearTimeout(late));
+  }
+
+  /**
+   * The change behind a revision, from any replica, without a consumer (NATS ADR-31, direct access).
+   * @returns null when there is none
+   * @throws Error when none was told
+   */
+  async next(revision: number): Promise<DenyChange | null> {
+    const prefix = `$KV.${this.#name}.`;
+    const query = JSON.stringify({ seq: revision + 1, next_by_subj: `${prefix}>` });
+    const to = `$JS.API.DIRECT.GET.KV_${this.#name}`;
+    // Any replica may be asked, one that is frozen too.
+    const { headers, data } = await this.#askedAgain(
+      () => this.#connection.request(to, query, { timeout: MESSAGE_MS }),
+      MESSAGE_AGAIN_MS,
+      MESSAGE_MS,
+    );
+    if (headers === undefined || headers.hasError) {
+      if (headers?.code === NO_MESSAGE) return null;
+      throw new Error(headers?.description ?? 'not a message of the bucket');
+    }
+    const operation = headers.get('KV-Operation');
+    return {
+      key: headers.get('Nats-Subject').slice(prefix.length),
+      operation: operation === 'DEL' || operation === 'PURGE' ? operation : 'PUT',
+      revision: Number(headers.get('Nats-Sequence')),
+      value: data,
+    };
+  }
+
+  /**
+   * @param limitMs how long it is asked for
+   * @throws Error, of which `reasonOf` makes NO_BUCKET when there is none
+   */
+  async info(limitMs = REQUEST_MS): Promise<StreamInfo> {
+    return await this.#askedAgain(
+      () => this.#manager.streams.info(`KV_${this.#name}`),
+      ASK_AGAIN_MS,
+      limitMs,
+    );
+  }
+
+  /**
+   * Asks, and asks again until one of the questions is answered.
+   * @throws Error of the last answer that was none, or that says that there will be none
+   */
+  async #askedAgain<Answer>(
+    ask: () => Promise<Answer>,
+    everyMs: number,
+    limitMs: number,
+  ): Promise<Answer> {
+    return await new Promise((resolve, reject) => {
+      let refusal: unknown = NatsError.errorForCode(ErrorCode.Timeout);
+      const end = (): void => {
+        clearInterval(again);
+        clearTimeout(limit);
+      };
+      const giveUp = (): void => {
+        end();
+        reject(refusal);
+      };
+      const put = (): void => {
+        ask().then(
+          (answer) => {
+            end();
+            resolve(answer);
+          },
+          (error: unknown) => {
+            refusal = error;
+            if (!isUnanswered(error) || this.#connection.isClosed()) giveUp();
+          },
+        );
+      };
+      const again = setInterval(put, everyMs);
+      const limit = setTimeout(giveUp, limitMs);
+      put();
+    });
   }
 
   /**
    * @param from the first revision to tell, or null for the last one of each key
    * @param tell called in the order of revisions
    */
-  async watch(from: number | null, tell: (entry: KvEntry) => void): Promise<Following> {
+  async watch(from: number | null, tell: (change: DenyChange) => void): Promise<Following> {
     let told = 0;
     let initial = Number.POSITIVE_INFINITY;
     let seed: () => void = () => {};
@@ -143,9 +244,25 @@ export class DenyBucket {
 /** What the library says where nobody answers for JetStream: the status of "no responders". */
 const NO_JETSTREAM = '503';
 
+/** "JetStream system temporarily unavailable" (nats-server, server/errors.json). */
+const NO_LEADER = 10_008;
+
+/** The status of a message that is not there. */
+const NO_MESSAGE = 404;
+
+/** Whether nobody has said anything, or a cluster that it has no leader: then it is asked again. */
+export function isUnanswered(error: unknown): boolean {
+  if (!(error instanceof NatsError)) return false;
+  return error.code === ErrorCode.Timeout || error.api_error?.err_code === NO_LEADER;
+}
+
+function isWithoutJetStream(error: unknown): boolean {
+  return error instanceof Error && error.message === NO_JETSTREAM;
+}
+
 /** One line, without addresses or credentials: the library's messages hold neither. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
-  if (error.message === NO_JETSTREAM) return 'JetStream is off there: nats-server -js turns it on';
+  if (isWithoutJetStream(error)) return 'JetStream is off there: nats-server -js turns it on';
   return error.message.includes('stream not found') ? NO_BUCKET : error.message;
 }

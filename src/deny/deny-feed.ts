@@ -8,19 +8,49 @@
  * asking who the bucket is and how far it goes, and then knows whether to resume or to read it anew.
  */
 
-import type { KvEntry, StreamInfo } from 'nats';
+import type { StreamInfo } from 'nats';
 import type { Log } from '../outlet/log.ts';
-import { DenyBucket, type Following, NO_BUCKET, REQUEST_MS, reasonOf } from './deny-bucket.ts';
+import {
+  DenyBucket,
+  type DenyChange,
+  type Following,
+  isUnanswered,
+  NO_BUCKET,
+  REQUEST_MS,
+  reasonOf,
+} from './deny-bucket.ts';
 import { denySubject, denyValue } from './deny-entry.ts';
 import type { DenyCursor, DenyRescan, DenySet } from './deny-set.ts';
 import type { DenySource } from './deny-source.ts';
+import { DenyWatch } from './deny-watch.ts';
 
 /** Between two tries to connect, in milliseconds: doubled up to the second, with up to half taken off at random. */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 
-/** How often the bucket is asked whether it is still the same, in milliseconds. */
+/** So long after the set was last the bucket's it is not doubled, in milliseconds: a cluster is finding a new leader. */
+const RECOVERY_MS = 30_000;
+
+/** How often a bucket that is not there, or one that is being read, is asked for, in milliseconds. */
 const LOOK_MS = 2_000;
+
+/**
+ * How often the bucket that is followed is asked how far it goes, in milliseconds. A watcher may have lost its consumer
+ * with the server that led it, and hears of it from the client library only after two heartbeats, 10 s later.
+ */
+const FOLLOW_LOOK_MS = 400;
+
+/** A bucket that is ahead for so long, in milliseconds, although nothing comes of it, is read anew. */
+const STUCK_MS = 5_000;
+
+/** Changes that are fetched one by one, between two looks: each is a question. What is more comes by the watcher. */
+const CATCH_UP_MAX = 256;
+
+/** For an answer about the bucket, and for the server's word that it lives; milliseconds. */
+const ASK_MS = 1_500;
+
+/** How long a server that lives may say nothing of the bucket, in milliseconds, before another one is asked. */
+const LEADERLESS_MS = 15_000;
 
 /**
  * Between two readings of the whole bucket: what expires there by the bucket's own age limit vanishes without a message.
@@ -84,7 +114,8 @@ export class DenyFeed {
         this.#log.write('warn', 'nats_lost', { reason, nats_url: natsUrl });
       this.#told = 'lost';
       await this.#sleep(backoffMs * (1 - Math.random() / 2));
-      backoffMs = Math.min(BACKOFF_MAX_MS, backoffMs * 2);
+      const isRecent = this.syncedAtMs !== null && Date.now() - this.syncedAtMs < RECOVERY_MS;
+      if (!isRecent) backoffMs = Math.min(BACKOFF_MAX_MS, backoffMs * 2);
     }
   }
 
@@ -123,32 +154,64 @@ export class DenyFeed {
   async #follow(bucket: DenyBucket, synced: () => void): Promise<void> {
     const info = await this.#bucketInfo(bucket);
     const isKnown = this.#cursor !== null && resumes(this.#cursor, info, this.#set.size);
-    let live: Following;
-    if (isKnown && this.#cursor !== null) {
-      live = await this.#resume(bucket, this.#cursor);
-    } else {
-      live = await this.#rescan(bucket, info, null);
-    }
-    this.#tellSynced(isKnown ? 'resumed' : 'read');
-    synced();
+    const watch = new DenyWatch(bucket, (change) => this.#tell(change));
+    if (!isKnown) watch.take(await this.#rescan(bucket, info, null));
     let rescanAtMs = performance.now() + this.#rescanDelayMs();
+    // Up to where the set was at the last look, when the bucket was ahead; and since when it has been there.
     let behindAt = -1;
-    for (;;) {
-      await Promise.race([live.ended, pause(LOOK_MS)]);
-      const now = await bucket.info();
+    let behindSinceMs = 0;
+    for (let now = info; ; now = await this.#ask(bucket)) {
+      const isStuck = behindAt >= 0 && performance.now() - behindSinceMs > STUCK_MS;
       const { cursor } = this;
-      if (cursor === null || !continues(cursor, now, this.#set.size)) {
-        live = await this.#rescan(bucket, now, live);
-        this.#tellSynced('read');
+      if (cursor === null || isStuck || !continues(cursor, now, this.#set.size)) {
+        watch.take(await this.#rescan(bucket, now, watch.following));
       } else if (performance.now() >= rescanAtMs) {
-        live = await this.#rescan(bucket, now, live);
+        watch.take(await this.#rescan(bucket, now, watch.following));
         rescanAtMs = performance.now() + this.#rescanDelayMs();
+      } else if (behindAt === cursor.revision || watch.following === null) {
+        // The watcher may have lost its consumer with the server that held it.
+        if (behindAt === cursor.revision) watch.drop();
+        await this.#catchUp(bucket);
       }
       // The revision that it had when it was asked: whatever came up to there has been applied.
       const revision = this.#cursor?.revision ?? 0;
-      if (revision >= now.state.last_seq) this.syncedAtMs = Date.now();
-      else if (revision === behindAt) throw new Error('the watcher is told nothing any more');
-      behindAt = revision >= now.state.last_seq ? -1 : revision;
+      if (revision >= now.state.last_seq) {
+        behindAt = -1;
+        synced();
+        this.#tellSynced(isKnown ? 'resumed' : 'read');
+      } else if (revision !== behindAt) {
+        behindSinceMs = performance.now();
+        behindAt = revision;
+      }
+      watch.keep(revision + 1);
+      await pause(FOLLOW_LOOK_MS);
+    }
+  }
+
+  /** Applies what the bucket holds behind the cursor: what a watcher would tell, and cannot just now. */
+  async #catchUp(bucket: DenyBucket): Promise<void> {
+    try {
+      for (let count = 0; count < CATCH_UP_MAX; count++) {
+        const change = await bucket.next(this.#cursor?.revision ?? 0);
+        if (change === null) return;
+        this.#tell(change);
+      }
+    } catch (error) {
+      // A bucket without direct access, or nobody answers: the watcher will tell.
+      if (!(error instanceof Error)) throw error;
+    }
+  }
+
+  /** @throws Error when it is not a cluster that looks for its leader, but something else that keeps it from answering */
+  async #ask(bucket: DenyBucket): Promise<StreamInfo> {
+    const giveUpAtMs = performance.now() + LEADERLESS_MS;
+    for (;;) {
+      try {
+        return await bucket.info(ASK_MS);
+      } catch (error) {
+        if (!isUnanswered(error) || performance.now() >= giveUpAtMs) throw error;
+        await bucket.ping(ASK_MS);
+      }
     }
   }
 
@@ -156,7 +219,7 @@ export class DenyFeed {
   async #bucketInfo(bucket: DenyBucket): Promise<StreamInfo> {
     for (;;) {
       try {
-        return await bucket.info();
+        return await this.#ask(bucket);
       } catch (error) {
         if (reasonOf(error) !== NO_BUCKET) throw error;
         if (this.#told !== 'missing')
@@ -179,12 +242,12 @@ export class DenyFeed {
     this.#log.write('info', 'deny_set_synced', { how, entries: this.#set.size });
   }
 
-  /** Follows from the cursor on. */
-  async #resume(bucket: DenyBucket, cursor: DenyCursor): Promise<Following> {
-    return await bucket.watch(cursor.revision + 1, (entry) => {
-      this.#apply(entry);
-      this.#cursor = { ...cursor, revision: entry.revision };
-    });
+  /** A change behind the cursor; one that is known already is passed over. */
+  #tell(change: DenyChange): void {
+    const { cursor } = this;
+    if (cursor === null || change.revision <= cursor.revision) return;
+    this.#apply(change);
+    this.#cursor = { ...cursor, revision: change.revision };
   }
 
   /**
@@ -203,8 +266,7 @@ export class DenyFeed {
       told++;
       revision = Math.max(revision, entry.revision);
       if (rescan === null) {
-        this.#apply(entry);
-        this.#cursor = { bucketCreated: created, revision };
+        this.#tell(entry);
         return;
       }
       const subject = denySubject(entry.key);
@@ -246,7 +308,7 @@ export class DenyFeed {
     }
   }
 
-  #apply(entry: KvEntry): void {
+  #apply(entry: DenyChange): void {
     const subject = denySubject(entry.key);
     if (subject !== null) this.#set.apply(subject, valueIn(entry));
   }
@@ -272,7 +334,7 @@ function sameBucket(cursor: DenyCursor | null, created: string): boolean {
 const DECODER = new TextDecoder();
 
 /** Null when the entry lifts the hold. */
-function valueIn(entry: KvEntry) {
+function valueIn(entry: DenyChange) {
   return entry.operation === 'PUT' ? denyValue(DECODER.decode(entry.value)) : null;
 }
 

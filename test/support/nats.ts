@@ -97,6 +97,69 @@ export async function startNats(extra = '', client: ConnectionOptions = {}): Pro
   return await new NatsServer(await freePort(), extra, client).start();
 }
 
+/** Three servers that keep a bucket together; the name of each is `n` and its index. */
+export class NatsCluster {
+  readonly servers: readonly NatsServer[];
+  readonly connection: NatsConnection;
+  readonly kv: KV;
+
+  constructor(servers: readonly NatsServer[], connection: NatsConnection, kv: KV) {
+    this.servers = servers;
+    this.connection = connection;
+    this.kv = kv;
+  }
+
+  /** The index of the server that leads the bucket. */
+  async leader(): Promise<number> {
+    const manager = await this.connection.jetstreamManager();
+    const { cluster } = await manager.streams.info(`KV_${BUCKET}`);
+    return Number(cluster?.leader?.slice(1));
+  }
+
+  /** Writes as soon as the bucket takes it, however often that must be tried. */
+  async put(tenant: bigint, value: string): Promise<void> {
+    await until('the bucket to take it', async () => {
+      const jetstream = this.connection.jetstream({ timeout: 500 });
+      const subject = `$KV.${BUCKET}.${denyKey('tenant', tenant)}`;
+      return await jetstream.publish(subject, value, { timeout: 500 }).then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
+  async end(): Promise<void> {
+    await this.connection.close().catch(() => {});
+    for (const server of this.servers) await server.kill();
+  }
+}
+
+export async function startNatsCluster(): Promise<NatsCluster> {
+  const ports: number[] = [];
+  while (ports.length < 6) {
+    const port = await freePort();
+    if (!ports.includes(port)) ports.push(port);
+  }
+  const routes = ports.slice(3).map((port) => `nats://127.0.0.1:${port}`);
+  const servers = ports.slice(0, 3).map((port, i) => {
+    const cluster = `cluster { name: c, listen: "127.0.0.1:${ports[i + 3]}", routes: [${routes.join(', ')}] }`;
+    return new NatsServer(port, `server_name: n${i}\n${cluster}`, {});
+  });
+  await Promise.all(servers.map((server) => server.start()));
+  const connection = await connect({
+    servers: servers.map(({ url }) => url),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    pingInterval: 1_000,
+    maxPingOut: 1,
+  });
+  const kv = await until('a bucket of three', async () => {
+    const jetstream = connection.jetstream({ timeout: 2_000, checkAPI: false });
+    return await jetstream.views.kv(BUCKET, { replicas: 3, history: 1 }).catch(() => null);
+  });
+  return new NatsCluster(servers, connection, kv);
+}
+
 /** The hand of whoever decides who is cut off. */
 export class DenyWriter {
   readonly connection: NatsConnection;
