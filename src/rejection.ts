@@ -163,6 +163,13 @@ export const REJECTIONS = {
     UNAVAILABLE,
     'The gateway is at its limit. Retry shortly.',
   ),
+  metering_unavailable: row(
+    503,
+    'Service Unavailable',
+    'gateway',
+    UNAVAILABLE,
+    'The usage of gateway keys cannot be recorded just now, so they are not served. Retry later, and tell whoever runs the gateway.',
+  ),
   draining: row(
     503,
     'Service Unavailable',

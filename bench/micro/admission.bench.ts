@@ -56,6 +56,7 @@ const house: Admittance = {
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
   maxRequestBodyBytes: 209_715_200,
   draining: false,
+  keepsFacts: true,
   full: () => false,
 };
 

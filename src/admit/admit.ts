@@ -33,6 +33,8 @@ export interface Admittance {
   /** Bytes; 0 = no limit. */
   readonly maxRequestBodyBytes: number;
   readonly draining: boolean;
+  /** False while a usage fact would be lost, and nobody is to be served then (`facts_lost`). */
+  readonly keepsFacts: boolean;
   /** True when the node has as many exchanges as `max_in_flight` allows. */
   full(): boolean;
 }
@@ -195,6 +197,7 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   if (metering === 'unknown') return no(rejection('endpoint_not_managed'));
   if (metering === 'wrong-method-post') return no(ONLY_POST);
   if (metering === 'wrong-method-get') return no(ONLY_GET);
+  if (!house.keepsFacts) return no(rejection('metering_unavailable'));
   const poolKey = house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
   return { identity, poolKey, metering } satisfies Managed;

@@ -79,6 +79,8 @@ export interface Config {
   readonly accessLog: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly usageSpillPath: string | null;
+  /** What happens to virtual keys' requests while a usage fact would be lost. */
+  readonly factsLost: 'count' | 'refuse';
   /** A reload may leave `signing_keys`, `pool_keys` or `provider_authorities` without an entry. */
   readonly allowEmpty: boolean;
 }

@@ -234,6 +234,7 @@ export const SETTINGS = z.strictObject({
   byo_rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(1000),
   verify_rate_limit_rps: count('checks per second', RATE_LIMIT_MAX_RPS).prefault(1000),
   usage_spill_path: path().prefault(null),
+  facts_lost: z.enum(['count', 'refuse'], { error: '"count" or "refuse"' }).prefault('count'),
   nats_url: natsUrl().prefault(null),
   nats_creds_file: path().prefault(null),
   config_bucket: BUCKET.prefault('ai-gateway'),

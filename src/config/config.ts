@@ -99,6 +99,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     accessLog: settings.access_log,
     logLevel: settings.log_level,
     usageSpillPath: settings.usage_spill_path,
+    factsLost: settings.facts_lost,
     allowEmpty: settings.allow_empty,
   };
 }

@@ -87,6 +87,11 @@ export class DenyFeed {
     return this.#cursor;
   }
 
+  /** Whether it is known how things stand: synced, no bucket, or no NATS. */
+  get hasTold(): boolean {
+    return this.#told !== 'nothing';
+  }
+
   get connected(): boolean {
     return this.#connected;
   }

@@ -4,6 +4,10 @@ import { type DenyCursor, DenySet } from './deny-set.ts';
 import { encodeSnapshot, readSnapshot, writeSnapshot } from './deny-snapshot.ts';
 import type { DenySource } from './deny-source.ts';
 
+/** How long a start waits for NATS to answer, and then for the first reading of the deny-set; milliseconds. */
+const FIRST_CONNECT_MS = 1_500;
+const FIRST_SET_MS = 5_000;
+
 /** Holds end by the second. */
 const TICK_MS = 1_000;
 
@@ -46,6 +50,8 @@ export class DenyKeeper {
   #savingSinceMs = 0;
   #isStallTold = false;
   readonly #beganMs = Date.now();
+  #startedMs = Number.POSITIVE_INFINITY;
+  #isSettled = false;
 
   constructor(options: DenyKeeperOptions) {
     const { memory } = options;
@@ -69,7 +75,20 @@ export class DenyKeeper {
     return (Date.now() - (this.#feed?.syncedAtMs ?? this.#beganMs)) / 1_000;
   }
 
+  /**
+   * False while the first word of NATS may still come in a moment: whoever is cut off would be served until then. An
+   * outage of NATS keeps nobody waiting.
+   */
+  get isSettled(): boolean {
+    if (this.#isSettled) return true;
+    const limitMs = this.#feed?.connected === true ? FIRST_SET_MS : FIRST_CONNECT_MS;
+    const isLate = performance.now() - this.#startedMs >= limitMs;
+    this.#isSettled = this.#options.source === null || isLate || this.#feed?.hasTold === true;
+    return this.#isSettled;
+  }
+
   start(): void {
+    this.#startedMs = performance.now();
     if (this.#options.source !== null) void this.#follow(this.#options.source);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }

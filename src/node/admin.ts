@@ -2,6 +2,7 @@ import type { Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import type { ListenAddress } from '../config/config-document.ts';
+import { type NodeFacts, readyzPage } from './readiness.ts';
 
 // Imported as a module, node:http is asked for every name that it exports, and some of those load a browser's worth of
 // fetch and WebSocket: 80 of the 500 ms that a cold start may take.
@@ -11,8 +12,8 @@ const { createServer } = createRequire(import.meta.url)('node:http') as typeof i
 interface AdminFacts {
   /** Prometheus text. */
   metrics(): string;
-  /** False while starting and while draining: a load balancer should send nothing. */
-  ready(): boolean;
+  /** Whether a load balancer should send anything, and why not. */
+  ready(): NodeFacts;
 }
 
 interface AdminListener {
@@ -50,8 +51,10 @@ function page(
       return [200, 'text/plain; version=0.0.4; charset=utf-8', facts.metrics()];
     case '/livez':
       return [200, PLAIN, 'alive\n'];
-    case '/readyz':
-      return facts.ready() ? [200, PLAIN, 'ready\n'] : [503, PLAIN, 'not ready\n'];
+    case '/readyz': {
+      const { ready, text } = readyzPage(facts.ready());
+      return [ready ? 200 : 503, PLAIN, text];
+    }
     default:
       return [404, PLAIN, 'Here are /metrics, /livez and /readyz.\n'];
   }

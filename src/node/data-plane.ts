@@ -7,6 +7,7 @@ import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
+import { FactGate } from '../outlet/fact-gate.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
@@ -24,6 +25,7 @@ export class ThreadState {
   readonly index: number;
   readonly rates: RateGuard;
   readonly deny: DenyLookup;
+  readonly factGate: FactGate;
   readonly tokens: VerifiedTokens;
   readonly scanner = loadJsonScanner();
   readonly metrics: WorkerMetrics;
@@ -38,7 +40,10 @@ export class ThreadState {
   closing = false;
 
   constructor(
-    start: Pick<WorkerStart, 'index' | 'memory' | 'rates' | 'tokens' | 'deny' | 'providerSlots'>,
+    start: Pick<
+      WorkerStart,
+      'index' | 'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'providerSlots'
+    >,
     accessLog: LineSink,
     facts: LineSink,
     report: (error: unknown) => void,
@@ -46,6 +51,7 @@ export class ThreadState {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
     this.deny = new DenyLookup(start.deny);
+    this.factGate = new FactGate(start.factGate);
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     const layout = new MetricsLayout(start.providerSlots);
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
@@ -122,6 +128,10 @@ export class DataPlane implements WorkerContext {
 
   get deny(): DenyLookup {
     return this.#thread.deny;
+  }
+
+  get keepsFacts(): boolean {
+    return this.#thread.factGate.isOpen;
   }
 
   get scanner() {

@@ -15,6 +15,8 @@ export interface WorkerStart {
   readonly tokens: SharedArrayBuffer;
   /** Who is cut off, which the main thread writes; `deny/deny-table.ts` knows the layout. */
   readonly deny: SharedArrayBuffer;
+  /** Whether usage facts have somewhere to go; `outlet/fact-gate.ts` reads it. */
+  readonly factGate: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */

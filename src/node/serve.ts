@@ -6,6 +6,7 @@ import type { ConfigDocument, ListenAddress } from '../config/config-document.ts
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
+import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
 import { NodeLog } from '../outlet/log.ts';
@@ -80,6 +81,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const rates = createRateTable(rateLimits(document));
   const tokens = createTokenTable();
   const deny = createDenyTable();
+  const factGate = createFactGate();
+  const gate = new FactGate(factGate);
   const keeper = new DenyKeeper({
     memory: deny,
     source: denySource(config),
@@ -91,7 +94,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny },
+    { memory, rates, tokens, deny, factGate },
     out,
     log,
     warm,
@@ -104,10 +107,22 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     (next, nextSlots) => {
       setRateLimits(rates, rateLimits(next));
       log.level = next.logLevel;
+      gate.isOpen = out.hasRoom || next.factsLost === 'count';
       supervisor.reload(next, nextSlots);
     },
     log,
   );
+  out.onRoomChange = (hasRoom) => {
+    const { factsLost } = reloader.running;
+    gate.isOpen = hasRoom || factsLost === 'count';
+    if (hasRoom) log.write('info', 'usage_facts_kept_again');
+    else log.write('error', 'usage_facts_nowhere', { facts_lost: factsLost });
+    // Nobody may read the log any more.
+    const lost = factsLost === 'refuse' ? 'virtual keys get 503' : 'they are lost, and counted';
+    process.stderr.write(
+      hasRoom ? 'Usage facts are kept again.\n' : `Usage facts have nowhere to go: ${lost}.\n`,
+    );
+  };
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
@@ -121,7 +136,14 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         natsConnected: keeper.connected,
         reloads: reloader.results,
       }),
-    ready: () => supervisor.ready,
+    ready: () => ({
+      isListening: supervisor.ready,
+      isDenySetSettled: keeper.isSettled,
+      isStdoutGone: out.isGone,
+      hasSpill: spill !== null,
+      hasFactRoom: out.hasRoom,
+      factsLost: reloader.running.factsLost,
+    }),
   }).catch((error: NodeJS.ErrnoException) => {
     throw cannotListen('metrics_listen', config.metricsListen, error);
   });

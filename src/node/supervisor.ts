@@ -13,7 +13,7 @@ const RESTART_MAX_MS = 10_000;
 const HEALTHY_AFTER_MS = 60_000;
 
 /** The memory that all workers share. */
-type SharedTables = Pick<WorkerStart, 'memory' | 'rates' | 'tokens' | 'deny'>;
+type SharedTables = Pick<WorkerStart, 'memory' | 'rates' | 'tokens' | 'deny' | 'factGate'>;
 
 interface Slot {
   readonly index: number;

@@ -40,6 +40,13 @@ export const FACT_QUEUE_MAX_BYTES = 64 * 1_048_576;
 /** Handed to stdout at once, in bytes: enough that a fast reader costs few system calls. */
 const WRITE_BYTES = 262_144;
 
+/**
+ * Shares of those bounds: from the first one on there is said to be no more room, so that what is under way still finds
+ * some; below the second one there is room again.
+ */
+const NO_ROOM_FROM = 3 / 4;
+const ROOM_BELOW = 1 / 2;
+
 const LF = 0x0a;
 
 interface Batch {
@@ -65,6 +72,9 @@ export class LineOutlet {
   /** Log lines that nobody took. */
   linesDropped = 0;
   factsLost = 0;
+  #hasRoom = true;
+  /** Told when a fact that comes now would be lost, and when it is kept again. */
+  onRoomChange: (hasRoom: boolean) => void = () => {};
   /** Told when writing begins to fail, and when it works again. */
   onWriteChange: (error: Error | null) => void = () => {};
 
@@ -72,6 +82,17 @@ export class LineOutlet {
   constructor(out: ByteSink, spill: Spill | null) {
     this.#out = out;
     this.#spill = spill;
+    if (spill !== null) spill.onProgress = () => this.#judgeRoom();
+  }
+
+  /** Whether a fact that comes now will be kept. */
+  get hasRoom(): boolean {
+    return this.#hasRoom;
+  }
+
+  /** Whoever read stdout has gone, for good. */
+  get isGone(): boolean {
+    return this.#isBroken;
   }
 
   /** Facts that the spill has kept. */
@@ -98,10 +119,11 @@ export class LineOutlet {
   facts(lines: Uint8Array): void {
     if (this.#isBroken || this.#factBytes + lines.length > FACT_QUEUE_MAX_BYTES) {
       this.#spillFacts(lines);
-      return;
+    } else {
+      this.#factBytes += lines.length;
+      this.#push({ lines, isFacts: true });
     }
-    this.#factBytes += lines.length;
-    this.#push({ lines, isFacts: true });
+    this.#judgeRoom();
   }
 
   /** Resolves when everything was taken, or after `limitMs`. */
@@ -151,6 +173,7 @@ export class LineOutlet {
       }
       this.#writing = [];
       for (const batch of batches) this.#taken(batch);
+      this.#judgeRoom();
       // What a full disk did not take may be in part on it: `request_id` tells.
       if (error !== null) this.#leave(batches);
       if (this.#queue.length > 0) this.#write();
@@ -172,6 +195,16 @@ export class LineOutlet {
     }
   }
 
+  #judgeRoom(): void {
+    const share = this.#hasRoom ? NO_ROOM_FROM : ROOM_BELOW;
+    const inQueue = !this.#isBroken && this.#factBytes < FACT_QUEUE_MAX_BYTES * share;
+    const inSpill = this.#spill !== null && this.#spill.waitingBytes < this.#spill.maxBytes * share;
+    const hasRoom = inQueue || inSpill;
+    if (hasRoom === this.#hasRoom) return;
+    this.#hasRoom = hasRoom;
+    this.onRoomChange(hasRoom);
+  }
+
   #taken({ lines, isFacts }: Batch): void {
     if (isFacts) this.#factBytes -= lines.length;
     else this.#logBytes -= lines.length;
@@ -186,6 +219,7 @@ export class LineOutlet {
     this.#logBytes = 0;
     this.#factBytes = 0;
     this.#leave(left);
+    this.#judgeRoom();
     this.#wake();
   }
 

@@ -46,6 +46,7 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
 /** Reached in a state of the gateway, not by a request; each has a claim of its own below. */
 const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'overloaded',
+  'metering_unavailable',
   'draining',
   'rate_limited',
   'spend_limit',

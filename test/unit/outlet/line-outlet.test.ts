@@ -143,6 +143,35 @@ describe('LineOutlet, while its reader stalls', () => {
     expect([out.factsLost, out.factsSpilled]).toEqual([3, 3]);
   });
 
+  it('says that there is no room from three quarters of the bound on, and again below half of it', async () => {
+    const reader = new Reader(true);
+    const out = new LineOutlet(new StreamSink(reader), null);
+    const told: boolean[] = [];
+    out.onRoomChange = (hasRoom) => told.push(hasRoom);
+    const line = lineOf(1_048_576);
+    const fits = FACT_QUEUE_MAX_BYTES / line.length;
+    for (let i = 0; i < fits * 0.75 - 1; i++) out.facts(line);
+    expect([told, out.hasRoom]).toEqual([[], true]);
+    out.facts(line);
+    expect([told, out.hasRoom, out.factsLost]).toEqual([[false], false, 0]);
+    reader.resume();
+    await out.flush(10_000);
+    expect([told, out.hasRoom]).toEqual([[false, true], true]);
+  });
+
+  it('has room while the spill has, and none where both are full', () => {
+    const disk = new Disk();
+    const out = new LineOutlet(new StreamSink(new Reader(true)), disk);
+    for (let i = 0; i < FACT_QUEUE_MAX_BYTES / 1_048_576; i++) out.facts(lineOf(1_048_576));
+    expect(out.hasRoom).toBe(true);
+    disk.waitingBytes = disk.maxBytes;
+    out.facts(Buffer.from('one more\n'));
+    expect(out.hasRoom).toBe(false);
+    disk.waitingBytes = 0;
+    disk.onProgress();
+    expect(out.hasRoom).toBe(true);
+  });
+
   it('flush gives up at its limit, and close spills what was not taken', async () => {
     const disk = new Disk();
     const out = new LineOutlet(new StreamSink(new Reader(true)), disk);

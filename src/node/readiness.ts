@@ -1,0 +1,53 @@
+/** What `/readyz` says: whether traffic should come, and what whoever looks after the gateway ought to know. */
+
+/** A named state of the node; `ready` alone decides about the status. */
+interface NodeState {
+  readonly name: 'not_listening' | 'deny_set_pending' | 'stdout_gone' | 'facts_nowhere';
+  readonly says: string;
+  /** Whether traffic may come all the same. */
+  readonly ready: boolean;
+}
+
+/** What is known of the node's parts just now. */
+export interface NodeFacts {
+  readonly isListening: boolean;
+  /** False while the first reading of the deny-set may still come in a moment. */
+  readonly isDenySetSettled: boolean;
+  readonly isStdoutGone: boolean;
+  readonly hasSpill: boolean;
+  /** Whether a usage fact that comes now will be kept. */
+  readonly hasFactRoom: boolean;
+  readonly factsLost: 'count' | 'refuse';
+}
+
+/** The states that hold, worst first; none is the normal one. */
+function nodeStates(node: NodeFacts): readonly NodeState[] {
+  const states: NodeState[] = [];
+  const add = (name: NodeState['name'], ready: boolean, says: string): void => {
+    states.push({ name, ready, says });
+  };
+  if (!node.isListening)
+    add('not_listening', false, 'no worker takes connections: it starts or ends');
+  if (!node.isDenySetSettled)
+    add('deny_set_pending', false, 'NATS answers, and who is cut off is being read');
+  if (!node.hasFactRoom) {
+    const refuses = node.factsLost === 'refuse';
+    const then = refuses ? 'virtual keys get 503' : 'they are lost, and counted';
+    add('facts_nowhere', !refuses, `usage facts have nowhere to go: ${then}`);
+  }
+  if (node.isStdoutGone) {
+    const facts = node.hasSpill
+      ? 'usage facts go to usage_spill_path'
+      : 'there is no usage_spill_path';
+    add('stdout_gone', true, `whoever read the log has gone: lines are dropped, ${facts}`);
+  }
+  return states;
+}
+
+/** Of a page of plain text: the first line is the verdict, each other one a state. */
+export function readyzPage(node: NodeFacts): { readonly ready: boolean; readonly text: string } {
+  const states = nodeStates(node);
+  const ready = states.every((state) => state.ready);
+  const lines = states.map(({ name, says }) => `${name}: ${says}`);
+  return { ready, text: `${[ready ? 'ready' : 'not ready', ...lines].join('\n')}\n` };
+}
