@@ -5,6 +5,7 @@ import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
+import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
@@ -44,6 +45,8 @@ export interface Managed {
   readonly identity: KeyIdentity;
   readonly poolKey: PoolKey;
   readonly metering: EndpointMetering;
+  /** How the content is packed; null: it is not. What is packed cannot be metered, so it is unpacked on its way. */
+  readonly coding: ContentCoding | null;
 }
 
 /** A request that may proceed, and where to. */
@@ -104,10 +107,11 @@ const ONLY_GET = rejection(
 );
 // RFC 9110 §15.5.22: it says what to speak instead. Codex tries a WebSocket first and goes on over HTTP at once on a 426.
 const UPGRADE = rejection('upgrade_required', '', 'upgrade: HTTP/1.1\r\nconnection: upgrade\r\n');
-// The field is none of those that go upstream with a pool key, and what is packed cannot be metered.
+// RFC 9110 §12.5.3: in a response, Accept-Encoding tells what a request may be packed with.
 const PACKED = rejection(
   'bad_request',
-  'A gateway key cannot be used with Content-Encoding: send the body as it is.',
+  'With a gateway key, Content-Encoding may be one of gzip, deflate, br and zstd.',
+  'accept-encoding: gzip, deflate, br, zstd\r\n',
 );
 
 const framing: Gate<Asked> = ({ framing: { fault, lengthMissing } }) => {
@@ -191,8 +195,8 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   }
   const denied = deniedReason(identity, house.deny);
   if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
-  const coding = fieldValue(asked.fields, 'content-encoding');
-  if (coding !== null && coding.toLowerCase() !== 'identity') return no(PACKED);
+  const coding = contentCoding(asked.fields);
+  if (coding === 'unknown') return no(PACKED);
   const metering = house.endpoints.judge(asked.method, path, provider);
   if (metering === 'unknown') return no(rejection('endpoint_not_managed'));
   if (metering === 'wrong-method-post') return no(ONLY_POST);
@@ -200,7 +204,7 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));
   const poolKey = house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
-  return { identity, poolKey, metering } satisfies Managed;
+  return { identity, poolKey, metering, coding } satisfies Managed;
 }
 
 function firstRejection<Subject>(

@@ -32,6 +32,7 @@ import {
 } from './exchange-state.ts';
 import type { Answer, Lane } from './lane.ts';
 import { RelayLane } from './relay-lane.ts';
+import { UnpackingLane } from './unpacking-lane.ts';
 
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance, AttemptContext {
@@ -85,7 +86,13 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestId = requestId;
     this.#beganMs = beganMs;
     this.#dialect = admitted.dialect;
-    this.#lane = new RelayLane(context, head, admitted, this);
+    const coding = admitted.managed?.coding ?? null;
+    this.#lane =
+      coding === null
+        ? new RelayLane(context, head, admitted, this)
+        : new UnpackingLane(coding, context.maxRequestBodyBytes, head, this, (asked, answer) => {
+            return new RelayLane(context, asked, admitted, answer);
+          });
   }
 
   /** What has no body is sent at once, the rest with its body's first piece. */
@@ -111,7 +118,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#bytesIn += chunk.length;
     const limitBytes = this.#context.maxRequestBodyBytes;
     if (limitBytes > 0 && this.#bytesIn > limitBytes) {
-      this.#refuseBody(limitBytes);
+      this.refused(tooLarge(limitBytes));
       return;
     }
     if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
@@ -147,18 +154,6 @@ export class Exchange implements ClientEvents, Answer {
     this.#lane.body(chunk, last);
     this.#overheadMs += performance.now() - beganMs;
     this.#context.metrics.observeOverhead(this.#overheadMs / 1_000);
-  }
-
-  /** The running total exceeds the cap: whatever was sent upstream is taken back. */
-  #refuseBody(limitBytes: number): void {
-    this.#requestState = nextRequestState(this.#requestState, 'over');
-    this.#lane.abort();
-    if (this.#writer.started) {
-      this.#rejection = 'body_too_large';
-      this.#cut(null);
-    } else {
-      this.#reject(tooLarge(limitBytes), 'rejected');
-    }
   }
 
   // ---- the lane ----------------------------------------------------------------------------------------------------
@@ -207,6 +202,17 @@ export class Exchange implements ClientEvents, Answer {
     } else {
       const lines = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
       this.#reject(rejection(failure.rejection, detail, lines), this.#outcomeOfFailure());
+    }
+  }
+
+  refused(why: Rejection): void {
+    this.#requestState = nextRequestState(this.#requestState, 'over');
+    this.#lane.abort();
+    if (this.#writer.started) {
+      this.#rejection = why.code;
+      this.#cut(null);
+    } else {
+      this.#reject(why, 'rejected');
     }
   }
 

@@ -1,3 +1,4 @@
+import type { Rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
@@ -24,7 +25,7 @@ export interface Lane {
   account(settlement: Settlement): Account;
 }
 
-/** The client's side, as a lane sees it. Nothing is told behind `answered` and `failed`. */
+/** The client's side, as a lane sees it. Nothing is told behind `answered`, `failed` and `refused`. */
 export interface Answer {
   /** The lane takes no more of the upload until `uploadDrained`. */
   uploadFull(): void;
@@ -40,4 +41,6 @@ export interface Answer {
   answered(): void;
   /** @param detail a sentence for the caller, or empty */
   failed(failure: UpstreamFailure, detail: string): void;
+  /** The request itself turned out to be none that may proceed: whatever was sent of it is taken back. */
+  refused(why: Rejection): void;
 }

@@ -1,0 +1,200 @@
+import { Buffer } from 'node:buffer';
+import type { Transform } from 'node:stream';
+import { type Rejection, rejection } from '../rejection.ts';
+import type { Account, Settlement } from '../settle/settle.ts';
+import type { UpstreamFailure } from '../upstream/failure.ts';
+import { type Consumed, type ContentCoding, unpacker } from '../wire/content-coding.ts';
+import type { RequestFraming } from '../wire/request-framing.ts';
+import type { ResponseHead } from '../wire/response-head.ts';
+import { ZstdFrame } from '../wire/zstd-frame.ts';
+import type { Asked } from './attempt.ts';
+import type { Answer, Lane } from './lane.ts';
+
+/**
+ * Packed content may grow by so much, once it is longer than what any ratio may have: prompts and pictures in base64
+ * shrink to a fifth, a conversation that repeats itself to a thirtieth. Ten bytes can be made gigabytes (zstd, Brotli).
+ */
+const RATIO_MAX = 100;
+const RATIO_FROM_BYTES = 1_048_576;
+
+const EMPTY = Buffer.alloc(0);
+const CHUNKED: RequestFraming = {
+  contentLength: -1,
+  chunked: true,
+  fault: null,
+  lengthMissing: false,
+};
+const MALFORMED = rejection(
+  'bad_request',
+  'The body is not packed as Content-Encoding says, or it breaks off.',
+);
+const BOMB = rejection('body_too_large', `It unpacks to more than ${RATIO_MAX} times its size.`);
+
+/**
+ * A lane for content that came packed: it is unpacked as it streams by, because what is packed can be neither metered nor
+ * sent to every provider. Both of its sides hold back: a full lane stops the unpacking, and that the client.
+ */
+export class UnpackingLane implements Lane, Answer {
+  readonly #coding: ContentCoding;
+  readonly #limitBytes: number;
+  readonly #answer: Answer;
+  readonly #lane: Lane;
+  /** What the lane reads of the request: its framing is told before its first piece. */
+  readonly #asked: {
+    readonly method: string;
+    readonly fields: readonly string[];
+    framing: RequestFraming;
+  };
+  /** Made with the first byte. */
+  #stream: (Transform & Consumed) | null = null;
+  readonly #frame: ZstdFrame | null;
+  #bytesIn = 0;
+  #bytesOut = 0;
+  /** The last piece that was unpacked: it leaves when it is known whether another one follows. */
+  #held: Buffer | null = null;
+  #hasBegun = false;
+  #isOver = false;
+
+  /**
+   * @param limitBytes of the unpacked content; 0 = no limit
+   * @param open makes the lane that gets the unpacked content
+   */
+  constructor(
+    coding: ContentCoding,
+    limitBytes: number,
+    asked: Asked,
+    answer: Answer,
+    open: (asked: Asked, answer: Answer) => Lane,
+  ) {
+    this.#coding = coding;
+    this.#limitBytes = limitBytes;
+    this.#answer = answer;
+    this.#asked = { method: asked.method, fields: asked.fields, framing: asked.framing };
+    this.#frame = coding === 'zstd' ? new ZstdFrame() : null;
+    this.#lane = open(this.#asked, this);
+  }
+
+  // ---- the request -------------------------------------------------------------------------------------------------
+
+  begin(): void {
+    this.#lane.begin();
+  }
+
+  body(piece: Buffer, last: boolean): void {
+    if (this.#isOver) return;
+    this.#bytesIn += piece.length;
+    this.#frame?.push(piece);
+    const stream = this.#stream ?? this.#open(piece);
+    // Lent, and unpacked later.
+    const takesMore = piece.length === 0 || stream.write(Buffer.from(piece));
+    if (last) stream.end();
+    else if (!takesMore) this.#answer.uploadFull();
+  }
+
+  #open(piece: Buffer): Transform & Consumed {
+    const stream = unpacker(this.#coding, piece[0] ?? 0);
+    this.#stream = stream;
+    stream.on('data', (unpacked: Buffer) => this.#unpacked(unpacked));
+    stream.on('drain', () => {
+      if (!this.#isOver) this.#answer.uploadDrained();
+    });
+    stream.on('end', () => this.#ended(stream));
+    stream.on('error', () => this.#refuse(MALFORMED));
+    return stream;
+  }
+
+  #unpacked(piece: Buffer): void {
+    if (this.#isOver) return;
+    this.#bytesOut += piece.length;
+    if (this.#limitBytes > 0 && this.#bytesOut > this.#limitBytes) {
+      this.#refuse(
+        rejection('body_too_large', `The limit is ${this.#limitBytes} bytes, unpacked.`),
+      );
+    } else if (this.#bytesOut > RATIO_FROM_BYTES && this.#bytesOut > RATIO_MAX * this.#bytesIn) {
+      this.#refuse(BOMB);
+    } else {
+      const before = this.#held;
+      this.#held = piece;
+      if (before !== null) this.#give(before, false);
+    }
+  }
+
+  #ended({ bytesWritten }: Consumed): void {
+    if (this.#isOver) return;
+    // Two of the libraries pass over what follows the packed data, one takes a part for the whole.
+    if (bytesWritten !== this.#bytesIn || this.#frame?.isWhole === false) this.#refuse(MALFORMED);
+    else this.#give(this.#held ?? EMPTY, true);
+  }
+
+  #give(piece: Buffer, last: boolean): void {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#asked.framing = last
+        ? { ...CHUNKED, chunked: false, contentLength: piece.length }
+        : CHUNKED;
+    }
+    this.#lane.body(piece, last);
+  }
+
+  #refuse(why: Rejection): void {
+    if (this.#isOver) return;
+    this.#close();
+    this.#answer.refused(why);
+  }
+
+  uploadStalled(): void {
+    this.#lane.uploadStalled();
+  }
+
+  writerDrained(): void {
+    this.#lane.writerDrained();
+  }
+
+  abort(): void {
+    this.#close();
+    this.#lane.abort();
+  }
+
+  account(settlement: Settlement): Account {
+    return this.#lane.account(settlement);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#held = null;
+    this.#stream?.destroy();
+  }
+
+  // ---- the answer --------------------------------------------------------------------------------------------------
+
+  uploadFull(): void {
+    this.#stream?.pause();
+  }
+
+  uploadDrained(): void {
+    this.#stream?.resume();
+  }
+
+  head(head: ResponseHead, followed: boolean): void {
+    this.#answer.head(head, followed);
+  }
+
+  piece(piece: Buffer, last: boolean): boolean {
+    return this.#answer.piece(piece, last);
+  }
+
+  answered(): void {
+    this.#close();
+    this.#answer.answered();
+  }
+
+  failed(failure: UpstreamFailure, detail: string): void {
+    this.#close();
+    this.#answer.failed(failure, detail);
+  }
+
+  refused(why: Rejection): void {
+    this.#close();
+    this.#answer.refused(why);
+  }
+}
