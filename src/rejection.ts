@@ -85,6 +85,13 @@ export const REJECTIONS = {
     ['invalid_request_error', 'not_found_error'],
     'The first path segment names no provider.',
   ),
+  wrong_base_url: row(
+    404,
+    'Not Found',
+    'client',
+    ['invalid_request_error', 'not_found_error'],
+    'The base URL is not right.',
+  ),
   endpoint_not_managed: row(
     404,
     'Not Found',

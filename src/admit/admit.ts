@@ -8,6 +8,7 @@ import { rejection } from '../rejection.ts';
 import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
+import { adviceBeside, hasSlipped, slip } from './base-url.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
 import type { ManagedEndpoints } from './endpoint.ts';
 import type { RateGuard } from './rate.ts';
@@ -125,6 +126,10 @@ const method: Gate<Asked> = (asked) => (METHODS.has(asked.method) ? null : METHO
 const upgrade: Gate<Asked> = ({ fields }) =>
   fieldValue(fields, 'upgrade')?.toLowerCase().includes('websocket') === true ? UPGRADE : null;
 
+// Virtual keys reach exact paths anyway, and are told there.
+const baseUrl: Gate<Routed> = ({ asked, credential: { kind }, provider, path }) =>
+  kind !== 'managed' && hasSlipped(path, provider) ? slip(asked.path, provider) : null;
+
 const key: Gate<Routed> = ({ credential: { kind }, provider }) =>
   kind === 'none' && provider.needsKey ? rejection('missing_key') : null;
 
@@ -148,7 +153,7 @@ const capacity: Gate<Asked> = (_asked, house) => {
 /** Whether the head can be trusted at all. */
 const HEAD_GATES: readonly Gate<Asked>[] = [framing, method, upgrade];
 /** Behind the route. */
-const KEY_GATES: readonly Gate<Routed>[] = [key, rate];
+const KEY_GATES: readonly Gate<Routed>[] = [baseUrl, key, rate];
 /** Behind the virtual key. */
 const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
@@ -198,7 +203,8 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   const coding = contentCoding(asked.fields);
   if (coding === 'unknown') return no(PACKED);
   const metering = house.endpoints.judge(asked.method, path, provider);
-  if (metering === 'unknown') return no(rejection('endpoint_not_managed'));
+  if (metering === 'unknown')
+    return no(rejection('endpoint_not_managed', adviceBeside(asked.path, path, provider)));
   if (metering === 'wrong-method-post') return no(ONLY_POST);
   if (metering === 'wrong-method-get') return no(ONLY_GET);
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));

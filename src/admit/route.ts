@@ -1,4 +1,5 @@
 import type { Provider } from '../providers/providers.ts';
+import { strayAdvice } from './base-url.ts';
 
 /** Where a request goes. */
 interface Route {
@@ -43,13 +44,14 @@ export class Router {
   readonly #providers: ReadonlyMap<string, Provider>;
   readonly #openai: Provider;
   readonly #anthropic: Provider;
-  readonly #names: string;
+  /** The whole table. */
+  readonly providers: readonly Provider[];
 
   constructor(table: readonly Provider[]) {
     this.#providers = new Map(table.map((provider) => [provider.name, provider]));
     this.#openai = this.#known('openai');
     this.#anthropic = this.#known('anthropic');
-    this.#names = table.map(({ name }) => name).join(', ');
+    this.providers = table;
   }
 
   #known(name: string): Provider {
@@ -75,15 +77,14 @@ export class Router {
     return { provider, path: path.slice(segment.length + 1) || '/' };
   }
 
-  /** One sentence for a caller whose segment named nobody. */
+  /** Sentences for a caller whose segment named nobody. */
   explain(path: string): string {
-    const segment = firstSegment(path).slice(0, SHOWN_SEGMENT_CHARACTERS);
-    return `"${segment}" is not one of: v1, ${this.#names}.`;
+    return strayAdvice(
+      path,
+      this.providers.map(({ name }) => name),
+    );
   }
 }
-
-/** Enough to recognise a typing error, too little to reflect somebody's data. */
-const SHOWN_SEGMENT_CHARACTERS = 64;
 
 function firstSegment(path: string): string {
   return segmentFrom(path, 1);

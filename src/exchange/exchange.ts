@@ -39,6 +39,8 @@ export interface WorkerContext extends Admittance, AttemptContext {
   readonly settler: Settler;
   /** The grace period is over: what is still running is being closed by us, not by its clients. */
   readonly closing: boolean;
+  /** Whether clients come by TLS. */
+  readonly tls: boolean;
   nextRequestId(): string;
   /** A bug was met, and one request ended by it: for the log. */
   report(error: unknown): void;

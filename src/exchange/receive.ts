@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { admit, guessDialect, type Refused } from '../admit/admit.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
+import { ownPage } from '../front-page.ts';
 import { type Dialect, REJECTIONS, rejection, renderRejection } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
 import { Exchange, type WorkerContext } from './exchange.ts';
@@ -49,7 +50,7 @@ export function receive(
   }
 }
 
-/** The gateway's own answer to a request that was not admitted. */
+/** The gateway's own answer to a request that was not admitted: a rejection, or a page where a browser asks for one. */
 function refuse(
   context: WorkerContext,
   asked: RequestHead,
@@ -58,7 +59,12 @@ function refuse(
   beganMs: number,
   { rejection: why, dialect, provider, fault }: Refused,
 ): void {
-  const { head, body, closes } = renderRejection(why, dialect, requestId);
+  const page =
+    why.code === 'unknown_provider'
+      ? ownPage(asked, context.router.providers, context.tls, requestId)
+      : null;
+  const { head, body, closes } =
+    page === null ? renderRejection(why, dialect, requestId) : { ...page, closes: false };
   writer.respond(head, body, asked.method === 'HEAD', closes);
   context.settler.settle(
     {
@@ -66,9 +72,9 @@ function refuse(
       traceparent: fieldValue(asked.fields, 'traceparent'),
       method: asked.method,
       path: loggedPath(asked.path),
-      status: REJECTIONS[why.code].status,
-      outcome: 'rejected',
-      rejection: why.code,
+      status: page === null ? REJECTIONS[why.code].status : 200,
+      outcome: page === null ? 'rejected' : 'complete',
+      rejection: page === null ? why.code : null,
       eventStream: false,
       bytesIn: 0,
       bytesOut: writer.bytesOut,

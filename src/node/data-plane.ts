@@ -75,6 +75,7 @@ export class DataPlane implements WorkerContext {
   readonly poolKeys: PoolKeys;
   readonly settler: Settler;
   readonly maxRequestBodyBytes: number;
+  readonly tls: boolean;
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
   readonly transports: OpenTransports;
@@ -102,6 +103,7 @@ export class DataPlane implements WorkerContext {
       thread.facts,
     );
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
+    this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
     const opened = previous === null ? null : previous.transports;
     this.transports = openTransports(

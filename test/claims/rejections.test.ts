@@ -32,6 +32,7 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
   missing_key: (dialect) => `GET ${path(dialect)} HTTP/1.1\r\n${HOST}\r\n\r\n`,
   bad_key: (dialect) => head('GET', path(dialect), ['x-api-key: bai_v9.1.AA.AA']),
   unknown_provider: (dialect) => head('GET', '/nobody/v1/x', mark(dialect)),
+  wrong_base_url: (dialect) => head('GET', `/${dialect}/v1/v1/messages`, mark(dialect)),
   endpoint_not_managed: (dialect) => head('POST', `/${dialect}/v1/files`, managed(dialect)),
   no_pool_key: (dialect) => head('POST', `/${dialect}/v1/messages`, managed(dialect)),
   method_not_allowed: (dialect) => head('BREW', path(dialect), mark(dialect)),
