@@ -1,8 +1,9 @@
 // What reading the usage of a response costs, by shape: nanoseconds per event and per KiB, beside what a proxy does that
 // parses each event. npm run bench:usage
+import type { BodyFormat } from '../../src/wire/body-format.ts';
 import { loadJsonScanner } from '../../src/wire/json-scanner.ts';
 import { UsageEventWithholder } from '../../src/wire/sse-withhold.ts';
-import { type BodyFormat, UsageReader } from '../../src/wire/usage-reader.ts';
+import { UsageReader } from '../../src/wire/usage-reader.ts';
 import { fixed, printTable, writeSection } from '../results.ts';
 import { type TaskCost, taskCost } from './task-cost.ts';
 

@@ -9,13 +9,14 @@ import type { Provider } from '../providers/providers.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import { estimateUsage } from '../settle/usage-estimate.ts';
 import type { Billed, BillingLine } from '../wire/billed-usage.ts';
+import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import { RequestFacts } from '../wire/request-facts.ts';
 import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 import { editedLength, UsageOptionEditor } from '../wire/usage-option-editor.ts';
-import { type BodyFormat, UsageReader } from '../wire/usage-reader.ts';
+import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */
 interface MeteredUsage extends Billed {
@@ -50,6 +51,8 @@ export class Metering {
   #streamAsked = false;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
+  /** Null while nothing came, and where nothing is read. */
+  #probe: FormatProbe | null = null;
   #reader: UsageReader | null = null;
   #withholder: UsageEventWithholder | null = null;
   #status = 0;
@@ -117,18 +120,16 @@ export class Metering {
   // ---- the response ------------------------------------------------------------------------------------------------
 
   /**
-   * @param format null when the body cannot be read: compressed, although that was refused
+   * @param format by the content type; null when the body cannot be read: compressed, although that was refused
    * @returns true when bytes may be taken out of the body, so that its length cannot be promised
    */
   responseBegan(status: number, format: BodyFormat | null): boolean {
     this.#status = status;
     if (this.#endpoint === 'free' || format === null) return false;
-    this.#withEvents = format === 'events';
-    this.#reader = new UsageReader(this.#scanner, format, this.#endpoint === 'answers');
+    this.#probe = new FormatProbe(format);
     // An answer may begin before the request is over.
     this.#readRequest();
-    if (format === 'events' && this.#asksUnseen) this.#withholder = new UsageEventWithholder();
-    return this.#withholder !== null;
+    return this.#asksUnseen && (format === 'events' || status < 300);
   }
 
   /**
@@ -137,6 +138,25 @@ export class Metering {
    * @returns false when the client takes no more for now
    */
   response(chunk: Buffer, client: PieceSink, last: boolean): boolean {
+    if (this.#probe === null || this.#probe.format !== null)
+      return this.#content(chunk, client, last);
+    const at = this.#probe.push(chunk);
+    // White space keeps a connection alive: it must not wait.
+    if (at < 0) return client.push(chunk);
+    this.#recognised(this.#probe.format);
+    if (at === 0) return this.#content(chunk, client, last);
+    const more = client.push(chunk.subarray(0, at));
+    return this.#content(chunk.subarray(at), client, last) && more;
+  }
+
+  #recognised(format: FormatProbe['format']): void {
+    if (format === null || format === 'page' || format === 'packed') return;
+    this.#withEvents = format === 'events';
+    this.#reader = new UsageReader(this.#scanner, format, this.#endpoint === 'answers');
+    if (this.#withEvents && this.#asksUnseen) this.#withholder = new UsageEventWithholder();
+  }
+
+  #content(chunk: Buffer, client: PieceSink, last: boolean): boolean {
     const mayReport = this.#reader?.push(chunk, last) ?? true;
     if (this.#withholder === null) return client.push(chunk);
     return this.#withholder.write(chunk, client, mayReport);
@@ -147,6 +167,21 @@ export class Metering {
     this.#ended = true;
     this.#reader?.end();
     this.#withholder?.end(client);
+  }
+
+  /**
+   * A 200 may hold nothing that anybody bills: an error instead of an answer, a page, not a word, or an event stream
+   * without an event that names a model or holds a text.
+   */
+  #holdsNothing(reading: UsageReading | null): boolean {
+    if (this.#probe === null || this.#probe.format === 'packed') return false;
+    if (this.#probe.format === 'page') return true;
+    if ((reading?.textBytes ?? 0) > 0) return false;
+    if (reading?.sawError === true) return true;
+    if (!this.#ended || this.#endpoint === 'reports') return false;
+    if (reading === null) return true;
+    if (reading.isBlind || reading.model !== null) return false;
+    return this.#withEvents || !reading.sawJson;
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------
@@ -175,7 +210,7 @@ export class Metering {
     const final = reading?.sawEnd === true || (this.#ended && !broken);
     if (counts !== null && final) return { ...known, source: 'reported', counts };
     const failed = this.#status >= 300;
-    if (counts === null && (this.#endpoint === 'free' || failed)) {
+    if (counts === null && (this.#endpoint === 'free' || failed || this.#holdsNothing(reading))) {
       return { ...known, source: 'none', counts: NOTHING };
     }
     const { inputTokens, outputTokens } = estimateUsage({

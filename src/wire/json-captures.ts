@@ -8,9 +8,12 @@ import { ValueCapture } from './value-capture.ts';
  */
 export const CAPTURE_MAX_BYTES = 131_072;
 
+const ROOT = 0;
+
 /**
  * Keeps the raw bytes of the values at a few paths of one JSON text while it streams by: for usage that stands ahead of
  * a long answer, or in an event larger than any tail. The last value of a path wins. Paths must not lie in each other.
+ * The root itself is not kept: where it ends is told.
  * Memory: a scan's slot, and at most CAPTURE_MAX_BYTES for each path that occurs.
  */
 export class JsonCaptures implements JsonEvents {
@@ -24,6 +27,10 @@ export class JsonCaptures implements JsonEvents {
   #lends = false;
   /** The open value began in this chunk. */
   #beganHere = false;
+  /** The text is over, where the root was asked for: what follows is not its. */
+  hasEnded = false;
+  /** Where in the chunk pushed last it was over. */
+  endedAt = 0;
 
   constructor(scan: JsonScan) {
     this.#scan = scan;
@@ -53,6 +60,7 @@ export class JsonCaptures implements JsonEvents {
   }
 
   valueStarts(path: number, at: number): void {
+    if (path === ROOT) return;
     this.#seen |= 1 << path;
     let capture = this.#captures[path];
     if (capture === undefined) {
@@ -65,7 +73,12 @@ export class JsonCaptures implements JsonEvents {
     this.#beganHere = true;
   }
 
-  valueEnds(_path: number, at: number): void {
+  valueEnds(path: number, at: number): void {
+    if (path === ROOT) {
+      this.hasEnded = true;
+      this.endedAt = at;
+      return;
+    }
     if (this.#chunk !== null) {
       if (this.#lends && this.#beganHere) this.#open?.lend(this.#chunk, this.#from, at);
       else this.#open?.take(this.#chunk, this.#from, at);

@@ -65,6 +65,7 @@ export const RESPONSE_PATH = {
   evalCount: 26,
   responseServiceTier: 27,
   responseToolUsage: 28,
+  object: 29,
 } as const;
 
 const { streamOptions } = REQUEST_PATH;
@@ -115,6 +116,7 @@ export const RESPONSE_PATHS: PathTable = {
     { parent: root, name: 'eval_count' },
     { parent: response, name: 'service_tier' },
     { parent: response, name: 'tool_usage' },
+    { parent: root, name: 'object' },
   ],
 };
 

@@ -1,3 +1,4 @@
+import type { BodyFormat } from './body-format.ts';
 import {
   connectionOptions,
   endsHere,
@@ -5,7 +6,6 @@ import {
   speaksForAccount,
   speaksForOrigin,
 } from './fields.ts';
-import type { BodyFormat } from './usage-reader.ts';
 
 /** A provider's response head as the client gets it. */
 export interface ResponseHead {

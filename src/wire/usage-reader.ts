@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { type Billed, BilledUsage } from './billed-usage.ts';
+import type { BodyFormat } from './body-format.ts';
 import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import { JsonCaptures } from './json-captures.ts';
 import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from './json-paths.ts';
@@ -10,9 +11,6 @@ import { objectOf, type Usage } from './usage-counters.ts';
 import { UsageSkim } from './usage-skim.ts';
 import { decodedString } from './value-capture.ts';
 
-/** How a body is made of JSON texts: one, one for each event, or one for each line. */
-export type BodyFormat = 'json' | 'events' | 'lines';
-
 /** What a response says of itself. */
 export interface UsageReading extends Billed {
   /** What the provider says it served: the first name that is not empty. */
@@ -21,6 +19,10 @@ export interface UsageReading extends Billed {
   readonly raw: string | null;
   /** The body, or an event of it, holds an error. */
   readonly sawError: boolean;
+  /** Of what was read, something was a JSON text. */
+  readonly sawJson: boolean;
+  /** No scan was free for some of it: what it says is not known. */
+  readonly isBlind: boolean;
   /** Of an event stream: only what its opening event announced was told, not what it came to. */
   readonly isOpening: boolean;
   /** An event stream said that it is complete, or broke off with its bill: nothing after it changes a count. */
@@ -53,6 +55,7 @@ const TOOL_PATHS = [P.toolUsage, P.responseToolUsage] as const;
 /** Ollama's counters: its usage object is the answer itself. */
 const COUNTER_PATHS = [P.promptEvalCount, P.evalCount] as const;
 const WANTED = pathBits(
+  P.root,
   ...USAGE_PATHS,
   ...MODEL_PATHS,
   ...ERROR_PATHS,
@@ -60,6 +63,7 @@ const WANTED = pathBits(
   ...TOOL_PATHS,
   ...COUNTER_PATHS,
   P.type,
+  P.object,
 );
 /** A long answer's choices are not kept to look for usage in them: only those that need no copy. */
 const WANTED_OF_SHORT = WANTED | pathBits(P.choices);
@@ -77,9 +81,15 @@ const FINAL_TYPES: ReadonlySet<string> = new Set([
   'response.incomplete',
   'response.failed',
 ]);
+const ERROR = 'error';
 const DONE = Buffer.from('[DONE]');
 const LETTER_N = 0x6e;
 const LF = 0x0a;
+/** JSON's white space, and the separator of RFC 7464, are what is not above it. */
+const SPACE = 0x20;
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 
 /**
  * Reads model and usage from a response while it streams by.
@@ -106,6 +116,8 @@ export class UsageReader implements EventSink {
   #model: string | null = null;
   #sawError = false;
   #sawEnd = false;
+  #sawJson = false;
+  #isBlind = false;
   #isOpening = false;
   /** Data of an event that reads cut, as far as it is kept to count its text. */
   #cut: Buffer[] = [];
@@ -131,7 +143,7 @@ export class UsageReader implements EventSink {
   push(chunk: Buffer, last: boolean): boolean {
     if (this.#format === 'events') return this.#pushEvents(chunk);
     if (this.#format === 'lines') this.#pushLines(chunk);
-    else this.#scan(chunk, last);
+    else this.#pushTexts(chunk, last);
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
     if (!last || !this.#usage.hasCounts) this.#skim.deltas.countAnswer(chunk);
@@ -157,6 +169,8 @@ export class UsageReader implements EventSink {
       model: this.#model,
       raw: this.#raw,
       sawError: this.#sawError,
+      sawJson: this.#sawJson,
+      isBlind: this.#isBlind,
       isOpening: this.#isOpening && this.#format === 'events',
       sawEnd: this.#sawEnd,
       textBytes: this.#skim.deltas.textBytes,
@@ -178,9 +192,27 @@ export class UsageReader implements EventSink {
     this.#calls.push(bytes);
   }
 
+  /**
+   * One JSON text, or several: some stream lines of JSON under the type of one, and Gemini an array of its events, which
+   * is read as its elements.
+   */
+  #pushTexts(chunk: Buffer, last: boolean): void {
+    let at = 0;
+    for (;;) {
+      if (this.#captures === null || this.#captures.hasEnded) at = nextText(chunk, at);
+      if (at === chunk.length) return;
+      if (this.#captures?.hasEnded === true) this.#readText();
+      this.#scan(at === 0 ? chunk : chunk.subarray(at), last);
+      if (this.#captures?.hasEnded !== true) return;
+      at += this.#captures.endedAt;
+    }
+  }
+
   #capture(isShort: boolean): JsonCaptures | null {
     const wanted = isShort ? WANTED_OF_SHORT : WANTED;
-    return JsonCaptures.open(this.#scanner, RESPONSE_PATHS, wanted) ?? null;
+    const captures = JsonCaptures.open(this.#scanner, RESPONSE_PATHS, wanted) ?? null;
+    this.#isBlind ||= captures === null;
+    return captures;
   }
 
   #pushLines(chunk: Buffer): void {
@@ -290,6 +322,10 @@ export class UsageReader implements EventSink {
     }
     const type = captures.has(P.type) ? nameAt(captures, P.type) : null;
     if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
+    // vLLM and Mistral spell an error so, with its message at the root.
+    const object = captures.has(P.object) ? nameAt(captures, P.object) : null;
+    if (type === ERROR || object === ERROR) this.#sawError = true;
+    if (captures.isJson) this.#sawJson = true;
     this.#calls = null;
     this.release();
   }
@@ -335,6 +371,17 @@ export class UsageReader implements EventSink {
     const [prompt, written] = COUNTER_PATHS.map((path) => textAt(captures, path) ?? 'null');
     return this.#takeUsage(`{"prompt_eval_count":${prompt},"eval_count":${written}}`);
   }
+}
+
+/** Where behind white space, and what holds the elements of an array together, a JSON text begins. */
+function nextText(chunk: Buffer, from: number): number {
+  let at = from;
+  while (at < chunk.length && isBetweenTexts(chunk[at] ?? 0)) at++;
+  return at;
+}
+
+function isBetweenTexts(byte: number): boolean {
+  return byte <= SPACE || byte === COMMA || byte === OPEN_BRACKET || byte === CLOSE_BRACKET;
 }
 
 /** The whole value at a path; null without one, or when it is larger than what is kept. */

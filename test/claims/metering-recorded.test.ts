@@ -78,6 +78,14 @@ beforeEach((ctx) => {
 
 const connection = (): RawClient => new RawClient(gateway.port);
 
+/** A 200 whose stream holds nothing else. */
+const ONLY_AN_ERROR: ReadonlySet<string> = new Set([
+  'responses/openrouter/chat-reqllm-meta-llama-llama-3-3-70b-instruct-free-object-streaming.sse',
+]);
+
+/** What a pool key is refused with is not the caller's: it gets 502. */
+const KEY_REFUSALS: ReadonlySet<number> = new Set([401, 402, 403]);
+
 const ENDPOINTS: Readonly<Record<string, string>> = {
   chat: '/v1/chat/completions',
   responses: '/v1/responses',
@@ -90,7 +98,8 @@ const ASKING = '{"model":"asked","stream":true,"stream_options":{"include_usage"
 describe.each([...CUTS.keys()])('recorded responses, %s', (cut) => {
   it('yield exactly the model and the usage of their index, and pass byte for byte', async () => {
     const wrong: unknown[] = [];
-    await inLanes([...RESPONSES.entries()], LANES, connection, async ([at, recorded], client) => {
+    const passed = [...RESPONSES.entries()].filter(([, { status }]) => !KEY_REFUSALS.has(status));
+    await inLanes(passed, LANES, connection, async ([at, recorded], client) => {
       const query = new URLSearchParams({ at: String(at), cut });
       const endpoint = ENDPOINTS[recorded.dialect] ?? '/other';
       client.send(post(TOKEN, `/${ASKED_FOR}${endpoint}?${query}`, ASKING));
@@ -98,7 +107,8 @@ describe.each([...CUTS.keys()])('recorded responses, %s', (cut) => {
       const fact = await factOf(gateway, response.field('x-sluice-request-id'));
       const expected = expectedCounts(recorded);
       const isNothing = Object.values(expected).every((count) => count === null);
-      const source = isNothing ? (recorded.status >= 300 ? 'none' : 'estimated') : 'reported';
+      const none = recorded.status >= 300 || ONLY_AN_ERROR.has(recorded.file);
+      const source = isNothing ? (none ? 'none' : 'estimated') : 'reported';
       const found = {
         same: response.sha256 === recorded.sha256,
         model: fact['model'],

@@ -92,6 +92,52 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
     );
     await turn.lastChunk();
   },
+  'sent-sized': (turn) => turn.answer(sent.body, [`content-type: ${sent.type}`]),
+  'sent-chunked': async (turn) => {
+    await turn.write(
+      `HTTP/1.1 200 OK\r\ncontent-type: ${sent.type}\r\ntransfer-encoding: chunked\r\n\r\n`,
+    );
+    const bytes = Buffer.from(sent.body);
+    for (const at of [0, 1, 2, 3, 9])
+      await turn.chunk(bytes.subarray(at, at === 9 ? undefined : at + (at === 3 ? 6 : 1)));
+    await turn.lastChunk();
+  },
+  // ---- a 200 that bills nothing
+  'error-json': (turn) => turn.answer('{"error":{"message":"Provider returned error","code":502}}'),
+  'error-word': (turn) => turn.answer('{"error":"overloaded"}'),
+  'error-object': (turn) => turn.answer('{"object":"error","message":"no","code":400}'),
+  'error-in-array': (turn) => turn.answer('[{"error":{"code":429}}]'),
+  'error-first': async (turn) => {
+    await turn.stream();
+    await turn.chunk(`data: {"error":{"message":"Rate limited","code":429}}\n\n${DONE}`);
+    await turn.lastChunk();
+  },
+  'error-named': async (turn) => {
+    await turn.stream();
+    await turn.chunk(': waiting\n\nevent:error\ndata: {"message":"no"}\n\n');
+    await turn.lastChunk();
+  },
+  'error-behind-role': async (turn) => {
+    await turn.stream();
+    await turn.chunk('data: {"model":"m","choices":[{"delta":{"role":"assistant"}}]}\n\n');
+    await turn.chunk('data: {"error":{"code":502}}\n\n');
+    await turn.lastChunk();
+  },
+  'error-under-events': (turn) =>
+    turn.answer(' \n{"error":{"code":500}}', ['content-type: text/event-stream']),
+  page: (turn) => turn.answer('<html>sign in</html>', ['content-type: text/html']),
+  'page-as-json': (turn) => turn.answer('\n<!DOCTYPE html><p>"content":"x"</p>'),
+  words: (turn) => turn.answer('upstream connect error', ['content-type: text/plain']),
+  empty: (turn) => turn.answer(''),
+  'empty-stream': async (turn) => {
+    await turn.stream();
+    await turn.lastChunk();
+  },
+  comments: async (turn) => {
+    await turn.stream();
+    await turn.chunk(`: processing\n\n${DONE}`);
+    await turn.lastChunk();
+  },
   gzip: (turn) =>
     turn.answer(gzipSync(`{"model":"gpt-served","usage":${USAGE}}`), [
       'content-type: application/json',
@@ -102,6 +148,8 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
       `{"model":"gpt-served","usage":{"prompt_tokens":1,"completion_tokens":2,"note":"${'x'.repeat(5_000)}"}}`,
     ),
 };
+
+let sent = { body: '', type: '' };
 
 let gateway: Gateway;
 let upstream: ScriptedUpstream;
@@ -332,6 +380,49 @@ describe('a report', () => {
   });
 });
 
+describe('a body under the wrong content type', () => {
+  const STREAMS: readonly (readonly [string, string])[] = [
+    ['events', delta(TEXT) + REPORT + DONE],
+    ['events without a space', (delta(TEXT) + REPORT + DONE).replaceAll('data: ', 'data:')],
+    ['events behind comments', `: hi\n\nretry: 5\n\n${delta(TEXT)}${REPORT}${DONE}`],
+    ['events behind blank lines', `\n\n${delta(TEXT)}${REPORT}${DONE}`],
+    ['events behind a byte order mark', `\ufeff${delta(TEXT)}${REPORT}${DONE}`],
+    ['events with CRLF', (delta(TEXT) + REPORT + DONE).replaceAll('\n', '\r\n')],
+  ];
+  const TYPES = ['text/plain', 'application/json', 'application/x-ndjson', 'text/html', ''];
+
+  it.each(
+    STREAMS,
+  )('%s are metered, and the one that only we asked for is unseen', async (_, body) => {
+    for (const type of TYPES) {
+      for (const act of ['sent-sized', 'sent-chunked']) {
+        sent = { body, type };
+        const { response, fact } = await chat(act);
+        expect(fact, type).toMatchObject({ usage_source: 'reported', input_tokens: 11 });
+        expect(response.complete).toBe(true);
+        expect(response.body.toString()).toContain('quick brown fox');
+        expect(response.body.toString()).not.toContain('prompt_tokens');
+      }
+    }
+  });
+
+  it.each([
+    ['JSON', `{"model":"m","usage":${USAGE}}`],
+    ['lines of JSON', `{"model":"m"}\n{"usage":${USAGE}}\n`],
+    ['JSON behind white space', ` \r\n{"model":"m","usage":${USAGE}}`],
+    ['an array of JSON', `[{"model":"m"},\n{"usage":${USAGE}}]`],
+  ])('%s is read, and passes byte for byte', async (_, body) => {
+    for (const type of ['text/event-stream', 'text/plain', 'application/json']) {
+      for (const act of ['sent-sized', 'sent-chunked']) {
+        sent = { body, type };
+        const { response, fact } = await chat(act);
+        expect(fact, type).toMatchObject({ usage_source: 'reported', output_tokens: 7 });
+        expect(response.body.toString()).toBe(body);
+      }
+    }
+  });
+});
+
 describe('a report inside of an error', () => {
   it('counts: it is the bill of what was broken off', async () => {
     const { response, fact } = await chat('error-with-usage');
@@ -341,6 +432,33 @@ describe('a report inside of an error', () => {
 });
 
 describe('none', () => {
+  it.each([
+    'error-json',
+    'error-word',
+    'error-object',
+    'error-in-array',
+    'error-first',
+    'error-named',
+    'error-behind-role',
+    'error-under-events',
+    'page',
+    'page-as-json',
+    'words',
+    'empty',
+    'empty-stream',
+    'comments',
+  ])('when a 200 holds nothing that anybody bills: %s', async (act) => {
+    const { response, fact } = await chat(act);
+    expect(response.status).toBe(200);
+    expect(fact).toMatchObject({
+      usage_source: 'none',
+      input_tokens: null,
+      output_tokens: null,
+      upstream_status: 200,
+      outcome: 'complete',
+    });
+  });
+
   it('when the provider answered with an error', async () => {
     const { response, fact } = await chat('error');
     expect(response.status).toBe(429);

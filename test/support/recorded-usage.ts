@@ -1,5 +1,5 @@
+import type { BodyFormat } from '../../src/wire/body-format.ts';
 import type { UsageCounts } from '../../src/wire/usage-counters.ts';
-import type { BodyFormat } from '../../src/wire/usage-reader.ts';
 import { blocksOf } from './event-stream-oracle.ts';
 import { type RecordedResponse, recordedBody } from './fixtures.ts';
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { BodyFormat } from '../../../src/wire/body-format.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
-import { type BodyFormat, UsageReader, type UsageReading } from '../../../src/wire/usage-reader.ts';
+import { UsageReader, type UsageReading } from '../../../src/wire/usage-reader.ts';
 import {
   cutAroundNewlines,
   cutAtRandom,
@@ -84,6 +85,19 @@ describe('what stands outside of the usage object', () => {
     };
     everySplit(lines, 'lines', check);
     everySplit(last, 'json', check);
+  });
+
+  it('is in a later JSON text of the body, or in an element of its array', () => {
+    const first = '{"model":"m","x":[1]}';
+    const last = `{"usage":${JSON.stringify(USAGE)}}`;
+    for (const body of [
+      `${first}\n${last}\n`,
+      `${first}${last}`,
+      `[${first}\n,\r\n${last}]`,
+      ` [ ${last} ] `,
+      `\u001e${first}\n\u001e${last}\n`,
+    ])
+      everySplit(body, 'json', ({ counts }) => expect(counts).toEqual(COUNTS));
   });
 
   it('is the usage of a choice, where the chunk itself has none', () => {
