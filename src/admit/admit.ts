@@ -71,6 +71,8 @@ export interface Refused {
   readonly dialect: Dialect;
   /** Null when it was refused before its provider was known. */
   readonly provider: Provider | null;
+  /** Who was refused; null where that is not known for sure. */
+  readonly identity: KeyIdentity | null;
   /** Why a virtual key was refused, for the log: callers are told no more than that it was. */
   readonly fault: string | null;
 }
@@ -165,7 +167,7 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
   // nevertheless told first: the key it would need depends on the provider.
   const credential = findCredential(asked.fields, asked.query, asked.path);
   if (credential.misplaced !== null)
-    return refused(misplaced(credential.misplaced), guessDialect(asked), null, 'misplaced');
+    return refused(misplaced(credential.misplaced), guessDialect(asked), null, null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
   if (found === null) {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
@@ -175,12 +177,15 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
   const { dialect } = provider;
   const routed: Routed = { asked, credential, provider, path };
   const keyless = firstRejection(KEY_GATES, routed, house);
-  if (keyless !== null) return refused(keyless, dialect, provider);
   const isManaged = credential.kind === 'managed';
+  if (keyless !== null) {
+    const identity = isManaged ? house.tokens.known(credential.token.reveal()) : null;
+    return refused(keyless, dialect, provider, identity);
+  }
   const managed = isManaged ? manage(routed, house) : null;
   if (managed !== null && 'rejection' in managed) return managed;
   const unable = firstRejection(CAPACITY_GATES, asked, house);
-  if (unable !== null) return refused(unable, dialect, provider);
+  if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
   const query = isManaged ? withoutCredentials(asked.query) : asked.query;
   const target = query === '' ? path : `${path}?${query}`;
   return { rejection: null, provider, dialect, path, target, managed };
@@ -188,16 +193,13 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
 
 /** A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this. */
 function manage({ asked, credential, path, provider }: Routed, house: Admittance) {
-  const no = (why: Rejection, fault: string | null = null): Refused =>
-    refused(why, provider.dialect, provider, fault);
   const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
-    const { code, fault } = identity;
-    return no(
-      code === 'rate_limited' ? tooMany(identity.retryAfterSeconds) : rejection(code),
-      fault,
-    );
+    const { code, fault, retryAfterSeconds } = identity;
+    const why = code === 'rate_limited' ? tooMany(retryAfterSeconds) : rejection(code);
+    return refused(why, provider.dialect, provider, null, fault);
   }
+  const no = (why: Rejection): Refused => refused(why, provider.dialect, provider, identity);
   const denied = deniedReason(identity, house.deny);
   if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
   const coding = contentCoding(asked.fields);
@@ -229,9 +231,10 @@ function refused(
   why: Rejection,
   dialect: Dialect,
   provider: Provider | null = null,
+  identity: KeyIdentity | null = null,
   fault: string | null = null,
 ): Refused {
-  return { rejection: why, dialect, provider, fault };
+  return { rejection: why, dialect, provider, identity, fault };
 }
 
 /** Tenant and key may both be cut off: whatever is not a matter of budget is told first. */

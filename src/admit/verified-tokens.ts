@@ -101,6 +101,11 @@ export class VerifiedTokens {
     return this.#verified.get(token) ?? this.#checkUnknown(token);
   }
 
+  /** Whose token it is, without any check: null when this worker does not know it. */
+  known(token: string): KeyIdentity | null {
+    return this.#verified.get(token) ?? null;
+  }
+
   /**
    * Takes another set of signing keys. What was verified with a key that is gone or another one now is forgotten; the
    * rest would verify again, and doing so all at once would exceed the budget in the middle of a rotation.

@@ -18,6 +18,7 @@ import {
   renderRejection,
 } from '../rejection.ts';
 import type { Outcome } from '../settle/metrics.ts';
+import type { Payer } from '../settle/refusal-tally.ts';
 import type { Settlement, Settler } from '../settle/settle.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import { fieldValue } from '../wire/fields.ts';
@@ -55,6 +56,7 @@ export class Exchange implements ClientEvents, Answer {
   readonly #beganMs: number;
   /** Whose error shapes the caller reads. */
   readonly #dialect: Dialect;
+  readonly #payer: Payer | null;
   readonly #lane: Lane;
 
   #requestState: RequestState = 'reading';
@@ -88,6 +90,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestId = requestId;
     this.#beganMs = beganMs;
     this.#dialect = admitted.dialect;
+    this.#payer = admitted.managed?.identity ?? null;
     const coding = admitted.managed?.coding ?? null;
     this.#lane =
       coding === null
@@ -268,6 +271,7 @@ export class Exchange implements ClientEvents, Answer {
       traceparent: fieldValue(this.#head.fields, 'traceparent'),
       method: this.#head.method,
       path: this.#head.path,
+      payer: this.#payer,
       status: this.#status,
       outcome,
       rejection: this.#rejection,

@@ -57,7 +57,7 @@ function refuse(
   writer: ResponseWriter,
   requestId: string,
   beganMs: number,
-  { rejection: why, dialect, provider, fault }: Refused,
+  { rejection: why, dialect, provider, identity, fault }: Refused,
 ): void {
   const page =
     why.code === 'unknown_provider'
@@ -72,6 +72,7 @@ function refuse(
       traceparent: fieldValue(asked.fields, 'traceparent'),
       method: asked.method,
       path: loggedPath(asked.path),
+      payer: identity,
       status: page === null ? REJECTIONS[why.code].status : 200,
       outcome: page === null ? 'rejected' : 'complete',
       rejection: page === null ? why.code : null,
@@ -86,5 +87,11 @@ function refuse(
 }
 
 function internal(dialect: Dialect): Refused {
-  return { rejection: rejection('internal_error'), dialect, provider: null, fault: null };
+  return {
+    rejection: rejection('internal_error'),
+    dialect,
+    provider: null,
+    identity: null,
+    fault: null,
+  };
 }

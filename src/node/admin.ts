@@ -12,6 +12,8 @@ const { createServer } = createRequire(import.meta.url)('node:http') as typeof i
 interface AdminFacts {
   /** Prometheus text. */
   metrics(): string;
+  /** JSON. */
+  refusals(): string;
   /** Whether a load balancer should send anything, and why not. */
   ready(): NodeFacts;
 }
@@ -22,7 +24,7 @@ interface AdminListener {
 }
 
 /**
- * `/metrics`, `/livez`, `/readyz` on a port of their own, on the main thread: a scrape never waits for a relay.
+ * `/metrics`, `/livez`, `/readyz`, `/refusals` on a port of their own, on the main thread: a scrape never waits for a relay.
  * @throws NodeJS.ErrnoException when the port cannot be bound
  */
 export async function openAdmin(address: ListenAddress, facts: AdminFacts): Promise<AdminListener> {
@@ -55,8 +57,10 @@ function page(
       const { ready, text } = readyzPage(facts.ready());
       return [ready ? 200 : 503, PLAIN, text];
     }
+    case '/refusals':
+      return [200, 'application/json', facts.refusals()];
     default:
-      return [404, PLAIN, 'Here are /metrics, /livez and /readyz.\n'];
+      return [404, PLAIN, 'Here are /metrics, /livez, /readyz and /refusals.\n'];
   }
 }
 

@@ -11,6 +11,7 @@ import { FactGate } from '../outlet/fact-gate.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
+import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
 import { Ticker } from '../ticker.ts';
 import { type OpenTransports, openTransports } from '../upstream/transports.ts';
@@ -31,6 +32,7 @@ export class ThreadState {
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
   readonly facts: LineSink;
+  readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
   readonly upstreamTicker = new Ticker(UPSTREAM_TICK_MS);
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
@@ -46,6 +48,7 @@ export class ThreadState {
     >,
     accessLog: LineSink,
     facts: LineSink,
+    refusals: RefusalTally,
     report: (error: unknown) => void,
   ) {
     this.index = start.index;
@@ -57,6 +60,7 @@ export class ThreadState {
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
     this.accessLog = accessLog;
     this.facts = facts;
+    this.refusals = refusals;
     this.report = report;
   }
 
@@ -101,6 +105,7 @@ export class DataPlane implements WorkerContext {
       thread.metrics,
       config.accessLog ? thread.accessLog : null,
       thread.facts,
+      thread.refusals,
     );
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.tls = config.tlsCertFile !== null;

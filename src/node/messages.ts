@@ -2,6 +2,7 @@
 
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
+import type { Refusals } from '../settle/refusal-tally.ts';
 
 /** Handed to a worker at its start. */
 export interface WorkerStart {
@@ -29,6 +30,8 @@ export type ToMain =
   | { readonly kind: 'lines'; readonly lines: Uint8Array }
   /** Finished usage facts, each ended by a newline. */
   | { readonly kind: 'facts'; readonly lines: Uint8Array }
+  /** Who was refused since the last time, and how many more that found no room. */
+  | { readonly kind: 'refusals'; readonly rows: readonly Refusals[]; readonly unnamed: number }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

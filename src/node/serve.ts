@@ -19,6 +19,7 @@ import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
+import { RefusalList } from './refusal-list.ts';
 import { Reloader } from './reload.ts';
 import { Supervisor } from './supervisor.ts';
 import type { WarmThread } from './worker-thread.ts';
@@ -91,11 +92,13 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     log,
   });
   const running = { ...document, listen };
+  const refusals = new RefusalList();
   const supervisor = new Supervisor(
     running,
     slots,
     { memory, rates, tokens, deny, factGate },
     out,
+    refusals,
     log,
     warm,
   );
@@ -136,6 +139,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         natsConnected: keeper.connected,
         reloads: reloader.results,
       }),
+    refusals: () => refusals.page(),
     ready: () => ({
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,

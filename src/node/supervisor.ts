@@ -3,6 +3,7 @@ import type { ConfigDocument } from '../config/config-document.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
+import type { RefusalList } from './refusal-list.ts';
 import { openThread, type WarmThread } from './worker-thread.ts';
 
 /** Before a dead worker is replaced, in milliseconds; doubled for each death in a row. */
@@ -29,6 +30,7 @@ export class Supervisor {
   #providerSlots: readonly string[];
   readonly #shared: SharedTables;
   readonly #out: LineOutlet;
+  readonly #refusals: RefusalList;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -45,6 +47,7 @@ export class Supervisor {
     providerSlots: readonly string[],
     shared: SharedTables,
     out: LineOutlet,
+    refusals: RefusalList,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -53,6 +56,7 @@ export class Supervisor {
     this.#providerSlots = providerSlots;
     this.#shared = shared;
     this.#out = out;
+    this.#refusals = refusals;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -141,6 +145,9 @@ export class Supervisor {
         break;
       case 'facts':
         this.#out.facts(message.lines);
+        break;
+      case 'refusals':
+        this.#refusals.add(message.rows, message.unnamed);
         break;
       case 'log':
         this.#log.write(message.level, message.event, message.fields);

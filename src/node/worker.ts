@@ -7,6 +7,7 @@ import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
 import { receive } from '../exchange/receive.ts';
 import { LineBatch } from '../outlet/line-batch.ts';
+import { RefusalTally } from '../settle/refusal-tally.ts';
 import { Ticker } from '../ticker.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
@@ -23,6 +24,7 @@ const lines = new LineBatch((batch) => {
 const facts = new LineBatch((batch) => {
   parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
 });
+const refusals = new RefusalTally((rows, unnamed) => tell({ kind: 'refusals', rows, unnamed }));
 const timeouts: ClientTimeouts = { clientStallTimeoutMs: 0, uploadStallTimeoutMs: 0 };
 let thread: ThreadState;
 let plane: DataPlane | null = null;
@@ -45,6 +47,7 @@ async function open(start: WorkerStart): Promise<Door> {
     start,
     (line) => lines.add(line),
     (fact) => facts.add(fact),
+    refusals,
     (error) =>
       tell({
         kind: 'log',
@@ -89,6 +92,7 @@ function reasonOf(error: unknown): string {
 function flush(): void {
   lines.flush();
   facts.flush();
+  refusals.flush();
 }
 
 function drain(door: Door): void {

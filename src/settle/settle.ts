@@ -2,6 +2,7 @@ import type { RejectionCode } from '../rejection.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { asciiJson } from './ascii-json.ts';
 import type { Outcome, WorkerMetrics } from './metrics.ts';
+import type { Payer, RefusalTally } from './refusal-tally.ts';
 import { timestamp } from './timestamp.ts';
 import { type UsageFact, usageFactLine } from './usage-fact.ts';
 
@@ -13,6 +14,8 @@ export interface Settlement {
   readonly method: string;
   /** Without the query, which may hold a key. */
   readonly path: string;
+  /** Null for a caller's own key, and while a gateway key is not verified. */
+  readonly payer: Payer | null;
   /** Status sent to the client; 0 when none was. */
   readonly status: number;
   readonly outcome: Outcome;
@@ -43,18 +46,26 @@ export class Settler {
   readonly #metrics: WorkerMetrics;
   readonly #accessLog: LineSink | null;
   readonly #facts: LineSink;
+  readonly #refusals: RefusalTally;
 
-  constructor(metrics: WorkerMetrics, accessLog: LineSink | null, facts: LineSink) {
+  constructor(
+    metrics: WorkerMetrics,
+    accessLog: LineSink | null,
+    facts: LineSink,
+    refusals: RefusalTally,
+  ) {
+    this.#refusals = refusals;
     this.#metrics = metrics;
     this.#accessLog = accessLog;
     this.#facts = facts;
   }
 
   settle(settlement: Settlement, account: Account): void {
-    const { outcome, rejection, ttfbMs } = settlement;
+    const { outcome, payer, rejection, ttfbMs } = settlement;
     const { provider, facts } = account;
     this.#metrics.requestSettled(outcome);
     if (rejection !== null) this.#metrics.rejected(rejection);
+    if (rejection !== null && payer !== null) this.#refusals.add(payer, rejection);
     if (settlement.eventStream) this.#metrics.streamEnded();
     if (provider !== null && ttfbMs !== null) {
       this.#metrics.observeFirstByte(provider.index, ttfbMs / 1_000);
@@ -77,6 +88,8 @@ function accessLine(s: Settlement, { provider, failure }: Account): string {
     trace_id: traceId(s.traceparent),
     method: s.method,
     path: s.path,
+    tenant_id: s.payer?.tenantText ?? null,
+    key_id: s.payer?.keyText ?? null,
     provider: provider?.name ?? null,
     status: s.status,
     outcome: s.outcome,

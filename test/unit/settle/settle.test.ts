@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
+import { RefusalTally } from '../../../src/settle/refusal-tally.ts';
 import { Settler } from '../../../src/settle/settle.ts';
 
 it('a line of the access log is ASCII, whatever a client asked for', () => {
@@ -10,12 +11,14 @@ it('a line of the access log is ASCII, whatever a client asked for', () => {
     metrics,
     (line) => lines.push(line),
     () => {},
+    new RefusalTally(() => {}),
   );
   const settlement = {
     requestId: 'req_1',
     traceparent: null,
     method: 'GET',
     path: '/v1/\u00fc\u6a21\u{1f600}',
+    payer: null,
     status: 404,
     outcome: 'rejected',
     rejection: 'unknown_provider',
