@@ -1,5 +1,6 @@
 // What it costs to decide about a request, as a whole and the parts that are not in bench:keys: npm run bench:admission
 import { type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
+import { Cors } from '../../src/admit/cors.ts';
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { Router } from '../../src/admit/route.ts';
@@ -54,6 +55,7 @@ const house: Admittance = {
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints(providers, [], []),
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
+  cors: new Cors([]),
   maxRequestBodyBytes: 209_715_200,
   draining: false,
   keepsFacts: true,

@@ -9,6 +9,7 @@ import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { adviceBeside, hasSlipped, slip } from './base-url.ts';
+import { Cors } from './cors.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
 import type { ManagedEndpoints } from './endpoint.ts';
 import type { RateGuard } from './rate.ts';
@@ -32,6 +33,7 @@ export interface Admittance {
   readonly deny: DenyLookup;
   readonly endpoints: ManagedEndpoints;
   readonly poolKeys: PoolKeys;
+  readonly cors: Cors;
   /** Bytes; 0 = no limit. */
   readonly maxRequestBodyBytes: number;
   readonly draining: boolean;
@@ -132,8 +134,12 @@ const upgrade: Gate<Asked> = ({ fields }) =>
 const baseUrl: Gate<Routed> = ({ asked, credential: { kind }, provider, path }) =>
   kind !== 'managed' && hasSlipped(path, provider) ? slip(asked.path, provider) : null;
 
-const key: Gate<Routed> = ({ credential: { kind }, provider }) =>
-  kind === 'none' && provider.needsKey ? rejection('missing_key') : null;
+// A preflight has no key by its nature: where the gateway does not answer it, the provider does.
+const key: Gate<Routed> = ({ asked, credential: { kind }, provider }, { cors }) => {
+  if (kind !== 'none' || !provider.needsKey) return null;
+  const isProviders = !cors.isOn && Cors.isPreflight(asked.method, asked.fields);
+  return isProviders ? null : rejection('missing_key');
+};
 
 // Before any cryptography, and before anything that a flood could make expensive.
 const rate: Gate<Routed> = ({ credential: { kind, token } }, { rates }) => {

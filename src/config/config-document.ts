@@ -65,6 +65,8 @@ export interface Config {
   readonly verifyRateLimitRps: number;
   readonly managedEndpoints: readonly string[];
   readonly managedPrefixes: readonly string[];
+  /** Pages that may use the gateway; none: CORS is the providers'. */
+  readonly corsOrigins: readonly string[];
   /** 0 = no limit. */
   readonly maxRequestBodyBytes: number;
   /** 0 = no limit. */
@@ -116,6 +118,7 @@ export function configFromDocument(document: ConfigDocument): Config {
     egress: new Map(document.egress.map(([name, way]) => [name, egressFrom(way)])),
     managedEndpoints: Object.freeze([...document.managedEndpoints]),
     managedPrefixes: Object.freeze([...document.managedPrefixes]),
+    corsOrigins: Object.freeze([...document.corsOrigins]),
     poolKeys: new Map(
       document.poolKeys.map(([name, keys]) => [name, keys.map((key) => new Secret(key))]),
     ),

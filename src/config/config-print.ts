@@ -56,6 +56,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('log_level', config.logLevel),
     plain('managed_endpoints', config.managedEndpoints),
     plain('managed_prefixes', config.managedPrefixes),
+    plain('cors_origins', config.corsOrigins),
     plain('rate_limit_rps', config.rateLimitRps),
     plain('byo_rate_limit_rps', config.byoRateLimitRps),
     plain('verify_rate_limit_rps', config.verifyRateLimitRps),

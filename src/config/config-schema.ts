@@ -136,6 +136,21 @@ function managedPrefixes() {
   );
 }
 
+function corsOrigins() {
+  const expected =
+    'an origin as browsers write it, like "https://app.example" or "http://localhost:3000", or "*"';
+  return z.array(
+    text(expected, (value) => value === '*' || isOrigin(value)),
+    { error: 'a list of origins' },
+  );
+}
+
+/** Lower case, no port that the scheme has anyway, no path: it is compared byte by byte. Extensions have schemes of their own. */
+function isOrigin(value: string): boolean {
+  if (/^https?:/i.test(value)) return URL.parse(value)?.origin === value;
+  return /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._-]+$/.test(value);
+}
+
 /** Credentials in a URL would be printed with it; they have a key of their own. */
 function natsUrl() {
   const expected =
@@ -230,6 +245,7 @@ export const SETTINGS = z.strictObject({
     .prefault('info'),
   managed_endpoints: managedEndpoints().prefault([]),
   managed_prefixes: managedPrefixes().prefault([]),
+  cors_origins: corsOrigins().prefault([]),
   rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(100),
   byo_rate_limit_rps: count('requests per second', RATE_LIMIT_MAX_RPS).prefault(1000),
   verify_rate_limit_rps: count('checks per second', RATE_LIMIT_MAX_RPS).prefault(1000),
@@ -284,6 +300,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['allow_empty', 'boolean'],
   ['managed_endpoints', 'list'],
   ['managed_prefixes', 'list'],
+  ['cors_origins', 'list'],
   ['provider_authorities', 'table'],
   ['provider_dialects', 'table'],
   ['provider_auth_schemes', 'table'],

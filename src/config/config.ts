@@ -89,6 +89,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     verifyRateLimitRps: settings.verify_rate_limit_rps,
     managedEndpoints: settings.managed_endpoints,
     managedPrefixes: settings.managed_prefixes,
+    corsOrigins: settings.cors_origins,
     maxRequestBodyBytes: settings.max_request_body_bytes,
     maxInFlight: settings.max_in_flight,
     connectTimeoutMs: settings.connect_timeout_secs,

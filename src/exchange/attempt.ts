@@ -28,6 +28,8 @@ export interface AttemptContext {
   readonly transports: Transports;
   readonly metrics: WorkerMetrics;
   readonly scanner: JsonScanner;
+  /** What pages may read is the gateway's to say, not the provider's. */
+  readonly ownsCors: boolean;
 }
 
 /** What an attempt reads of the client's request. The door's `RequestHead` is one. */
@@ -308,6 +310,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
 
   get isManaged(): boolean {
     return this.#target.managed !== null;
+  }
+
+  get ownsCors(): boolean {
+    return this.#context.ownsCors;
   }
 
   followable(reference: string): string | null {

@@ -237,7 +237,8 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = nextResponseState(this.#responseState, 'unanswered');
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
-    this.#writer.respond(head, body, this.#head.method === 'HEAD', closes);
+    const cors = this.#context.cors.lines(this.#head.fields);
+    this.#writer.respond(head + cors, body, this.#head.method === 'HEAD', closes);
     this.#settle(outcome);
   }
 
@@ -256,7 +257,7 @@ export class Exchange implements ClientEvents, Answer {
 
   /** Field lines of the gateway itself. */
   #ownLines(): string {
-    const id = `x-sluice-request-id: ${this.#requestId}`;
+    const id = `x-sluice-request-id: ${this.#requestId}${this.#context.cors.lines(this.#head.fields)}`;
     // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
     // ended is read to its end and thrown away, so the client had better not send the next one behind it.
     const closes = this.#head.closes || this.#context.draining || this.#requestState === 'reading';

@@ -30,6 +30,11 @@ export function receive(
   let exchange: Exchange | null = null;
   // A bug that one request meets must not take the others of this worker with it.
   try {
+    const preflight = context.cors.preflight(head.method, head.fields);
+    if (preflight !== null) {
+      answerPreflight(context, head, writer, requestId, beganMs, preflight);
+      return REFUSED;
+    }
     const admission = admit(head, context);
     if (admission.rejection !== null) {
       refuse(context, head, writer, requestId, beganMs, admission);
@@ -65,7 +70,7 @@ function refuse(
       : null;
   const { head, body, closes } =
     page === null ? renderRejection(why, dialect, requestId) : { ...page, closes: false };
-  writer.respond(head, body, asked.method === 'HEAD', closes);
+  writer.respond(head + context.cors.lines(asked.fields), body, asked.method === 'HEAD', closes);
   context.settler.settle(
     {
       requestId,
@@ -83,6 +88,36 @@ function refuse(
       durationMs: performance.now() - beganMs,
     },
     { provider, failure: fault, facts: [] },
+  );
+}
+
+/** A page may send its key to this gateway: no provider is asked, and no key is needed to be told so. */
+function answerPreflight(
+  context: WorkerContext,
+  asked: RequestHead,
+  writer: ResponseWriter,
+  requestId: string,
+  beganMs: number,
+  preflight: string,
+): void {
+  writer.respond(`${preflight}\r\nx-sluice-request-id: ${requestId}`, '', false, false);
+  context.settler.settle(
+    {
+      requestId,
+      traceparent: null,
+      method: asked.method,
+      path: loggedPath(asked.path),
+      payer: null,
+      status: 200,
+      outcome: 'complete',
+      rejection: null,
+      eventStream: false,
+      bytesIn: 0,
+      bytesOut: writer.bytesOut,
+      ttfbMs: null,
+      durationMs: performance.now() - beganMs,
+    },
+    { provider: null, failure: null, facts: [] },
   );
 }
 

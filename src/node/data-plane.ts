@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Cors } from '../admit/cors.ts';
 import { ManagedEndpoints } from '../admit/endpoint.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
@@ -77,6 +78,7 @@ export class DataPlane implements WorkerContext {
   readonly router: Router;
   readonly endpoints: ManagedEndpoints;
   readonly poolKeys: PoolKeys;
+  readonly cors: Cors;
   readonly settler: Settler;
   readonly maxRequestBodyBytes: number;
   readonly tls: boolean;
@@ -100,6 +102,7 @@ export class DataPlane implements WorkerContext {
       config.managedEndpoints,
       config.managedPrefixes,
     );
+    this.cors = new Cors(config.corsOrigins);
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
     this.settler = new Settler(
       thread.metrics,
@@ -123,6 +126,10 @@ export class DataPlane implements WorkerContext {
       },
       opened,
     );
+  }
+
+  get ownsCors(): boolean {
+    return this.cors.isOn;
   }
 
   get rates(): RateGuard {

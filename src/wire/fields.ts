@@ -80,6 +80,11 @@ export function speaksForAccount(name: string): boolean {
   return OF_THE_ACCOUNT.test(name);
 }
 
+/** True for what tells a browser which pages may read a response. @param name in any case */
+export function speaksOfPages(name: string): boolean {
+  return /^access-control-/i.test(name);
+}
+
 /**
  * Compares by length first: lower case costs an allocation for each name.
  * @param name in any case

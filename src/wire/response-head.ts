@@ -5,6 +5,7 @@ import {
   isNamed,
   speaksForAccount,
   speaksForOrigin,
+  speaksOfPages,
 } from './fields.ts';
 
 /** A provider's response head as the client gets it. */
@@ -24,6 +25,8 @@ export interface ResponseHead {
 export interface Audience {
   /** A virtual key asked: what speaks for the shared account, or for the provider's origin, is not for it. */
   readonly isManaged: boolean;
+  /** What pages may read is the gateway's to say: a provider's word on it does not count. */
+  readonly ownsCors: boolean;
   /** A provider's URI reference as the client can follow it on the gateway; null when it does not stay with the provider. */
   followable(reference: string): string | null;
 }
@@ -63,6 +66,7 @@ export function responseHead(
     if (isNamed(name, 'date') || endsHere(name) || named?.has(name.toLowerCase()) === true)
       continue;
     if (speaksForOrigin(name) || (audience.isManaged && speaksForAccount(name))) continue;
+    if (audience.ownsCors && speaksOfPages(name)) continue;
     if (isReference(name)) {
       const followed = reference(name, value, audience);
       if (followed !== null) head += `${name}: ${followed}\r\n`;

@@ -60,6 +60,7 @@ const documents = fc.record({
   managedPrefixes: fc.array(fc.stringMatching(/^(\/[a-z0-9_~-]{1,9}){1,3}(\/\{name\})?$/), {
     maxLength: 4,
   }),
+  corsOrigins: fc.constantFrom([], ['*'], ['https://a.b', 'http://localhost:3000']),
   natsUrl: fc.constantFrom(null, 'nats://h:4222', 'tls://a,nats://[::1]:4222'),
   providers: fc
     .constantFrom('constructor', 'openai', 'my-vllm')

@@ -22,6 +22,7 @@ const context = {
   transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
+  ownsCors: false,
 };
 const RESET: UpstreamFailure = {
   kind: 'reset',

@@ -3,7 +3,11 @@ import { connectionOptions, endsHere } from '../../../src/wire/fields.ts';
 import { type Audience, responseHead } from '../../../src/wire/response-head.ts';
 import { traceId } from '../../../src/wire/trace-context.ts';
 
-const OWN_KEY: Audience = { isManaged: false, followable: (reference) => reference };
+const OWN_KEY: Audience = {
+  isManaged: false,
+  ownsCors: false,
+  followable: (reference) => reference,
+};
 const VIRTUAL_KEY: Audience = { ...OWN_KEY, isManaged: true };
 const make = (fields: readonly string[], method = 'GET', status = 200, reason = 'OK') =>
   responseHead(method, status, reason, fields, OWN_KEY);
@@ -108,6 +112,7 @@ describe('what a provider says for its origin and its account', () => {
 describe('a reference in a head', () => {
   const audience = (isManaged: boolean): Audience => ({
     isManaged,
+    ownsCors: false,
     followable: (reference) => (reference.startsWith('/') ? `/p${reference}` : null),
   });
   const lines = (isManaged: boolean, ...fields: string[]) =>
