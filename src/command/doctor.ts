@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, isIP, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { connect as connectTls, rootCertificates } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { Config, ListenAddress } from '../config/config-document.ts';
 import { DenyBucket, reasonOf } from '../deny/deny-bucket.ts';
@@ -10,6 +10,10 @@ import { readSnapshot } from '../deny/deny-snapshot.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { loadFrontEnd } from '../edge/uws-listener.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
+import { shownProxy } from '../providers/proxy.ts';
+import { Dial, DialError, Sessions } from '../upstream/dial.ts';
+import { targetOf, type UpstreamTarget } from '../upstream/target.ts';
+import { Trust } from '../upstream/trust.ts';
 
 /** Text of `sluice doctor --help`. */
 export const DOCTOR_HELP = `sluice doctor [--config FILE]
@@ -117,35 +121,80 @@ function usedProviders({ providers, poolKeys }: Config): readonly Provider[] {
   return used.length === 0 ? table : used;
 }
 
-async function reachable({ authority }: Provider, { caFile }: Config): Promise<string> {
-  const { host, port, tls } = authority;
+/** Which way a provider is asked, by which client, and whether that way is open. */
+async function reachable(provider: Provider, { egress }: Config): Promise<string> {
+  const way = egress.get(provider.name);
+  if (way === undefined) throw new Error('no way out is known');
+  const { host, port, tls } = provider.authority;
+  const through =
+    way.proxy === null
+      ? `directly (${way.wayBecause})`
+      : `through the proxy ${shownProxy(way.proxy)} (${way.wayBecause})`;
+  const client = `${way.transport}${way.http2 ? ', HTTP/2 offered' : ''}`;
+  // A proxy looks the name up itself.
+  const where =
+    way.proxy === null ? `${host}:${port} (${await addressOf(host)})` : `${host}:${port}`;
+  const target = targetOf(provider, { ...way, connectTimeoutMs: PROBE_MS }, new Trust(way));
+  const protocol = await dialled(target).catch((error: unknown) => {
+    const code = error instanceof DialError ? error.failure.code : 'unknown';
+    throw new Error(
+      `${where} is not reached ${through} (${code}): ${advice(code, way.wayBecause, way.proxy === null)}`,
+    );
+  });
+  const seen = way.proxy !== null && !tls ? 'the proxy is reached' : 'is reached';
+  const secured = tls ? 'TLS is verified' : 'in plaintext';
+  return `${where} ${seen} ${through}, ${secured}; asked by ${client}${protocol === 'h2' ? ' and taken' : ''}`;
+}
+
+async function addressOf(host: string): Promise<string> {
   const found = await lookup(host).catch((error: NodeJS.ErrnoException) => {
     throw new Error(
       `the name ${host} is not found (${error.code}): check DNS, or provider_authorities`,
     );
   });
-  const where = `${host}:${port} (${found.address})`;
-  const socket = connectTcp({ host: found.address, port });
-  try {
-    await opened(socket, 'connect', `no connection to ${where}`, connectAdvice);
-    if (!tls) return `${where} is reached, in plaintext`;
-    const ca = caFile === null ? {} : { ca: [...rootCertificates, readFileSync(caFile, 'utf8')] };
-    // RFC 6066 §3: no address literals.
-    const name = isIP(host) === 0 ? { servername: host } : { host };
-    const secure = connectTls({ socket, ...name, ...ca });
-    await opened(secure, 'secureConnect', `no TLS with ${where}`, tlsAdvice);
-    secure.destroy();
-    return `${where} is reached, TLS is verified`;
-  } finally {
-    socket.destroy();
+  return found.address;
+}
+
+/** @returns the protocol that TLS agreed on, empty without */
+function dialled(target: UpstreamTarget): Promise<string> {
+  return new Promise((resolve, reject) => {
+    new Dial(target, new Sessions(), (error, socket) => {
+      if (error !== null) {
+        reject(error);
+        return;
+      }
+      resolve(
+        socket instanceof TLSSocket && socket.alpnProtocol !== false
+          ? (socket.alpnProtocol ?? '')
+          : '',
+      );
+      socket.destroy();
+    });
+  });
+}
+
+/**
+ * @param code of the dial: Node's, OpenSSL's, or one that begins with PROXY_
+ * @param because the key or variable that chose the way
+ */
+function advice(code: string, because: string, isDirect: boolean): string {
+  if (code === 'PROXY_STATUS_407')
+    return `the proxy wants a user and a password: put them into the URL of ${because}`;
+  if (code.startsWith('PROXY_STATUS_'))
+    return 'the proxy does not let it through: ask whoever runs it';
+  if (code.startsWith('PROXY_')) return `the proxy is not there, or not one: check ${because}`;
+  if (code === 'CONNECT_TIMEOUT') {
+    const silent = `nothing was answered within ${PROBE_MS / 1_000} s`;
+    return isDirect
+      ? `${silent}: check the firewall; if it speaks plaintext, say so with http:// in provider_authorities`
+      : `${silent}: check ${because}`;
   }
+  if (/^E(?:CONNREFUSED|HOSTUNREACH|NETUNREACH|ADDRNOTAVAIL|ACCES|PERM|TIMEDOUT)$/.test(code))
+    return 'nothing listens there, or something is in between: check provider_authorities and the firewall';
+  return tlsAdvice(code);
 }
 
-function connectAdvice(): string {
-  return 'nothing listens there, or something is in between: check provider_authorities and the firewall';
-}
-
-/** @param code of Node's tls or of OpenSSL; empty when nothing was answered */
+/** @param code of Node's tls or of OpenSSL */
 function tlsAdvice(code: string): string {
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return 'its certificate is for another name: check provider_authorities';
@@ -153,30 +202,9 @@ function tlsAdvice(code: string): string {
     return 'its certificate is not valid today: renew it, or set the clock';
   if (/SELF_SIGNED|^UNABLE_TO_|UNTRUSTED/.test(code))
     return 'name a file with the authority of its certificate in ca_file';
+  if (/CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE/.test(code))
+    return 'it wants to see a certificate: client_cert_file and client_key_file under [providers]';
   return 'if it speaks plaintext, say so with http:// in provider_authorities';
-}
-
-function opened(
-  socket: Socket,
-  event: string,
-  failure: string,
-  advice: (code: string) => string,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const late = setTimeout(
-      () => reject(new Error(`${failure} within ${PROBE_MS / 1_000} s: ${advice('')}`)),
-      PROBE_MS,
-    );
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      clearTimeout(late);
-      const { code = '', message } = error;
-      reject(new Error(`${failure} (${code === '' ? message : code}): ${advice(code)}`));
-    });
-    socket.once(event, () => {
-      clearTimeout(late);
-      resolve();
-    });
-  });
 }
 
 async function nats(config: Config): Promise<string> {

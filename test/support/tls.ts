@@ -35,9 +35,9 @@ const TAG_IP_ADDRESS = 0x87;
 export function selfSigned(names: readonly string[], validDays = 2): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = sequence(oid(OID_ECDSA_SHA256));
-  const subject = sequence(
-    der(TAG.set, sequence(oid(OID_COMMON_NAME), der(TAG.utf8, Buffer.from('Sluice test')))),
-  );
+  // Of its own: among authorities of one name, OpenSSL looks for the signer at whichever comes first.
+  const commonName = Buffer.from(`Sluice test ${randomBytes(8).toString('hex')}`);
+  const subject = sequence(der(TAG.set, sequence(oid(OID_COMMON_NAME), der(TAG.utf8, commonName))));
   const end = Date.now() + validDays * DAY_MS;
   const alternatives = sequence(...names.map(alternative));
   const tbs = sequence(
@@ -55,7 +55,9 @@ export function selfSigned(names: readonly string[], validDays = 2): SelfSigned 
     ),
   );
   const signature = der(TAG.bits, Buffer.concat([Buffer.of(0), sign('sha256', tbs, privateKey)]));
-  const base64 = sequence(tbs, algorithm, signature).toString('base64').replace(/.{64}/g, '$&\n');
+  const base64 = sequence(tbs, algorithm, signature)
+    .toString('base64')
+    .replace(/.{64}(?=.)/g, '$&\n');
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,

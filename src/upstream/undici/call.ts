@@ -2,11 +2,11 @@ import { Buffer } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { isFieldValue, isNamed } from '../../wire/fields.ts';
+import { DialError } from '../dial.ts';
 import { classify, type UpstreamFailure } from '../failure.ts';
 import { requestFields } from '../outgoing-head.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
-import { DialError } from './dial.ts';
 
 /** A connection of undici, as far as a call wants to know it. */
 export interface UndiciConnection {

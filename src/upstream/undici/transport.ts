@@ -1,9 +1,9 @@
 import type { Client, Dispatcher, Pool } from 'undici';
 import type { Ticker, Ticking } from '../../ticker.ts';
+import { Dial, type Dialled, Sessions } from '../dial.ts';
 import type { UpstreamTarget, UpstreamTimeouts } from '../target.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
 import { UndiciCall, type UndiciConnection, type UndiciHome } from './call.ts';
-import { Dial, type Dialled, Sessions } from './dial.ts';
 import { loadUndici } from './library.ts';
 
 /** As in `h1/origins.ts`: how long an unused connection is kept, and what is taken off a provider's promise. */

@@ -1,15 +1,15 @@
 /**
- * A connection to a provider for undici: straight, or through a proxy's tunnel (RFC 9110 §9.3.6), in TLS or not. One time
+ * A connection to a provider: straight, or through a proxy's tunnel (RFC 9110 §9.3.6), in TLS or not. One time
  * limit holds for all of it. Through a proxy the provider's name is looked up by the proxy alone.
  */
 
 import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
-import type { Authority } from '../../providers/providers.ts';
-import type { ProxyAddress } from '../../providers/proxy.ts';
-import { classify, type UpstreamFailure } from '../failure.ts';
-import { lookUpTogether } from '../h1/name-lookup.ts';
-import type { UpstreamTarget } from '../target.ts';
+import type { Authority } from '../providers/providers.ts';
+import type { ProxyAddress } from '../providers/proxy.ts';
+import { classify, type UpstreamFailure } from './failure.ts';
+import { lookUpTogether } from './h1/name-lookup.ts';
+import type { UpstreamTarget } from './target.ts';
 
 /** As in `h1/connector.ts`, for the same reasons. */
 const ADDRESS_ATTEMPT_MS = 500;
