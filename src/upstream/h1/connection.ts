@@ -30,6 +30,8 @@ export interface ConnectionHome {
   readonly ticker: Ticker;
   /** Its message is over and another one may follow. */
   onFree(connection: Connection): void;
+  /** It stands, at its `address`; what carries no request yet waits for one from now on. */
+  onStanding(connection: Connection, isFree: boolean): void;
   onClosed(connection: Connection): void;
   /** A bug of ours that one exchange met; it is told that it failed. */
   onBug(error: unknown): void;
@@ -77,14 +79,19 @@ export class Connection implements SocketEvents, ResponseSink {
   #isPaused = false;
   /** When something last happened that ends a silence; milliseconds of the ticker. */
   #sinceMs: number;
-  /** Requests that it carried before the current one. */
+  /** How often a request was given to it while it stood already, so that it may have died meanwhile. */
   requestsServed = 0;
+  /** Of the peer, as the system writes it; empty until it stands. */
+  address = '';
+  /** From when on it carries no other request; milliseconds of the ticker. */
+  readonly oldAtMs: number;
 
   /** Begins to connect. */
-  constructor(home: ConnectionHome, connector: Connector) {
+  constructor(home: ConnectionHome, connector: Connector, maxAgeMs: number) {
     this.#home = home;
     this.#connector = connector;
     this.#sinceMs = home.ticker.now;
+    this.oldAtMs = home.ticker.now + maxAgeMs;
     this.#socket = connector.connect(this);
   }
 
@@ -176,7 +183,10 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onConnected(): void {
     this.#isConnected = true;
+    this.address = this.#socket.remoteAddress ?? '';
+    this.#sinceMs = this.#home.ticker.now;
     try {
+      this.#home.onStanding(this, this.#carried === null);
       if (this.#carried !== null) this.#begin(this.#carried);
     } catch (error) {
       this.#broke(error);

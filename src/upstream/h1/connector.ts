@@ -1,4 +1,11 @@
-import { isIP, connect as netConnect, type OnReadOpts, type Socket } from 'node:net';
+import type { LookupAddress } from 'node:dns';
+import {
+  isIP,
+  type LookupFunction,
+  connect as netConnect,
+  type OnReadOpts,
+  type Socket,
+} from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { Authority } from '../../providers/providers.ts';
 import type { UpstreamTarget } from '../target.ts';
@@ -39,15 +46,24 @@ export interface SocketEvents {
 export class Connector {
   readonly #authority: Authority;
   readonly #trust: Trust;
+  readonly #lookup: LookupFunction;
   /**
    * The latest session of this authority: a handshake that resumes saves a round trip, and its certificates. One, because
    * a server takes its ticket more than once; those that do not make it a whole handshake.
    */
   #session: Buffer | undefined;
 
-  constructor({ authority, trust }: Pick<UpstreamTarget, 'authority' | 'trust'>) {
+  /** @param inTurn which of a name's addresses is connected to first */
+  constructor(
+    { authority, trust }: Pick<UpstreamTarget, 'authority' | 'trust'>,
+    inTurn: (found: readonly LookupAddress[]) => LookupAddress[],
+  ) {
     this.#authority = authority;
     this.#trust = trust;
+    this.#lookup = (name, options, found) =>
+      lookUpTogether(name, options, (error, addresses) =>
+        found(error, error === null ? inTurn(addresses) : addresses),
+      );
   }
 
   /**
@@ -66,7 +82,7 @@ export class Connector {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: PROBE_AFTER_MS,
-      lookup: lookUpTogether,
+      lookup: this.#lookup,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
       onread: into(events),

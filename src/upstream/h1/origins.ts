@@ -4,6 +4,7 @@ import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '.
 import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
+import { Replicas } from './replicas.ts';
 
 /**
  * How long an unused connection is kept, in milliseconds, when the provider says nothing. Longer saves handshakes;
@@ -14,6 +15,14 @@ const KEEP_ALIVE_MS = 15_000;
 /** Taken off what a provider promises: its clock starts earlier than ours, and a request takes its way. */
 const KEEP_ALIVE_MARGIN_MS = 2_000;
 
+/**
+ * How old a connection becomes that never rests, in milliseconds, give or take a fourth, so that those of one moment do
+ * not end in one moment. A name is looked up with each new connection: so its moves and its new replicas are followed
+ * within minutes, at the price of one handshake in that time.
+ */
+const AGE_MS = 300_000;
+const AGE_SPREAD = 0.25;
+
 /** A provider's connections on this worker. */
 export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   /** Value of the Host field. */
@@ -21,11 +30,13 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   readonly timeouts: UpstreamTimeouts;
   readonly ticker: Ticker;
   readonly #connector: Connector;
-  /** The last one freed is the first one used: the others grow old and are closed. */
-  readonly #free: Connection[] = [];
-  readonly #carrying = new Set<Connection>();
+  /** With the free ones. */
+  readonly #replicas = new Replicas<Connection>();
+  /** Those that carry a request, and those that are being opened ahead of one. */
+  readonly #busy = new Set<Connection>();
   #isRetired = false;
-
+  /** When a connection was asked for last; milliseconds of the ticker. */
+  #askedMs = Number.NEGATIVE_INFINITY;
   readonly #report: (error: unknown) => void;
 
   /** @param report for bugs of ours that one exchange met */
@@ -34,13 +45,13 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
     this.#host = target.host;
     this.timeouts = target.timeouts;
     this.ticker = ticker;
-    this.#connector = new Connector(target);
+    this.#connector = new Connector(target, (found) => this.#replicas.inTurn(found));
     ticker.add(this);
   }
 
   /** Connections that carry a request, and those that wait for one. */
   get held(): { readonly carrying: number; readonly free: number } {
-    return { carrying: this.#carrying.size, free: this.#free.length };
+    return { carrying: this.#busy.size, free: this.#replicas.free.length };
   }
 
   open(
@@ -56,15 +67,38 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
     // A request that came before a reload asks when its body comes, which may be behind it.
     if (this.#isRetired) this.ticker.add(this);
     const free = fresh ? null : this.#takeFree();
-    const connection = free ?? new Connection(this, this.#connector);
-    this.#carrying.add(connection);
+    const connection = free ?? this.#connect();
+    this.#busy.add(connection);
+    if (this.#replicas.count > 1) this.#spread();
     return connection;
+  }
+
+  /**
+   * Opens a connection beside the request, to an address that has none: no request waits for the sake of the turns. Only
+   * while requests come so fast that it would be used again before it is given up, so that a provider with several
+   * addresses and few requests keeps the one connection that is warm.
+   */
+  #spread(): void {
+    const { now } = this.ticker;
+    const gapMs = now - this.#askedMs;
+    this.#askedMs = now;
+    if (gapMs * this.#replicas.count > KEEP_ALIVE_MS || !this.#replicas.lacksOne(now)) return;
+    try {
+      this.#busy.add(this.#connect());
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #connect(): Connection {
+    const maxAgeMs = AGE_MS * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
+    return new Connection(this, this.#connector, maxAgeMs);
   }
 
   /** The last one freed that is still alive: what died meanwhile is found before a byte was sent on it. */
   #takeFree(): Connection | null {
     for (;;) {
-      const connection = this.#free.pop();
+      const connection = this.#replicas.take();
       if (connection === undefined) return null;
       if (connection.isQuiet) return connection;
       connection.close();
@@ -73,17 +107,24 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
 
   onFree(connection: Connection): void {
     // A promise of less than the margin is one that cannot be relied on.
-    if (this.#isRetired || keptMs(connection) <= 0) connection.close();
-    else if (this.#carrying.delete(connection)) this.#free.push(connection);
+    const isOver = keptMs(connection) <= 0 || this.ticker.now > connection.oldAtMs;
+    if (this.#isRetired || isOver) connection.close();
+    else if (!this.#busy.delete(connection) || !this.#replicas.onFree(connection))
+      connection.close();
+  }
+
+  onStanding(connection: Connection, isFree: boolean): void {
+    const standing = this.#replicas.onStanding(connection);
+    if (!isFree) return;
+    // The address that it was opened for is gone from the name, or did not answer: it came to one that needs no other.
+    if (standing > 1) connection.close();
+    else this.onFree(connection);
   }
 
   onClosed(connection: Connection): void {
-    if (this.#carrying.delete(connection)) {
-      if (this.#isRetired && this.#carrying.size === 0) this.ticker.remove(this);
-      return;
-    }
-    const at = this.#free.indexOf(connection);
-    if (at >= 0) this.#free.splice(at, 1);
+    if (connection.address !== '') this.#replicas.onClosed(connection);
+    if (!this.#busy.delete(connection)) return;
+    if (this.#isRetired && this.#busy.size === 0) this.ticker.remove(this);
   }
 
   onBug(error: unknown): void {
@@ -91,23 +132,24 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   }
 
   onTick(nowMs: number): void {
-    for (const connection of this.#carrying) connection.checkSilence(nowMs);
-    for (const connection of [...this.#free]) {
-      if (nowMs - connection.freeSinceMs > keptMs(connection)) connection.close();
+    for (const connection of this.#busy) connection.checkSilence(nowMs);
+    for (const connection of this.#replicas.free) {
+      const isUnused = nowMs - connection.freeSinceMs > keptMs(connection);
+      if (isUnused || nowMs > connection.oldAtMs) connection.close();
     }
   }
 
   /** Nobody will ask for connections any more: who still runs on one finishes there. */
   retire(): void {
     this.#isRetired = true;
-    for (const connection of [...this.#free]) connection.close();
-    if (this.#carrying.size === 0) this.ticker.remove(this);
+    for (const connection of this.#replicas.free) connection.close();
+    if (this.#busy.size === 0) this.ticker.remove(this);
   }
 
   /** Ends everything that still runs, without a word to anybody. */
   destroy(): void {
     this.retire();
-    for (const connection of [...this.#carrying]) connection.close();
+    for (const connection of [...this.#busy]) connection.close();
   }
 }
 

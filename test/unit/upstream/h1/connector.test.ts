@@ -72,7 +72,8 @@ describe('a session', () => {
 
   const connector = (): Connector => {
     const trust = new Trust({ ...DIRECT, caFiles: [caFile] });
-    return new Connector({ authority: { host: '127.0.0.1', port: gate.port, tls: true }, trust });
+    const authority = { host: '127.0.0.1', port: gate.port, tls: true };
+    return new Connector({ authority, trust }, (found) => [...found]);
   };
 
   /** @returns whether the handshake came to its end */
@@ -130,7 +131,9 @@ describe.skipIf(process.platform !== 'linux')('a connection', () => {
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const { port } = server.address() as AddressInfo;
     const trust = new Trust({ ...DIRECT, caFiles: [caFile] });
-    const connector = new Connector({ authority: { host, port, tls }, trust });
+    const connector = new Connector({ authority: { host, port, tls }, trust }, (found) => [
+      ...found,
+    ]);
     const socket = await new Promise<Socket>((resolve, reject) => {
       const made = connector.connect({
         onConnected: () => resolve(made),
