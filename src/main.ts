@@ -117,14 +117,20 @@ function usage(): string {
 }
 
 async function changeDenySet(command: 'deny' | 'allow', argv: readonly string[]): Promise<number> {
-  const { changeDenySet: change, denyArguments } = await import('./command/deny-command.ts');
+  const {
+    changeDenySet: change,
+    denyArguments,
+    DENY_KEYS,
+  } = await import('./command/deny-command.ts');
   const asked = denyArguments(command, argv);
-  return await change(asked, await loaded(asked.config));
+  return await change(asked, await loaded(asked.config, DENY_KEYS));
 }
 
-async function loaded(path: string | null): Promise<Config> {
+/** @param only the keys that are wanted, or all */
+async function loaded(path: string | null, only?: readonly string[]): Promise<Config> {
   const { loadConfig } = await import('./config/config.ts');
-  return loadConfig({ env: process.env, ...(path === null ? {} : { path }) }).config;
+  const source = { env: process.env, ...(path === null ? {} : { path }) };
+  return loadConfig(only === undefined ? source : { ...source, only }).config;
 }
 
 function configOptions(argv: readonly string[]) {

@@ -22,6 +22,14 @@ sluice allow key ID    [--config FILE]
 
 Lifts what sluice deny has put on a tenant or a key, on every gateway that follows the same NATS.`;
 
+/** What of the configuration tells where the deny-set is: whoever cuts somebody off needs no provider's key. */
+export const DENY_KEYS: readonly string[] = [
+  'nats_url',
+  'nats_creds_file',
+  'config_bucket',
+  'ca_file',
+];
+
 /** What is to be done with the bucket. */
 interface DenyAsked {
   readonly what: 'deny' | 'allow' | 'list';

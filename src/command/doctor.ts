@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { Config, ListenAddress } from '../config/config-document.ts';
-import { DenyBucket, reasonOf } from '../deny/deny-bucket.ts';
+import { DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
 import { readSnapshot } from '../deny/deny-snapshot.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { loadFrontEnd } from '../edge/uws-listener.ts';
@@ -14,13 +14,17 @@ import { shownProxy } from '../providers/proxy.ts';
 import { Dial, DialError, Sessions } from '../upstream/dial.ts';
 import { targetOf, type UpstreamTarget } from '../upstream/target.ts';
 import { Trust } from '../upstream/trust.ts';
+import { isSluiceAt } from './running-gateway.ts';
 
 /** Text of `sluice doctor --help`. */
 export const DOCTOR_HELP = `sluice doctor [--config FILE]
 
 Looks at everything that the gateway needs and says a line each: configuration, front end, file limit, ports, keys,
-providers (name, connection, TLS), NATS, snapshot, spill file. Exit code 1 when one fails. Run it where the gateway will run, while it
-does not: a running gateway has its ports.`;
+providers (name, connection, TLS), NATS, snapshot, spill file. Run it where the gateway runs, before it does or beside it.
+
+  ok     as it should be
+  WARN   the gateway runs, but somebody may miss something
+  FAIL   it does not start, or what is configured does not work: exit code 1`;
 
 /** How long a provider may take to answer, in milliseconds. */
 const PROBE_MS = 5_000;
@@ -28,8 +32,13 @@ const PROBE_MS = 5_000;
 /** Below this a gateway under load runs out of descriptors: two for each request in flight. */
 const OPEN_FILES_MIN = 4_096;
 
-/** What one look found; a thrown error is a failure. */
+/** What one look found; a thrown error is a failure, a doubt only a warning. */
 type Look = () => string | Promise<string>;
+
+/** What is worth a line and no failure. */
+class Doubt extends Error {}
+
+type Verdict = 'ok' | 'WARN' | 'FAIL';
 
 /**
  * `sluice doctor`.
@@ -41,32 +50,31 @@ export async function doctor(source: ConfigSource): Promise<number> {
   const looks: readonly (readonly [name: string, look: Look])[] = [
     ['front end', frontEnd],
     ['open files', openFiles],
-    ['listen', () => portFree('listen', config.listen)],
-    ['metrics_listen', () => portFree('metrics_listen', config.metricsListen)],
+    ['listen', () => portFree('listen', config.listen, config.tlsCertFile !== null)],
+    ['metrics_listen', () => portFree('metrics_listen', config.metricsListen, false)],
     ['keys', () => keys(config)],
     ...usedProviders(config).map(
-      (provider) => [provider.name, () => reachable(provider, config)] as const,
+      (provider) => [provider.name, () => reachableIfNamed(provider, config)] as const,
     ),
     ['NATS', () => nats(config)],
     ['snapshot', () => snapshot(config)],
     ['spill file', () => writable('usage_spill_path', config.usageSpillPath)],
   ];
-  let failures = 0;
   const results = await Promise.all(
     looks.map(async ([name, look]) => {
       try {
         return ['ok', name, await look()] as const;
       } catch (error) {
-        failures++;
-        return ['FAIL', name, error instanceof Error ? error.message : 'unknown'] as const;
+        const verdict = error instanceof Doubt ? 'WARN' : 'FAIL';
+        return [verdict, name, error instanceof Error ? error.message : 'unknown'] as const;
       }
     }),
   );
   for (const [verdict, name, said] of results) print(verdict, name, said);
-  return failures === 0 ? 0 : 1;
+  return results.some(([verdict]) => verdict === 'FAIL') ? 1 : 0;
 }
 
-function print(verdict: 'ok' | 'FAIL', name: string, said: string): void {
+function print(verdict: Verdict, name: string, said: string): void {
   process.stdout.write(`${verdict.padEnd(5)} ${name.padEnd(16)} ${said}\n`);
 }
 
@@ -80,33 +88,37 @@ function openFiles(): string {
   const soft = /Max open files\s+(\S+)/.exec(limits)?.[1];
   if (soft === undefined) return 'the limit cannot be told here';
   if (soft !== 'unlimited' && Number(soft) < OPEN_FILES_MIN) {
-    throw new Error(
+    throw new Doubt(
       `the limit is ${soft}: raise it (ulimit -n) to twice the connections you expect, and 1,000`,
     );
   }
   return `the limit is ${soft}`;
 }
 
-function portFree(key: string, { host, port }: ListenAddress): Promise<string> {
-  return new Promise((resolve, reject) => {
+async function portFree(key: string, address: ListenAddress, isTls: boolean): Promise<string> {
+  const { host, port } = address;
+  const code = await bound(address);
+  if (code === null) return `${host}:${port} is free`;
+  if (code === 'EADDRINUSE' && (await isSluiceAt(address, isTls)))
+    return `${host}:${port} is taken by the Sluice that runs here`;
+  throw new Error(
+    `${host}:${port} cannot be bound (${code}): another process has it, or choose another ${key}`,
+  );
+}
+
+/** @returns null, or why the address cannot be bound */
+function bound({ host, port }: ListenAddress): Promise<string | null> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new Error(
-          `${host}:${port} cannot be bound (${error.code}): another process has it, or choose another ${key}`,
-        ),
-      ),
-    );
-    server.listen({ host, port, exclusive: true }, () =>
-      server.close(() => resolve(`${host}:${port} is free`)),
-    );
+    server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code ?? 'unknown'));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
   });
 }
 
 function keys({ signingKeys, poolKeys }: Config): string {
   if (signingKeys.size === 0) return 'no [signing_keys]: callers bring their own keys';
   if (poolKeys.size === 0) {
-    throw new Error(
+    throw new Doubt(
       '[signing_keys] without [pool_keys]: virtual keys verify, and reach no provider',
     );
   }
@@ -114,11 +126,24 @@ function keys({ signingKeys, poolKeys }: Config): string {
 }
 
 /** Those that are configured; all when none is: then every one of them is relayed to. */
-function usedProviders({ providers, poolKeys }: Config): readonly Provider[] {
-  const table = providerTable(providers);
-  const named = new Set([...providers.map(({ name }) => name), ...poolKeys.keys()]);
-  const used = table.filter(({ name }) => named.has(name));
+function usedProviders(config: Config): readonly Provider[] {
+  const table = providerTable(config.providers);
+  const used = table.filter((provider) => isNamed(provider, config));
   return used.length === 0 ? table : used;
+}
+
+function isNamed({ name }: Provider, { providers, poolKeys }: Config): boolean {
+  return poolKeys.has(name) || providers.some((row) => row.name === name);
+}
+
+/** In a closed network nobody may want those that are only built in. */
+async function reachableIfNamed(provider: Provider, config: Config): Promise<string> {
+  try {
+    return await reachable(provider, config);
+  } catch (error) {
+    if (isNamed(provider, config) || !(error instanceof Error)) throw error;
+    throw new Doubt(`${error.message}. No key of the configuration asks for it`);
+  }
 }
 
 /** Which way a provider is asked, by which client, and whether that way is open. */
@@ -220,8 +245,10 @@ async function nats(config: Config): Promise<string> {
     const { state } = await bucket.info();
     return `${where} is reached, the bucket ${source.bucket} has ${state.messages} messages`;
   } catch (error) {
-    throw new Error(
-      `${where} is reached, but: ${reasonOf(error)} (${source.bucket}). sluice deny makes it`,
+    const reason = reasonOf(error);
+    if (reason !== NO_BUCKET) throw new Error(`${where} is reached, but: ${reason}`);
+    throw new Doubt(
+      `${where} is reached, and has no bucket ${source.bucket} yet: nobody is cut off. The first sluice deny makes it`,
     );
   } finally {
     await bucket.close();
@@ -231,10 +258,19 @@ async function nats(config: Config): Promise<string> {
 function snapshot({ snapshotPath }: Config): string {
   if (snapshotPath === null) return 'off: after a start without NATS nobody is cut off';
   writable('snapshot_path', snapshotPath);
-  const found = readSnapshot(snapshotPath);
+  const found = snapshotAt(snapshotPath);
   return found === null
     ? `${snapshotPath} will be written`
     : `${snapshotPath} holds ${found.count} entries`;
+}
+
+function snapshotAt(path: string) {
+  try {
+    return readSnapshot(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'unknown';
+    throw new Doubt(`${path} will be ignored and written anew: ${reason}`);
+  }
 }
 
 function writable(key: string, path: string | null): string {

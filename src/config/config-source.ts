@@ -52,6 +52,7 @@ export function readSources(
   path: string | undefined,
   found: string | null,
   env: Environment,
+  only: readonly string[] | null = null,
 ): RawConfig {
   // Before it is looked for: a file that comes in between is then seen as a change.
   const placeSignature = fileSignature(DEFAULT_FILE);
@@ -68,7 +69,15 @@ export function readSources(
   };
   if (source === null) raw.files.set(DEFAULT_FILE, placeSignature);
   else readFile(raw, source, namedBy(path, explicit));
+  if (only !== null) {
+    for (const key of [...raw.values.keys()].filter((key) => !only.includes(key))) {
+      raw.values.delete(key);
+      raw.origins.delete(key);
+    }
+  }
+  const wanted = only?.map(variableOf);
   for (const [name, value] of Object.entries(env)) {
+    if (wanted !== undefined && !wanted.includes(name)) continue;
     if (name.startsWith('AI_') && !NOT_KEYS.has(name) && value !== undefined) {
       overlay(raw, name, value);
     }

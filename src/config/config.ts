@@ -18,6 +18,8 @@ export interface ConfigSource {
   /** The file that was found by its place when this was loaded before: once there, it must stay. */
   readonly found?: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The keys that are wanted: everything else is passed over unread, its references and mistakes included. */
+  readonly only?: readonly string[];
 }
 
 /** A configuration in both forms, and the file it came from (null: defaults and environment only). */
@@ -36,8 +38,8 @@ export interface LoadedConfig {
  * Relative paths start at the working directory.
  * @throws ConfigError with every problem found
  */
-export function loadConfig({ path, found, env }: ConfigSource): LoadedConfig {
-  const raw = readSources(path, found ?? null, env);
+export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConfig {
+  const raw = readSources(path, found ?? null, env, only ?? null);
   for (const path of namedFiles(raw)) raw.files.set(path, fileSignature(path));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
   const problems = [

@@ -143,6 +143,8 @@ export class LineOutlet {
    * under way may have been taken as well; `request_id` tells. Resolves after `limitMs` at the latest.
    */
   async close(limitMs: number): Promise<void> {
+    // Nothing comes any more: whether there is room for it is no question.
+    this.onRoomChange = () => {};
     this.#break();
     this.factsLost += (await this.#spill?.close(limitMs)) ?? 0;
   }

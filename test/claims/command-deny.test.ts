@@ -1,13 +1,15 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { holds } from '../support/deny-scene.ts';
 import { freePort } from '../support/free-port.ts';
-import { authorities, type Gateway, sluice, startGateway } from '../support/gateway.ts';
+import { authorities, type Gateway, MAIN, sluice, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys } from '../support/managed.ts';
 import { NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { tlsFiles } from '../support/tls-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-command-deny-'));
 let nats: NatsServer;
@@ -64,6 +66,22 @@ describe('sluice deny', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(said);
     expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('needs nothing of the configuration but where NATS is: no pool key, no variable of the gateway', () => {
+    const file = join(folder, 'gateway.toml');
+    writeFileSync(
+      file,
+      `nats_url = "${nats.url}"\ntls_cert_file = "/nowhere.pem"\nusage_spill_path = "\${NOT_HERE}"\nkey_of_a_newer_one = 1\n` +
+        '[pool_keys]\nopenai = "${OPENAI_KEY_OF_THE_GATEWAY}"\nnobody = "file:/run/secrets/none"\n[signing_keys]\n1 = "short"\n',
+    );
+    const asked = (...argv: readonly string[]) =>
+      sluice([...argv, '--config', file], { env: { AI_POOL_KEYS_TYPO: 'x' } });
+    expect(asked('deny', 'tenant', '4711')).toMatchObject({ status: 0, stderr: '' });
+    expect(asked('deny', 'list').stdout).toMatch(/^tenant 4711 /m);
+    expect(asked('allow', 'tenant', '4711')).toMatchObject({ status: 0, stderr: '' });
+    writeFileSync(file, 'nats_url = "http://x"\n');
+    expect(asked('deny', 'list').stderr).toMatch(/nats_url: found/);
   });
 
   it('says what is missing without NATS', async () => {
@@ -134,7 +152,7 @@ describe('sluice doctor', () => {
     );
     const { status, stdout, stderr } = sluice(['doctor', '--config', file]);
     expect(status).toBe(1);
-    expect(stdout).toMatch(/^FAIL +keys +.*\[pool_keys\]/m);
+    expect(stdout).toMatch(/^WARN +keys +.*\[pool_keys\]/m);
     expect(stdout).toMatch(
       /^FAIL +openai +.*is not reached directly .*\(ECONNREFUSED\): .*provider_authorities/m,
     );
@@ -145,6 +163,51 @@ describe('sluice doctor', () => {
     expect(stderr).toBe('');
     expect(stdout).toMatch(/^FAIL +NATS +.*is not reached/m);
     expect(stdout).toMatch(/^FAIL +snapshot +.*cannot be written \(ENOENT\)/m);
+  });
+
+  it('finds nothing wrong beside a running gateway, with TLS too, or on a NATS without a bucket', async () => {
+    const fresh = await startNats();
+    const tls = tlsFiles();
+    const text = `${tls.config}nats_url = "${fresh.url}"\n${authorities({ openai: upstream.port })}`;
+    const gateway = await startGateway({ config: text });
+    const file = join(folder, 'beside.toml');
+    writeFileSync(
+      file,
+      `listen = "127.0.0.1:${gateway.port}"\nmetrics_listen = "127.0.0.1:${gateway.metricsPort}"\n${text}`,
+    );
+    const { status, stdout } = sluice(['doctor', '--config', file]);
+    expect(stdout).toMatch(/^ok +listen +.*the Sluice that runs here$/m);
+    expect(stdout).toMatch(/^ok +metrics_listen +.*the Sluice that runs here$/m);
+    expect(stdout).toMatch(/^WARN +NATS +.*no bucket ai-gateway yet.*sluice deny/m);
+    expect(status).toBe(0);
+    await gateway.stop();
+    await fresh.kill();
+    tls.remove();
+  });
+
+  it('warns of providers that cannot be reached and that nobody has configured, as in a closed network', (ctx) => {
+    // No name can be found in a namespace without a network.
+    if (spawnSync('unshare', ['-rn', 'true']).status !== 0) return ctx.skip('needs unshare -rn');
+    const file = join(folder, 'closed.toml');
+    writeFileSync(file, 'listen = "0.0.0.0:0"\nmetrics_listen = "0.0.0.0:0"\n');
+    const doctor = [process.execPath, MAIN, 'doctor', '--config', file];
+    const { status, stdout } = spawnSync('unshare', ['-rn', ...doctor], { encoding: 'utf8' });
+    expect(stdout).not.toMatch(/^FAIL/m);
+    expect(stdout).toMatch(/^WARN +openai +.*No key of the configuration asks for it$/m);
+    expect(status).toBe(0);
+  });
+
+  it('warns of a snapshot that will be ignored', () => {
+    const snapshot = join(folder, 'torn.snapshot');
+    writeFileSync(snapshot, 'torn');
+    const file = join(folder, 'torn.toml');
+    writeFileSync(
+      file,
+      `listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\nsnapshot_path = "${snapshot}"\n${authorities({ openai: upstream.port })}`,
+    );
+    const { status, stdout } = sluice(['doctor', '--config', file]);
+    expect(stdout).toMatch(/^WARN +snapshot +.*ignored.*too short/m);
+    expect(status).toBe(0);
   });
 
   it('says that a port is taken', () => {

@@ -179,7 +179,11 @@ describe('LineOutlet, while its reader stalls', () => {
     out.log(Buffer.from('a line\n'));
     out.facts(Buffer.from('waiting\n'));
     await out.flush(20);
+    const told: boolean[] = [];
+    out.onRoomChange = (hasRoom) => told.push(hasRoom);
+    disk.waitingBytes = disk.maxBytes;
     await out.close(1_000);
+    expect(told).toEqual([]);
     expect(disk.text).toBe('under way\nwaiting\n');
     expect(disk.closed).toBe(true);
     expect([out.factsSpilled, out.linesDropped]).toEqual([2, 1]);

@@ -1,0 +1,47 @@
+import { request as requestPlain } from 'node:http';
+import { request as requestTls } from 'node:https';
+import type { ListenAddress } from '../config/config-document.ts';
+
+/** How long whoever has a port may take to say who it is, in milliseconds. */
+const ANSWER_MS = 2_000;
+
+/** Where a listener that binds to any address is asked. */
+const ANY: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+/** What every answer of the client port carries, and what the admin port alone says. */
+const CLIENT_FIELD = 'x-sluice-request-id';
+const ADMIN_METRIC = 'ai_build_info';
+
+interface Answer {
+  readonly field: string | undefined;
+  readonly text: string;
+}
+
+/**
+ * Whether it is a Sluice that has this port.
+ * @param isTls whether the client port speaks TLS; its certificate is nobody's proof here
+ */
+export async function isSluiceAt(address: ListenAddress, isTls: boolean): Promise<boolean> {
+  const answer = await asked(address, isTls).catch(() => null);
+  return answer !== null && (answer.field !== undefined || answer.text.includes(ADMIN_METRIC));
+}
+
+function asked({ host, port }: ListenAddress, isTls: boolean): Promise<Answer> {
+  const to = { host: ANY[host] ?? host, port, path: '/metrics', timeout: ANSWER_MS, agent: false };
+  return new Promise((resolve, reject) => {
+    const outgoing = isTls ? requestTls({ ...to, rejectUnauthorized: false }) : requestPlain(to);
+    outgoing.once('timeout', () => outgoing.destroy(new Error('no answer')));
+    outgoing.once('error', reject);
+    outgoing.once('response', (response) => {
+      const field = response.headers[CLIENT_FIELD];
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        text += piece;
+      });
+      response.once('error', reject);
+      response.once('end', () => resolve({ field: field?.toString(), text }));
+    });
+    outgoing.end();
+  });
+}
