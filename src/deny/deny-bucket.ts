@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { rootCertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import {
   type ConnectionOptions,
   connect,
@@ -38,7 +38,8 @@ const PING_MS = 5_000;
 export const NO_BUCKET = 'bucket not found';
 
 function optionsOf({ urls, credsFile, caFile }: DenySource): ConnectionOptions {
-  const ca = caFile === null ? [] : [...rootCertificates, readFileSync(caFile, 'utf8')];
+  // Beside all that Node trusts otherwise, NODE_EXTRA_CA_CERTS included: `ca` alone would replace it.
+  const ca = caFile === null ? [] : [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
   const tls = ca.length === 0 ? {} : { ca: ca.join('\n') };
   return {
     servers: [...urls],

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { type ClientHttp2Stream, constants } from 'node:http2';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { isFieldValue, isNamed } from '../../wire/fields.ts';
@@ -7,6 +8,7 @@ import { classify, type UpstreamFailure } from '../failure.ts';
 import { requestFields } from '../outgoing-head.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
+import { nextStreamIs, type StreamOwner } from './streams.ts';
 
 /** A connection of undici, as far as a call wants to know it. */
 export interface UndiciConnection {
@@ -24,6 +26,7 @@ export interface UndiciHome {
   readonly timeouts: UpstreamTimeouts;
   readonly now: number;
   readonly tickMs: number;
+  readonly isHttp2: boolean;
   /** What stands before the path in a request's target: a plain provider's origin behind a proxy, else nothing. */
   readonly targetPrefix: string;
   /** Further fields, for the proxy. Flat list. */
@@ -77,7 +80,7 @@ const FAILURES: ReadonlyMap<string, UpstreamFailure> = new Map([
  * (a refused one marks its connection busy for ever), silences are counted by the house's clock, interim responses are
  * passed over, foreign codings are refused, and a kept connection that was dead is retried once.
  */
-export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
+export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.DispatchHandler {
   readonly #home: UndiciHome;
   readonly #events: UpstreamEvents;
   readonly #options: Dispatcher.DispatchOptions;
@@ -86,6 +89,8 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
   #upload: Readable | null = null;
   #connection: UndiciConnection | null = null;
   #controller: Dispatcher.DispatchController | null = null;
+  /** Only over HTTP/2. */
+  #stream: ClientHttp2Stream | null = null;
   #wasReused = false;
   #isRetried = false;
   #isUploaded: boolean;
@@ -210,10 +215,15 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
       controller.abort(new Error('aborted'));
       return;
     }
+    nextStreamIs(this.#home.isHttp2 ? this : null);
     this.#wasReused = this.#connection?.isReused === true;
     this.#connection?.used();
     this.reached = true;
     this.#sinceMs = this.#home.now;
+  }
+
+  onStream(stream: ClientHttp2Stream): void {
+    this.#stream = stream;
   }
 
   /** Its last byte was handed over: from now on it is the provider that is waited for. */
@@ -256,6 +266,10 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#isOver) return;
+    if (this.#stream !== null && this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) {
+      this.#fail(CLOSED_EARLY);
+      return;
+    }
     this.#over();
     this.#events.onResponseEnd();
   }
@@ -268,6 +282,7 @@ export class UndiciCall implements UpstreamCall, Dispatcher.DispatchHandler {
       this.#isRetried = true;
       this.#isSent = false;
       this.#controller = null;
+      this.#stream = null;
       this.#events.onRequestRetried();
       this.#home.dispatch(this.#options, this, true);
       return;

@@ -5,6 +5,7 @@ import type { UpstreamTarget, UpstreamTimeouts } from '../target.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
 import { UndiciCall, type UndiciConnection, type UndiciHome } from './call.ts';
 import { loadUndici } from './library.ts';
+import { watchStreams } from './streams.ts';
 
 /** As in `h1/origins.ts`: how long an unused connection is kept, and what is taken off a provider's promise. */
 const KEEP_ALIVE_MS = 15_000;
@@ -31,6 +32,7 @@ export class UndiciTransport implements Transport, UndiciHome, Ticking {
   readonly targetPrefix: string;
   readonly proxyFields: readonly string[];
   readonly tickMs: number;
+  readonly isHttp2: boolean;
   readonly #ticker: Ticker;
   readonly onBug: (error: unknown) => void;
   readonly #clients: ClientMaker;
@@ -54,6 +56,8 @@ export class UndiciTransport implements Transport, UndiciHome, Ticking {
         ? ['proxy-authorization', proxy.authorization.reveal()]
         : [];
     this.tickMs = ticker.periodMs;
+    this.isHttp2 = target.http2;
+    if (target.http2) watchStreams();
     this.#ticker = ticker;
     this.onBug = report;
     this.#clients = new ClientMaker(undici, target);
