@@ -40,7 +40,10 @@ const MODEL_MAX_CHARS = 256;
 
 const NAME = /^[a-z][a-z0-9_]{0,38}$/;
 /** A member that counts uses, and the tool's name in it. */
-const COUNTED = /^([a-z][a-z0-9_]{0,38}?)_(?:requests|calls|queries|used|units)$/;
+const COUNTED = /^([a-z][a-z0-9_]{0,38}?)_(?:requests|calls|units)$/;
+
+const NO_USES: ToolUses = {};
+const NO_LINES: readonly BillingLine[] = [];
 
 /**
  * Gathers what an answer says of its bill. A later report replaces an earlier one, field by field, whichever is larger:
@@ -49,12 +52,12 @@ const COUNTED = /^([a-z][a-z0-9_]{0,38}?)_(?:requests|calls|queries|used|units)$
 export class BilledUsage {
   #counts: UsageCounts | null = null;
   /** Passes that the last report which tells of passes bills beside its root. */
-  #passes: readonly BillingLine[] = [];
+  #passes: readonly BillingLine[] = NO_LINES;
   /** Tokens of tools that are models (OpenAI's image_gen). */
-  #toolLines: readonly BillingLine[] = [];
+  #toolLines: readonly BillingLine[] = NO_LINES;
   #serviceTier: string | null = null;
-  #toolUses: ToolUses = {};
-  #calls: ToolUses = {};
+  #toolUses: ToolUses = NO_USES;
+  #calls: ToolUses = NO_USES;
 
   get hasCounts(): boolean {
     return this.#counts !== null;
@@ -101,12 +104,11 @@ export class BilledUsage {
 
   /** @param model that served the answer: lines that name no model are its own */
   billed(model: string | null): Billed {
-    const beside = [...this.#passes, ...this.#toolLines];
     const known = {
       serviceTier: this.#serviceTier,
-      toolUses: { ...this.#calls, ...this.#toolUses },
+      toolUses: this.#calls === NO_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses },
     };
-    if (this.#counts === null || beside.length === 0)
+    if (this.#counts === null || this.#passes.length + this.#toolLines.length === 0)
       return { counts: this.#counts, lines: null, ...known };
     const own: BillingLine = { model, kind: 'message', counts: this.#counts };
     const passes = this.#passes.map((line) => ({ ...line, model: line.model ?? model }));
@@ -121,6 +123,11 @@ interface Reported {
   readonly service_tier?: unknown;
   readonly serviceTier?: unknown;
   readonly trafficType?: unknown;
+  readonly server_tool_use?: unknown;
+  readonly server_side_tool_usage_details?: unknown;
+  readonly billed_units?: unknown;
+  readonly num_sources_used?: unknown;
+  readonly num_search_queries?: unknown;
 }
 
 interface ToolUsage extends Usage {
@@ -197,28 +204,26 @@ function grouped(lines: readonly BillingLine[]): readonly BillingLine[] {
 
 /**
  * Uses that a usage object counts: Anthropic's and OpenRouter's `server_tool_use`, xAI's `server_side_tool_usage_details`,
- * at its root xAI's `num_sources_used`, Perplexity's `num_search_queries`, in `billed_units` Cohere's `search_units`.
+ * at its root xAI's `num_sources_used` and Perplexity's `num_search_queries`, in `billed_units` Cohere's `search_units`.
+ * Read by name: most usage objects have none of them, and a look at each member would cost as much as all the rest.
  * @returns null when it tells of none
  */
-function usesOf(usage: object): ToolUses | null {
-  const { server_tool_use, server_side_tool_usage_details, billed_units } = usage as Readonly<
-    Record<string, unknown>
-  >;
-  const said = [server_tool_use, server_side_tool_usage_details, billed_units, usage];
+function usesOf(usage: Reported): ToolUses | null {
+  const { server_tool_use, server_side_tool_usage_details, billed_units } = usage;
+  const sources = count(usage.num_sources_used);
+  const searches = count(usage.num_search_queries);
+  const parts = server_tool_use ?? server_side_tool_usage_details ?? billed_units;
+  if (parts === undefined && sources === null && searches === null) return null;
   const uses: Record<string, number> = {};
-  let tells = false;
-  for (const part of said) {
-    if (typeof part !== 'object' || part === null) continue;
-    for (const [name, value] of Object.entries(part)) {
-      const tool = COUNTED.exec(name)?.[1]?.replace(/^num_/, '');
-      const times = count(value);
-      if (tool === undefined || times === null || NOT_BY_THE_USE.has(tool)) continue;
-      tells = true;
-      if (times > 0 && Object.keys(uses).length < TOOLS_MAX) uses[tool] = times;
+  for (const part of [server_tool_use, server_side_tool_usage_details, billed_units]) {
+    for (const [name, value] of Object.entries(objectOf(part) ?? {})) {
+      const tool = COUNTED.exec(name)?.[1];
+      const times = count(value) ?? 0;
+      if (tool !== undefined && times > 0 && Object.keys(uses).length < TOOLS_MAX)
+        uses[tool] = times;
     }
   }
-  return tells ? uses : null;
+  if (sources !== null && sources > 0) uses['sources'] = sources;
+  if (searches !== null && searches > 0) uses['search'] = searches;
+  return uses;
 }
-
-/** Sums of what is told one by one. */
-const NOT_BY_THE_USE: ReadonlySet<string> = new Set(['server_side_tools']);

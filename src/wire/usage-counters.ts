@@ -88,7 +88,8 @@ export function usageCounts(usage: Usage): UsageCounts | null {
     cacheWriteTokens: count(input?.cache_write_tokens) ?? count(usage.cache_creation_input_tokens),
     reasoningTokens,
   });
-  return Object.values(counts).every((value) => value === null) ? null : counts;
+  const some = counts.inputTokens ?? counts.outputTokens ?? reasoningTokens;
+  return (some ?? counts.cacheReadTokens ?? counts.cacheWriteTokens) === null ? null : counts;
 }
 
 /** A later report replaces an earlier one field by field; a field it does not have stays. */

@@ -323,8 +323,9 @@ export class UsageReader implements EventSink {
     const type = captures.has(P.type) ? nameAt(captures, P.type) : null;
     if (type !== null && FINAL_TYPES.has(type)) this.#sawEnd = true;
     // vLLM and Mistral spell an error so, with its message at the root.
-    const object = captures.has(P.object) ? nameAt(captures, P.object) : null;
-    if (type === ERROR || object === ERROR) this.#sawError = true;
+    const object = captures.has(P.object) ? captures.at(P.object) : undefined;
+    if (type === ERROR || (object?.length === ERROR.length + 2 && object.text() === `"${ERROR}"`))
+      this.#sawError = true;
     if (captures.isJson) this.#sawJson = true;
     this.#calls = null;
     this.release();
@@ -351,7 +352,9 @@ export class UsageReader implements EventSink {
   #takeUsage(text: string | null): boolean {
     const usage = parsedObject(text);
     if (text === null || usage === null || !this.#usage.report(usage)) return false;
-    this.#raw = Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
+    // At most three bytes of UTF-8 a character: most need no counting.
+    const isShort = text.length * 3 <= USAGE_RAW_MAX_BYTES;
+    this.#raw = isShort || Buffer.byteLength(text) <= USAGE_RAW_MAX_BYTES ? text : null;
     return true;
   }
 
