@@ -50,6 +50,13 @@ export const REJECTIONS = {
     'The request cannot be forwarded safely.',
     true,
   ),
+  not_followed: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'A gateway key cannot have an answer written behind the response: nobody would meter it. Send the request without that field, and stream the answer.',
+  ),
   missing_key: row(
     401,
     'Unauthorized',

@@ -3,6 +3,7 @@ import { Metering } from '../meter/metering.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
+import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
@@ -78,6 +79,8 @@ export interface AttemptSink {
    */
   piece(attempt: Attempt, piece: Buffer, last: boolean): boolean;
   over(attempt: Attempt, end: AttemptEnd): void;
+  /** The request is known, is none that may proceed, and was not sent whole. Nothing follows. */
+  refused(attempt: Attempt, why: Rejection): void;
 }
 
 const NOTHING: readonly Buffer[] = [];
@@ -104,6 +107,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   #requestBytes = 0;
   /** Everything of the request was given, or the answer came without it. */
   #isRequestWhole = false;
+  #wasRefused = false;
   #isOver = false;
   #status: number | null = null;
   #isEventStream = false;
@@ -141,8 +145,31 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       this.#openWith(piece, last);
       return;
     }
-    this.#forward(this.#call, piece, last);
-    if (last) this.#call.end();
+    if (last) this.#forwardLast(this.#call, piece);
+    else this.#forward(this.#call, piece, false);
+  }
+
+  /** A provider cannot begin to work without the last piece: it is let go when all of the request is known. */
+  #forwardLast(call: UpstreamCall, piece: Buffer): void {
+    if (this.#metering === null) {
+      this.#forward(call, piece, true);
+    } else {
+      const content = new FirstContent();
+      this.#forward(content, piece, true);
+      if (this.#isRefused()) return;
+      for (const one of content.pieces) call.push(one);
+    }
+    call.end();
+  }
+
+  /** Takes a request back that must not become whole. */
+  #isRefused(): boolean {
+    const why = this.#metering?.refusal() ?? null;
+    if (why === null) return false;
+    this.#wasRefused = true;
+    this.abort();
+    this.#sink.refused(this, why);
+    return true;
   }
 
   /** The lane takes more of the answer. */
@@ -174,10 +201,11 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     const content = new FirstContent();
     if (last && !chunked) {
       this.#metering?.whole(piece, content);
-      this.#open('sized', content.bytes, content.pieces, true);
+      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
     } else {
       const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
       this.#forward(content, piece, last);
+      if (last && this.#isRefused()) return;
       this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
     }
   }
@@ -324,13 +352,13 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
 
   /**
    * Releases everything, and says what is to be billed: null for a caller's own key, and for a request that never
-   * reached its provider. Called once.
+   * reached its provider, or was taken back before it was whole. Called once.
    */
   fact(settlement: Settlement): UsageFact | null {
     const { managed, provider, path } = this.#target;
     if (this.#metering === null || managed === null) return null;
     const usage = this.#metering.finish(this.#isRequestWhole ? this.#requestBytes : 0);
-    if (this.#call?.reached !== true) return null;
+    if (this.#call?.reached !== true || this.#wasRefused) return null;
     const { tenantText, vpcText, keyText } = managed.identity;
     return {
       requestId: settlement.requestId,

@@ -1,3 +1,4 @@
+import type { Rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import { failureDetail } from '../upstream/failure.ts';
@@ -73,6 +74,10 @@ export class RelayLane implements Lane, AttemptSink {
 
   piece(_attempt: Attempt, piece: Buffer, last: boolean): boolean {
     return this.#answer.piece(piece, last);
+  }
+
+  refused(_attempt: Attempt, why: Rejection): void {
+    this.#answer.refused(why);
   }
 
   over(_attempt: Attempt, { failure }: AttemptEnd): void {

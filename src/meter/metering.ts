@@ -6,6 +6,7 @@
 
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
+import { type Rejection, rejection } from '../rejection.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import { estimateUsage } from '../settle/usage-estimate.ts';
 import type { Billed, BillingLine } from '../wire/billed-usage.ts';
@@ -49,6 +50,7 @@ export class Metering {
   #editor: UsageOptionEditor | null = null;
   #requestedModel: string | null = null;
   #streamAsked = false;
+  #goesOnAs: RequestFacts['goesOnAs'] = null;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
   /** Null while nothing came, and where nothing is read. */
@@ -110,8 +112,19 @@ export class Metering {
     this.#editor = null;
   }
 
+  /**
+   * Why the request must not become whole; null when it may. Asked when everything of it is known and before its last piece
+   * is let go: a provider cannot begin to work before that.
+   */
+  refusal(): Rejection | null {
+    return this.#goesOnAs === null || this.#endpoint === 'reports' || this.#endpoint === 'free'
+      ? null
+      : rejection('not_followed', `The field is ${this.#goesOnAs}.`);
+  }
+
   #readRequest(): void {
     if (this.#facts === null) return;
+    this.#goesOnAs = this.#facts.goesOnAs;
     this.#requestedModel = this.#facts.model;
     this.#streamAsked = this.#facts.stream === 'true';
     this.#asksUnseen = this.#editor?.edited === true && !this.#editor.clientAskedForUsage;

@@ -13,7 +13,7 @@ type StreamAsked = 'true' | 'false' | 'absent';
 /** What lax parsers read as false, in lower case (docs.pydantic.dev/latest/api/standard_library_types/#booleans). */
 const FALSE = /^(?:false|null|-?0(?:\.0*)?|"(?:0|off|f|false|n|no)")$/;
 /** No such value is longer. */
-const STREAM_MAX_BYTES = 16;
+const FLAG_MAX_BYTES = 16;
 
 /** Most bytes kept of a model's name: the longest recorded one has 74. */
 export const MODEL_MAX_BYTES = 256;
@@ -23,15 +23,23 @@ const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
 /** The root-level `model` and `stream` of a request body, and how much text it has, read as it streams by. */
 export class RequestFacts implements JsonEvents {
   /** Paths that `valueStarts` and `valueEnds` understand. */
-  static readonly WANTED = pathBits(REQUEST_PATH.model, REQUEST_PATH.stream);
+  static readonly WANTED = pathBits(
+    REQUEST_PATH.model,
+    REQUEST_PATH.stream,
+    REQUEST_PATH.background,
+    REQUEST_PATH.deferred,
+  );
 
   stream: StreamAsked = 'absent';
+  /** The field that asks for an answer behind the response (OpenAI Responses, xAI chat); null without one that says yes. */
+  goesOnAs: 'background' | 'deferred' | null = null;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
-  readonly #stream = new ValueCapture(STREAM_MAX_BYTES);
+  /** The `stream`, `background` or `deferred` that is being read. */
+  readonly #flag = new ValueCapture(FLAG_MAX_BYTES);
   readonly #text = new TextCount();
-  #streamFrom = -1;
+  #flagFrom = -1;
   readonly #scan: JsonScan;
   #chunk: Uint8Array | null = null;
   #captureFrom = -1;
@@ -58,7 +66,7 @@ export class RequestFacts implements JsonEvents {
   beginChunk(chunk: Uint8Array): void {
     this.#chunk = chunk;
     if (this.#captureFrom > 0) this.#captureFrom = 0;
-    if (this.#streamFrom > 0) this.#streamFrom = 0;
+    if (this.#flagFrom > 0) this.#flagFrom = 0;
   }
 
   /** For a caller that feeds the scan itself: after the feed. */
@@ -66,7 +74,7 @@ export class RequestFacts implements JsonEvents {
     const chunk = this.#chunk;
     if (chunk === null) return;
     if (this.#captureFrom >= 0) this.#model.take(chunk, this.#captureFrom, chunk.length);
-    if (this.#streamFrom >= 0) this.#stream.take(chunk, this.#streamFrom, chunk.length);
+    if (this.#flagFrom >= 0) this.#flag.take(chunk, this.#flagFrom, chunk.length);
     this.#text.push(chunk);
     this.#bytesBefore += chunk.length;
     this.#chunk = null;
@@ -77,9 +85,9 @@ export class RequestFacts implements JsonEvents {
       this.#model.begin();
       this.#captureFrom = at;
       this.modelOffset = this.#bytesBefore + at;
-    } else if (path === REQUEST_PATH.stream) {
-      this.#stream.begin();
-      this.#streamFrom = at;
+    } else if (isFlag(path)) {
+      this.#flag.begin();
+      this.#flagFrom = at;
     }
   }
 
@@ -88,11 +96,17 @@ export class RequestFacts implements JsonEvents {
     if (path === REQUEST_PATH.model) {
       this.#model.take(this.#chunk, this.#captureFrom, at);
       this.#captureFrom = -1;
-    } else if (path === REQUEST_PATH.stream) {
-      this.#stream.take(this.#chunk, this.#streamFrom, at);
-      this.#streamFrom = -1;
-      this.stream = FALSE.test(this.#stream.text().toLowerCase()) ? 'false' : 'true';
+    } else if (isFlag(path)) {
+      this.#flag.take(this.#chunk, this.#flagFrom, at);
+      this.#flagFrom = -1;
+      this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
     }
+  }
+
+  #readFlag(path: number, value: boolean): void {
+    if (path === REQUEST_PATH.stream) this.stream = value ? 'true' : 'false';
+    // Not taken back by a second one: which of two a provider reads is not known.
+    else if (value) this.goesOnAs ??= path === REQUEST_PATH.background ? 'background' : 'deferred';
   }
 
   /** True when the bytes so far are one JSON text; else what was read of it is not to be relied on. */
@@ -128,4 +142,12 @@ export class RequestFacts implements JsonEvents {
       ? null
       : decodedString(this.#model, MODEL_MAX_BYTES);
   }
+}
+
+function isFlag(path: number): boolean {
+  return (
+    path === REQUEST_PATH.stream ||
+    path === REQUEST_PATH.background ||
+    path === REQUEST_PATH.deferred
+  );
 }

@@ -53,6 +53,8 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
+/** Of what stands in a managed request's body: a claim of `usage-facts`. */
+const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['not_followed']);
 /** A provider's doing, and the claim of `pool-key`. */
 const OF_PROVIDERS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['pool_key_rejected']);
 /** The row for our own bugs: nothing from outside reaches it, or it would be one. */
@@ -109,6 +111,7 @@ describe('the closed table of rejections', () => {
     const covered = new Set<string>([
       ...Object.keys(REACHED),
       ...OF_STATE,
+      ...OF_BODIES,
       ...OF_PROVIDERS,
       ...OF_BUGS,
     ]);

@@ -501,6 +501,62 @@ describe('no fact at all', () => {
   });
 });
 
+describe('an answer behind the response', () => {
+  const ASKS = [
+    ['/v1/responses', '{"model":"m","input":"x","background":true}'],
+    ['/v1/responses', '{"background":true,"stream":true,"model":"m","input":"x"}'],
+    ['/v1/chat/completions', '{"model":"m","messages":[],"deferred":true}'],
+    ['/v1/chat/completions', '{"stream":true,"model":"m","messages":[],"deferred":1}'],
+  ] as const;
+
+  it.each(ASKS)('is refused before anything was sent: %s %s', async (path, body) => {
+    const seen = upstream.requests.length;
+    const response = await exchange(request(path, body));
+    expect(response.status).toBe(400);
+    expect(response.json()).toMatchObject({ error: { code: 'not_followed' } });
+    expect(response.body.toString()).toMatch(/The field is (background|deferred)\./);
+    expect(upstream.requests.length).toBe(seen);
+  });
+
+  it.each(ASKS)('is refused before its last byte, in pieces: %s %s', async (path, body) => {
+    for (const framing of [`Content-Length: ${body.length}`, 'Transfer-Encoding: chunked']) {
+      const seen = upstream.requests.length;
+      const before = facts(gateway).length;
+      const part = (text: string): string =>
+        framing.startsWith('C') ? text : `${text.length.toString(16)}\r\n${text}\r\n`;
+      const client = new RawClient(gateway.port);
+      client.send(
+        `POST ${path} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n${framing}\r\n\r\n${part(body.slice(0, 5))}`,
+      );
+      // The rest comes when the provider has the beginning, so that it is a piece of its own.
+      await until('the beginning to come', () => upstream.requests.length > seen);
+      client.send(part(body.slice(5)) + (framing.startsWith('C') ? '' : '0\r\n\r\n'));
+      const response = await client.response();
+      client.close();
+      expect(response.status).toBe(400);
+      expect(response.json()).toMatchObject({ error: { code: 'not_followed' } });
+      const got = upstream.requests.at(-1);
+      await until('the request to be taken back', () => got?.peerClosed === true);
+      expect(got?.bodyDone).toBe(false);
+      expect(facts(gateway).length).toBe(before);
+    }
+  });
+
+  it('may be asked for where it means something else, or nothing', async () => {
+    for (const [path, body] of [
+      ['/v1/embeddings', '{"model":"m","input":"x","background":true}'],
+      ['/v1/responses', '{"model":"m","input":"x","background":false}'],
+    ] as const) {
+      expect((await exchange(request(path, body))).status).toBe(200);
+    }
+  });
+
+  it("is its caller's affair with a key of its own", async () => {
+    const body = '{"model":"m","input":"x","background":true}';
+    expect((await exchange(request('/v1/responses', body, 'sk-own'))).status).toBe(200);
+  });
+});
+
 describe('the metrics', () => {
   it('agree with the facts', async () => {
     await gateway.idle();

@@ -6,6 +6,7 @@ import {
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
+import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
 import { Ticker } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
@@ -63,6 +64,10 @@ class Lane implements AttemptSink {
 
   over(attempt: Attempt, { failure }: AttemptEnd): void {
     this.told.push([attempt, failure === null ? 'complete' : failure.code]);
+  }
+
+  refused(attempt: Attempt, { code }: Rejection): void {
+    this.told.push([attempt, code]);
   }
 }
 
