@@ -8,6 +8,7 @@ import type { Config, ListenAddress } from '../config/config-document.ts';
 import { DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
 import { readSnapshot } from '../deny/deny-snapshot.ts';
 import { denySource } from '../deny/deny-source.ts';
+import { clientBufferFault } from '../edge/client-buffers.ts';
 import { loadFrontEnd } from '../edge/uws-listener.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { shownProxy } from '../providers/proxy.ts';
@@ -19,8 +20,8 @@ import { isSluiceAt } from './running-gateway.ts';
 /** Text of `sluice doctor --help`. */
 export const DOCTOR_HELP = `sluice doctor [--config FILE]
 
-Looks at everything that the gateway needs and says a line each: configuration, front end, file limit, ports, keys,
-providers (name, connection, TLS), NATS, snapshot, spill file. Run it where the gateway runs, before it does or beside it.
+Looks at everything that the gateway needs and says a line each: configuration, front end, client buffers, file limit,
+ports, keys, providers (name, connection, TLS), NATS, snapshot, spill file. Run it where the gateway runs, before it does or beside it.
 
   ok     as it should be
   WARN   the gateway runs, but somebody may miss something
@@ -49,6 +50,7 @@ export async function doctor(source: ConfigSource): Promise<number> {
   print('ok', 'configuration', file ?? 'no file: defaults and environment');
   const looks: readonly (readonly [name: string, look: Look])[] = [
     ['front end', frontEnd],
+    ['client buffers', clientBuffers],
     ['open files', openFiles],
     ['listen', () => portFree('listen', config.listen, config.tlsCertFile !== null)],
     ['metrics_listen', () => portFree('metrics_listen', config.metricsListen, false)],
@@ -81,6 +83,12 @@ function print(verdict: Verdict, name: string, said: string): void {
 async function frontEnd(): Promise<string> {
   await loadFrontEnd();
   return `uWebSockets.js loads on Node ${process.version}`;
+}
+
+function clientBuffers(): string {
+  const fault = clientBufferFault();
+  if (fault !== null) throw new Doubt(fault);
+  return 'what the kernel holds for a slow client is bounded';
 }
 
 function openFiles(): string {

@@ -53,6 +53,30 @@ export function boundClientBuffers(port: number): number {
   return bounded;
 }
 
+/** Bytes at most that a network namespace's own settings let the kernel's buffers of a connection grow to (tcp(7)). */
+const NAMESPACE_BOUNDS = [
+  ['/proc/sys/net/ipv4/tcp_rmem', 2 * RECEIVE_BUFFER_BYTES],
+  ['/proc/sys/net/ipv4/tcp_wmem', 2 * SEND_BUFFER_BYTES],
+] as const;
+
+/**
+ * Why what the kernel may hold of a client is not bounded here; null where it is, by system calls or by the network
+ * namespace's settings. Without a bound a slow upload may occupy tens of megabytes of a worker, and the last megabytes of
+ * a response may not reach a reader of less than some 400 KB/s: the front end gives up on a tail that waits for 10 s.
+ */
+export function clientBufferFault(): string | null {
+  if (process.platform !== 'linux' || kernelCalls() !== null) return null;
+  const isBounded = NAMESPACE_BOUNDS.every(([file, bytes]) => {
+    const [most = ''] = readable(() => readFileSync(file, 'latin1').trim().split(/\s+/).slice(-1));
+    return Number(most) > 0 && Number(most) <= bytes;
+  });
+  if (isBounded) return null;
+  return (
+    'koffi does not load here, and the kernel holds megabytes for a slow client: install it for this platform, or set ' +
+    `net.ipv4.tcp_rmem and net.ipv4.tcp_wmem to at most ${2 * SEND_BUFFER_BYTES} in the gateway's network namespace`
+  );
+}
+
 /** proc(5): /proc/net/tcp and tcp6 have a line per socket; the local address ends with the port in hexadecimal. */
 function listeningInodes(port: number): ReadonlySet<string> {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;

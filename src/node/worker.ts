@@ -2,6 +2,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
+import { clientBufferFault } from '../edge/client-buffers.ts';
 import type { ClientTimeouts, Door } from '../edge/door.ts';
 import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
@@ -67,6 +68,18 @@ async function open(start: WorkerStart): Promise<Door> {
     if (plane === null) throw new Error('a request came before the configuration');
     return receive(plane, head, body, writer);
   });
+  const unbounded = clientBufferFault();
+  if (unbounded !== null) {
+    thread.metrics.clientBuffersUnbounded();
+    // Once for the node: the workers do not differ in this.
+    if (start.index === 0)
+      tell({
+        kind: 'log',
+        level: 'warn',
+        event: 'client_buffers_unbounded',
+        fields: { reason: unbounded },
+      });
+  }
   process.on('uncaughtException', (error) => {
     tell({ kind: 'failed', reason: reasonOf(error) });
     close(door);

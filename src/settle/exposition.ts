@@ -52,6 +52,12 @@ export function exposition(
   page.add('ai_active_streams', 'gauge', 'Event streams being relayed.', [
     ['', at(layout.activeStreams)],
   ]);
+  page.add(
+    'ai_client_buffers_unbounded',
+    'gauge',
+    'Workers whose clients the kernel keeps megabytes for: the start says why.',
+    [['', at(layout.unboundedBuffers)]],
+  );
   page.add('ai_rejections_total', 'counter', 'Answers given by the gateway itself.', [
     ...REJECTION_CODES.map(
       (code, index): Sample => [`reason="${code}"`, at(layout.rejections + index)],

@@ -51,7 +51,8 @@ export class MetricsLayout {
   readonly requests = 0;
   readonly inFlight = 1;
   readonly activeStreams = 2;
-  readonly rejections = 3;
+  readonly unboundedBuffers = 3;
+  readonly rejections = 4;
   readonly outcomes: number;
   readonly responses: number;
   readonly connectFailures: number;
@@ -117,6 +118,7 @@ export class WorkerMetrics {
     // Gauges of a worker that died are of exchanges that died with it.
     this.#slab[layout.inFlight] = 0;
     this.#slab[layout.activeStreams] = 0;
+    this.#slab[layout.unboundedBuffers] = 0;
     this.#slab.fill(0, layout.waiting, layout.turnedAway);
   }
 
@@ -129,6 +131,11 @@ export class WorkerMetrics {
 
   get inFlight(): number {
     return this.#slab[this.#layout.inFlight] ?? 0;
+  }
+
+  /** The kernel's buffers of this worker's clients have no bound. */
+  clientBuffersUnbounded(): void {
+    this.#slab[this.#layout.unboundedBuffers] = 1;
   }
 
   requestBegan(): void {
