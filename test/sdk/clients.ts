@@ -1,7 +1,7 @@
 import type { Dialect } from '../../src/rejection.ts';
 import type { WorkName } from './cases.ts';
 
-export type ToolchainName = 'node' | 'python' | 'go' | 'curl';
+export type ToolchainName = 'node' | 'python' | 'go' | 'curl' | 'commands' | 'java';
 
 /** One stock client and what its program shows with it. */
 export interface Client {

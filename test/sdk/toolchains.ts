@@ -152,3 +152,36 @@ export const CURL: Toolchain = {
   install: () => Promise.resolve(),
   command: (program) => [process.execPath, program],
 };
+
+/** Coding agents that are commands of their own: a folder of their own too, for they are ten times what the SDKs weigh. */
+export const COMMANDS: Toolchain = {
+  name: 'commands',
+  missing: NODE.missing,
+  install: () =>
+    once(
+      {
+        name: 'commands',
+        target: 'node_modules',
+        lock: 'package-lock.json',
+        runtime: process.version,
+      },
+      (cwd) => done(cwd, 'npm', ['ci', '--no-audit', '--no-fund']),
+    ),
+  command: (program) => [process.execPath, join(folderOf('commands'), 'node_modules', program)],
+};
+
+/** The first that runs a file of source, and the HTTP client that is part of every JDK. */
+const JAVA_MAJOR_MIN = 11;
+
+export const JAVA: Toolchain = {
+  name: 'java',
+  missing: () => {
+    const found = versionOf('java', ['--version']);
+    const major = Number(/^\w+ (\d+)/.exec(found)?.[1] ?? 0);
+    if (major < JAVA_MAJOR_MIN)
+      return `needs a JDK ${JAVA_MAJOR_MIN} or newer, found ${found || 'none'}`;
+    return versionOf('javac', ['--version']) === '' ? 'needs javac, found a runtime alone' : null;
+  },
+  install: () => Promise.resolve(),
+  command: (program) => ['java', join(folderOf('java'), program)],
+};

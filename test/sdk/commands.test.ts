@@ -1,0 +1,184 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Gateway } from '../support/gateway.ts';
+import { facts } from '../support/managed.ts';
+import { type Stage, startStage, TENANTS, virtualKey } from './stage.ts';
+import { COMMANDS } from './toolchains.ts';
+
+// The coding agents that people point at a gateway first. Each is run as its users run it: one prompt, no terminal.
+
+interface Ran {
+  readonly exit: number | null;
+  readonly stdout: string;
+  readonly all: string;
+}
+
+interface Agent {
+  readonly name: string;
+  readonly program: string;
+  /** Whose paths it asks. */
+  readonly provider: string;
+  run(home: string, base: string, key: string, model: string): Promise<Ran>;
+}
+
+/** An agent that hangs is killed; each answers in a few seconds. */
+const RUN_MAX_MS = 60_000;
+const PROMPT = 'Say what the river said to the stone';
+const OWN_KEY = 'sk-mine';
+const WRONG_KEY = 'bai_v1.7.AAAAAAAAAAAAAAAAAAAAAA.AAAA';
+
+async function run(
+  program: string,
+  argv: readonly string[],
+  home: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Ran> {
+  const [command = '', ...first] = COMMANDS.command(program);
+  const child = spawn(command, [...first, ...argv], {
+    cwd: home,
+    // Nothing of this machine's owner: its settings and keys would win.
+    env: { PATH: process.env['PATH'] ?? '', HOME: home, TERM: 'dumb', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: RUN_MAX_MS,
+  });
+  let stdout = '';
+  let all = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    all += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    all += text;
+  });
+  const exit = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  return { exit, stdout, all };
+}
+
+const AGENTS: readonly Agent[] = [
+  {
+    name: 'Codex CLI',
+    program: '@openai/codex/bin/codex.js',
+    provider: 'openai',
+    run: async (home, base, key, model) => {
+      const lines = [
+        `model = "${model}"`,
+        `openai_base_url = "${base}/v1"`,
+        'check_for_update_on_startup = false',
+        '[analytics]',
+        'enabled = false',
+      ];
+      writeFileSync(join(home, 'config.toml'), `${lines.join('\n')}\n`);
+      const argv = ['exec', '--skip-git-repo-check', '-s', 'read-only', PROMPT];
+      const env = { CODEX_HOME: home, OPENAI_API_KEY: key, CODEX_API_KEY: key };
+      return await run('@openai/codex/bin/codex.js', argv, home, env);
+    },
+  },
+  {
+    name: 'Claude Code',
+    program: '@anthropic-ai/claude-code/cli-wrapper.cjs',
+    provider: 'anthropic',
+    run: async (home, base, key, model) =>
+      await run(
+        '@anthropic-ai/claude-code/cli-wrapper.cjs',
+        ['-p', PROMPT, '--model', model],
+        home,
+        {
+          ANTHROPIC_BASE_URL: base,
+          ANTHROPIC_API_KEY: key,
+          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+          CLAUDE_CODE_MAX_RETRIES: '0',
+        },
+      ),
+  },
+];
+
+const missing = COMMANDS.missing();
+let stage: Stage | null = null;
+const homes: string[] = [];
+
+beforeAll(async () => {
+  if (missing === null) {
+    await COMMANDS.install();
+    stage = await startStage();
+    return;
+  }
+  console.warn(`The coding agents are skipped: ${missing}.`);
+});
+afterAll(async () => {
+  await stage?.stop();
+  for (const home of homes) rmSync(home, { recursive: true, force: true });
+});
+
+const newHome = (): string => {
+  const home = mkdtempSync(join(tmpdir(), 'sluice-agent-'));
+  homes.push(home);
+  return home;
+};
+const answersOf = async (gateway: Gateway, provider: string): Promise<number> =>
+  (await gateway.idle()).get(`ai_upstream_responses_total{provider="${provider}",status="2xx"}`);
+
+describe.each(AGENTS)('$name', (agent) => {
+  let broken: string | null = null;
+  beforeAll(async () => {
+    if (missing !== null) return;
+    const { exit, all } = await run(agent.program, ['--version'], newHome(), {});
+    // A binary for another machine, or for a newer C library.
+    if (exit !== 0) broken = `${agent.name} does not run here: ${all.slice(0, 300)}`;
+    if (broken !== null) console.warn(broken);
+  });
+
+  const KEYS = [
+    ['an own key', () => OWN_KEY, 0],
+    ['a virtual key', () => virtualKey(71, TENANTS.calls), 1],
+  ] as const;
+
+  it.for(KEYS)('with %s shows what the model streams, and its bill is right', async ([
+    ,
+    key,
+    billed,
+  ], ctx) => {
+    if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
+    const { gateway } = stage;
+    const before = facts(gateway).length;
+    const answers = await answersOf(gateway, agent.provider);
+    const ran = await agent.run(newHome(), gateway.origin, key(), 'gpt-4o-mini');
+    expect(ran.all).not.toContain('does not reach');
+    expect([ran.exit, ran.stdout.trim().length > 0]).toEqual([0, true]);
+    expect(await answersOf(gateway, agent.provider)).toBeGreaterThan(answers);
+    const own = facts(gateway).slice(before);
+    expect(own.length >= billed && (billed > 0 || own.length === 0)).toBe(true);
+    for (const fact of own) {
+      expect(fact).toMatchObject({
+        usage_source: 'reported',
+        stream: true,
+        key_id: '71',
+        outcome: 'complete',
+      });
+    }
+  });
+
+  it('says what is wrong with a key that is none', async (ctx) => {
+    if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
+    const ran = await agent.run(newHome(), stage.gateway.origin, WRONG_KEY, 'gpt-4o-mini');
+    expect(ran.exit).not.toBe(0);
+    expect(ran.all).toMatch(/gateway key is not valid|401|Invalid API key/);
+  });
+
+  it('says what is wrong with a model that the provider does not have', async (ctx) => {
+    if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
+    const ran = await agent.run(
+      newHome(),
+      stage.gateway.origin,
+      virtualKey(72, TENANTS.calls),
+      'fault-404',
+    );
+    expect(ran.all).toMatch(/404|model/i);
+    expect(ran.exit).not.toBe(0);
+  });
+});
