@@ -113,6 +113,14 @@ export const REJECTIONS = {
     INVALID,
     'This method cannot be used here.',
   ),
+  upload_timeout: row(
+    408,
+    'Request Timeout',
+    'client',
+    ['invalid_request_error', 'timeout_error'],
+    'The request body stopped before its end, and nothing more of it came. Send it again.',
+    true,
+  ),
   length_required: row(
     411,
     'Length Required',

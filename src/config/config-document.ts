@@ -76,6 +76,7 @@ export interface Config {
   readonly firstByteTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly clientStallTimeoutMs: number;
+  readonly uploadTimeoutMs: number;
   /** 0 = what is in flight is cut at once. */
   readonly shutdownGraceMs: number;
   readonly accessLog: boolean;

@@ -51,6 +51,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     time('first_byte_timeout_secs', config.firstByteTimeoutMs),
     time('idle_timeout_secs', config.idleTimeoutMs),
     time('client_stall_timeout_secs', config.clientStallTimeoutMs),
+    time('upload_timeout_secs', config.uploadTimeoutMs),
     time('shutdown_grace_secs', config.shutdownGraceMs),
     plain('access_log', config.accessLog),
     plain('log_level', config.logLevel),

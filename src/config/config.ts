@@ -98,6 +98,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     firstByteTimeoutMs: settings.first_byte_timeout_secs,
     idleTimeoutMs: settings.idle_timeout_secs,
     clientStallTimeoutMs: settings.client_stall_timeout_secs,
+    uploadTimeoutMs: settings.upload_timeout_secs,
     shutdownGraceMs: settings.shutdown_grace_secs,
     accessLog: settings.access_log,
     logLevel: settings.log_level,

@@ -4,6 +4,7 @@
  */
 
 import type { RequestFraming } from '../wire/request-framing.ts';
+import type { SlipAccount } from './slip-account.ts';
 
 /** The head of one request, copied out of the front end before its callback returned. */
 export interface RequestHead {
@@ -20,12 +21,20 @@ export interface RequestHead {
   readonly closes: boolean;
 }
 
-/** What the conductor is told about the client's side of an exchange. Never called after `onClientGone`. */
-export interface ClientEvents {
-  /** One piece of the request body: a view that dies when the call returns. Whoever keeps it copies it. */
-  onBodyChunk(chunk: Buffer, last: boolean): void;
+/** Why an upload cannot go on. May be told again, once a tick, until the exchange is over. */
+export interface UploadEvents {
+  /** The client has sent nothing of its body for `uploadSilenceTimeoutMs`, and nobody held it back. */
+  onUploadSilent(): void;
   /** The upstream has taken nothing of the upload for `uploadStallTimeoutMs`. */
   onUploadStalled(): void;
+  /** It is held back, and the node holds too much of such uploads to find out whether its client is still there. */
+  onUploadRefused(): void;
+}
+
+/** What the conductor is told about the client's side of an exchange. Never called after `onClientGone`. */
+export interface ClientEvents extends UploadEvents {
+  /** One piece of the request body: a view that dies when the call returns. Whoever keeps it copies it. */
+  onBodyChunk(chunk: Buffer, last: boolean): void;
   /** Everything queued was taken by the connection: the upstream may go on. */
   onWriterDrained(): void;
   /** The response is over: handed to the connection whole, or cut as the conductor asked. */
@@ -86,12 +95,15 @@ export interface ListenOptions {
   readonly port: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   readonly timeouts: ClientTimeouts;
+  readonly slips: SlipAccount;
 }
 
 /** Read for each request: a reload changes them for those to come. */
 export interface ClientTimeouts {
   /** A client that takes no byte for so long is gone. 0 = never. */
   clientStallTimeoutMs: number;
+  /** An upload of which the client sends no byte for so long, although it may, is given up. 0 = never. */
+  uploadSilenceTimeoutMs: number;
   /** An upload of which the upstream takes no byte for so long is given up. 0 = never. */
   uploadStallTimeoutMs: number;
 }

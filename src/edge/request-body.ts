@@ -1,100 +1,119 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { Buffer } from 'node:buffer';
 import type { Ticker, Ticking } from '../ticker.ts';
-import type { RequestBody } from './door.ts';
+import type { ClientTimeouts, RequestBody, UploadEvents } from './door.ts';
 import { REARM_TICKS } from './front-end-timers.ts';
+import type { SlipShare } from './slip-account.ts';
 
-/** Well below the front end's 8 s minimum, and above what a healthy upload ever waits between two chunks. */
-const REARM_AFTER_MS = 3_000;
+// A function for each turn would be one per chunk that slips in.
+const holdAgain = (body: ClientBody): void => body.hold();
 
-/**
- * What may slip in while paused, in bytes. Each look for a client that left reads what the kernel holds, and a client's
- * end is seen only behind its last byte; past this no more looks are taken until the upstream drains or the stall limit
- * ends it. Twice what Linux lets a connection buffer by default on its way here (6 MiB), and then some.
- */
-const SLIP_LIMIT_BYTES = 16 * 1_048_576;
-
-/** Told when the upstream has taken nothing of an upload for the stall limit. */
-type UploadStalled = () => void;
+/** The response of a client that is held back. */
+interface HeldWriter {
+  /** Writes what waits for the client: no writable event comes to say that it may. */
+  retry(): void;
+}
 
 /**
- * The request pump's client end: lends out each piece and holds the client back when the upstream is full.
+ * The request pump's client end: lends out each piece, holds the client back when the upstream is full, and gives up a
+ * client that goes silent in the middle of its body.
  *
  * Rules of the front end that it lives by (platform facts C, uWS v20.68):
  * - The ArrayBuffer of a chunk is detached when the callback returns: what is kept must have been copied by then.
- * - Below 16 KiB/s the front end cuts an upload after about 12 s even while bytes flow. Only pause() and resume() in a
- *   row arm its timer again.
- * - While paused it sees no disconnect and has no timeout, so a paused body looks up once a tick.
+ * - An upload that is silent, or below 16 KiB/s, is cut after 8 to 12 s without an answer. Only pause() and resume() in a
+ *   row arm that timer again, so it is armed every few ticks and the limit on silence is ours.
+ * - While held back the front end sees no disconnect and has no timeout, so a held body looks up once a tick. What such a
+ *   look finds has slipped in; how much may is decided by `slip-account.ts`.
+ * - A write that fails opens a paused socket for reading again, also the flush at the end of the callback that brought a
+ *   chunk: a pause from within it does not hold while a response waits for this client (64 of 64 MiB came). So it is
+ *   said again behind the poll phase. And while paused a response gets no writable event: it tries once a tick.
  * - resume() restores the event mask that some pause() on this thread saved last (one for sockets with and one for
  *   sockets without unsent data): never without a pause() right before, and never before the first mask was saved.
  * - resume() after the last chunk arms a timer that kills the waiting response. It cannot be avoided when the last chunk
- *   slips in while paused, because a socket that stays paused notices nothing and never reads its next request; so that
+ *   slips in while held, because a socket that stays paused notices nothing and never reads its next request; so that
  *   timer is armed again until the response is over.
  */
 export class ClientBody implements RequestBody, Ticking {
   readonly #res: HttpResponse;
   readonly #ticker: Ticker;
-  readonly #stallTimeoutMs: number;
-  readonly #stalled: UploadStalled;
-  #reading = true;
-  #paused = false;
-  #pausedAtMs = 0;
-  #slippedBytes = 0;
-  #armedAtMs: number;
-  /** The last chunk came while paused: the timer that reading on has armed must not run out. */
-  #awaiting = false;
+  readonly #timeouts: ClientTimeouts;
+  readonly #slip: SlipShare;
+  #events: UploadEvents | null = null;
+  #writer: HeldWriter | null = null;
+  #state: 'reading' | 'held' | 'awaiting' | 'over' = 'reading';
+  #heldAtMs = 0;
+  /** When the client's last byte came, or reading on began. */
+  #heardAtMs: number;
   #ticks = 0;
-  /** The writer waits for a writable event, which a paused socket never gets. */
-  #yielding = false;
+  #isTicking = false;
 
   /** True once some socket of this thread saved its event mask. */
   static #primed = false;
 
-  constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number, stalled: UploadStalled) {
+  constructor(res: HttpResponse, ticker: Ticker, timeouts: ClientTimeouts, slip: SlipShare) {
     this.#res = res;
     this.#ticker = ticker;
-    this.#stallTimeoutMs = stallTimeoutMs;
-    this.#stalled = stalled;
-    this.#armedAtMs = ticker.now;
+    this.#timeouts = timeouts;
+    this.#slip = slip;
+    this.#heardAtMs = ticker.now;
     if (!ClientBody.#primed) {
       ClientBody.#primed = true;
       this.#rearm();
     }
   }
 
+  bind(events: UploadEvents, writer: HeldWriter): void {
+    this.#events = events;
+    this.#writer = writer;
+  }
+
+  /** The client is held back: its socket's event mask and timer are this body's. */
+  get held(): boolean {
+    return this.#state === 'held';
+  }
+
   /** @returns a view of one chunk, which dies with the front end's callback */
   take(chunk: ArrayBuffer, last: boolean): Buffer {
-    if (last) {
-      this.#complete();
-    } else if (this.#paused) {
-      this.#slippedBytes += chunk.byteLength;
-      this.#hold();
-    } else if (this.#ticker.now - this.#armedAtMs > REARM_AFTER_MS) {
-      this.#rearm();
+    if (this.#state === 'over') return Buffer.from(chunk);
+    this.#heardAtMs = this.#ticker.now;
+    if (this.#state === 'held') {
+      this.#slip.add(chunk.byteLength);
+      if (last) {
+        this.#state = 'awaiting';
+        this.#rearm();
+      } else {
+        this.#res.pause();
+        setImmediate(holdAgain, this);
+      }
+    } else if (last) {
+      this.#leave();
+    } else if (!this.#isTicking) {
+      this.#isTicking = true;
+      this.#ticker.add(this);
     }
     return Buffer.from(chunk);
   }
 
+  /** Holds the socket if the upload is still to be held. */
+  hold(): void {
+    if (this.#state === 'held') this.#res.pause();
+  }
+
   pause(): void {
-    if (!this.#reading || this.#paused) return;
-    this.#paused = true;
-    this.#pausedAtMs = this.#ticker.now;
-    this.#slippedBytes = 0;
-    this.#hold();
-    this.#ticker.add(this);
+    if (this.#state !== 'reading') return;
+    this.#state = 'held';
+    this.#heldAtMs = this.#ticker.now;
+    this.#slip.begin(this.#ticker.now);
+    this.#res.pause();
   }
 
   resume(): void {
-    if (!this.#reading || !this.#paused) return;
-    this.#paused = false;
-    this.#ticker.remove(this);
+    // What slipped in has left for the upstream.
+    this.#slip.giveBack();
+    if (this.#state !== 'held') return;
+    this.#state = 'reading';
+    this.#heardAtMs = this.#ticker.now;
     this.#rearm();
-  }
-
-  /** While the writer is blocked the socket must not be paused; the slip limit still bounds what comes in. */
-  yieldToWriter(yielding: boolean): void {
-    this.#yielding = yielding;
-    if (yielding && this.#paused && this.#reading) this.#rearm();
   }
 
   /**
@@ -102,39 +121,53 @@ export class ClientBody implements RequestBody, Ticking {
    * socket would never do. To be called while `res` is still alive.
    */
   release(): void {
-    if (this.#reading && this.#paused) this.#rearm();
+    if (this.#state === 'held') this.#rearm();
     this.abandon();
   }
 
   /** The connection is gone. */
   abandon(): void {
-    this.#reading = false;
-    this.#paused = false;
-    this.#ticker.remove(this);
+    this.#slip.giveBack();
+    this.#leave();
   }
 
-  #complete(): void {
-    this.#reading = false;
-    if (!this.#paused) return;
-    this.#paused = false;
-    this.#awaiting = true;
-    this.#rearm();
+  #leave(): void {
+    this.#state = 'over';
+    if (this.#isTicking) this.#ticker.remove(this);
+    this.#isTicking = false;
   }
 
   onTick(nowMs: number): void {
-    if (this.#awaiting) {
-      if (++this.#ticks % REARM_TICKS === 0) this.#rearm();
-    } else if (this.#stallTimeoutMs > 0 && nowMs - this.#pausedAtMs > this.#stallTimeoutMs)
-      this.#stalled();
-    else if (this.#slippedBytes < SLIP_LIMIT_BYTES) this.#rearm();
+    if (this.#state === 'held') {
+      this.#lookUp(nowMs);
+      return;
+    }
+    if (++this.#ticks % REARM_TICKS === 0) this.#rearm();
+    if (this.#state === 'reading' && this.#isSilent(nowMs)) this.#events?.onUploadSilent();
   }
 
-  #hold(): void {
-    if (!this.#yielding || this.#slippedBytes >= SLIP_LIMIT_BYTES) this.#res.pause();
+  #isSilent(nowMs: number): boolean {
+    const limitMs = this.#timeouts.uploadSilenceTimeoutMs;
+    return limitMs > 0 && nowMs - this.#heardAtMs > limitMs;
+  }
+
+  #lookUp(nowMs: number): void {
+    const limitMs = this.#timeouts.uploadStallTimeoutMs;
+    if (limitMs > 0 && nowMs - this.#heldAtMs > limitMs) this.#events?.onUploadStalled();
+    // A provider that has begun to answer need not read the rest.
+    if (this.held) this.#writer?.retry();
+    if (!this.held) return;
+    const verdict = this.#slip.judge(nowMs);
+    if (verdict === 'look') this.#rearm();
+    // A write that failed has opened the socket for reading, with a timer.
+    else if (verdict === 'wait') this.#res.pause();
+    else {
+      this.release();
+      this.#events?.onUploadRefused();
+    }
   }
 
   #rearm(): void {
-    this.#armedAtMs = this.#ticker.now;
     this.#res.pause();
     this.#res.resume();
   }

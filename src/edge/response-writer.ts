@@ -192,6 +192,15 @@ export class UwsResponseWriter implements ResponseWriter {
     this.#res.writeStatus(isAscii(head) ? head : Buffer.from(head, 'latin1'));
   }
 
+  /** For a client whose own upload is held back (`request-body.ts`); it took nothing while this fails. */
+  retry(): void {
+    const client = this.#slowClient;
+    if (client?.blocked !== true) return;
+    client.isRetrying = true;
+    this.#onWritable();
+    client.isRetrying = false;
+  }
+
   #onWritable(): boolean {
     if (!this.open) return true;
     this.#res.cork(NOTHING);
@@ -200,7 +209,6 @@ export class UwsResponseWriter implements ResponseWriter {
     const client = this.#becomeSlow();
     if (client.blocked) {
       client.unblock();
-      this.#body?.yieldToWriter(false);
       this.#pump();
       if (this.#phase === 'open' && !this.#blocked) this.#events?.onWriterDrained();
     }
@@ -271,8 +279,9 @@ export class UwsResponseWriter implements ResponseWriter {
     let taken = piece.length;
     if (!this.#taken) {
       if (typeof size === 'number') taken = this.#res.getWriteOffset() - bytesOut;
-      this.#becomeSlow().block();
-      this.#body?.yieldToWriter(true);
+      this.#becomeSlow().block(typeof size === 'number' && taken > 0);
+    } else {
+      this.#slowClient?.took();
     }
     progress.bytesOut += taken;
     return taken;
@@ -284,7 +293,7 @@ export class UwsResponseWriter implements ResponseWriter {
 
   #becomeSlow(): SlowClient {
     this.#progress.slow = true;
-    this.#slowClient ??= new SlowClient(this.#res, this.#ticker, this.#stallTimeoutMs);
+    this.#slowClient ??= new SlowClient(this.#res, this.#ticker, this.#stallTimeoutMs, this.#body);
     return this.#slowClient;
   }
 

@@ -1,10 +1,11 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import type { Ticker } from '../ticker.ts';
 import { boundClientBuffers } from './client-buffers.ts';
-import type { ClientTimeouts, Door, ListenOptions, Receive } from './door.ts';
+import type { Door, ListenOptions, Receive } from './door.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
+import { SlipShare } from './slip-account.ts';
 
 type FrontEnd = typeof import('uWebSockets.js');
 
@@ -43,7 +44,7 @@ export function openDoor(
     tls === null
       ? uws.App()
       : uws.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
-  app.any('/*', (res, req) => answer(res, req, options.timeouts, ticker, receive));
+  app.any('/*', (res, req) => answer(res, req, options, ticker, receive));
 
   let socket: us_listen_socket | false = false;
   app.listen(options.host, options.port, (listening) => {
@@ -62,11 +63,11 @@ export function openDoor(
   };
 }
 
-/** One request. The three functions made here are what the front end forces: it knows handlers, not objects. */
+/** One request. The functions made here are what the front end forces: it knows handlers, not objects. */
 function answer(
   res: HttpResponse,
   req: HttpRequest,
-  timeouts: ClientTimeouts,
+  { timeouts, slips }: ListenOptions,
   ticker: Ticker,
   receive: Receive,
 ): void {
@@ -77,11 +78,10 @@ function answer(
   const head = copyRequestHead(req);
   const { framing } = head;
   const bears = framing.chunked || framing.contentLength > 0;
-  const body = bears
-    ? new ClientBody(res, ticker, timeouts.uploadStallTimeoutMs, () => events.onUploadStalled())
-    : null;
+  const body = bears ? new ClientBody(res, ticker, timeouts, new SlipShare(slips)) : null;
   const events = receive(head, body ?? NO_BODY, writer);
   writer.bind(events, body);
+  body?.bind(events, writer);
   if (body === null || !writer.open) return;
   res.onData((chunk, last) => {
     // After the response ended, the rest of an upload is read and thrown away: closing instead would reset the

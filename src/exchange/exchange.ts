@@ -131,6 +131,15 @@ export class Exchange implements ClientEvents, Answer {
     else this.#beginWith(chunk, last);
   }
 
+  onUploadSilent(): void {
+    // Who is being answered need not send the rest: now only the provider's silence is a fault.
+    if (this.#delivery === null) this.refused(rejection('upload_timeout'));
+  }
+
+  onUploadRefused(): void {
+    this.refused(rejection('overloaded', 'The provider does not read its uploads.'));
+  }
+
   onUploadStalled(): void {
     this.#lane.uploadStalled();
   }

@@ -11,7 +11,9 @@ import { Exchange, type WorkerContext } from './exchange.ts';
 /** The client's side of a request that was refused and settled: nothing that comes can change it. */
 const REFUSED: ClientEvents = {
   onBodyChunk() {},
+  onUploadSilent() {},
   onUploadStalled() {},
+  onUploadRefused() {},
   onWriterDrained() {},
   onResponseOver() {},
   onClientGone() {},

@@ -26,7 +26,11 @@ const facts = new LineBatch((batch) => {
   parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
 });
 const refusals = new RefusalTally((rows, unnamed) => tell({ kind: 'refusals', rows, unnamed }));
-const timeouts: ClientTimeouts = { clientStallTimeoutMs: 0, uploadStallTimeoutMs: 0 };
+const timeouts: ClientTimeouts = {
+  clientStallTimeoutMs: 0,
+  uploadSilenceTimeoutMs: 0,
+  uploadStallTimeoutMs: 0,
+};
 let thread: ThreadState;
 let plane: DataPlane | null = null;
 
@@ -39,6 +43,7 @@ function configure(document: ConfigDocument, slots: readonly string[]): Config {
   const config = configFromDocument(document);
   plane = new DataPlane(thread, config, slots, plane);
   timeouts.clientStallTimeoutMs = config.clientStallTimeoutMs;
+  timeouts.uploadSilenceTimeoutMs = config.uploadTimeoutMs;
   timeouts.uploadStallTimeoutMs = config.idleTimeoutMs;
   return config;
 }
@@ -63,7 +68,7 @@ async function open(start: WorkerStart): Promise<Door> {
       ? null
       : { certFile: tlsCertFile, keyFile: tlsKeyFile };
   const uws = await loadFrontEnd();
-  const options = { ...listen, tls, timeouts };
+  const options = { ...listen, tls, timeouts, slips: thread.metrics };
   const door = openDoor(uws, options, new Ticker(EDGE_TICK_MS), (head, body, writer) => {
     if (plane === null) throw new Error('a request came before the configuration');
     return receive(plane, head, body, writer);

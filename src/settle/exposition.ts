@@ -58,6 +58,12 @@ export function exposition(
     'Workers whose clients the kernel keeps megabytes for: the start says why.',
     [['', at(layout.unboundedBuffers)]],
   );
+  page.add(
+    'ai_upload_slipped_bytes',
+    'gauge',
+    'Bytes that came of uploads although they were held back, to notice clients that leave.',
+    [['', at(layout.slippedBytes)]],
+  );
   page.add('ai_rejections_total', 'counter', 'Answers given by the gateway itself.', [
     ...REJECTION_CODES.map(
       (code, index): Sample => [`reason="${code}"`, at(layout.rejections + index)],

@@ -52,7 +52,8 @@ export class MetricsLayout {
   readonly inFlight = 1;
   readonly activeStreams = 2;
   readonly unboundedBuffers = 3;
-  readonly rejections = 4;
+  readonly slippedBytes = 4;
+  readonly rejections = 5;
   readonly outcomes: number;
   readonly responses: number;
   readonly connectFailures: number;
@@ -120,13 +121,28 @@ export class WorkerMetrics {
     this.#slab[layout.activeStreams] = 0;
     this.#slab[layout.unboundedBuffers] = 0;
     this.#slab.fill(0, layout.waiting, layout.turnedAway);
+    this.#slab[layout.slippedBytes] = 0;
   }
 
   /** Exchanges running on the node: exact but for those that other workers are admitting in this very moment. */
   nodeInFlight(): number {
+    return this.#nodeSum(this.#layout.inFlight);
+  }
+
+  /** Bytes that slipped in of the node's uploads while they were held back. */
+  nodeSlippedBytes(): number {
+    return this.#nodeSum(this.#layout.slippedBytes);
+  }
+
+  #nodeSum(cell: number): number {
     let sum = 0;
-    for (const slab of this.#slabs) sum += slab[this.#layout.inFlight] ?? 0;
+    for (const slab of this.#slabs) sum += slab[cell] ?? 0;
     return sum;
+  }
+
+  /** @param bytes negative when they are given back */
+  uploadSlipped(bytes: number): void {
+    this.#add(this.#layout.slippedBytes, bytes);
   }
 
   get inFlight(): number {

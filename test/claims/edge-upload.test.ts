@@ -163,6 +163,109 @@ describe('a client that leaves in the middle of its upload', () => {
   });
 });
 
+describe('an upload that pauses', () => {
+  it('lives through 14 s without a byte, and one that dribbles through its limit', async () => {
+    const hasty = await startGateway({
+      config: `workers = 1\nupload_timeout_secs = 3\n${authorities({ openai: fast.port })}`,
+    });
+    const dribbling = new RawClient(hasty.port).send(
+      head('POST', '/v1/dribbling', ['Content-Length: 14']),
+    );
+    const pausing = new RawClient(gateway.port).send(
+      `${head('POST', '/v1/pausing', ['Content-Length: 4'])}ab`,
+    );
+    for (let sent = 0; sent < 14; sent++) {
+      dribbling.send('x');
+      await pause(1_000);
+    }
+    expect((await dribbling.response()).status).toBe(200);
+    pausing.send('cd');
+    expect((await pausing.response()).status).toBe(200);
+    dribbling.close();
+    pausing.close();
+    await hasty.stop();
+  });
+
+  it('for its limit is answered 408, and the provider loses its half of it', async () => {
+    const waiting = await startUpstream(async (turn) => await turn.bodyDone());
+    const hasty = await startGateway({
+      config: `workers = 1\nupload_timeout_secs = 1\n${authorities({ openai: waiting.port })}`,
+    });
+    for (const [fields, piece] of [
+      [['Content-Length: 4'], 'ab'],
+      [['Transfer-Encoding: chunked'], '2\r\nab\r\n'],
+    ] as const) {
+      const client = new RawClient(hasty.port).send(`${head('POST', '/v1/x', fields)}${piece}`);
+      const response = await client.response();
+      expect(response).toMatchObject({ status: 408, complete: true });
+      expect(response.json()).toMatchObject({ error: { code: 'upload_timeout' } });
+      await until('the connection to end', () => client.closed);
+      await until('the provider to be left', () => waiting.requests.at(-1)?.peerClosed);
+    }
+    expect((await hasty.idle()).get('ai_requests_in_flight')).toBe(0);
+    await hasty.stop();
+    await waiting.close();
+  });
+
+  it('for its limit while it is answered already, is answered through', async () => {
+    const early = await startUpstream(async (turn) => {
+      await turn.stream();
+      for (let event = 0; event < 4; event++) {
+        await turn.chunk(`data: ${event}\n\n`);
+        await pause(1_000);
+      }
+      await turn.lastChunk();
+    });
+    const hasty = await startGateway({
+      config: `workers = 1\nupload_timeout_secs = 1\n${authorities({ openai: early.port })}`,
+    });
+    const client = new RawClient(hasty.port).send(
+      `${head('POST', '/v1/x', ['Content-Length: 4'])}ab`,
+    );
+    expect(await client.response()).toMatchObject({ status: 200, complete: true });
+    client.close();
+    await hasty.stop();
+    await early.close();
+  });
+});
+
+describe('a response that fills the connection while its upload is held back', () => {
+  // A pause said within the callback that brings a chunk is undone when that callback ends, if bytes wait for the client:
+  // all 64 MiB came. And the front end tells of no room while it is paused.
+  it('arrives whole at a client that sends all the while, and what slips in is bounded', async () => {
+    const body = randomBytes(3 * MIB);
+    const deaf = await startUpstream(async (turn) => {
+      turn.socket.pause();
+      await turn.stream(['content-type: application/octet-stream']);
+      await turn.chunk(body);
+      await turn.lastChunk();
+    });
+    const other = await startGateway({
+      config: `workers = 1\n${authorities({ openai: deaf.port })}`,
+    });
+    const slipped = async () => (await other.metrics()).get('ai_upload_slipped_bytes');
+    const client = new RawClient(other.port).send(
+      head('POST', '/v1/x', [`Content-Length: ${64 * MIB}`]),
+    );
+    client.socket.pause();
+    client.send(randomBytes(64 * MIB));
+    await until('bytes to slip in', async () => (await slipped()) > 2 * MIB);
+    client.socket.resume();
+    let most = 0;
+    await until('the whole response', async () => {
+      most = Math.max(most, await slipped());
+      return client.receivedBytes > body.length;
+    });
+    expect(await client.response()).toMatchObject({ complete: true, sha256: sha256(body) });
+    expect(most).toBeLessThan(16 * MIB);
+    client.close();
+    await other.idle();
+    expect(await slipped()).toBe(0);
+    await other.stop();
+    await deaf.close();
+  });
+});
+
 describe('expectations', () => {
   it('100-continue is answered before the body comes, and goes no further', async () => {
     const client = new RawClient(gateway.port).send(

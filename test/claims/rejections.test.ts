@@ -39,6 +39,7 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
   upgrade_required: (dialect) =>
     head('GET', path(dialect), [...mark(dialect), 'Connection: Upgrade', 'Upgrade: websocket']),
   length_required: (dialect) => head('POST', path(dialect), mark(dialect)),
+  upload_timeout: (dialect) => head('POST', path(dialect), ['Content-Length: 2']),
   body_too_large: (dialect) => head('POST', path(dialect), [`Content-Length: ${LIMIT_BYTES + 1}`]),
   upstream_unreachable: (dialect) => head('GET', `/closed-${dialect}/v1/x`),
   upstream_timeout: (dialect) => head('GET', `/deaf-${dialect}/v1/x`),
@@ -75,7 +76,7 @@ beforeAll(async () => {
   ]);
   gateway = await startGateway({
     config:
-      `workers = 1\naccess_log = true\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
+      `workers = 1\naccess_log = true\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nupload_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
       `[provider_authorities]\n${rows.join('\n')}\n` +
       '[provider_dialects]\nclosed-anthropic = "anthropic"\ndeaf-anthropic = "anthropic"\n' +
       signingKeys(),
