@@ -169,7 +169,7 @@ function readFile(raw: RawConfig, path: string, namedBy: string): void {
     }
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    raw.problems.push(syntaxProblem(path, error));
+    raw.problems.push(secondTable(path, error, file.text) ?? syntaxProblem(path, error));
   }
 }
 
@@ -197,6 +197,21 @@ const SYNTAX: readonly (readonly [
     ],
   ],
 ];
+
+/** What `keygen >> config.toml` makes when it is done twice; null where it is something else. */
+function secondTable(file: string, error: TomlError, text: string): ConfigProblem | null {
+  const lines = text.split('\n').map((line) => /^\s*\[(\w+)\]\s*(?:#.*)?$/.exec(line)?.[1]);
+  const name = lines[error.line - 1];
+  const first = name === undefined ? -1 : lines.indexOf(name);
+  if (name === undefined || !KEYS.includes(name) || first < 0 || first >= error.line - 1)
+    return null;
+  return {
+    file,
+    key: `line ${error.line}`,
+    found: `[${name}] for the second time`,
+    expected: `its lines under the [${name}] of line ${first + 1}, and this line gone`,
+  };
+}
 
 /** The parser's code block is left out: the line that does not parse may hold a key. */
 function syntaxProblem(file: string, error: TomlError): ConfigProblem {

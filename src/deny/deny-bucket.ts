@@ -100,6 +100,11 @@ export class DenyBucket {
     }
   }
 
+  /** Which of the servers this connection is to. */
+  get server(): string {
+    return this.#connection.getServer();
+  }
+
   /** Rejects when the connection is gone. */
   async closed(): Promise<never> {
     const error = await this.#connection.closed();

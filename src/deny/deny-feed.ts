@@ -147,6 +147,7 @@ export class DenyFeed {
         this.#end = resolve;
       });
       this.#connected = true;
+      this.#log.write('debug', 'nats_connected', { server: bucket.server });
       await Promise.race([stopped, this.#follow(bucket, synced), bucket.closed()]);
       return 'stopped';
     } catch (error) {
@@ -253,6 +254,8 @@ export class DenyFeed {
     if (cursor === null || change.revision <= cursor.revision) return;
     this.#apply(change);
     this.#cursor = { ...cursor, revision: change.revision };
+    const { key, operation, revision } = change;
+    this.#log.write('debug', 'deny_changed', { key, operation, revision });
   }
 
   /**
@@ -304,6 +307,8 @@ export class DenyFeed {
       rescan = null;
       this.#cursor = { bucketCreated: created, revision };
       this.#rescanMs = performance.now() - beganMs;
+      const read = { entries: this.#set.size, revision, took_ms: Math.round(this.#rescanMs) };
+      this.#log.write('debug', 'deny_set_read', read);
       if (this.#set.overflow > 0)
         this.#log.write('error', 'deny_set_full', { left_out: this.#set.overflow });
       return following;

@@ -177,6 +177,8 @@ export class DenyKeeper {
       const bytes = encodeSnapshot({ bucket, cursor, records, count: size });
       await writeSnapshot(snapshotPath, bytes);
       waitMs = Math.max(waitMs, (performance.now() - beganMs) * SNAPSHOT_FACTOR);
+      const tookMs = Math.round(performance.now() - beganMs);
+      log.write('debug', 'deny_snapshot_written', { entries: size, took_ms: tookMs });
       this.#savedChanges = changes;
       this.#savedRevision = cursor.revision;
       if (!this.#mayFail) log.write('info', 'deny_snapshot_written_again');

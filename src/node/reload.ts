@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { ConfigError, type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import { lossesOf } from '../config/config-loss.ts';
@@ -104,10 +105,12 @@ export class Reloader {
    * @param trigger for the log: a signal's name, or `file`
    */
   reload(trigger: string): void {
+    let changed: readonly string[] = [];
     try {
       const loaded = loadConfig(this.#source);
       const losses = lossesOf(this.#loaded, loaded);
       if (losses.length > 0) throw new ConfigError(losses, loaded.files);
+      changed = changedKeys(this.#loaded.document, loaded.document);
       this.#take(loaded);
       this.#loaded = loaded;
       this.#files = loaded.files;
@@ -121,7 +124,7 @@ export class Reloader {
       this.#log.write('error', 'config_reload_failed', { trigger, problems });
       return;
     }
-    this.#log.write('info', 'config_reloaded', { trigger });
+    this.#log.write('info', 'config_reloaded', { trigger, changed });
   }
 
   #take({ document, files }: LoadedConfig): void {
@@ -147,6 +150,14 @@ export class Reloader {
     ).map(snakeCase);
     if (keys.length > 0) this.#log.write('warn', 'config_needs_restart', { keys });
   }
+}
+
+/** The names of what differs, as the file nearly has them; never a value. */
+function changedKeys(before: ConfigDocument, after: ConfigDocument): readonly string[] {
+  const keys = Object.keys(after) as (keyof ConfigDocument)[];
+  return keys
+    .filter((key) => !isDeepStrictEqual(before[key], after[key]))
+    .map((key) => snakeCase(key).replace(/_ms$/, '_secs'));
 }
 
 function isSame(a: unknown, b: unknown): boolean {

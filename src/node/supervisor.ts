@@ -138,6 +138,10 @@ export class Supervisor {
     switch (message.kind) {
       case 'listening':
         slot.state = 'listening';
+        this.#log.write('debug', 'worker_listening', {
+          worker: slot.index,
+          took_ms: Math.round(performance.now() - slot.startedAtMs),
+        });
         listening();
         break;
       case 'lines':

@@ -60,7 +60,11 @@ describe('the command', () => {
     const { status, stderr } = sluice(['check', '--config', file]);
     expect(status).toBe(1);
     expect(stderr).toBe(
-      `sluice: ${file}: line 3, column 2: found a table or a key that is there already, expected each of them once: the lines of a second [table] go under the first one\n`,
+      `sluice: ${file}: line 3: found [signing_keys] for the second time, expected its lines under the [signing_keys] of line 1, and this line gone\n`,
+    );
+    const twice = configFile(`workers = 1\nworkers = 2\n`);
+    expect(sluice(['check', '--config', twice]).stderr).toMatch(
+      /line 2, column \d+: found a table or a key that is there already, expected each of them once/,
     );
   });
 
