@@ -7,28 +7,15 @@ import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { Authority } from '../providers/providers.ts';
 import type { ProxyAddress } from '../providers/proxy.ts';
-import { classify, type UpstreamFailure } from './failure.ts';
+import { CLOSED_EARLY, CONNECT_TIMEOUT, classify, type UpstreamFailure } from './failure.ts';
 import { lookUpTogether } from './h1/name-lookup.ts';
-import type { UpstreamTarget } from './target.ts';
-
-/** As in `h1/connector.ts`, for the same reasons. */
-const ADDRESS_ATTEMPT_MS = 500;
-const PROBE_AFTER_MS = 60_000;
+import { ADDRESS_ATTEMPT_MS, PROBE_AFTER_MS, type UpstreamTarget } from './target.ts';
 
 /** What a proxy may say before its tunnel stands, in bytes: a page about who is not let through is longer, and not read. */
 const PROXY_HEAD_LIMIT_BYTES = 16_384;
 
-const CONNECT_TIMEOUT: UpstreamFailure = {
-  kind: 'connect',
-  rejection: 'upstream_timeout',
-  code: 'CONNECT_TIMEOUT',
-};
-
-const CLOSED_EARLY: UpstreamFailure = {
-  kind: 'connect',
-  rejection: 'upstream_unreachable',
-  code: 'CLOSED_EARLY',
-};
+/** Before there was a connection. */
+const CLOSED: UpstreamFailure = { ...CLOSED_EARLY, kind: 'connect' };
 
 /** Why there is no connection, in the words of the failure table. */
 export class DialError extends Error {
@@ -109,7 +96,7 @@ export class Dial {
   #watch(socket: Socket, isProxy: boolean): void {
     this.#socket = socket;
     socket.on('error', (error) => this.#fail(toldOf(classify(error, false), isProxy)));
-    socket.on('close', () => this.#fail(toldOf(CLOSED_EARLY, isProxy)));
+    socket.on('close', () => this.#fail(toldOf(CLOSED, isProxy)));
   }
 
   #tunnel(socket: Socket, proxy: ProxyAddress): void {

@@ -30,16 +30,38 @@ export interface UpstreamFailure {
   readonly code: string;
 }
 
+/** The peer closed before the response was whole. */
+export const CLOSED_EARLY: UpstreamFailure = {
+  kind: 'reset',
+  rejection: 'upstream_unreachable',
+  code: 'CLOSED_EARLY',
+};
+export const CONNECT_TIMEOUT: UpstreamFailure = {
+  kind: 'connect',
+  rejection: 'upstream_timeout',
+  code: 'CONNECT_TIMEOUT',
+};
+export const FIRST_BYTE_TIMEOUT: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'FIRST_BYTE_TIMEOUT',
+};
+export const IDLE_TIMEOUT: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'IDLE_TIMEOUT',
+};
+
 type Class = readonly [kind: FailureKind, rejection: UpstreamFailure['rejection']];
 
 const CONNECT: Class = ['connect', 'upstream_unreachable'];
-const CONNECT_TIMEOUT: Class = ['connect', 'upstream_timeout'];
+const CONNECT_LATE: Class = ['connect', 'upstream_timeout'];
 const RESET: Class = ['reset', 'upstream_unreachable'];
 const EXHAUSTED: Class = ['exhausted', 'overloaded'];
 const INTERNAL: Class = ['internal', 'internal_error'];
 
 const CLASSES: ReadonlyMap<string, Class> = new Map<string, Class>([
-  ['ETIMEDOUT', CONNECT_TIMEOUT],
+  ['ETIMEDOUT', CONNECT_LATE],
   ['ECONNREFUSED', CONNECT],
   ['EHOSTUNREACH', CONNECT],
   ['ENETUNREACH', CONNECT],
@@ -116,7 +138,7 @@ function beforeConnect(known: Class): Class {
 }
 
 function afterConnect(known: Class): Class {
-  return known === CONNECT || known === CONNECT_TIMEOUT ? RESET : known;
+  return known === CONNECT || known === CONNECT_LATE ? RESET : known;
 }
 
 function described(error: unknown): { readonly name: string; readonly code: string } {

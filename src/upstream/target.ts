@@ -4,6 +4,24 @@ import type { ProxyAddress } from '../providers/proxy.ts';
 import { hostField } from './outgoing-head.ts';
 import type { Trust } from './trust.ts';
 
+/**
+ * How long an unused connection is kept, in milliseconds, when the provider says nothing. Longer saves handshakes;
+ * but a POST that meets a connection which the provider is just closing cannot be retried by us, only by its client.
+ */
+export const KEEP_ALIVE_MS = 15_000;
+
+/** Taken off what a provider promises: its clock starts earlier than ours, and a request takes its way. */
+export const KEEP_ALIVE_MARGIN_MS = 2_000;
+
+/**
+ * When a name has several addresses, how long each but the last may take to connect, in milliseconds. Node's default
+ * of 250 is less than a slow intercontinental handshake and would give up on the only address that works.
+ */
+export const ADDRESS_ATTEMPT_MS = 500;
+
+/** Quiet connections are probed by the kernel from then on, in milliseconds: a long thinking pause is no dead peer. */
+export const PROBE_AFTER_MS = 60_000;
+
 /** Milliseconds, 0 = off. */
 export interface UpstreamTimeouts {
   /** Until a connection stands, a proxy and TLS included. */

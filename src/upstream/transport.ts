@@ -31,6 +31,9 @@ export interface UpstreamRequest {
   readonly contentLength: number;
 }
 
+/** Methods that may be sent again (RFC 9110 §9.2.2): a kept connection that was dead is retried once. */
+export const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
 /** What the conductor is told about the upstream's side of an exchange. Nothing comes after end, failure or abort. */
 export interface UpstreamEvents {
   /** The connection was dead; the request is sent again on a new one. */

@@ -1,7 +1,13 @@
 import { Buffer } from 'node:buffer';
 import type { UpstreamFailure } from '../failure.ts';
 import { requestHead } from '../outgoing-head.ts';
-import type { RequestCoding, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
+import {
+  IDEMPOTENT,
+  type RequestCoding,
+  type UpstreamCall,
+  type UpstreamEvents,
+  type UpstreamRequest,
+} from '../transport.ts';
 import type { Carried, Connection } from './connection.ts';
 
 /** Where a call gets its connection. `Origin` is one. */
@@ -9,9 +15,6 @@ export interface Connections {
   /** @param fresh one on which nothing was ever sent */
   connection(fresh: boolean): Connection;
 }
-
-// RFC 9110 §9.2.2.
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 const LAST_CHUNK = '0\r\n\r\n';
 const NOTHING: readonly Buffer[] = [];

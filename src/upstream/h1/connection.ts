@@ -5,7 +5,15 @@ import {
   ResponseParser,
   type ResponseSink,
 } from '../../wire/response-parser.ts';
-import { classify, ownFailure, type UpstreamFailure } from '../failure.ts';
+import {
+  CLOSED_EARLY,
+  CONNECT_TIMEOUT,
+  classify,
+  FIRST_BYTE_TIMEOUT,
+  IDLE_TIMEOUT,
+  ownFailure,
+  type UpstreamFailure,
+} from '../failure.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { Connector, SocketEvents } from './connector.ts';
 import { isQuiet, wasReset } from './peer-state.ts';
@@ -37,28 +45,7 @@ export interface ConnectionHome {
   onBug(error: unknown): void;
 }
 
-/** The peer closed before the response was whole. */
-const CLOSED_EARLY: UpstreamFailure = {
-  kind: 'reset',
-  rejection: 'upstream_unreachable',
-  code: 'CLOSED_EARLY',
-};
 const RESET: UpstreamFailure = { ...CLOSED_EARLY, code: 'ECONNRESET' };
-const CONNECT_TIMEOUT: UpstreamFailure = {
-  kind: 'connect',
-  rejection: 'upstream_timeout',
-  code: 'CONNECT_TIMEOUT',
-};
-const FIRST_BYTE_TIMEOUT: UpstreamFailure = {
-  kind: 'timeout',
-  rejection: 'upstream_timeout',
-  code: 'FIRST_BYTE_TIMEOUT',
-};
-const IDLE_TIMEOUT: UpstreamFailure = {
-  kind: 'timeout',
-  rejection: 'upstream_timeout',
-  code: 'IDLE_TIMEOUT',
-};
 
 /**
  * One connection to a provider: a request at a time, so that a slow answer never holds up somebody else's. Reads are

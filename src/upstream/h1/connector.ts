@@ -8,18 +8,9 @@ import {
 } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import type { Authority } from '../../providers/providers.ts';
-import type { UpstreamTarget } from '../target.ts';
+import { ADDRESS_ATTEMPT_MS, PROBE_AFTER_MS, type UpstreamTarget } from '../target.ts';
 import type { Trust } from '../trust.ts';
 import { lookUpTogether } from './name-lookup.ts';
-
-/**
- * When a name has several addresses, how long each but the last may take to connect, in milliseconds. Node's default
- * of 250 is less than a slow intercontinental handshake and would give up on the only address that works.
- */
-const ADDRESS_ATTEMPT_MS = 500;
-
-/** Quiet connections are probed by the kernel from then on, in milliseconds: a long thinking pause is no dead peer. */
-const PROBE_AFTER_MS = 60_000;
 
 /** What one read of a connection brings at most, in bytes; also what libuv reads at once. */
 const READ_BYTES = 65_536;

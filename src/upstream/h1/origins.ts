@@ -1,19 +1,15 @@
 import type { Ticker, Ticking } from '../../ticker.ts';
-import type { UpstreamTarget, UpstreamTimeouts } from '../target.ts';
+import {
+  KEEP_ALIVE_MARGIN_MS,
+  KEEP_ALIVE_MS,
+  type UpstreamTarget,
+  type UpstreamTimeouts,
+} from '../target.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
 import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
 import { Replicas } from './replicas.ts';
-
-/**
- * How long an unused connection is kept, in milliseconds, when the provider says nothing. Longer saves handshakes;
- * but a POST that meets a connection which the provider is just closing cannot be retried by us, only by its client.
- */
-const KEEP_ALIVE_MS = 15_000;
-
-/** Taken off what a provider promises: its clock starts earlier than ours, and a request takes its way. */
-const KEEP_ALIVE_MARGIN_MS = 2_000;
 
 /**
  * How old a connection becomes that never rests, in milliseconds, give or take a fourth, so that those of one moment do

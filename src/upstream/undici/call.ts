@@ -4,10 +4,21 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { isFieldValue, isNamed } from '../../wire/fields.ts';
 import { DialError } from '../dial.ts';
-import { classify, type UpstreamFailure } from '../failure.ts';
+import {
+  CLOSED_EARLY,
+  classify,
+  FIRST_BYTE_TIMEOUT,
+  IDLE_TIMEOUT,
+  type UpstreamFailure,
+} from '../failure.ts';
 import { requestFields } from '../outgoing-head.ts';
 import type { UpstreamTimeouts } from '../target.ts';
-import type { UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
+import {
+  IDEMPOTENT,
+  type UpstreamCall,
+  type UpstreamEvents,
+  type UpstreamRequest,
+} from '../transport.ts';
 import { nextStreamIs, type StreamOwner } from './streams.ts';
 
 /** A connection of undici, as far as a call wants to know it. */
@@ -16,6 +27,8 @@ export interface UndiciConnection {
   readonly isReused: boolean;
   /** A request is being written to it. */
   used(): void;
+  /** It ended without an answer: the TLS session that it resumed may be one that the server takes and then refuses. */
+  doubt(): void;
   /** Nobody waits for it any more: it need not come about. */
   giveUp(): void;
 }
@@ -38,9 +51,6 @@ export interface UndiciHome {
   onBug(error: unknown): void;
 }
 
-// RFC 9110 §9.2.2.
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
-
 /** What waits in a body's stream before the client is paused, in pieces: one read of it. */
 const UPLOAD_WAITS_PIECES = 1;
 
@@ -54,16 +64,6 @@ const framing = (code: string): UpstreamFailure => ({
   rejection: 'upstream_unreachable',
   code,
 });
-const timeout = (code: string): UpstreamFailure => ({
-  kind: 'timeout',
-  rejection: 'upstream_timeout',
-  code,
-});
-const CLOSED_EARLY: UpstreamFailure = {
-  kind: 'reset',
-  rejection: 'upstream_unreachable',
-  code: 'CLOSED_EARLY',
-};
 
 /** What undici says in its own codes, in the words of the failure table. */
 const FAILURES: ReadonlyMap<string, UpstreamFailure> = new Map([
@@ -71,8 +71,8 @@ const FAILURES: ReadonlyMap<string, UpstreamFailure> = new Map([
   ['UND_ERR_INFO', CLOSED_EARLY],
   ['UND_ERR_HEADERS_OVERFLOW', framing('HEAD_TOO_LONG')],
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', framing('CONTENT_LENGTH')],
-  ['UND_ERR_HEADERS_TIMEOUT', timeout('FIRST_BYTE_TIMEOUT')],
-  ['UND_ERR_BODY_TIMEOUT', timeout('IDLE_TIMEOUT')],
+  ['UND_ERR_HEADERS_TIMEOUT', FIRST_BYTE_TIMEOUT],
+  ['UND_ERR_BODY_TIMEOUT', IDLE_TIMEOUT],
 ]);
 
 /**
@@ -195,9 +195,9 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
     const silentMs = nowMs - this.#sinceMs - this.#home.tickMs;
     const isLate = (limitMs: number): boolean => limitMs > 0 && silentMs > limitMs;
     if (this.#isHeadSeen) {
-      if (!this.#isPaused && isLate(idleTimeoutMs)) this.#failAndStop(timeout('IDLE_TIMEOUT'));
+      if (!this.#isPaused && isLate(idleTimeoutMs)) this.#failAndStop(IDLE_TIMEOUT);
     } else if (this.#isSent && isLate(firstByteTimeoutMs)) {
-      this.#failAndStop(timeout('FIRST_BYTE_TIMEOUT'));
+      this.#failAndStop(FIRST_BYTE_TIMEOUT);
     }
   }
 
@@ -278,6 +278,7 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
     if (this.#isOver) return;
     const failure = failureOf(error, this.reached);
     if (failure.kind === 'internal') this.#home.onBug(error);
+    if (!this.#isHeadSeen) this.#connection?.doubt();
     if (this.#mayRetry(failure)) {
       this.#isRetried = true;
       this.#isSent = false;

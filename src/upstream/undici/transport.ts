@@ -1,18 +1,13 @@
 import type { Client, Dispatcher, Pool } from 'undici';
 import type { Ticker, Ticking } from '../../ticker.ts';
+import { HEAD_LIMIT_BYTES } from '../../wire/response-parser.ts';
 import { Dial, type Dialled, Sessions } from '../dial.ts';
 import type { UpstreamTarget, UpstreamTimeouts } from '../target.ts';
+import { KEEP_ALIVE_MARGIN_MS, KEEP_ALIVE_MS } from '../target.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
 import { UndiciCall, type UndiciConnection, type UndiciHome } from './call.ts';
 import { loadUndici } from './library.ts';
 import { watchStreams } from './streams.ts';
-
-/** As in `h1/origins.ts`: how long an unused connection is kept, and what is taken off a provider's promise. */
-const KEEP_ALIVE_MS = 15_000;
-const KEEP_ALIVE_MARGIN_MS = 2_000;
-
-/** As in `wire/response-parser.ts`. */
-const HEAD_LIMIT_BYTES = 65_536;
 
 type Undici = ReturnType<typeof loadUndici>;
 
@@ -179,6 +174,10 @@ class ConnectionState implements UndiciConnection {
 
   used(): void {
     this.isReused = true;
+  }
+
+  doubt(): void {
+    this.#sessions.keep(undefined);
   }
 
   giveUp(): void {
