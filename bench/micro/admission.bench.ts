@@ -57,7 +57,7 @@ const house: Admittance = {
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
   cors: new Cors([]),
   maxRequestBodyBytes: 209_715_200,
-  draining: false,
+  refusing: false,
   keepsFacts: true,
   full: () => false,
 };

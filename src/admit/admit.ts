@@ -36,7 +36,8 @@ export interface Admittance {
   readonly cors: Cors;
   /** Bytes; 0 = no limit. */
   readonly maxRequestBodyBytes: number;
-  readonly draining: boolean;
+  /** The gateway has nearly stopped: what begins now would be cut. */
+  readonly refusing: boolean;
   /** False while a usage fact would be lost, and nobody is to be served then (`facts_lost`). */
   readonly keepsFacts: boolean;
   /** True when the node has as many exchanges as `max_in_flight` allows. */
@@ -153,7 +154,7 @@ const length: Gate<Asked> = ({ framing: { contentLength } }, { maxRequestBodyByt
     : null;
 
 const capacity: Gate<Asked> = (_asked, house) => {
-  if (house.draining) return rejection('draining', '', 'connection: close\r\n');
+  if (house.refusing) return rejection('draining', '', 'connection: close\r\n');
   return house.full() ? rejection('overloaded', '', 'retry-after: 1\r\n') : null;
 };
 

@@ -38,6 +38,8 @@ import { UnpackingLane } from './unpacking-lane.ts';
 /** What every exchange of a worker shares. */
 export interface WorkerContext extends Admittance, AttemptContext {
   readonly settler: Settler;
+  /** The gateway is stopping: each answer says that its connection serves no other. */
+  readonly draining: boolean;
   /** The grace period is over: what is still running is being closed by us, not by its clients. */
   readonly closing: boolean;
   /** Whether clients come by TLS. */

@@ -40,6 +40,8 @@ export class ThreadState {
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
   #requests = 0;
   draining = false;
+  /** Draining is nearly over: what comes on a kept connection is refused. */
+  refusing = false;
   closing = false;
 
   constructor(
@@ -158,6 +160,10 @@ export class DataPlane implements WorkerContext {
 
   get draining(): boolean {
     return this.#thread.draining;
+  }
+
+  get refusing(): boolean {
+    return this.#thread.refusing;
   }
 
   get closing(): boolean {

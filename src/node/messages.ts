@@ -38,7 +38,7 @@ export type ToMain =
       readonly event: string;
       readonly fields: LogFields;
     }
-  /** Nothing is in flight any more; only while draining. */
+  /** Nothing is in flight on the node any more; only while draining. */
   | { readonly kind: 'drained' }
   /** Every connection is closed: the thread may be ended without aborting the process. */
   | { readonly kind: 'closed' }
@@ -48,8 +48,8 @@ export type ToMain =
 export type ToWorker =
   /** The first message: what to listen with. */
   | { readonly kind: 'start'; readonly start: WorkerStart }
-  /** Take no new connections, finish what runs. */
-  | { readonly kind: 'drain' }
+  /** Take no new connections, finish what runs and what comes on kept ones. */
+  | { readonly kind: 'drain'; readonly graceMs: number }
   /** Close every connection now. */
   | { readonly kind: 'close' }
   /** Exchanges that begin from now on go by this configuration. */

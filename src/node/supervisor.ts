@@ -90,7 +90,7 @@ export class Supervisor {
   /** Listening stops; resolves when nothing is in flight, or after `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.#stopping = true;
-    this.#tellAll({ kind: 'drain' });
+    this.#tellAll({ kind: 'drain', graceMs });
     await this.#until((slot) => slot.state !== 'listening' && slot.state !== 'starting', graceMs);
   }
 

@@ -13,6 +13,9 @@ import { Ticker } from '../ticker.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
 
+/** The last part of the grace: what comes then is refused, because it would begin only to be cut. */
+const REFUSING_SHARE = 0.1;
+
 /** How often a draining worker looks whether it is done, in milliseconds. */
 const DRAIN_POLL_MS = 20;
 
@@ -113,12 +116,19 @@ function flush(): void {
   refusals.flush();
 }
 
-function drain(door: Door): void {
+/**
+ * Takes no new connections. Those that are kept go on being served, each answer with `connection: close`, until the
+ * whole node is done or the grace nearly over.
+ */
+function drain(door: Door, graceMs: number): void {
   if (thread.draining) return;
   thread.draining = true;
   door.stopListening();
+  const lastCallMs = performance.now() + graceMs * (1 - REFUSING_SHARE);
   const poll = setInterval(() => {
-    if (thread.metrics.inFlight > 0) return;
+    if (performance.now() > lastCallMs) thread.refusing = true;
+    if (thread.metrics.nodeInFlight() > 0) return;
+    thread.refusing = true;
     clearInterval(poll);
     flush();
     tell({ kind: 'drained' });
@@ -138,7 +148,7 @@ function close(door: Door): void {
 }
 
 function obey(message: ToWorker, door: Door): void {
-  if (message.kind === 'drain') drain(door);
+  if (message.kind === 'drain') drain(door, message.graceMs);
   else if (message.kind === 'close') close(door);
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);
 }

@@ -147,29 +147,41 @@ describe('a stop', () => {
     await upstream.close();
   });
 
-  it('answers what comes on a kept connection with draining', async () => {
+  it('serves what comes on a kept connection, and says that it was the last', async () => {
     let finish = false;
     const upstream = await startUpstream(async (turn) => {
       if (turn.request.target === '/v1/held') await until('the word to finish', () => finish);
       await turn.answer('ok');
     });
     const gateway = await startGateway({
-      config: `workers = 1\n${authorities({ openai: upstream.port })}`,
+      config: `workers = 2\n${authorities({ openai: upstream.port })}`,
     });
+    const others = Array.from({ length: 8 }, () => new RawClient(gateway.port));
+    for (const client of others) {
+      client.send(head('GET', '/v1/x'));
+      expect((await client.response()).status).toBe(200);
+    }
     const held = new RawClient(gateway.port).send(head('GET', '/v1/held'));
     const kept = new RawClient(gateway.port).send(head('GET', '/v1/x'));
     expect((await kept.response()).status).toBe(200);
-    await upstream.request(1);
+    await until('the held one', () =>
+      upstream.requests.some(({ target }) => target === '/v1/held'),
+    );
     gateway.signal('SIGTERM');
     await gateway.waitForLog(({ event }) => event === 'draining');
     await until('the worker to drain', async () => {
       kept.send(head('GET', '/v1/x'));
       const response = await kept.response();
-      return response.status === 503 && response;
-    }).then((response) => {
-      expect(response.json()).toMatchObject({ error: { code: 'draining' } });
-      expect(response.field('connection')).toBe('close');
+      expect(response).toMatchObject({ status: 200, complete: true });
+      return response.field('connection') === 'close';
     });
+    // Which worker a kept connection is on makes no difference: the node is not done.
+    for (const client of others) {
+      client.send(head('GET', '/v1/x'));
+      expect((await client.response()).status).toBe(200);
+    }
+    const late = new RawClient(gateway.port);
+    await until('a new connection to be refused', () => late.reset);
     finish = true;
     expect((await held.response()).status).toBe(200);
     expect((await gateway.exited).code).toBe(0);

@@ -76,7 +76,7 @@ beforeAll(async () => {
   ]);
   gateway = await startGateway({
     config:
-      `workers = 1\naccess_log = true\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nupload_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
+      `workers = 1\naccess_log = true\nshutdown_grace_secs = 5\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nupload_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
       `[provider_authorities]\n${rows.join('\n')}\n` +
       '[provider_dialects]\nclosed-anthropic = "anthropic"\ndeaf-anthropic = "anthropic"\n' +
       signingKeys(),
@@ -185,7 +185,7 @@ describe('rejections of a state', () => {
     await limited.stop();
   });
 
-  it('a full gateway is overloaded, and a stopping one is draining before it is full', async () => {
+  it('a full gateway is overloaded, and one that has nearly stopped is draining before it is full', async () => {
     const held = new RawClient(gateway.port).send(head('GET', path('openai')));
     const kept = DIALECTS.map((dialect) => ({ dialect, client: new RawClient(gateway.port) }));
     await until('one in flight', async () => {
