@@ -113,7 +113,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   #isEventStream = false;
   /** The answer's end follows in this turn. */
   #endFollows = false;
-  /** Only for errors that came for a pool key. */
+  /** Only for what is no success and came for a pool key. */
   #filter: SecretFilter | null = null;
   failure: UpstreamFailure | null = null;
 
@@ -255,9 +255,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     if (this.#isOver) return;
     this.#status = status;
     this.#context.metrics.responded(this.#target.provider.index, status);
-    const poolKey = this.#target.managed?.poolKey ?? null;
-    const isError = poolKey?.field !== undefined && poolKey.field !== null && status >= 400;
-    const refusal = isError ? poolKeyRefusal(status) : null;
+    const poolKey = this.#target.managed?.poolKey;
+    // A provider that takes no key has none to quote.
+    const mayQuote = poolKey !== undefined && poolKey.field !== null && status >= 300;
+    const refusal = mayQuote ? poolKeyRefusal(status, poolKey.hasOthers) : null;
     if (refusal !== null) {
       this.#poolKeyRefused(status, refusal);
       return;
@@ -265,12 +266,12 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     let head = this.#shown(status, reason, fields);
     this.#isEventStream = head.eventStream;
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
-    if (isError) {
+    if (mayQuote) {
       const isPacked = head.format === null;
       if (isPacked) head = this.#shown(status, reason, withoutCoding(fields));
       this.#filter = this.#errorFilter(poolKey, isPacked);
     }
-    const isOpen = shrinks || isError;
+    const isOpen = shrinks || mayQuote;
     const shown: ResponseHead =
       isOpen && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
     if (this.#sink.head(this, shown, followed) === 'next') this.abort();

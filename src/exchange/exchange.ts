@@ -216,7 +216,8 @@ export class Exchange implements ClientEvents, Answer {
       const event = this.#delivery?.atEventBoundary === true;
       this.#cut(event ? renderErrorEvent(failure.rejection, this.#dialect, this.#requestId) : null);
     } else {
-      const lines = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
+      const ours = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
+      const lines = failure.fieldLines ?? ours;
       this.#reject(rejection(failure.rejection, detail, lines), this.#outcomeOfFailure());
     }
   }

@@ -15,11 +15,14 @@ const FIELD_OF: Readonly<Record<AuthScheme, string | null>> = {
 export class PoolKey {
   /** Null for a provider that takes no key: nothing is put on the wire then. */
   readonly field: string | null;
+  /** Other keys of the provider take turns with it. */
+  readonly hasOthers: boolean;
   readonly #secret: Secret;
   readonly #prefix: string;
   #traces: SecretTraces | null = null;
 
-  constructor(scheme: AuthScheme, secret: Secret) {
+  constructor(scheme: AuthScheme, secret: Secret, hasOthers = false) {
+    this.hasOthers = hasOthers;
     this.field = FIELD_OF[scheme];
     this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
     this.#secret = secret;
@@ -101,7 +104,9 @@ export class PoolKeys {
       byIndex[index] =
         authScheme === 'none'
           ? [NO_KEY]
-          : (keys.get(name) ?? []).map((secret) => new PoolKey(authScheme, secret));
+          : (keys.get(name) ?? []).map(
+              (secret, _at, all) => new PoolKey(authScheme, secret, all.length > 1),
+            );
       this.#turns[index] = first;
     }
     this.#keys = byIndex;

@@ -28,6 +28,8 @@ export interface UpstreamFailure {
   >;
   /** The library's own code, for the log and for the caller. Never a message: a message could quote what was sent. */
   readonly code: string;
+  /** Whole field lines of the caller's answer, each ended by CRLF. */
+  readonly fieldLines?: string;
 }
 
 /** The peer closed before the response was whole. */
@@ -101,10 +103,13 @@ const OF_THE_PROVIDER: ReadonlySet<UpstreamFailure['rejection']> = new Set([
 /**
  * A provider's answer to a pool key that it will not serve: unknown, without money, or not allowed. To the caller it would
  * read as a fault of its own key (contracts: it never sees a 401 that is ours).
+ * @param hasOthers the next request gets another key; else the stock SDKs are told that a retry cannot help
  */
-export function poolKeyRefusal(status: number): UpstreamFailure | null {
+export function poolKeyRefusal(status: number, hasOthers: boolean): UpstreamFailure | null {
   const code = POOL_KEY_REFUSALS.get(status);
-  return code === undefined ? null : { kind: 'refused', rejection: 'pool_key_rejected', code };
+  if (code === undefined) return null;
+  const fieldLines = hasOthers ? '' : 'x-should-retry: false\r\n';
+  return { kind: 'refused', rejection: 'pool_key_rejected', code, fieldLines };
 }
 
 const POOL_KEY_REFUSALS: ReadonlyMap<number, string> = new Map([

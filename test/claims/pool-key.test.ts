@@ -52,7 +52,7 @@ beforeAll(async () => {
     config:
       `workers = 1\n${authorities({ openai: upstream.port, anthropic: upstream.port, open: upstream.port })}` +
       '[provider_auth_schemes]\nopen = "none"\n' +
-      poolKeys({ openai: KEY, anthropic: KEY }) +
+      poolKeys({ openai: KEY, anthropic: [KEY, `${KEY}2`] }) +
       signingKeys(),
   });
 });
@@ -103,6 +103,8 @@ describe('a pool key that its provider refuses', () => {
     expect(response.json()).toMatchObject({ error: { code: 'pool_key_rejected' } });
     expect(response.body.toString()).toContain('openai');
     expect(response.field('www-authenticate')).toBeUndefined();
+    // The only key of its provider: stock SDKs need not try again.
+    expect(response.field('x-should-retry')).toBe('false');
     expectNothingOfTheKey(response);
     const fact = await factOf(gateway, response.field('x-sluice-request-id'));
     expect(fact).toMatchObject({
@@ -123,6 +125,8 @@ describe('a pool key that its provider refuses', () => {
     const response = await ask(TOKEN, '/v1/messages');
     expect(response.status).toBe(502);
     expect(response.json()).toMatchObject({ type: 'error', error: { type: 'api_error' } });
+    // Another key takes the next turn.
+    expect(response.field('x-should-retry')).toBeUndefined();
   });
 
   it('ends the exchange in the middle of an endless answer, and of an upload', async () => {
@@ -153,7 +157,7 @@ describe('an error that quotes the pool key', () => {
     expect(message).toMatch(/^Incorrect API key provided: .*\*\*\*.* Find yours at x\.$/);
   });
 
-  it.each([404, 429, 500, 503])('with status %i is told without it', async (status) => {
+  it.each([302, 404, 429, 500, 503])('with status %i is told without it', async (status) => {
     script = answer(status, error(KEY), ['retry-after: 1']);
     const response = await ask(TOKEN);
     expect([response.status, response.field('retry-after')]).toEqual([status, '1']);
