@@ -33,7 +33,8 @@ interface ScannerModule {
   readonly memory: WasmMemory;
   readonly pathsAt: WasmConstant;
   readonly pathRowBytes: WasmConstant;
-  readonly pathsMax: WasmConstant;
+  readonly pathLengths: WasmConstant;
+  readonly pathTableBytes: WasmConstant;
   readonly pieceAt: WasmConstant;
   readonly pieceBytes: WasmConstant;
   readonly slotsAt: WasmConstant;
@@ -101,7 +102,7 @@ export class JsonScanner {
     this.pieceAt = wasm.pieceAt.value;
     this.pieceBytes = wasm.pieceBytes.value;
     this.#tablesAt = wasm.pathsAt.value;
-    this.#tableBytes = (wasm.pathsMax.value + 1) * wasm.pathRowBytes.value;
+    this.#tableBytes = wasm.pathTableBytes.value;
     this.#slotsAt = wasm.slotsAt.value;
     this.#slotBytes = wasm.slotBytes.value;
     this.bytes = new Uint8Array(wasm.memory.buffer);
@@ -156,6 +157,13 @@ export class JsonScanner {
     this.bytes[at] = parentOf(table, path);
     this.bytes[at + 1] = name.length;
     this.bytes.set(Buffer.from(name, 'latin1'), at + 2);
+    const lengths = new Uint32Array(
+      this.wasm.memory.buffer,
+      this.rowsAt(table),
+      this.#tableBytes / 4,
+    );
+    const index = this.wasm.pathLengths.value / 4 + name.length;
+    lengths[index] = (lengths[index] ?? 0) | (1 << path);
   }
 }
 

@@ -55,7 +55,6 @@ const TOOL_PATHS = [P.toolUsage, P.responseToolUsage] as const;
 /** Ollama's counters: its usage object is the answer itself. */
 const COUNTER_PATHS = [P.promptEvalCount, P.evalCount] as const;
 const WANTED = pathBits(
-  P.root,
   ...USAGE_PATHS,
   ...MODEL_PATHS,
   ...ERROR_PATHS,
@@ -65,8 +64,11 @@ const WANTED = pathBits(
   P.type,
   P.object,
 );
-/** A long answer's choices are not kept to look for usage in them: only those that need no copy. */
-const WANTED_OF_SHORT = WANTED | pathBits(P.choices);
+/** Each value that is told costs as much as 50 bytes that are not: what few bodies need is asked for where it is needed. */
+const WANTED_OF_PART = WANTED | pathBits(P.choices);
+/** A long answer's choices are not kept to look for usage in them. */
+const WANTED_OF_LONG = WANTED | pathBits(P.root);
+const WANTED_OF_ODD = WANTED | pathBits(P.root, P.choices);
 
 /**
  * Most bytes kept of an event that reads cut, to count its text when it is whole: deltas are far smaller. Held only while
@@ -110,6 +112,8 @@ export class UsageReader implements EventSink {
   #captures: JsonCaptures | null = null;
   readonly #usage = new BilledUsage();
   readonly #countsCalls: boolean;
+  /** Bits of the paths that the next JSON text is read for. */
+  #wanted: number;
   /** Of the current JSON text. */
   #calls: ToolCalls | null = null;
   #raw: string | null = null;
@@ -134,6 +138,7 @@ export class UsageReader implements EventSink {
     this.#scanner = scanner;
     this.#format = format;
     this.#countsCalls = countsCalls;
+    this.#wanted = format === 'json' ? WANTED_OF_LONG : WANTED_OF_PART;
   }
 
   /**
@@ -143,6 +148,7 @@ export class UsageReader implements EventSink {
   push(chunk: Buffer, last: boolean): boolean {
     if (this.#format === 'events') return this.#pushEvents(chunk);
     if (this.#format === 'lines') this.#pushLines(chunk);
+    else if (last && this.#captures === null) this.#pushWhole(chunk);
     else this.#pushTexts(chunk, last);
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
@@ -185,11 +191,22 @@ export class UsageReader implements EventSink {
 
   /** @param isEnd the text is read before its bytes are overwritten */
   #scan(bytes: Buffer, isEnd: boolean): void {
-    this.#captures ??= this.#capture(this.#format !== 'json' || isEnd);
+    this.#captures ??= this.#capture();
     this.#captures?.push(bytes, isEnd);
     if (!this.#countsCalls) return;
     this.#calls ??= new ToolCalls();
     this.#calls.push(bytes);
+  }
+
+  /** A body in one piece, as most answers are: one JSON text that reports, or it is looked at again as something odd. */
+  #pushWhole(chunk: Buffer): void {
+    this.#wanted = WANTED;
+    this.#scan(chunk, true);
+    const isJson = this.#captures?.isJson === true;
+    this.#readText();
+    if (isJson && this.#usage.hasCounts) return;
+    this.#wanted = WANTED_OF_ODD;
+    this.#pushTexts(chunk, true);
   }
 
   /**
@@ -208,9 +225,8 @@ export class UsageReader implements EventSink {
     }
   }
 
-  #capture(isShort: boolean): JsonCaptures | null {
-    const wanted = isShort ? WANTED_OF_SHORT : WANTED;
-    const captures = JsonCaptures.open(this.#scanner, RESPONSE_PATHS, wanted) ?? null;
+  #capture(): JsonCaptures | null {
+    const captures = JsonCaptures.open(this.#scanner, RESPONSE_PATHS, this.#wanted) ?? null;
     this.#isBlind ||= captures === null;
     return captures;
   }

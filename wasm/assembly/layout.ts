@@ -14,7 +14,10 @@ export const PATHS_AT: usize = 0x2000;
 export const PATH_ROW_BYTES: usize = 32;
 /** Rows of one table: a scan watches paths of one table, by a bit each. */
 export const PATHS_MAX: u32 = 31;
-export const PATH_TABLES_MAX: u32 = 8;
+/** Behind a table's rows: for each length of a name, the bits of the paths whose names are so long. */
+export const PATH_LENGTHS: usize = 1024;
+export const PATH_TABLE_BYTES: usize = 2048;
+export const PATH_TABLES_MAX: u32 = 4;
 export const PIECE_AT: usize = 0x4000;
 export const SLOTS_AT: usize = PIECE_AT + PIECE_BYTES + OVERREAD_BYTES;
 export const SLOT_BYTES: usize = 256;

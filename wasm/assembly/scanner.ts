@@ -1,6 +1,6 @@
 import { scalarIsWhole } from './grammar';
 import {
-  END, INVALID, NO_PATH, PATH, PATHS_AT, PATHS_MAX, PATH_ROW_BYTES, PIECE_AT, PIECE_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN,
+  END, INVALID, NO_PATH, PATH, PATHS_AT, PATH_LENGTHS, PATH_ROW_BYTES, PATH_TABLE_BYTES, PIECE_AT, PIECE_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN,
   SCOPE, SLOTS_AT, SLOT_BYTES, STATE, EVENT, FLAGS, WALKED, WANTED,
 } from './layout';
 import { walk } from './walk';
@@ -9,7 +9,8 @@ import { walk } from './walk';
 
 export const pathsAt: usize = PATHS_AT;
 export const pathRowBytes: usize = PATH_ROW_BYTES;
-export const pathsMax: u32 = PATHS_MAX;
+export const pathLengths: usize = PATH_LENGTHS;
+export const pathTableBytes: usize = PATH_TABLE_BYTES;
 export const noPath: u32 = NO_PATH;
 export const pieceAt: usize = PIECE_AT;
 export const pieceBytes: u32 = PIECE_BYTES;

@@ -2,7 +2,7 @@ import { SCALAR_START, scalarAfter, scalarIsWhole } from './grammar';
 import {
   AFTER_VALUE, BOM, BOM_2, BOM_3, CODE_UNIT, COLON, END, ESCAPED, EVENT, FIRST_KEY, FLAGS, HAS_MEMBERS, HEX,
   HEX_LEFT, INVALID, IN_KEY, KEY, KEY_BYTES, KEY_ESCAPE, KEY_HEX, KEY_MAX_BYTES, NESTED, NEXT_KEY, NO_PATH, PATH,
-  PATHS_MAX, PATH_ROW_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN, SCOPE, START, STATE, STRING, VALUE,
+  PATH_LENGTHS, PATH_ROW_BYTES, ROOT_PATH, ROWS, SCALAR, SCALAR_RUN, SCOPE, START, STATE, STRING, VALUE,
   VALUE_TOLD, WALKED, WANTED,
 } from './layout';
 import { enterNested, nestedClosed, skipNested } from './nested';
@@ -48,13 +48,13 @@ function findPath(s: usize): u32 {
   const length = load<u32>(s + KEY_BYTES);
   const scope = load<u32>(s + SCOPE);
   const rows = load<u32>(s + ROWS) as usize;
-  let rest = load<u32>(s + WANTED) | load<u32>(s + WALKED);
+  // Most keys have a length that no wanted name has.
+  let rest = (load<u32>(s + WANTED) | load<u32>(s + WALKED)) & load<u32>(rows + PATH_LENGTHS + ((length as usize) << 2));
   while (rest) {
     const path = ctz(rest);
     rest &= rest - 1;
-    if (path == ROOT_PATH || path >= PATHS_MAX) continue;
     const row = rows + (path as usize) * PATH_ROW_BYTES;
-    if (load<u8>(row) == scope && load<u8>(row, 1) == length && memory.compare(row + 2, s + KEY, length) == 0) return path;
+    if (load<u8>(row) == scope && memory.compare(row + 2, s + KEY, length) == 0) return path;
   }
   return NO_PATH;
 }
