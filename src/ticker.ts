@@ -5,6 +5,8 @@
 
 export interface Ticking {
   onTick(nowMs: number): void;
+  /** Its tick threw: a bug, which the others must not notice. */
+  onBroken?(error: unknown): void;
 }
 
 export class Ticker {
@@ -13,9 +15,12 @@ export class Ticker {
   now: number = performance.now();
   readonly #members = new Set<Ticking>();
   readonly #timer: NodeJS.Timeout;
+  readonly #report: (error: unknown) => void;
 
-  constructor(periodMs: number) {
+  /** @param report told what the tick of a member threw that does not want to know */
+  constructor(periodMs: number, report: (error: unknown) => void = rethrow) {
     this.periodMs = periodMs;
+    this.#report = report;
     this.#timer = setInterval(() => this.#tick(), periodMs);
     this.#timer.unref();
   }
@@ -34,6 +39,17 @@ export class Ticker {
 
   #tick(): void {
     this.now = performance.now();
-    for (const member of this.#members) member.onTick(this.now);
+    for (const member of this.#members) {
+      try {
+        member.onTick(this.now);
+      } catch (error) {
+        if (member.onBroken === undefined) this.#report(error);
+        else member.onBroken(error);
+      }
+    }
   }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

@@ -31,7 +31,7 @@ export interface UploadEvents {
   onUploadRefused(): void;
 }
 
-/** What the conductor is told about the client's side of an exchange. Never called after `onClientGone`. */
+/** What the conductor is told about the client's side of an exchange. Only `onBroken` may follow `onClientGone`. */
 export interface ClientEvents extends UploadEvents {
   /** One piece of the request body: a view that dies when the call returns. Whoever keeps it copies it. */
   onBodyChunk(chunk: Buffer, last: boolean): void;
@@ -41,6 +41,11 @@ export interface ClientEvents extends UploadEvents {
   onResponseOver(): void;
   /** The client closed, was cut by the front end's own timers, or stopped reading for too long. */
   onClientGone(): void;
+  /**
+   * A bug: what one of these methods threw, or the listener itself while it served this exchange. Must not throw.
+   * It ends one exchange; thousands of others share its thread.
+   */
+  onBroken(error: unknown): void;
 }
 
 /** The client's body. Pausing is advisory: what one read already holds is still delivered. */
@@ -75,6 +80,8 @@ export interface ResponseWriter {
   cut(event: Buffer | null): void;
   /** A whole small response in one piece; `closes` also closes the connection. Only instead of `start`. */
   respond(head: string, body: string, bodyless: boolean, closes: boolean): void;
+  /** Closes the connection at once, in whatever state a bug has left the response. Tells nobody, and never throws. */
+  destroy(): void;
   /** True until the response ended or the client left. */
   readonly open: boolean;
   /** True once a byte of the head may have left. */

@@ -6,12 +6,19 @@ import { REARM_TICKS } from './front-end-timers.ts';
 import type { SlipShare } from './slip-account.ts';
 
 // A function for each turn would be one per chunk that slips in.
-const holdAgain = (body: ClientBody): void => body.hold();
+const holdAgain = (body: ClientBody): void => {
+  try {
+    body.hold();
+  } catch (error) {
+    body.onBroken(error);
+  }
+};
 
 /** The response of a client that is held back. */
 interface HeldWriter {
   /** Writes what waits for the client: no writable event comes to say that it may. */
   retry(): void;
+  onBroken(error: unknown): void;
 }
 
 /**
@@ -144,6 +151,10 @@ export class ClientBody implements RequestBody, Ticking {
     }
     if (++this.#ticks % REARM_TICKS === 0) this.#rearm();
     if (this.#state === 'reading' && this.#isSilent(nowMs)) this.#events?.onUploadSilent();
+  }
+
+  onBroken(error: unknown): void {
+    this.#writer?.onBroken(error);
   }
 
   #isSilent(nowMs: number): boolean {

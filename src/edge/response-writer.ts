@@ -104,7 +104,11 @@ export class UwsResponseWriter implements ResponseWriter {
     // end would go on to parse that as the next request, although it is told to close: a smuggled request arrived. As
     // long as a response is pending it closes the connection on the next request instead, so the answer waits.
     setImmediate(() => {
-      if (this.open) this.#answer(head, body, bodyless, true);
+      try {
+        if (this.open) this.#answer(head, body, bodyless, true);
+      } catch (error) {
+        this.onBroken(error);
+      }
     });
   }
 
@@ -162,8 +166,28 @@ export class UwsResponseWriter implements ResponseWriter {
   /** The front end says the connection is gone; every method of `res` throws from here on. */
   onAborted(): void {
     if (!this.open) return;
-    this.#over();
-    this.#events?.onClientGone();
+    try {
+      this.#over();
+      this.#events?.onClientGone();
+    } catch (error) {
+      this.onBroken(error);
+    }
+  }
+
+  /** A bug was met while this exchange was served. */
+  onBroken(error: unknown): void {
+    if (this.#events === null) this.destroy();
+    else this.#events.onBroken(error);
+  }
+
+  destroy(): void {
+    this.#moves('over');
+    try {
+      this.#over();
+      this.#res.close();
+    } catch {
+      // It was gone already, or its state is what broke: there is nothing left to close it with.
+    }
   }
 
   /** Runs inside a cork: writes the head if it is still here, then #piece. */
@@ -247,7 +271,14 @@ export class UwsResponseWriter implements ResponseWriter {
   #watch(): void {
     if (this.#isWatched) return;
     this.#isWatched = true;
-    this.#res.onWritable(() => this.#onWritable());
+    this.#res.onWritable(() => {
+      try {
+        return this.#onWritable();
+      } catch (error) {
+        this.onBroken(error);
+        return true;
+      }
+    });
   }
 
   #endWith(piece: Buffer): void {
@@ -293,7 +324,13 @@ export class UwsResponseWriter implements ResponseWriter {
 
   #becomeSlow(): SlowClient {
     this.#progress.slow = true;
-    this.#slowClient ??= new SlowClient(this.#res, this.#ticker, this.#stallTimeoutMs, this.#body);
+    this.#slowClient ??= new SlowClient(
+      this.#res,
+      this.#ticker,
+      this.#stallTimeoutMs,
+      this.#body,
+      (error) => this.onBroken(error),
+    );
     return this.#slowClient;
   }
 

@@ -17,23 +17,29 @@ export class SlowClient implements Ticking {
   readonly #ticker: Ticker;
   readonly #stallTimeoutMs: number;
   readonly #body: Pick<ClientBody, 'held'> | null;
+  readonly #broken: (error: unknown) => void;
   #blocked = false;
   #progressAtMs: number;
   #ticks = 0;
   /** What is written now is a try without word from the client: if it fails, nothing was taken since the last one. */
   isRetrying = false;
 
-  /** @param stallTimeoutMs 0 = never given up */
+  /**
+   * @param stallTimeoutMs 0 = never given up
+   * @param broken told what a tick threw
+   */
   constructor(
     res: HttpResponse,
     ticker: Ticker,
     stallTimeoutMs: number,
     body: Pick<ClientBody, 'held'> | null,
+    broken: (error: unknown) => void,
   ) {
     this.#res = res;
     this.#ticker = ticker;
     this.#stallTimeoutMs = stallTimeoutMs;
     this.#body = body;
+    this.#broken = broken;
     this.#progressAtMs = ticker.now;
     ticker.add(this);
   }
@@ -68,6 +74,10 @@ export class SlowClient implements Ticking {
       this.#res.pause();
       this.#res.resume();
     }
+  }
+
+  onBroken(error: unknown): void {
+    this.#broken(error);
   }
 
   /** The response is over. */

@@ -74,20 +74,28 @@ function answer(
   const writer = new UwsResponseWriter(res, ticker, timeouts.clientStallTimeoutMs);
   // First of all: a handler that returns, or throws, without one ends the process.
   res.onAborted(() => writer.onAborted());
-
-  const head = copyRequestHead(req);
-  const { framing } = head;
-  const bears = framing.chunked || framing.contentLength > 0;
-  const body = bears ? new ClientBody(res, ticker, timeouts, new SlipShare(slips)) : null;
-  const events = receive(head, body ?? NO_BODY, writer);
-  writer.bind(events, body);
-  body?.bind(events, writer);
-  if (body === null || !writer.open) return;
-  res.onData((chunk, last) => {
-    // After the response ended, the rest of an upload is read and thrown away: closing instead would reset the
-    // connection and could swallow the answer on its way.
-    if (writer.open) events.onBodyChunk(body.take(chunk, last), last);
-  });
+  try {
+    const head = copyRequestHead(req);
+    const { framing } = head;
+    const bears = framing.chunked || framing.contentLength > 0;
+    const body = bears ? new ClientBody(res, ticker, timeouts, new SlipShare(slips)) : null;
+    const events = receive(head, body ?? NO_BODY, writer);
+    writer.bind(events, body);
+    body?.bind(events, writer);
+    if (body === null || !writer.open) return;
+    res.onData((chunk, last) => {
+      // After the response ended, the rest of an upload is read and thrown away: closing instead would reset the
+      // connection and could swallow the answer on its way.
+      if (!writer.open) return;
+      try {
+        events.onBodyChunk(body.take(chunk, last), last);
+      } catch (error) {
+        events.onBroken(error);
+      }
+    });
+  } catch (error) {
+    writer.onBroken(error);
+  }
 }
 
 const NO_BODY = { pause() {}, resume() {} };

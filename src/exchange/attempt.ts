@@ -1,5 +1,5 @@
 import type { KeyIdentity } from '../keys/virtual-key.ts';
-import { Metering } from '../meter/metering.ts';
+import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -31,6 +31,8 @@ export interface AttemptContext {
   readonly scanner: JsonScanner;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
+  /** A bug was met, and one request ended by it: for the log. */
+  report(error: unknown): void;
 }
 
 /** What an attempt reads of the client's request. The door's `RequestHead` is one. */
@@ -81,6 +83,8 @@ export interface AttemptSink {
   over(attempt: Attempt, end: AttemptEnd): void;
   /** The request is known, is none that may proceed, and was not sent whole. Nothing follows. */
   refused(attempt: Attempt, why: Rejection): void;
+  /** A bug was met: by the attempt, which ends with it, or in one of these methods. Must not throw. */
+  onBroken(attempt: Attempt, error: unknown): void;
 }
 
 const NOTHING: readonly Buffer[] = [];
@@ -186,7 +190,6 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
 
   /** Ends the upstream work in this turn; what still comes of it is nobody's. */
   abort(): void {
-    if (this.#isOver) return;
     this.#isOver = true;
     this.#call?.abort();
   }
@@ -237,13 +240,20 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   }
 
   // ---- the upstream ------------------------------------------------------------------------------------------------
+  // Each is an entry from outside, by any transport: what it throws ends this exchange and no other.
 
   onRequestRetried(): void {
-    if (!this.#isOver) this.#context.metrics.retried(this.#target.provider.index);
+    if (this.#isOver) return;
+    this.#context.metrics.retried(this.#target.provider.index);
   }
 
   onUploadDrained(): void {
-    if (!this.#isOver) this.#sink.uploadDrained(this);
+    if (this.#isOver) return;
+    try {
+      this.#sink.uploadDrained(this);
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   onResponseHead(
@@ -253,6 +263,14 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     followed: boolean,
   ): void {
     if (this.#isOver) return;
+    try {
+      this.#begun(status, reason, fields, followed);
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  #begun(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#status = status;
     this.#context.metrics.responded(this.#target.provider.index, status);
     const poolKey = this.#target.managed?.poolKey;
@@ -288,26 +306,48 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   onResponseChunk(chunk: Buffer, last: boolean): void {
     if (this.#isOver) return;
     this.#endFollows = last;
-    const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
-    if (!more) this.#call?.pause();
+    try {
+      const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
+      if (!more) this.#call?.pause();
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   onResponseEnd(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#isRequestWhole = true;
-    this.#metering?.responseEnded(this);
-    this.#filter?.end();
-    this.#sink.over(this, COMPLETE);
+    try {
+      this.#metering?.responseEnded(this);
+      this.#filter?.end();
+      this.#sink.over(this, COMPLETE);
+    } catch (error) {
+      this.#break(error);
+    }
   }
 
   onUpstreamFailure(failure: UpstreamFailure): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.failure = failure;
-    if (failure.kind === 'connect')
-      this.#context.metrics.connectFailed(this.#target.provider.index);
-    this.#sink.over(this, { failure });
+    try {
+      if (failure.kind === 'connect')
+        this.#context.metrics.connectFailed(this.#target.provider.index);
+      this.#sink.over(this, { failure });
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  onBroken(error: unknown): void {
+    if (!this.#isOver) this.#break(error);
+  }
+
+  #break(error: unknown): void {
+    this.#isOver = true;
+    // The lane aborts what it has left: this one too.
+    this.#sink.onBroken(this, error);
   }
 
   /** What the metering passes on of the answer. */
@@ -358,7 +398,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   fact(settlement: Settlement): UsageFact | null {
     const { managed, provider, path } = this.#target;
     if (this.#metering === null || managed === null) return null;
-    const usage = this.#metering.finish(this.#isRequestWhole ? this.#requestBytes : 0);
+    const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
     const { tenantText, vpcText, keyText } = managed.identity;
     return {
@@ -386,6 +426,17 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       ttfbMs: settlement.ttfbMs,
       durationMs: settlement.durationMs,
     };
+  }
+
+  #used(metering: Metering): MeteredUsage {
+    const requestBytes = this.#isRequestWhole ? this.#requestBytes : 0;
+    try {
+      return metering.finish(requestBytes);
+    } catch (error) {
+      // Whatever broke, what reached a provider is billed.
+      this.#context.report(error);
+      return unmetered(requestBytes);
+    }
   }
 }
 

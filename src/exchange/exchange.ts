@@ -19,7 +19,7 @@ import {
 } from '../rejection.ts';
 import type { Outcome } from '../settle/metrics.ts';
 import type { Payer } from '../settle/refusal-tally.ts';
-import type { Settlement, Settler } from '../settle/settle.ts';
+import { type Account, NO_ACCOUNT, type Settlement, type Settler } from '../settle/settle.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
@@ -45,8 +45,6 @@ export interface WorkerContext extends Admittance, AttemptContext {
   /** Whether clients come by TLS. */
   readonly tls: boolean;
   nextRequestId(): string;
-  /** A bug was met, and one request ended by it: for the log. */
-  report(error: unknown): void;
 }
 
 export class Exchange implements ClientEvents, Answer {
@@ -73,6 +71,8 @@ export class Exchange implements ClientEvents, Answer {
   /** Own time until the request left, in milliseconds. */
   #overheadMs = 0;
   #hasBegun = false;
+  /** A bug was met: what is left of the exchange is its end. */
+  #isBroken = false;
   #settled = false;
 
   /** @param beganMs when the request came; of `performance.now()` */
@@ -233,11 +233,23 @@ export class Exchange implements ClientEvents, Answer {
     }
   }
 
-  /** The gateway itself failed while it admitted or sent the request. */
-  fail(): void {
-    this.#lane.abort();
-    if (this.#writer.started) this.#cut(null);
-    else if (!this.#settled) this.#reject(rejection('internal_error'), 'rejected');
+  /** A bug ends this exchange and no other: told by the table or cut, settled once, counted and logged. */
+  onBroken(error: unknown): void {
+    this.#context.report(error);
+    if (this.#settled) return;
+    this.#isBroken = true;
+    this.#requestState = nextRequestState(this.#requestState, 'failed');
+    try {
+      this.#lane.abort();
+      if (this.#writer.open && !this.#writer.started)
+        this.#reject(rejection('internal_error'), 'gateway_error');
+    } catch (again) {
+      this.#context.report(again);
+    }
+    this.#responseState = nextResponseState(this.#responseState, 'failed');
+    // A cut would wait for a slow client, by means that may be what broke.
+    if (this.#writer.open) this.#writer.destroy();
+    this.#settle('gateway_error');
   }
 
   // ---- ends --------------------------------------------------------------------------------------------------------
@@ -261,6 +273,7 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   #outcomeOfFailure(): Outcome {
+    if (this.#isBroken || this.#failure?.kind === 'internal') return 'gateway_error';
     if (this.#failure === null) return 'rejected';
     if (this.#failure.kind === 'timeout' || this.#failure.rejection === 'upstream_timeout')
       return 'timeout';
@@ -294,6 +307,16 @@ export class Exchange implements ClientEvents, Answer {
       ttfbMs: this.#firstByteMs === null ? null : this.#firstByteMs - this.#beganMs,
       durationMs: performance.now() - this.#beganMs,
     };
-    this.#context.settler.settle(settlement, this.#lane.account(settlement));
+    this.#context.settler.settle(settlement, this.#account(settlement));
+  }
+
+  #account(settlement: Settlement): Account {
+    try {
+      return this.#lane.account(settlement);
+    } catch (error) {
+      // Who does not settle is in flight for ever.
+      this.#context.report(error);
+      return NO_ACCOUNT;
+    }
   }
 }

@@ -43,4 +43,6 @@ export interface Answer {
   failed(failure: UpstreamFailure, detail: string): void;
   /** The request itself turned out to be none that may proceed: whatever was sent of it is taken back. */
   refused(why: Rejection): void;
+  /** A bug was met. Must not throw. */
+  onBroken(error: unknown): void;
 }

@@ -4,7 +4,14 @@ import { admit, guessDialect, type Refused } from '../admit/admit.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { ownPage } from '../front-page.ts';
-import { type Dialect, REJECTIONS, rejection, renderRejection } from '../rejection.ts';
+import {
+  type Dialect,
+  REJECTIONS,
+  type RejectionCode,
+  rejection,
+  renderRejection,
+} from '../rejection.ts';
+import type { Outcome } from '../settle/metrics.ts';
 import { fieldValue } from '../wire/fields.ts';
 import { Exchange, type WorkerContext } from './exchange.ts';
 
@@ -17,6 +24,7 @@ const REFUSED: ClientEvents = {
   onWriterDrained() {},
   onResponseOver() {},
   onClientGone() {},
+  onBroken() {},
 };
 
 /** Admits a request: an exchange begins, or it is answered and settled here. */
@@ -46,13 +54,13 @@ export function receive(
     exchange.begin();
     return exchange;
   } catch (error) {
-    context.report(error);
     if (exchange === null) {
+      context.report(error);
       const failed = internal(guessDialect(head));
       refuse(context, head, writer, requestId, beganMs, failed);
       return REFUSED;
     }
-    exchange.fail();
+    exchange.onBroken(error);
     return exchange;
   }
 }
@@ -81,7 +89,7 @@ function refuse(
       path: loggedPath(asked.path),
       payer: identity,
       status: page === null ? REJECTIONS[why.code].status : 200,
-      outcome: page === null ? 'rejected' : 'complete',
+      outcome: page === null ? outcomeOf(why.code) : 'complete',
       rejection: page === null ? why.code : null,
       eventStream: false,
       bytesIn: 0,
@@ -131,4 +139,8 @@ function internal(dialect: Dialect): Refused {
     identity: null,
     fault: null,
   };
+}
+
+function outcomeOf(code: RejectionCode): Outcome {
+  return code === 'internal_error' ? 'gateway_error' : 'rejected';
 }

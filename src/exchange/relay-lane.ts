@@ -80,6 +80,10 @@ export class RelayLane implements Lane, AttemptSink {
     this.#answer.refused(why);
   }
 
+  onBroken(_attempt: Attempt, error: unknown): void {
+    this.#answer.onBroken(error);
+  }
+
   over(_attempt: Attempt, { failure }: AttemptEnd): void {
     if (failure === null) this.#answer.answered();
     else this.#answer.failed(failure, failureDetail(failure, this.#target.provider.name));

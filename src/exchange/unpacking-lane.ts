@@ -94,13 +94,24 @@ export class UnpackingLane implements Lane, Answer {
   #open(piece: Buffer): Transform & Consumed {
     const stream = unpacker(this.#coding, piece[0] ?? 0);
     this.#stream = stream;
-    stream.on('data', (unpacked: Buffer) => this.#unpacked(unpacked));
-    stream.on('drain', () => {
-      if (!this.#isOver) this.#answer.uploadDrained();
-    });
-    stream.on('end', () => this.#ended(stream));
-    stream.on('error', () => this.#refuse(MALFORMED));
+    // Called from the thread pool: each is an entry from outside.
+    stream.on('data', (unpacked: Buffer) => this.#guarded(() => this.#unpacked(unpacked)));
+    stream.on('drain', () =>
+      this.#guarded(() => {
+        if (!this.#isOver) this.#answer.uploadDrained();
+      }),
+    );
+    stream.on('end', () => this.#guarded(() => this.#ended(stream)));
+    stream.on('error', () => this.#guarded(() => this.#refuse(MALFORMED)));
     return stream;
+  }
+
+  #guarded(entry: () => void): void {
+    try {
+      entry();
+    } catch (error) {
+      this.onBroken(error);
+    }
   }
 
   #unpacked(piece: Buffer): void {
@@ -196,5 +207,10 @@ export class UnpackingLane implements Lane, Answer {
   refused(why: Rejection): void {
     this.#close();
     this.#answer.refused(why);
+  }
+
+  onBroken(error: unknown): void {
+    this.#close();
+    this.#answer.onBroken(error);
   }
 }

@@ -20,7 +20,7 @@ import { editedLength, UsageOptionEditor } from '../wire/usage-option-editor.ts'
 import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */
-interface MeteredUsage extends Billed {
+export interface MeteredUsage extends Billed {
   /** What the provider says it served. */
   readonly model: string | null;
   readonly requestedModel: string | null;
@@ -40,6 +40,26 @@ const NOTHING: UsageCounts = {
   cacheWriteTokens: null,
   reasoningTokens: null,
 };
+
+/**
+ * What is said of an exchange whose metering itself broke.
+ * @param requestBytes of the body that were received; 0 when it never came to its end
+ */
+export function unmetered(requestBytes: number): MeteredUsage {
+  const estimate = estimateUsage({ requestBytes, responseTextBytes: 0, answered: false });
+  const counts = { ...NOTHING, ...estimate };
+  return {
+    model: null,
+    requestedModel: null,
+    streamAsked: false,
+    source: 'estimated',
+    counts,
+    lines: null,
+    serviceTier: null,
+    toolUses: {},
+    raw: null,
+  };
+}
 
 export class Metering {
   readonly #scanner: JsonScanner;

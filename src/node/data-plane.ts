@@ -35,7 +35,7 @@ export class ThreadState {
   readonly facts: LineSink;
   readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
-  readonly upstreamTicker = new Ticker(UPSTREAM_TICK_MS);
+  readonly upstreamTicker: Ticker;
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
   #requests = 0;
@@ -65,6 +65,7 @@ export class ThreadState {
     this.facts = facts;
     this.refusals = refusals;
     this.report = report;
+    this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
   }
 
   nextRequestId(): string {

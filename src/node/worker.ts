@@ -72,7 +72,8 @@ async function open(start: WorkerStart): Promise<Door> {
       : { certFile: tlsCertFile, keyFile: tlsKeyFile };
   const uws = await loadFrontEnd();
   const options = { ...listen, tls, timeouts, slips: thread.metrics };
-  const door = openDoor(uws, options, new Ticker(EDGE_TICK_MS), (head, body, writer) => {
+  const ticker = new Ticker(EDGE_TICK_MS, thread.report);
+  const door = openDoor(uws, options, ticker, (head, body, writer) => {
     if (plane === null) throw new Error('a request came before the configuration');
     return receive(plane, head, body, writer);
   });

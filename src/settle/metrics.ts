@@ -18,6 +18,7 @@ export const OUTCOMES = [
   'upstream_error',
   'timeout',
   'drained',
+  'gateway_error',
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

@@ -38,6 +38,9 @@ export interface Account {
   readonly facts: readonly UsageFact[];
 }
 
+/** Of an exchange whose lane broke: nothing is known. */
+export const NO_ACCOUNT: Account = { provider: null, failure: null, facts: [] };
+
 /** Takes one finished JSON line in ASCII, without its newline. */
 export type LineSink = (line: string) => void;
 
@@ -71,11 +74,11 @@ export class Settler {
       this.#metrics.observeFirstByte(provider.index, ttfbMs / 1_000);
       this.#metrics.observeLatency(provider.index, settlement.durationMs / 1_000);
     }
-    this.#accessLog?.(accessLine(settlement, account));
     for (const fact of facts) {
       this.#metrics.metered(fact.source, fact.counts);
       this.#facts(usageFactLine(fact));
     }
+    this.#accessLog?.(accessLine(settlement, account));
   }
 }
 

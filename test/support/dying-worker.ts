@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** For `GatewayOptions.nodeArgs`: code that every worker thread of a gateway runs before its own. */
-function beforeWorkers(code: string): readonly string[] {
+export function beforeWorkers(code: string): readonly string[] {
   const hook = join(mkdtempSync(join(tmpdir(), 'sluice-hook-')), 'hook.mjs');
   writeFileSync(
     hook,

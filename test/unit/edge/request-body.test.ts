@@ -30,7 +30,7 @@ function clientBody(limits = LIMITS, nodeSlippedBytes = 0) {
     onUploadStalled: () => seen.push('stalled'),
     onUploadRefused: () => seen.push('refused'),
   };
-  body.bind(events, { retry: () => seen.push('retry') });
+  body.bind(events, { retry: () => seen.push('retry'), onBroken() {} });
   body.take(CHUNK, false);
   seen.length = 0;
   /** What happened since the last call. */

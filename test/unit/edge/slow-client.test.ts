@@ -13,7 +13,16 @@ function slowClient(stallTimeoutMs: number, body: { held: boolean } | null = nul
   };
   const ticker = new Ticker(1_000_000);
   ticker.stop();
-  const client = new SlowClient(res as unknown as HttpResponse, ticker, stallTimeoutMs, body);
+  const broken = (error: unknown): never => {
+    throw error;
+  };
+  const client = new SlowClient(
+    res as unknown as HttpResponse,
+    ticker,
+    stallTimeoutMs,
+    body,
+    broken,
+  );
   return { client, calls, ticker, beganMs: ticker.now };
 }
 

@@ -24,6 +24,9 @@ const context = {
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
   ownsCors: false,
+  report(error: unknown) {
+    throw error;
+  },
 };
 const RESET: UpstreamFailure = {
   kind: 'reset',
@@ -62,6 +65,10 @@ class Lane implements AttemptSink {
     return true;
   }
 
+  onBroken(attempt: Attempt, error: unknown): void {
+    this.told.push([attempt, `broken ${error}`]);
+  }
+
   over(attempt: Attempt, { failure }: AttemptEnd): void {
     this.told.push([attempt, failure === null ? 'complete' : failure.code]);
   }
@@ -79,6 +86,7 @@ const EVENTS: readonly (readonly [string, (attempt: Attempt) => void])[] = [
   ['onResponseChunk', (attempt) => attempt.onResponseChunk(Buffer.from('late'), false)],
   ['onResponseEnd', (attempt) => attempt.onResponseEnd()],
   ['onUpstreamFailure', (attempt) => attempt.onUpstreamFailure(RESET)],
+  ['onBroken', (attempt) => attempt.onBroken(new Error('late'))],
   ['the stalled upload', (attempt) => attempt.uploadStalled()],
 ];
 
