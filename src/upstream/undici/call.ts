@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { type ClientHttp2Stream, constants } from 'node:http2';
+import type { ClientHttp2Stream } from 'node:http2';
 import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { isFieldValue, isNamed } from '../../wire/fields.ts';
@@ -58,6 +58,9 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/;
 
 const PROXY_AUTHENTICATION_REQUIRED = 407;
+
+/** RFC 9113 §7. By number: a worker without HTTP/2 does not load `node:http2`. */
+const NO_ERROR = 0;
 
 const framing = (code: string): UpstreamFailure => ({
   kind: 'framing',
@@ -266,7 +269,7 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
 
   onResponseEnd(): void {
     if (this.#isOver) return;
-    if (this.#stream !== null && this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR) {
+    if (this.#stream !== null && this.#stream.rstCode !== NO_ERROR) {
       this.#fail(CLOSED_EARLY);
       return;
     }
