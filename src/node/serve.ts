@@ -116,8 +116,9 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     log,
   );
   out.onRoomChange = (hasRoom) => {
-    const { factsLost } = reloader.running;
+    const { factsLost, signingKeys } = reloader.running;
     gate.isOpen = hasRoom || factsLost === 'count';
+    if (signingKeys.length === 0) return;
     if (hasRoom) log.write('info', 'usage_facts_kept_again');
     else log.write('error', 'usage_facts_nowhere', { facts_lost: factsLost });
     // Nobody may read the log any more.
@@ -145,7 +146,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       isDenySetSettled: keeper.isSettled,
       isStdoutGone: out.isGone,
       hasSpill: spill !== null,
-      hasFactRoom: out.hasRoom,
+      // Without virtual keys there are no facts that could be lost.
+      hasFactRoom: out.hasRoom || reloader.running.signingKeys.length === 0,
       factsLost: reloader.running.factsLost,
     }),
   }).catch((error: NodeJS.ErrnoException) => {

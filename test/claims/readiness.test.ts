@@ -123,6 +123,20 @@ describe('facts that have nowhere to go', () => {
     expect(gateway.stderr).toContain('Usage facts have nowhere to go');
   });
 
+  it('are none where nobody has a virtual key: the relay stays ready', async () => {
+    gateway = await new Gateway({
+      config: `workers = 1\naccess_log = true\nfacts_lost = "refuse"\n${authorities({ openai: upstream.port })}`,
+    }).ready();
+    gateway.child.stdout?.destroy();
+    const seen = await until('that it is noticed', async () => {
+      await ask(gateway, 'sk-own');
+      const page = await readyz(gateway);
+      return page.text.includes('stdout_gone') && page;
+    });
+    expect([seen.status, seen.text]).toEqual([200, expect.stringMatching(/^ready\nstdout_gone: /)]);
+    expect(gateway.stderr).not.toContain('nowhere');
+  });
+
   it('are none while the spill takes them, whatever facts_lost says', async () => {
     const spill = join(folder, 'spill.ndjson');
     await unread(`facts_lost = "refuse"\nusage_spill_path = "${spill}"\n`);
