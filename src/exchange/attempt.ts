@@ -206,9 +206,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       this.#metering?.whole(piece, content);
       if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
     } else {
-      const length = this.#metering?.begin(chunked ? -1 : contentLength) ?? contentLength;
+      this.#metering?.begin(contentLength);
       this.#forward(content, piece, last);
       if (last && this.#isRefused()) return;
+      const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
       this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
     }
   }

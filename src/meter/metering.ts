@@ -16,7 +16,7 @@ import type { PieceSink } from '../wire/piece-sink.ts';
 import { RequestFacts } from '../wire/request-facts.ts';
 import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
-import { editedLength, UsageOptionEditor } from '../wire/usage-option-editor.ts';
+import { UsageOptionEditor } from '../wire/usage-option-editor.ts';
 import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
 
 /** What an exchange was found to have used. */
@@ -99,12 +99,14 @@ export class Metering {
   /**
    * A body that comes in several pieces begins.
    * @param declaredBytes its Content-Length, -1 when it is chunked
-   * @returns the length to declare upstream, -1 for chunked
    */
-  begin(declaredBytes: number): number {
-    const sized = declaredBytes >= 0;
-    this.#openBody(sized);
-    return sized && this.#editor !== null ? editedLength(declaredBytes) : declaredBytes;
+  begin(declaredBytes: number): void {
+    this.#openBody(declaredBytes >= 0);
+  }
+
+  /** @returns the length to declare upstream, once the first piece was taken; -1 for chunked */
+  lengthFor(declaredBytes: number): number {
+    return declaredBytes < 0 ? -1 : (this.#editor?.lengthFor(declaredBytes) ?? declaredBytes);
   }
 
   /** @returns false when the upload takes no more for now */

@@ -60,7 +60,7 @@ export class UsageOptionEditor implements JsonEvents {
   /** True once a byte was changed or added, padding apart. */
   edited = false;
   readonly #scan: JsonScan;
-  readonly #isSized: boolean;
+  #isSized: boolean;
   #chunk: Buffer | null = null;
   #sink: PieceSink | null = null;
   #takesMore = true;
@@ -77,7 +77,7 @@ export class UsageOptionEditor implements JsonEvents {
   /** Of IN_PLACE_BYTES, taken. */
   #inPlace = 0;
 
-  /** @param isSized the upstream was told `editedLength` of the body's declared length */
+  /** @param isSized the upstream will be told `lengthFor` the body's declared length */
   constructor(scan: JsonScan, isSized: boolean) {
     this.#scan = scan;
     this.facts = new RequestFacts(scan);
@@ -97,6 +97,15 @@ export class UsageOptionEditor implements JsonEvents {
   /** True when the client itself asked for usage on this stream; final once the body is over. */
   get clientAskedForUsage(): boolean {
     return this.#isAsked && this.facts.stream === 'true';
+  }
+
+  /**
+   * The length to declare upstream, asked when the body's first chunk was edited. What turned out there to be no JSON in
+   * UTF-8 (UTF-16, NaN) is left as it is to its end: in another encoding, spaces are no white space.
+   */
+  lengthFor(declaredBytes: number): number {
+    if (this.#scan.isInvalid && !this.edited) this.#isSized = false;
+    return this.#isSized ? editedLength(declaredBytes) : declaredBytes;
   }
 
   /**

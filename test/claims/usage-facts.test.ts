@@ -4,6 +4,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningMock, startMock } from '../../src/mock/server.ts';
 import { until } from '../support/conditions.ts';
+import { sha256 } from '../support/fixtures.ts';
 import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
 import { factOf, facts, poolKeys, signingKeys, token } from '../support/managed.ts';
 import { RawClient, type RawResponse } from '../support/raw-client.ts';
@@ -554,6 +555,39 @@ describe('an answer behind the response', () => {
   it("is its caller's affair with a key of its own", async () => {
     const body = '{"model":"m","input":"x","background":true}';
     expect((await exchange(request('/v1/responses', body, 'sk-own'))).status).toBe(200);
+  });
+});
+
+describe('a request body that is no JSON in UTF-8', () => {
+  const text = JSON.stringify({ model: 'm', stream: true, messages: [{ content: PROMPT }] });
+  const utf16 = Buffer.from(text, 'utf16le');
+  const BODIES: readonly (readonly [string, Buffer])[] = [
+    ['UTF-16', utf16],
+    ['UTF-16, its bytes the other way', Buffer.from(utf16).swap16()],
+    ['UTF-16 behind its mark', Buffer.from(`\ufeff${text}`, 'utf16le')],
+    ['UTF-32', Buffer.from([...text].flatMap((char) => [char.charCodeAt(0), 0, 0, 0]))],
+    ['NaN', Buffer.from(text.replace('true', 'true,"temperature":NaN'))],
+    ['words', Buffer.from(PROMPT)],
+  ];
+
+  it.each(BODIES)('is untouched in two pieces: %s', async (_, body) => {
+    const seen = upstream.requests.length;
+    const client = new RawClient(gateway.port);
+    client.send(
+      Buffer.concat([
+        Buffer.from(
+          `POST /v1/chat/completions?act=stream HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: ${body.length}\r\n\r\n`,
+        ),
+        body.subarray(0, 60),
+      ]),
+    );
+    await until('the beginning to come', () => upstream.requests.length > seen);
+    client.send(body.subarray(60));
+    expect((await client.response()).status).toBe(200);
+    client.close();
+    const got = upstream.requests.at(-1);
+    expect(got?.field('content-length')).toBe(String(body.length));
+    expect(got?.sha256).toBe(sha256(body));
   });
 });
 
