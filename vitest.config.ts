@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { SkipReporter } from './test/support/skip-reporter.ts';
 
 // `house` and `unit` are pure, the others drive real processes. Two files at a time: most claims wait for a timer of the
 // platform or a slow reader, and no timing decides a result. The long ones measure memory and load both cores: one after
@@ -17,6 +18,7 @@ const project = (name: string, timeoutMs: number, parallel: boolean) => ({
 
 export default defineConfig({
   test: {
+    reporters: ['default', new SkipReporter()],
     projects: [
       project('house', 30_000, true),
       project('unit', 60_000, true),
