@@ -290,13 +290,33 @@ export function renderRejection(
   };
 }
 
+/** What a caller reads who has a part of an answer already: that it is one, and by whom it was cut. */
+const CUT_BY: Readonly<Record<Fault, string>> = {
+  client: 'The answer was cut in the middle: the gateway gave the request up.',
+  upstream: 'The answer was cut in the middle: the provider broke the connection. It is not whole.',
+  gateway: 'The answer was cut in the middle: the gateway failed. It is not whole.',
+};
+const CUT_BY_SILENCE =
+  'The answer was cut in the middle: the provider stopped sending. It is not whole.';
+
 /**
  * The event that goes before a cut on an event stream, in the shape that makes the dialect's stock SDK raise.
  * OpenAI SDKs throw on `data: {"error":…}`; Anthropic's on `event: error`.
+ * @param detail a sentence for the caller, or empty
  */
-export function renderErrorEvent(code: RejectionCode, dialect: Dialect, requestId: string): Buffer {
-  const { body } = renderRejection(rejection(code), dialect, requestId);
-  return Buffer.from(
-    dialect === 'openai' ? `data: ${body}\n\n` : `event: error\ndata: ${body}\n\n`,
-  );
+export function renderErrorEvent(
+  code: RejectionCode,
+  detail: string,
+  dialect: Dialect,
+  requestId: string,
+): Buffer {
+  const { fault, openaiType, anthropicType } = REJECTIONS[code];
+  const what = code === 'upstream_timeout' ? CUT_BY_SILENCE : CUT_BY[fault];
+  const message = detail === '' ? what : `${what} ${detail}`;
+  const body =
+    dialect === 'openai'
+      ? { error: { message, type: openaiType, param: null, code } }
+      : { type: 'error', error: { type: anthropicType, message }, request_id: requestId };
+  const data = `data: ${JSON.stringify(body)}\n\n`;
+  return Buffer.from(dialect === 'openai' ? data : `event: error\n${data}`);
 }

@@ -40,8 +40,8 @@ export interface WorkerContext extends Admittance, AttemptContext {
   readonly settler: Settler;
   /** The gateway is stopping: each answer says that its connection serves no other. */
   readonly draining: boolean;
-  /** The grace period is over: what is still running is being closed by us, not by its clients. */
-  readonly closing: boolean;
+  /** Not null: what still runs is being ended by us, and not by its clients, with this outcome. */
+  readonly closing: Outcome | null;
   /** Whether clients come by TLS. */
   readonly tls: boolean;
   nextRequestId(): string;
@@ -154,7 +154,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestState = nextRequestState(this.#requestState, 'gone');
     this.#responseState = nextResponseState(this.#responseState, 'gone');
     this.#lane.abort();
-    this.#settle(this.#context.closing ? 'drained' : 'client_gone');
+    this.#settle(this.#context.closing ?? 'client_gone');
   }
 
   onResponseOver(): void {
@@ -213,8 +213,10 @@ export class Exchange implements ClientEvents, Answer {
       this.#responseState = nextResponseState(this.#responseState, 'end');
       this.#settle('complete');
     } else if (this.#writer.started) {
-      const event = this.#delivery?.atEventBoundary === true;
-      this.#cut(event ? renderErrorEvent(failure.rejection, this.#dialect, this.#requestId) : null);
+      const { rejection: code } = failure;
+      const isBetween = this.#delivery?.atEventBoundary === true;
+      const event = isBetween && renderErrorEvent(code, detail, this.#dialect, this.#requestId);
+      this.#cut(event === false ? null : event);
     } else {
       const ours = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
       const lines = failure.fieldLines ?? ours;

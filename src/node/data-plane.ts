@@ -11,7 +11,7 @@ import { signingKeys } from '../keys/signing-keys.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
-import { MetricsLayout, WorkerMetrics } from '../settle/metrics.ts';
+import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
 import { Ticker } from '../ticker.ts';
@@ -42,7 +42,7 @@ export class ThreadState {
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
-  closing = false;
+  closing: Outcome | null = null;
 
   constructor(
     start: Pick<
@@ -167,7 +167,7 @@ export class DataPlane implements WorkerContext {
     return this.#thread.refusing;
   }
 
-  get closing(): boolean {
+  get closing(): Outcome | null {
     return this.#thread.closing;
   }
 

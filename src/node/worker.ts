@@ -91,7 +91,7 @@ async function open(start: WorkerStart): Promise<Door> {
   }
   process.on('uncaughtException', (error) => {
     tell({ kind: 'failed', reason: reasonOf(error) });
-    close(door);
+    close(door, 'gateway_error');
   });
   tell({ kind: 'listening' });
   return door;
@@ -136,9 +136,10 @@ function drain(door: Door, graceMs: number): void {
   }, DRAIN_POLL_MS);
 }
 
-function close(door: Door): void {
-  if (thread.closing) return;
-  thread.closing = true;
+/** @param outcome of what still runs: the grace is over, or this worker has failed */
+function close(door: Door, outcome: 'drained' | 'gateway_error'): void {
+  if (thread.closing !== null) return;
+  thread.closing = outcome;
   // Closes every connection, which settles every exchange and aborts its upstream.
   door.close();
   flush();
@@ -150,7 +151,7 @@ function close(door: Door): void {
 
 function obey(message: ToWorker, door: Door): void {
   if (message.kind === 'drain') drain(door, message.graceMs);
-  else if (message.kind === 'close') close(door);
+  else if (message.kind === 'close') close(door, 'drained');
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);
 }
 

@@ -53,16 +53,13 @@ const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
  */
 export function usageFactLine(fact: UsageFact): string {
   const { counts } = fact;
-  // The gateway's own end of a request that had reached its provider is the client's doing (a body over the cap), or
-  // a bug; to whoever pays, the client was cut off.
-  const outcome = fact.outcome === 'rejected' ? 'client_gone' : fact.outcome;
   return (
     `{"event":"ai.usage","v":1,"time":"${timestamp(Date.now())}","request_id":"${fact.requestId}"` +
     `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${word(fact.keyId)}` +
     `,"provider":"${fact.provider}","endpoint":${text(fact.endpoint)},"model":${text(fact.model)}` +
     `,"requested_model":${text(fact.requestedModel)},"stream":${fact.stream}` +
     `,${tokens(counts)},"usage_source":"${fact.source}","usage_raw":${json(fact.raw)}` +
-    `,"upstream_status":${fact.upstreamStatus},"outcome":"${outcome}","bytes_in":${fact.bytesIn}` +
+    `,"upstream_status":${fact.upstreamStatus},"outcome":"${fact.outcome}","bytes_in":${fact.bytesIn}` +
     `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
     `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}` +
     `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}}`

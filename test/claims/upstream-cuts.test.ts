@@ -105,6 +105,7 @@ describe.each(Object.entries({ ...ENDINGS, ...BROKEN }))('when the upstream %s',
     expect(text.startsWith(EVENT + EVENT)).toBe(true);
     const added = text.slice(2 * EVENT.length);
     const data = added.slice(added.indexOf('{')).trimEnd();
+    expect(data).toMatch(/cut in the middle: the provider (?:broke|stopped)[^"]*The provider is /);
     if (dialect === 'openai') {
       expect(added).toBe(`data: ${data}\n\n`);
       expect(JSON.parse(data)).toMatchObject({ error: { code: ending.code } });

@@ -35,5 +35,7 @@ it('a worker that throws ends its streams uncleanly, its exchanges are out of fl
   expect(metrics.sum('ai_exchanges_settled_total')).toBe(metrics.get('ai_requests_total'));
   await until('a fact each', () => facts(gateway).length >= STREAMS);
   expect(facts(gateway).length).toBe(STREAMS);
+  // Neither its clients left, nor was it asked to stop.
+  for (const fact of facts(gateway)) expect(fact).toMatchObject({ outcome: 'gateway_error' });
   await siege.close();
 });

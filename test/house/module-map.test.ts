@@ -90,6 +90,15 @@ describe('sides of the gateway', () => {
     expect(codeOnly(text).match(/provider|target|poolKey|UpstreamCall/gi)).toBeNull();
   });
 
+  test('every timer of a request is a member of a ticker: none is made for one', () => {
+    const rooms = /^(?:admit|edge|exchange|meter|settle|upstream|wire)\//;
+    const timers = files.filter(
+      ({ path, text }) => rooms.test(path) && /\bset(?:Timeout|Interval)\(/.test(codeOnly(text)),
+    );
+    // One for a worker; one for a way through a proxy while it is being made, and not for each request on it.
+    expect(timers.map(({ path }) => path)).toEqual(['settle/refusal-tally.ts', 'upstream/dial.ts']);
+  });
+
   test('only a routed lane may loop over attempts, and it never touches the front end', () => {
     const makers = files.filter(({ text }) => /new Attempt\(/.test(codeOnly(text)));
     expect(makers.map(({ path }) => path)).toEqual(['exchange/relay-lane.ts']);

@@ -33,8 +33,8 @@ describe.each(REJECTION_CODES)('%s', (code) => {
   });
 
   it('is one event in either dialect', () => {
-    expect(renderErrorEvent(code, 'openai', 'r').toString()).toMatch(/^data: \{.*\}\n\n$/);
-    expect(renderErrorEvent(code, 'anthropic', 'r').toString()).toMatch(
+    expect(renderErrorEvent(code, '', 'openai', 'r').toString()).toMatch(/^data: \{.*\}\n\n$/);
+    expect(renderErrorEvent(code, '', 'anthropic', 'r').toString()).toMatch(
       /^event: error\ndata: \{.*\}\n\n$/,
     );
   });

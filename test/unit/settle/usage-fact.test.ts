@@ -151,7 +151,8 @@ describe('usageFactLine', () => {
     });
   });
 
-  it('calls the end that the gateway itself made of a running request client_gone', () => {
-    expect(line({ outcome: 'rejected' })).toMatchObject({ outcome: 'client_gone' });
+  it('says whose doing an end was: what the gateway made an end of, or what failed in it, is not the client’s', () => {
+    for (const outcome of ['rejected', 'gateway_error', 'drained', 'client_gone'] as const)
+      expect(line({ outcome })).toMatchObject({ outcome });
   });
 });
