@@ -89,7 +89,7 @@ export class Dial {
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
     });
     this.#watch(socket, isProxy);
-    socket.once('connect', () => connected(socket));
+    socket.once('connect', () => this.#guarded(() => connected(socket)));
   }
 
   /** Until it stands, an error of any layer, or its end, ends the dial. */
@@ -124,7 +124,7 @@ export class Dial {
         // A 2xx of CONNECT has no content: what stands behind its head is the provider's.
         const rest = head.slice(end + 4);
         if (rest !== '') socket.unshift(Buffer.from(rest, 'latin1'));
-        this.#secure(socket);
+        this.#guarded(() => this.#secure(socket));
       }
     };
     socket.on('data', onData);
@@ -153,7 +153,7 @@ export class Dial {
     });
     this.#watch(secure, isProxy);
     if (!isProxy) secure.on('session', (latest: Buffer) => this.#sessions.keep(latest));
-    secure.once('secureConnect', () => shaken(secure));
+    secure.once('secureConnect', () => this.#guarded(() => shaken(secure)));
   }
 
   #stand(socket: Socket): void {
@@ -161,6 +161,15 @@ export class Dial {
     if (dialled === null) return;
     this.#socket = null;
     dialled(null, socket);
+  }
+
+  /** On a socket's callback an exception would be the worker's end: a certificate that no longer fits its key, say. */
+  #guarded(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(classify(error, false));
+    }
   }
 
   #refuse(code: string): void {

@@ -5,7 +5,7 @@
  */
 
 import type { Ticking } from '../ticker.ts';
-import type { UpstreamFailure } from './failure.ts';
+import { ownFailure, type UpstreamFailure } from './failure.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from './transport.ts';
 
 /** Told what waits, for the metrics. */
@@ -172,7 +172,14 @@ class LimitedCall implements UpstreamCall, UpstreamEvents {
   start(): void {
     const held = this.#held;
     this.#held = [];
-    this.#open(held);
+    try {
+      this.#open(held);
+    } catch (error) {
+      // Nobody called who could be told but the exchange itself.
+      this.#isOver = true;
+      this.#events.onUpstreamFailure(ownFailure(error));
+      return;
+    }
     if (this.#isPaused) this.#call?.pause();
   }
 

@@ -373,6 +373,42 @@ describe('private authorities', () => {
   });
 });
 
+describe("a provider's own timeouts", () => {
+  it.each(['h1', 'undici'])('hold for it alone, by %s', async (transport) => {
+    const silent = await startUpstream(async (turn) => {
+      await turn.bodyDone();
+      setTimeout(() => void turn.answer('late'), 1_500);
+    });
+    const gateway = await gatewayOf(
+      `transport = "${transport}"\n${authorities({ hasty: silent.port, patient: silent.port })}` +
+        '[providers]\nhasty.first_byte_timeout_secs = 0.2\n',
+    );
+    const [hasty, patient] = await Promise.all([
+      ask(gateway, '/hasty/v1/x'),
+      ask(gateway, '/patient/v1/x'),
+    ]);
+    expect([hasty.status, patient.status]).toEqual([504, 200]);
+    await silent.close();
+  });
+});
+
+describe('a client certificate that is renewed in its place', () => {
+  it('is shown from then on, and the connections of before are left', async () => {
+    const stranger = selfSigned(['stranger']);
+    const certFile = place('renewed.pem', stranger.cert);
+    const keyFile = place('renewed.key', stranger.key);
+    const config =
+      `${caFile()}[provider_authorities]\nmine = "https://127.0.0.1:${withCertificate.port}"\n` +
+      `[providers.mine]\nclient_cert_file = "${certFile}"\nclient_key_file = "${keyFile}"\n`;
+    const gateway = await gatewayOf(config);
+    expect((await ask(gateway, '/mine/v1/models')).status).toBe(502);
+    place('renewed.pem', client.cert);
+    place('renewed.key', client.key);
+    await until('the reload', () => gateway.count('config_reloaded') > 0 || undefined);
+    expect((await ask(gateway, '/mine/v1/models')).status).toBe(200);
+  });
+});
+
 describe('sluice doctor', () => {
   // Beside this process, in which the proxy runs.
   const run = async (url: string): Promise<string> => {

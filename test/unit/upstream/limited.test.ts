@@ -186,6 +186,23 @@ describe('a provider with a cap', () => {
     expect([opened.length, waiting]).toEqual([2, 1]);
   });
 
+  it('tells who waited when its turn ends in a bug, and gives the turn to the next', async () => {
+    const { transport } = limitedTo(1, 9);
+    const told = [new Told(), new Told(), new Told()];
+    for (const one of told.slice(0, 2)) transport.open(REQUEST, [], true, one);
+    const { open } = inner;
+    inner.open = () => {
+      inner.open = open;
+      throw new TypeError('a bug');
+    };
+    transport.open(REQUEST, [], true, told[2] ?? new Told());
+    opened[0]?.events.onResponseEnd();
+    await turn();
+    await turn();
+    expect(told.map(({ said }) => said)).toEqual([['end'], ['TypeError: a bug'], []]);
+    expect([opened.length, waiting]).toEqual([2, 0]);
+  });
+
   it('lets those that wait go when a new configuration lifts the cap', () => {
     const { limit, transport } = limitedTo(1, 9);
     for (let i = 0; i < 3; i++) transport.open(REQUEST, [], true, new Told());
