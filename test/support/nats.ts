@@ -13,7 +13,9 @@ const BINARY = PLACES.map((folder) => join(folder, 'nats-server')).find((path) =
 
 /** Why a test that needs NATS cannot run here, or null when it can. Hand it to `ctx.skip`. */
 export const NATS_MISSING: string | null =
-  BINARY === undefined ? 'needs nats-server, which is not installed (apt-get install nats-server)' : null;
+  BINARY === undefined
+    ? 'needs nats-server, which is not installed (apt-get install nats-server)'
+    : null;
 
 export const BUCKET = 'ai-gateway';
 
