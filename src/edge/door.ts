@@ -64,9 +64,11 @@ export interface ResponseWriter {
    *   `Content-Length`, `Transfer-Encoding`, `Date`; one character per byte
    * @param size body length in bytes, `'chunked'` when unknown, `'none'` when the status or method forbids one
    * @param followed of a sized body, that `write` follows in the same turn: then both leave together. Else the head
-   *   leaves at once; the head of a chunked one always waits for `write`
+   *   leaves at once; the head of a chunked one waits for `write`
+   * @param mayComment the body is an event stream, so that its head need not wait long: it may leave with a comment,
+   *   which is not counted in `bytesOut`
    */
-  start(head: string, size: ResponseSize, followed: boolean): void;
+  start(head: string, size: ResponseSize, followed: boolean, mayComment: boolean): void;
   /**
    * Forwards a chunk at once. False: taken, but send no more until `onWriterDrained`.
    * @param chunk a view that is overwritten when the caller returns to the event loop

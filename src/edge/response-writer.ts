@@ -3,6 +3,7 @@ import { Buffer } from 'node:buffer';
 import type { Ticker } from '../ticker.ts';
 import { isAscii } from '../wire/fields.ts';
 import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
+import { LATE_HEAD_COMMENT, LateHead } from './late-head.ts';
 import type { ClientBody } from './request-body.ts';
 import { SlowClient } from './slow-client.ts';
 import { nextWriterPhase, type WriterEvent, type WriterPhase } from './writer-phase.ts';
@@ -37,11 +38,12 @@ const step = (): void => corked.writeCorked();
  *
  * Decision: the head of a chunked response leaves with its first body byte. This build has no header flush (the blank
  * line is part of the first chunk's framing); newer ones have beginWrite(). In return a provider that dies between
- * head and body still gives the client a clean 502.
+ * head and body still gives the client a clean 502. An event stream's waits for half a second at most (`late-head.ts`).
  */
 export class UwsResponseWriter implements ResponseWriter {
   readonly #res: HttpResponse;
   readonly #ticker: Ticker;
+  readonly #headTicker: Ticker;
   readonly #stallTimeoutMs: number;
   #events: ClientEvents | null = null;
   #body: ClientBody | null = null;
@@ -62,6 +64,7 @@ export class UwsResponseWriter implements ResponseWriter {
   #owned = 0;
   #cutEvent: Buffer | null = null;
   #slowClient: SlowClient | null = null;
+  #lateHead: LateHead | null = null;
 
   /** Hand-over between #cork() and writeCorked(). */
   #piece: Buffer = EMPTY;
@@ -69,9 +72,10 @@ export class UwsResponseWriter implements ResponseWriter {
   #endsInCork = false;
   #isWatched = false;
 
-  constructor(res: HttpResponse, ticker: Ticker, stallTimeoutMs: number) {
+  constructor(res: HttpResponse, ticker: Ticker, headTicker: Ticker, stallTimeoutMs: number) {
     this.#res = res;
     this.#ticker = ticker;
+    this.#headTicker = headTicker;
     this.#stallTimeoutMs = stallTimeoutMs;
   }
 
@@ -124,12 +128,20 @@ export class UwsResponseWriter implements ResponseWriter {
     });
   }
 
-  start(head: string, size: ResponseSize, followed: boolean): void {
+  start(head: string, size: ResponseSize, followed: boolean, mayComment: boolean): void {
     if (!this.#moves('start')) return;
     this.#head = head;
     this.#progress.headBytes = head.length;
     this.#progress.size = size;
     if (typeof size === 'number' && size > 0 && !followed) this.#cork(EMPTY);
+    else if (mayComment && !followed) this.#lateHead = new LateHead(this.#headTicker, this);
+  }
+
+  /** The head of an event stream leaves before the first event, with a comment that is no byte of the provider's. */
+  sendHead(): void {
+    if (this.#phase !== 'open' || this.#head === null) return;
+    this.#cork(LATE_HEAD_COMMENT);
+    this.#progress.bytesOut -= LATE_HEAD_COMMENT.length;
   }
 
   write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean {
@@ -212,6 +224,7 @@ export class UwsResponseWriter implements ResponseWriter {
     if (head === null) return;
     this.#head = null;
     this.#progress.headBytes = 0;
+    this.#lateHead?.forget();
     // Field values are bytes; a string would be sent as UTF-8.
     this.#res.writeStatus(isAscii(head) ? head : Buffer.from(head, 'latin1'));
   }
@@ -379,6 +392,7 @@ export class UwsResponseWriter implements ResponseWriter {
     this.#queue.length = 0;
     this.#owned = 0;
     this.#slowClient?.forget();
+    this.#lateHead?.forget();
     this.#body?.abandon();
   }
 }

@@ -1,7 +1,8 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
-import type { Ticker } from '../ticker.ts';
+import { Ticker } from '../ticker.ts';
 import { boundClientBuffers } from './client-buffers.ts';
 import type { Door, ListenOptions, Receive } from './door.ts';
+import { HEAD_TICK_MS } from './late-head.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
@@ -44,7 +45,8 @@ export function openDoor(
     tls === null
       ? uws.App()
       : uws.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile });
-  app.any('/*', (res, req) => answer(res, req, options, ticker, receive));
+  const heads = new Ticker(HEAD_TICK_MS);
+  app.any('/*', (res, req) => answer(res, req, options, ticker, heads, receive));
 
   let socket: us_listen_socket | false = false;
   app.listen(options.host, options.port, (listening) => {
@@ -69,9 +71,10 @@ function answer(
   req: HttpRequest,
   { timeouts, slips }: ListenOptions,
   ticker: Ticker,
+  heads: Ticker,
   receive: Receive,
 ): void {
-  const writer = new UwsResponseWriter(res, ticker, timeouts.clientStallTimeoutMs);
+  const writer = new UwsResponseWriter(res, ticker, heads, timeouts.clientStallTimeoutMs);
   // First of all: a handler that returns, or throws, without one ends the process.
   res.onAborted(() => writer.onAborted());
   try {

@@ -187,7 +187,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#status = status;
     if (eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, eventStream);
-    this.#writer.start(head + this.#ownLines(), size, followed);
+    this.#writer.start(head + this.#ownLines(), size, followed, eventStream);
   }
 
   piece(piece: Buffer, last: boolean): boolean {

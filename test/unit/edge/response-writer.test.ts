@@ -27,9 +27,9 @@ class FullConnection {
 it('what waits when a response is cut is a copy, even of a piece that was to be the last', () => {
   const ticker = new Ticker(1_000);
   const connection = new FullConnection();
-  const writer = new UwsResponseWriter(connection as unknown as HttpResponse, ticker, 0);
+  const writer = new UwsResponseWriter(connection as unknown as HttpResponse, ticker, ticker, 0);
   const lent = Buffer.from('one');
-  writer.start('200 OK', 'chunked', true);
+  writer.start('200 OK', 'chunked', true, false);
   expect(writer.write(lent, 'inner')).toBe(false);
   lent.write('two');
   writer.write(lent, 'last');

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pause, until } from '../support/conditions.ts';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { head, RawClient } from '../support/raw-client.ts';
+import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
+
+const EVENTS = 'data: 1\n\ndata: [DONE]\n\n';
+/** Behind it a head has long left; before it no comment was written. */
+const LATE_MS = 1_500;
+const EARLY_MS = 100;
+
+let gateway: Gateway;
+let upstream: ScriptedUpstream;
+
+/** `/v1/FORM/MS/END`: a head at once, then nothing for so long, then the body, or the connection's end. */
+async function answer(turn: Turn): Promise<void> {
+  const [, , form = '', ms = '0', end] = turn.request.target.split('/');
+  const type = form === 'json' ? 'application/json' : 'text/event-stream';
+  const coding = form === 'packed' ? ['content-encoding: gzip'] : [];
+  await turn.stream([`content-type: ${type}`, ...coding]);
+  await pause(Number(ms));
+  if (end === 'dies') {
+    turn.socket.destroy();
+    return;
+  }
+  await turn.chunk(EVENTS);
+  await turn.lastChunk();
+}
+
+beforeAll(async () => {
+  upstream = await startUpstream(answer);
+  gateway = await startGateway({
+    config: `workers = 1\naccess_log = true\n${authorities({ openai: upstream.port })}`,
+  });
+});
+afterAll(async () => {
+  expect(gateway.stderr).toBe('');
+  await gateway.stop();
+  await upstream.close();
+});
+
+const ask = (target: string): RawClient => new RawClient(gateway.port).send(head('GET', target));
+
+async function textOf(client: RawClient) {
+  const response = await client.response();
+  client.close();
+  return [response.status, response.complete, response.body.toString()];
+}
+
+describe('the head of an event stream whose provider thinks', () => {
+  it('leaves within a second, and a comment is all that its reader gets beside the events', async () => {
+    const beganMs = performance.now();
+    const client = ask(`/v1/events/${LATE_MS}`);
+    await until('the head', () => client.receivedBytes > 0);
+    expect(performance.now() - beganMs).toBeLessThan(LATE_MS - 300);
+    expect(await textOf(client)).toEqual([200, true, `:\n${EVENTS}`]);
+    const line = await gateway.waitForLog(({ path }) => path === `/v1/events/${LATE_MS}`);
+    expect(line['bytes_out']).toBe(EVENTS.length);
+  });
+
+  it('takes nothing along when the first event comes soon', async () => {
+    expect(await textOf(ask(`/v1/events/${EARLY_MS}`))).toEqual([200, true, EVENTS]);
+  });
+
+  it('becomes a 502 when the provider dies soon, and a cut behind an error event when it dies late', async () => {
+    const early = await ask(`/v1/events/${EARLY_MS}/dies`).response();
+    expect(early.status).toBe(502);
+    const late = await ask(`/v1/events/${LATE_MS}/dies`).response();
+    expect([late.status, late.complete]).toEqual([200, false]);
+    expect(late.body.toString()).toMatch(/^:\ndata: \{"error":.*\}\n\n$/);
+  });
+});
+
+it.each(['json', 'packed'])('nothing is put into a body that is %s', async (form) => {
+  expect(await textOf(ask(`/v1/${form}/${LATE_MS}`))).toEqual([200, true, EVENTS]);
+});
