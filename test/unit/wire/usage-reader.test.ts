@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BodyFormat } from '../../../src/wire/body-format.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
+import { summed } from '../../../src/wire/usage-counters.ts';
 import { UsageReader, type UsageReading } from '../../../src/wire/usage-reader.ts';
 import {
   cutAroundNewlines,
@@ -146,6 +147,32 @@ describe('what stands outside of the usage object', () => {
       expect(reader.reading().toolUses).toEqual({ web_search: 2 });
       reader.release();
     }
+  });
+});
+
+describe('recorded responses that bill more than their root counters', () => {
+  const billed = (recordedResponses() as readonly RecordedUsage[]).filter(
+    (entry) => entry.billed !== undefined && entry.bytes <= 20_000,
+  );
+
+  it.each(billed)('yield what is billed at every split: $file', (entry) => {
+    const body = recordedBody(entry);
+    const right = expectedCounts(entry);
+    for (let at = 0; at <= body.length; at++) {
+      const { counts, lines } = read(
+        [body.subarray(0, at), body.subarray(at)],
+        FORMATS[entry.format],
+      );
+      if (JSON.stringify(counts) !== JSON.stringify(right))
+        expect([at, counts]).toEqual([at, right]);
+      const sum = lines?.map((line) => line.counts).reduce(summed) ?? right;
+      if (JSON.stringify(sum) !== JSON.stringify(right)) expect([at, sum]).toEqual([at, right]);
+    }
+  });
+
+  it('are in the index', (ctx) => {
+    if (FIXTURES_MISSING !== null) ctx.skip(FIXTURES_MISSING);
+    expect(billed.length).toBeGreaterThan(4);
   });
 });
 
