@@ -1,10 +1,7 @@
 import type { JsonObject } from '../../src/mock/json.ts';
 import { say } from '../../src/mock/said.ts';
-import {
-  REQUEST_BYTES_PER_TOKEN,
-  REQUEST_COUNTED_BYTES,
-  TEXT_BYTES_PER_TOKEN,
-} from '../../src/settle/usage-estimate.ts';
+import { REQUEST_BYTES_PER_TOKEN, TEXT_BYTES_PER_TOKEN } from '../../src/settle/usage-estimate.ts';
+import { TextCount } from '../../src/wire/text-count.ts';
 import { seededRandom } from '../../test/support/fixtures.ts';
 import { type Cost, isSound, STORM_FAULTS } from '../../test/support/metering-storm.ts';
 import { type Plan, planOf } from '../../test/support/storm-plan.ts';
@@ -183,8 +180,12 @@ export interface Due {
   readonly sound: boolean;
 }
 
-/** Input tokens that an estimate can reach for a picture. */
-const PICTURE_TOKENS_MAX = REQUEST_COUNTED_BYTES / REQUEST_BYTES_PER_TOKEN;
+/** Input tokens that an estimate can reach: it counts names and schemas, which the mock does not, and pictures' first bytes. */
+function estimatedInput(body: unknown): number {
+  const text = new TextCount();
+  text.push(Buffer.from(JSON.stringify(body)));
+  return Math.ceil(text.textBytes / REQUEST_BYTES_PER_TOKEN);
+}
 
 export function dueOf(order: MockOrder | StreamOrder): Due {
   if (order.kind === 'stream') {
@@ -195,7 +196,7 @@ export function dueOf(order: MockOrder | StreamOrder): Due {
   const isEmbedding = order.path.endsWith('/embeddings');
   const cost = { input: counts.input, output: isEmbedding ? 0 : counts.output };
   const ceiling = {
-    input: Math.max(cost.input, PICTURE_TOKENS_MAX),
+    input: Math.max(cost.input, estimatedInput(order.body)),
     output: text.includes('image/png')
       ? Math.max(cost.output, Math.ceil(text.length / TEXT_BYTES_PER_TOKEN))
       : cost.output,

@@ -46,7 +46,12 @@ const NOTHING: UsageCounts = {
  * @param requestBytes of the body that were received; 0 when it never came to its end
  */
 export function unmetered(requestBytes: number): MeteredUsage {
-  const estimate = estimateUsage({ requestBytes, responseTextBytes: 0, answered: false });
+  const estimate = estimateUsage({
+    requestBytes,
+    requestTextBytes: null,
+    responseTextBytes: 0,
+    answered: false,
+  });
   const counts = { ...NOTHING, ...estimate };
   return {
     model: null,
@@ -70,6 +75,7 @@ export class Metering {
   #editor: UsageOptionEditor | null = null;
   #requestedModel: string | null = null;
   #streamAsked = false;
+  #requestTextBytes: number | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
@@ -147,6 +153,7 @@ export class Metering {
   #readRequest(): void {
     if (this.#facts === null) return;
     this.#goesOnAs = this.#facts.goesOnAs;
+    this.#requestTextBytes = this.#facts.textBytes;
     this.#requestedModel = this.#facts.model;
     this.#streamAsked = this.#facts.stream === 'true';
     this.#asksUnseen = this.#editor?.edited === true && !this.#editor.clientAskedForUsage;
@@ -250,6 +257,7 @@ export class Metering {
     }
     const { inputTokens, outputTokens } = estimateUsage({
       requestBytes,
+      requestTextBytes: this.#requestTextBytes,
       // Of what is not a model's writing (embeddings, reranked documents) no text is output.
       responseTextBytes: this.#endpoint === 'reports' ? 0 : (reading?.textBytes ?? 0),
       answered: this.#ended && this.#endpoint !== 'reports',

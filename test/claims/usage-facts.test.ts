@@ -267,6 +267,23 @@ describe('an estimate, flagged and never zero', () => {
     expect(fact['output_tokens']).toBeGreaterThan(0);
   });
 
+  it('from the whole of a long prompt, and from no byte of a picture', async () => {
+    const ask = (content: unknown): string =>
+      JSON.stringify({ model: 'gpt-asked', stream: true, messages: [{ role: 'user', content }] });
+    const text = ask(PROMPT.repeat(60));
+    const picture = Buffer.alloc(60_000, 'pixel').toString('base64');
+    const image = ask([
+      { type: 'image_url', image_url: { url: `data:image/png;base64,${picture}` } },
+    ]);
+    expect((await chat('cut', text)).fact).toMatchObject({
+      ...ESTIMATE,
+      input_tokens: Math.floor((text.length - 512) / 8),
+    });
+    const { fact } = await chat('cut', image);
+    expect(fact).toMatchObject(ESTIMATE);
+    expect(Number(fact['input_tokens'])).toBeLessThan(100);
+  });
+
   it('when the upstream died in the stream: from what was relayed, and below it', async () => {
     const { response, fact } = await chat('cut');
     expect(response.complete).toBe(false);

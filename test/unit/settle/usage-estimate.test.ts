@@ -5,7 +5,12 @@ import { UsageReader } from '../../../src/wire/usage-reader.ts';
 import { FIXTURES_MISSING, recordedBody, recordedResponses } from '../../support/fixtures.ts';
 import { FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
 
-const sent = { requestBytes: 10_000, responseTextBytes: 800, answered: false };
+const sent = {
+  requestBytes: 10_000,
+  requestTextBytes: 10_000,
+  responseTextBytes: 800,
+  answered: false,
+};
 
 describe('estimateUsage', () => {
   it('counts from what was relayed', () => {
@@ -17,15 +22,28 @@ describe('estimateUsage', () => {
   });
 
   it('says at least one for a request that was sent, and for an answer that was given', () => {
-    expect(estimateUsage({ requestBytes: 1, responseTextBytes: 0, answered: true })).toEqual({
+    expect(
+      estimateUsage({
+        requestBytes: 1,
+        requestTextBytes: 1,
+        responseTextBytes: 0,
+        answered: true,
+      }),
+    ).toEqual({
       inputTokens: 1,
       outputTokens: 1,
     });
   });
 
   it('does not take images and audio for words', () => {
-    const { inputTokens } = estimateUsage({ ...sent, requestBytes: 50_000_000 });
-    expect(inputTokens).toBeLessThanOrEqual(2_048);
+    expect(estimateUsage({ ...sent, requestBytes: 50_000_000 })).toEqual(estimateUsage(sent));
+    const unread = { ...sent, requestBytes: 50_000_000, requestTextBytes: null };
+    expect(estimateUsage(unread).inputTokens).toBeLessThanOrEqual(2_048);
+  });
+
+  it('counts a long prompt to its end', () => {
+    const prompt = { ...sent, requestBytes: 600_000, requestTextBytes: 600_000 };
+    expect(estimateUsage(prompt).inputTokens).toBe((600_000 - 512) / 8);
   });
 });
 
@@ -47,6 +65,7 @@ describe('for recorded streams that report their usage', () => {
       reader.release();
       const { outputTokens } = estimateUsage({
         requestBytes: 1_000,
+        requestTextBytes: 1_000,
         responseTextBytes: textBytes,
         answered: false,
       });
