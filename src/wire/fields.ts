@@ -69,11 +69,11 @@ export function speaksForOrigin(name: string): boolean {
 /**
  * What a response says about the account of the key that was used, or keeps in the client for the provider. Prefixes,
  * because every vendor has rate fields of its own: `x-ratelimit-remaining-requests`, `anthropic-ratelimit-tokens-limit`,
- * `x-ratelimitbysize-limit-minute`, `ratelimit-policy`, `anthropic-priority-input-tokens-remaining`. CORS fields are the
+ * `x-ratelimitbysize-limit-minute`, `ratelimit-policy`, `x-endpoint-monthly-call-limit`. CORS fields are the
  * gateway's own to give (`cors_origins`).
  */
 const OF_THE_ACCOUNT =
-  /^(?:set-cookie|clear-site-data|access-control-|rate-?limit|x-rate-?limit|x-(?:organization|project|account|workspace)|openai-(?:organization|project)|anthropic-(?:ratelimit|priority|fast|organization|workspace))/i;
+  /^(?:set-cookie|clear-site-data|access-control-|rate-?limit|x-rate-?limit|x-(?:organization|project|account|workspace|quota|credit|billing|trial-|endpoint-|tokenlimit)|openai-(?:organization|project)|anthropic-(?:ratelimit|priority|fast|organization|workspace))/i;
 
 /** True for a field of a response that reaches no virtual key. @param name in any case */
 export function speaksForAccount(name: string): boolean {

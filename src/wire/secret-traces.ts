@@ -71,8 +71,9 @@ export class SecretTraces {
    * @returns that, without traces, and the rest, which is to come again with what follows it
    */
   hideBegun(text: string): readonly [shown: string, rest: string] {
-    const end = text.length - this.#longest - WORDS_CHARACTERS;
-    return end <= 0 ? ['', text] : this.#hideUpTo(text, end);
+    const kept = this.#longest + WORDS_CHARACTERS;
+    // Searched when there is as much again: a body that drips would else be searched once for each of its bytes.
+    return text.length < 2 * kept ? ['', text] : this.#hideUpTo(text, text.length - kept);
   }
 
   /** @param end what begins so near behind it that it depends on words before it is hidden as well */
@@ -116,16 +117,28 @@ export class SecretTraces {
 
   /** How many of the secret's first characters end at `to`. */
   #beginningBefore(plain: string, to: number): number {
-    for (let length = Math.min(this.#secret.length, to); length >= END_CHARACTERS; length--) {
-      if (plain.startsWith(this.#secret.slice(0, length), to - length)) return length;
+    const secret = this.#secret;
+    const nearest = plain.slice(Math.max(0, to - END_CHARACTERS), to);
+    if (nearest.length < END_CHARACTERS) return 0;
+    for (
+      let at = secret.lastIndexOf(nearest);
+      at !== -1;
+      at = secret.lastIndexOf(nearest, at - 1)
+    ) {
+      const length = at + END_CHARACTERS;
+      if (length <= to && plain.startsWith(secret.slice(0, length), to - length)) return length;
+      if (at === 0) return 0;
     }
     return 0;
   }
 
   /** How many of the secret's last characters begin at `from`. */
   #endAfter(plain: string, from: number): number {
-    for (let length = this.#secret.length; length >= END_CHARACTERS; length--) {
-      if (plain.startsWith(this.#secret.slice(-length), from)) return length;
+    const secret = this.#secret;
+    const nearest = plain.slice(from, from + END_CHARACTERS);
+    if (nearest.length < END_CHARACTERS) return 0;
+    for (let at = secret.indexOf(nearest); at !== -1; at = secret.indexOf(nearest, at + 1)) {
+      if (plain.startsWith(secret.slice(at), from)) return secret.length - at;
     }
     return 0;
   }

@@ -83,6 +83,8 @@ describe('what a provider says for its origin and its account', () => {
     'X-RateLimit-Reset-Tokens',
     'x-ratelimitbysize-limit-minute',
     'ratelimit-policy',
+    'x-endpoint-monthly-call-limit',
+    'X-Trial-Endpoint-Call-Remaining',
     'rate-limit-remaining',
     'anthropic-ratelimit-tokens-limit',
     'anthropic-priority-input-tokens-remaining',

@@ -157,4 +157,17 @@ describe('a filter for a secret', () => {
     filter.end();
     expect(shown).toBe(given);
   });
+
+  it('takes time in proportion to what came, whatever it is made of and however it drips', () => {
+    // Masks, tags and characters of the key: a megabyte of them, and a body that comes byte by byte.
+    const nasty = `${'<b>..sk-p[x]wxy***'.repeat(60_000)}`;
+    const began = performance.now();
+    filtered(Buffer.from(nasty), [70_000, 140_000]);
+    const drip = Buffer.from(nasty.slice(0, 60_000));
+    filtered(
+      drip,
+      Array.from({ length: drip.length }, (_, at) => at),
+    );
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
 });
