@@ -19,6 +19,7 @@ type Check = (raw: RawConfig) => readonly ConfigProblem[];
 export function checkTogether(raw: RawConfig): readonly ConfigProblem[] {
   const checks: readonly Check[] = [
     checkProviderNames,
+    checkKeyless,
     checkKids,
     checkListeners,
     checkTls,
@@ -70,6 +71,22 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
 function expectedProvider(name: string, known: readonly string[]): string {
   if (KEYS.includes(name)) return `${name} above the first [table] line`;
   return `a built-in provider or a name of [provider_authorities] (nearest: ${nearest(name, known)})`;
+}
+
+/** A key that would never be used is a slip in one of two tables. */
+function checkKeyless(raw: RawConfig): readonly ConfigProblem[] {
+  const schemes = raw.values.get('provider_auth_schemes');
+  if (!(schemes instanceof Map)) return [];
+  return entriesOf(raw, 'pool_keys')
+    .filter((name) => schemes.get(name) === 'none')
+    .map((name) =>
+      problemAt(
+        raw,
+        ['pool_keys', name],
+        `no key for ${name}, or another scheme for it than "none"`,
+        'a key for a provider that takes none',
+      ),
+    );
 }
 
 function checkKids(raw: RawConfig): readonly ConfigProblem[] {

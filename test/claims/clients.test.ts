@@ -30,7 +30,7 @@ beforeAll(async () => {
     config:
       `workers = 1\n${authorities(rows)}` +
       '[provider_auth_schemes]\nopen = "none"\nstrict = "bearer"\n' +
-      poolKeys({ openai: 'sk-pool-openai', anthropic: 'sk-pool-anthropic', open: 'sk-pool-open' }) +
+      poolKeys({ openai: 'sk-pool-openai', anthropic: 'sk-pool-anthropic' }) +
       signingKeys(),
   });
 });

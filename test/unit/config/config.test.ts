@@ -108,6 +108,16 @@ describe('what is wrong is said', () => {
     ['[provider_stream_usage]\nopnai = "ask"', 'provider_stream_usage.opnai', /openai/],
     ['[pool_keys]\nopnai = "k"', 'pool_keys.opnai', /openai/],
     ['[signing_keys]\n7 = "short"', 'signing_keys.7', /32 bytes in base64/],
+    [
+      '[pool_keys]\nx = "k"\n[provider_authorities]\nx = "http://h:1"\n[provider_auth_schemes]\nx = "none"',
+      'pool_keys.x',
+      /another scheme for it/,
+    ],
+    ['cors_origins = ["https://app.example/"]', 'cors_origins', /as browsers write it/],
+    ['cors_origins = ["https://App.example:443"]', 'cors_origins', /as browsers write it/],
+    ['managed_prefixes = ["/v1/"]', 'managed_prefixes', /no trailing slash/],
+    ['managed_prefixes = ["/../x"]', 'managed_prefixes', /path prefix/],
+    ['managed_endpoints = ["/a;b"]', 'managed_endpoints', /path suffix/],
     [`[signing_keys]\n7 = "${'A'.repeat(43)}="`, 'signing_keys.7', /weak/],
     [`[signing_keys]\n7 = "${'_'.repeat(42)}8"`, 'signing_keys.7', /not a point/],
     [
