@@ -15,7 +15,7 @@ import type { Answer, Lane } from './lane.ts';
  * shrink to a fifth, a conversation that repeats itself to a thirtieth. Ten bytes can be made gigabytes (zstd, Brotli).
  */
 const RATIO_MAX = 100;
-const RATIO_FROM_BYTES = 1_048_576;
+const RATIO_FROM_BYTES = 4 * 1_048_576;
 
 const EMPTY = Buffer.alloc(0);
 const CHUNKED: RequestFraming = {
@@ -95,7 +95,9 @@ export class UnpackingLane implements Lane, Answer {
     const stream = unpacker(this.#coding, piece[0] ?? 0);
     this.#stream = stream;
     // Called from the thread pool: each is an entry from outside.
-    stream.on('data', (unpacked: Buffer) => this.#guarded(() => this.#unpacked(unpacked)));
+    stream.on('data', (unpacked: Buffer) =>
+      this.#guarded(() => this.#unpacked(unpacked, stream.bytesWritten)),
+    );
     stream.on('drain', () =>
       this.#guarded(() => {
         if (!this.#isOver) this.#answer.uploadDrained();
@@ -114,14 +116,15 @@ export class UnpackingLane implements Lane, Answer {
     }
   }
 
-  #unpacked(piece: Buffer): void {
+  /** @param usedBytes of the packed content, so far: what still waits does not excuse what came of it */
+  #unpacked(piece: Buffer, usedBytes: number): void {
     if (this.#isOver) return;
     this.#bytesOut += piece.length;
     if (this.#limitBytes > 0 && this.#bytesOut > this.#limitBytes) {
       this.#refuse(
         rejection('body_too_large', `The limit is ${this.#limitBytes} bytes, unpacked.`),
       );
-    } else if (this.#bytesOut > RATIO_FROM_BYTES && this.#bytesOut > RATIO_MAX * this.#bytesIn) {
+    } else if (this.#bytesOut > RATIO_FROM_BYTES && this.#bytesOut > RATIO_MAX * usedBytes) {
       this.#refuse(BOMB);
     } else {
       const before = this.#held;
