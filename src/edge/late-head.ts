@@ -14,13 +14,18 @@ const HEAD_TICKS = 3;
  */
 export const LATE_HEAD_COMMENT = Buffer.from(':\n');
 
+interface LateWriter {
+  sendHead(): void;
+  onBroken(error: unknown): void;
+}
+
 /** The head of an event stream whose provider thinks before the first event. */
 export class LateHead implements Ticking {
   readonly #ticker: Ticker;
-  readonly #writer: { sendHead(): void };
+  readonly #writer: LateWriter;
   #ticks = 0;
 
-  constructor(ticker: Ticker, writer: { sendHead(): void }) {
+  constructor(ticker: Ticker, writer: LateWriter) {
     this.#ticker = ticker;
     this.#writer = writer;
     ticker.add(this);
@@ -30,6 +35,11 @@ export class LateHead implements Ticking {
     if (++this.#ticks < HEAD_TICKS) return;
     this.forget();
     this.#writer.sendHead();
+  }
+
+  onBroken(error: unknown): void {
+    this.forget();
+    this.#writer.onBroken(error);
   }
 
   /** The head has left with a body byte, or never will. */
