@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { Config, ListenAddress } from '../config/config-document.ts';
+import { inFlightCapacity } from '../config/in-flight-capacity.ts';
 import { DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
 import { readSnapshot } from '../deny/deny-snapshot.ts';
 import { denySource } from '../deny/deny-source.ts';
@@ -100,7 +101,7 @@ function openFiles(): string {
       `the limit is ${soft}: raise it (ulimit -n) to twice the connections you expect, and 1,000`,
     );
   }
-  return `the limit is ${soft}`;
+  return `the limit is ${soft}; max_in_flight = "auto" is ${inFlightCapacity()}`;
 }
 
 async function portFree(key: string, address: ListenAddress, isTls: boolean): Promise<string> {

@@ -4,6 +4,7 @@ import { MASK, type Secret } from '../secret.ts';
 import { formatListen } from './config-address.ts';
 import type { Config } from './config-document.ts';
 import { SETTINGS, type Settings } from './config-schema.ts';
+import { inFlightCapacity } from './in-flight-capacity.ts';
 
 type Printable = string | number | boolean | null | readonly string[];
 type Table = readonly (readonly [name: string, value: Printable])[];
@@ -40,7 +41,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('tls_key_file', config.tlsKeyFile),
     plain('ca_file', config.caFile),
     plain('max_request_body_bytes', config.maxRequestBodyBytes),
-    plain('max_in_flight', config.maxInFlight),
+    row('max_in_flight', config.maxInFlight, inFlightCapacity()),
     plain('transport', config.transport),
     plain('http2', config.http2),
     plain('proxy_url', shownUrl(config.proxyUrl)),

@@ -82,6 +82,14 @@ function workers() {
   });
 }
 
+function inFlight() {
+  const expected = `requests: "auto" (what descriptors and memory carry), 0 (off), or a whole number up to ${MAX_COUNT}`;
+  const number = z.int({ error: expected }).min(0, { error: expected });
+  return z.union([z.literal('auto'), number.max(MAX_COUNT, { error: expected })], {
+    error: expected,
+  });
+}
+
 function table<Value extends z.ZodType>(entries: string, value: Value) {
   return z.map(z.string(), value, { error: `a table of ${entries}` }).prefault(new Map());
 }
@@ -227,7 +235,7 @@ export const SETTINGS = z.strictObject({
   tls_key_file: path().prefault(null),
   ca_file: path().prefault(null),
   max_request_body_bytes: byteSize().prefault('200MiB'),
-  max_in_flight: count('requests').prefault(0),
+  max_in_flight: inFlight().prefault('auto'),
   connect_timeout_secs: seconds('no limit').prefault(10),
   first_byte_timeout_secs: seconds('no limit').prefault(600),
   idle_timeout_secs: seconds('no limit').prefault(600),

@@ -8,6 +8,7 @@ import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
 import { fileSignature } from './file-signature.ts';
+import { inFlightCapacity } from './in-flight-capacity.ts';
 
 export type { ConfigProblem, ProviderOverride };
 export { ConfigError };
@@ -93,7 +94,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     managedPrefixes: settings.managed_prefixes,
     corsOrigins: settings.cors_origins,
     maxRequestBodyBytes: settings.max_request_body_bytes,
-    maxInFlight: settings.max_in_flight,
+    maxInFlight: settings.max_in_flight === 'auto' ? inFlightCapacity() : settings.max_in_flight,
     connectTimeoutMs: settings.connect_timeout_secs,
     firstByteTimeoutMs: settings.first_byte_timeout_secs,
     idleTimeoutMs: settings.idle_timeout_secs,

@@ -7,6 +7,7 @@ import { loadConfig } from '../../../src/config/config.ts';
 import { type Config, configFromDocument } from '../../../src/config/config-document.ts';
 import { printConfig } from '../../../src/config/config-print.ts';
 import { KEYS } from '../../../src/config/config-schema.ts';
+import { inFlightCapacity } from '../../../src/config/in-flight-capacity.ts';
 import { publicKeyOf } from '../../../src/keys/minting.ts';
 
 const path = join(mkdtempSync(join(tmpdir(), 'sluice-print-')), 'config.toml');
@@ -106,5 +107,8 @@ it('every key is printed, and only what differs is marked', () => {
   for (const key of KEYS)
     expect(text).toMatch(new RegExp(`^(?:# ${key} is|${key} =|\\[${key}\\])`, 'm'));
   const marked = text.split('\n').filter((line) => line.includes('# default:'));
-  expect(marked).toEqual(['max_in_flight = 3  # default: 0', '[pool_keys]  # default: empty']);
+  expect(marked).toEqual([
+    `max_in_flight = 3  # default: ${inFlightCapacity()}`,
+    '[pool_keys]  # default: empty',
+  ]);
 });
