@@ -73,10 +73,11 @@ it('a gateway whose terminal is closed leaves; a SIGHUP before that is a reload'
   const { isServed, ...options } = await place();
   // A log in a file: one that was written to the terminal would break with it.
   const log = join(options.cwd, 'log');
-  const command = `${process.execPath} ${MAIN} serve > ${log} & echo $! > pid; fg > /dev/null`;
+  const command = '"$NODE" "$MAIN" serve > log & echo $! > pid; fg > /dev/null';
   const argv = ['-qec', `bash -mc '${command}'`, '/dev/null'];
+  const env = { ...options.env, NODE: process.execPath, MAIN };
   // Its input must not end: that would end what it runs.
-  const terminal = spawn('script', argv, { ...options, stdio: ['pipe', 'ignore', 'ignore'] });
+  const terminal = spawn('script', argv, { ...options, env, stdio: ['pipe', 'ignore', 'ignore'] });
   await until('the gateway', isServed);
   process.kill(Number(readFileSync(join(options.cwd, 'pid'), 'utf8')), 'SIGHUP');
   await until('the reload', () => readFileSync(log, 'utf8').includes('config_reloaded'));

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -160,7 +168,10 @@ describe('deploy/', () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-unit-'));
     const path = join(folder, 'sluice.service');
     // It looks whether what is started can be executed.
-    writeFileSync(path, UNIT.replaceAll('/opt/sluice/', ROOT));
+    // By a link: a unit would have to escape the blanks of the folder that this is in.
+    const root = join(folder, 'root');
+    symlinkSync(ROOT, root);
+    writeFileSync(path, UNIT.replaceAll('/opt/sluice/', `${root}/`));
     const { error, status, stderr } = spawnSync('systemd-analyze', ['verify', path], {
       encoding: 'utf8',
     });

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig } from '../../../src/config/config.ts';
@@ -33,7 +34,7 @@ function problems(text: string, env: Record<string, string> = {}): string {
 
 describe('the example', () => {
   it('parses to exactly the defaults', () => {
-    const example = loadConfig({ path: EXAMPLE.pathname, env: {} }).config;
+    const example = loadConfig({ path: fileURLToPath(EXAMPLE), env: {} }).config;
     expect(example).toEqual(load(''));
   });
 
