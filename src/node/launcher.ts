@@ -1,5 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 
+/** Whose child this process is as long as that one lives. Read at load: it may die while the gateway starts. */
+const LAUNCHER = process.ppid;
+
 /** How often it is looked whether the launcher is still there, in milliseconds. */
 const LOOK_MS = 1_000;
 
@@ -11,10 +14,9 @@ const LOOK_MS = 1_000;
  */
 export function whenLauncherLeaves(env: NodeJS.ProcessEnv, left: () => void): void {
   if (env['npm_command'] === undefined && env['SLUICE_STAYS_WITH_PARENT'] === undefined) return;
-  const launcher = process.ppid;
   const timer = setInterval(() => {
     // The system hands an orphan to another parent.
-    if (process.ppid === launcher) return;
+    if (process.ppid === LAUNCHER) return;
     clearInterval(timer);
     left();
   }, LOOK_MS);

@@ -153,6 +153,12 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   }).catch((error: NodeJS.ErrnoException) => {
     throw cannotListen('metrics_listen', config.metricsListen, error);
   });
+  // Before the first connection is taken: from then on there is something to drain.
+  const stopped = stopSignal(log, async () => {
+    // What is open is settled first, so that its facts are told too.
+    await supervisor.close(CLOSE_LIMIT_MS);
+    await finish(out);
+  });
   try {
     await supervisor.start();
   } catch (error) {
@@ -160,11 +166,6 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     await supervisor.close(CLOSE_LIMIT_MS);
     throw error;
   }
-  const stopped = stopSignal(log, async () => {
-    // What is open is settled first, so that its facts are told too.
-    await supervisor.close(CLOSE_LIMIT_MS);
-    await finish(out);
-  });
   keeper.start();
   reloader.start();
   reload = () => reloader.reload('SIGHUP');
