@@ -1,5 +1,6 @@
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
+import type { TokenRatios } from '../meter/token-ratios.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -29,6 +30,7 @@ export interface AttemptContext {
   readonly transports: Transports;
   readonly metrics: WorkerMetrics;
   readonly scanner: JsonScanner;
+  readonly ratios: TokenRatios;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
   /** A bug was met, and one request ended by it: for the log. */
@@ -128,7 +130,9 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     this.#sink = sink;
     const { managed, provider } = target;
     this.#metering =
-      managed === null ? null : new Metering(context.scanner, managed.metering, provider);
+      managed === null
+        ? null
+        : new Metering(context.scanner, context.ratios, managed.metering, provider);
   }
 
   // ---- the request -------------------------------------------------------------------------------------------------

@@ -8,7 +8,12 @@ import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { UsageSource } from '../settle/metrics.ts';
-import { estimateUsage } from '../settle/usage-estimate.ts';
+import {
+  estimateUsage,
+  highEstimate,
+  type Relayed,
+  type TokenEstimate,
+} from '../settle/usage-estimate.ts';
 import type { Billed, BillingLine } from '../wire/billed-usage.ts';
 import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
@@ -18,6 +23,7 @@ import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 import { UsageOptionEditor } from '../wire/usage-option-editor.ts';
 import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
+import type { TokenRatios } from './token-ratios.ts';
 
 /** What an exchange was found to have used. */
 export interface MeteredUsage extends Billed {
@@ -31,8 +37,11 @@ export interface MeteredUsage extends Billed {
   readonly lines: readonly BillingLine[] | null;
   /** The provider's own usage object, as sent. */
   readonly raw: string | null;
+  /** What it can have been at most: the counts where the provider said, else an estimate that errs high. */
+  readonly high: TokenEstimate;
 }
 
+const NO_TOKENS: TokenEstimate = { inputTokens: 0, outputTokens: 0 };
 const NOTHING: UsageCounts = {
   inputTokens: null,
   outputTokens: null,
@@ -46,13 +55,14 @@ const NOTHING: UsageCounts = {
  * @param requestBytes of the body that were received; 0 when it never came to its end
  */
 export function unmetered(requestBytes: number): MeteredUsage {
-  const estimate = estimateUsage({
+  const relayed: Relayed = {
     requestBytes,
     requestTextBytes: null,
+    bytesPerToken: null,
     responseTextBytes: 0,
     answered: false,
-  });
-  const counts = { ...NOTHING, ...estimate };
+  };
+  const counts = { ...NOTHING, ...estimateUsage(relayed) };
   return {
     model: null,
     requestedModel: null,
@@ -63,6 +73,7 @@ export function unmetered(requestBytes: number): MeteredUsage {
     serviceTier: null,
     toolUses: {},
     raw: null,
+    high: highEstimate(relayed),
   };
 }
 
@@ -70,6 +81,8 @@ export class Metering {
   readonly #scanner: JsonScanner;
   readonly #endpoint: EndpointMetering;
   readonly #asks: boolean;
+  readonly #ratios: TokenRatios;
+  readonly #provider: Provider;
   /** While the request comes; a stream may stay open for an hour behind it. */
   #facts: RequestFacts | null = null;
   #editor: UsageOptionEditor | null = null;
@@ -87,8 +100,15 @@ export class Metering {
   #withEvents = false;
   #ended = false;
 
-  constructor(scanner: JsonScanner, endpoint: EndpointMetering, provider: Provider) {
+  constructor(
+    scanner: JsonScanner,
+    ratios: TokenRatios,
+    endpoint: EndpointMetering,
+    provider: Provider,
+  ) {
     this.#scanner = scanner;
+    this.#ratios = ratios;
+    this.#provider = provider;
     this.#endpoint = endpoint;
     this.#asks = endpoint === 'completions' && provider.streamUsage === 'ask';
   }
@@ -250,18 +270,25 @@ export class Metering {
     // the beginning.
     const broken = this.#withEvents && (reading?.sawError === true || reading?.isOpening === true);
     const final = reading?.sawEnd === true || (this.#ended && !broken);
-    if (counts !== null && final) return { ...known, source: 'reported', counts };
+    if (counts !== null && final) {
+      this.#learn(requestBytes, counts);
+      const high = { inputTokens: inputOf(counts), outputTokens: counts.outputTokens ?? 0 };
+      return { ...known, source: 'reported', counts, high };
+    }
     const failed = this.#status >= 300;
     if (counts === null && (this.#endpoint === 'free' || failed || this.#holdsNothing(reading))) {
-      return { ...known, source: 'none', counts: NOTHING };
+      return { ...known, source: 'none', counts: NOTHING, high: NO_TOKENS };
     }
-    const { inputTokens, outputTokens } = estimateUsage({
+    const relayed: Relayed = {
       requestBytes,
       requestTextBytes: this.#requestTextBytes,
+      bytesPerToken: this.#ratios.of(this.#ratioKey),
       // Of what is not a model's writing (embeddings, reranked documents) no text is output.
       responseTextBytes: this.#endpoint === 'reports' ? 0 : (reading?.textBytes ?? 0),
       answered: this.#ended && this.#endpoint !== 'reports',
-    });
+    };
+    const { inputTokens, outputTokens } = estimateUsage(relayed);
+    const most = highEstimate(relayed);
     const estimate = {
       ...(counts ?? NOTHING),
       inputTokens: counts?.inputTokens ?? inputTokens,
@@ -269,8 +296,29 @@ export class Metering {
     };
     // What was not reported is the answering model's: lines that were told of others stay as they are.
     const lines = withTotals(known.lines, estimate);
-    return { ...known, lines, source: 'estimated', counts: estimate };
+    const high = {
+      inputTokens: counts?.inputTokens == null ? most.inputTokens : inputOf(counts),
+      outputTokens: Math.max(estimate.outputTokens, most.outputTokens),
+    };
+    return { ...known, lines, source: 'estimated', counts: estimate, high };
   }
+
+  get #ratioKey(): string {
+    return `${this.#provider.name}/${this.#requestedModel ?? ''}`;
+  }
+
+  #learn(requestBytes: number, counts: UsageCounts): void {
+    const textBytes = this.#requestTextBytes;
+    if (textBytes === null || counts.inputTokens === null || this.#endpoint === 'reports') return;
+    // What one server adds of its own (a file searched, an earlier turn) is no text of this request.
+    const tokens = this.#provider.dialect === 'anthropic' ? inputOf(counts) : counts.inputTokens;
+    this.#ratios.learn(this.#ratioKey, requestBytes, textBytes, tokens);
+  }
+}
+
+/** All input tokens, where cached ones are told beside the others (Anthropic); else more than there were. */
+function inputOf({ inputTokens, cacheReadTokens, cacheWriteTokens }: UsageCounts): number {
+  return (inputTokens ?? 0) + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0);
 }
 
 /** The lines, the first one changed so that they add up to `counts`. */

@@ -8,6 +8,7 @@ import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
+import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
@@ -30,6 +31,7 @@ export class ThreadState {
   readonly factGate: FactGate;
   readonly tokens: VerifiedTokens;
   readonly scanner = loadJsonScanner();
+  readonly ratios = new TokenRatios();
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
   readonly facts: LineSink;
@@ -153,6 +155,10 @@ export class DataPlane implements WorkerContext {
 
   get scanner() {
     return this.#thread.scanner;
+  }
+
+  get ratios(): TokenRatios {
+    return this.#thread.ratios;
   }
 
   get metrics(): WorkerMetrics {

@@ -5,6 +5,7 @@ import {
   type AttemptSink,
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
+import { TokenRatios } from '../../../src/meter/token-ratios.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
@@ -23,6 +24,7 @@ const context = {
   transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
+  ratios: new TokenRatios(),
   ownsCors: false,
   report(error: unknown) {
     throw error;

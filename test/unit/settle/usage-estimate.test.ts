@@ -1,16 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { estimateUsage } from '../../../src/settle/usage-estimate.ts';
+import { estimateUsage, highEstimate } from '../../../src/settle/usage-estimate.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { UsageReader } from '../../../src/wire/usage-reader.ts';
 import { FIXTURES_MISSING, recordedBody, recordedResponses } from '../../support/fixtures.ts';
 import { FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
 
-const sent = {
-  requestBytes: 10_000,
-  requestTextBytes: 10_000,
-  responseTextBytes: 800,
-  answered: false,
-};
+const UNKNOWN = { requestTextBytes: null, bytesPerToken: null };
+const sent = { ...UNKNOWN, requestBytes: 10_000, responseTextBytes: 800, answered: false };
 
 describe('estimateUsage', () => {
   it('counts from what was relayed', () => {
@@ -23,12 +19,7 @@ describe('estimateUsage', () => {
 
   it('says at least one for a request that was sent, and for an answer that was given', () => {
     expect(
-      estimateUsage({
-        requestBytes: 1,
-        requestTextBytes: 1,
-        responseTextBytes: 0,
-        answered: true,
-      }),
+      estimateUsage({ ...UNKNOWN, requestBytes: 1, responseTextBytes: 0, answered: true }),
     ).toEqual({
       inputTokens: 1,
       outputTokens: 1,
@@ -44,6 +35,30 @@ describe('estimateUsage', () => {
   it('counts a long prompt to its end', () => {
     const prompt = { ...sent, requestBytes: 600_000, requestTextBytes: 600_000 };
     expect(estimateUsage(prompt).inputTokens).toBe((600_000 - 512) / 8);
+  });
+
+  it('counts all of a prompt that is known to be text, and nothing of its pictures', () => {
+    const long = { ...sent, requestBytes: 50_000_000, requestTextBytes: 640_512 };
+    expect(estimateUsage(long).inputTokens).toBe(80_000);
+  });
+
+  it('goes by what was learned of the model', () => {
+    const known = { ...sent, requestBytes: 640_000, requestTextBytes: 640_000, bytesPerToken: 4 };
+    expect(estimateUsage(known).inputTokens).toBe(160_000);
+  });
+
+  it('has a high one beside it, which is never less', () => {
+    const texts = [null, 0, 5_000, 10_000];
+    for (const requestTextBytes of texts) {
+      for (const bytesPerToken of [null, 1, 4, 16]) {
+        const relayed = { ...sent, requestTextBytes, bytesPerToken };
+        const low = estimateUsage(relayed);
+        const high = highEstimate(relayed);
+        expect(high.inputTokens).toBeGreaterThanOrEqual(low.inputTokens);
+        expect(high.outputTokens).toBeGreaterThanOrEqual(low.outputTokens);
+      }
+    }
+    expect(highEstimate({ ...sent, requestTextBytes: 10_000 }).inputTokens).toBe(5_000);
   });
 });
 
@@ -64,6 +79,7 @@ describe('for recorded streams that report their usage', () => {
       const { textBytes } = reader.reading();
       reader.release();
       const { outputTokens } = estimateUsage({
+        ...UNKNOWN,
         requestBytes: 1_000,
         requestTextBytes: 1_000,
         responseTextBytes: textBytes,
