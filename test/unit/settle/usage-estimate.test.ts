@@ -6,7 +6,13 @@ import { FIXTURES_MISSING, recordedBody, recordedResponses } from '../../support
 import { FORMATS, type RecordedUsage } from '../../support/recorded-usage.ts';
 
 const UNKNOWN = { requestTextBytes: null, bytesPerToken: null };
-const sent = { ...UNKNOWN, requestBytes: 10_000, responseTextBytes: 800, answered: false };
+const sent = {
+  ...UNKNOWN,
+  requestBytes: 10_000,
+  requestTextBytes: 10_000,
+  responseTextBytes: 800,
+  answered: false,
+};
 
 describe('estimateUsage', () => {
   it('counts from what was relayed', () => {
