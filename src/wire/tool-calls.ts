@@ -48,7 +48,6 @@ export class ToolCalls {
     let at = bytes.indexOf(END, Math.max(0, from - END.length + 1));
     for (; at >= 0; at = bytes.indexOf(END, at + END.length)) {
       const end = at + END.length;
-      if (end <= from) continue;
       for (const [type, tool] of CALLS) {
         const start = end - type.length;
         if (start < 0 || type.compare(bytes, start, end) !== 0 || !isTypes(bytes, start)) continue;
