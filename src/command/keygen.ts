@@ -34,7 +34,7 @@ ${shown} into the gateway's config.toml. One [signing_keys] holds all kids: wher
     `[signing_keys]\n${kid} = "${Buffer.from(publicKeyOf(secretKey)).toString('base64')}"\n`,
   );
   process.stderr.write(`
-Then mint a token for a tenant:  sluice mint --secret ${file} --tenant 1 --vpc 1
+Then mint a token for a tenant:  ./sluice mint --secret ${file} --tenant 1 --vpc 1
 `);
   return 0;
 }

@@ -41,8 +41,8 @@ export function mint(argv: readonly string[]): number {
   process.stdout.write(`${token}\n`);
   process.stderr.write(`
 Give it to the caller in place of a provider's key, with the gateway as base URL:
-  OpenAI SDKs      OPENAI_API_KEY=<the key>     OPENAI_BASE_URL=http://ai.internal:8080/v1
-  Anthropic SDKs   ANTHROPIC_API_KEY=<the key>  ANTHROPIC_BASE_URL=http://ai.internal:8080
+  OpenAI SDKs      OPENAI_API_KEY=<the key>     OPENAI_BASE_URL=http://localhost:8080/v1
+  Anthropic SDKs   ANTHROPIC_API_KEY=<the key>  ANTHROPIC_BASE_URL=http://localhost:8080
 The gateway takes it as soon as its [signing_keys] has kid ${kid}.
 `);
   return 0;
