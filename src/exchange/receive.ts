@@ -12,6 +12,7 @@ import {
   renderRejection,
 } from '../rejection.ts';
 import type { Outcome } from '../settle/metrics.ts';
+import type { Account, Settlement } from '../settle/settle.ts';
 import { fieldValue } from '../wire/fields.ts';
 import { Exchange, type WorkerContext } from './exchange.ts';
 
@@ -81,24 +82,14 @@ function refuse(
   const { head, body, closes } =
     page === null ? renderRejection(why, dialect, requestId) : { ...page, closes: false };
   writer.respond(head + context.cors.lines(asked.fields), body, asked.method === 'HEAD', closes);
-  context.settler.settle(
-    {
-      requestId,
-      traceparent: fieldValue(asked.fields, 'traceparent'),
-      method: asked.method,
-      path: loggedPath(asked.path),
-      payer: identity,
-      status: page === null ? REJECTIONS[why.code].status : 200,
-      outcome: page === null ? outcomeOf(why.code) : 'complete',
-      rejection: page === null ? why.code : null,
-      eventStream: false,
-      bytesIn: 0,
-      bytesOut: writer.bytesOut,
-      ttfbMs: null,
-      durationMs: performance.now() - beganMs,
-    },
-    { provider, failure: fault, facts: [] },
-  );
+  const own = page === null ? why.code : null;
+  const told = {
+    payer: identity,
+    status: own === null ? 200 : REJECTIONS[own].status,
+    outcome: own === null ? 'complete' : outcomeOf(own),
+    rejection: own,
+  } as const;
+  settle(context, asked, writer, requestId, beganMs, told, { provider, failure: fault, facts: [] });
 }
 
 /** A page may send its key to this gateway: no provider is asked, and no key is needed to be told so. */
@@ -111,23 +102,36 @@ function answerPreflight(
   preflight: string,
 ): void {
   writer.respond(`${preflight}\r\nx-sluice-request-id: ${requestId}`, '', false, false);
+  settle(context, asked, writer, requestId, beganMs, PREFLIGHT_TOLD, NOBODYS);
+}
+
+const PREFLIGHT_TOLD = { payer: null, status: 200, outcome: 'complete', rejection: null } as const;
+const NOBODYS: Account = { provider: null, failure: null, facts: [] };
+
+/** The end of what never became an exchange. */
+function settle(
+  context: WorkerContext,
+  asked: RequestHead,
+  writer: ResponseWriter,
+  requestId: string,
+  beganMs: number,
+  told: Pick<Settlement, 'payer' | 'status' | 'outcome' | 'rejection'>,
+  account: Account,
+): void {
   context.settler.settle(
     {
+      ...told,
       requestId,
-      traceparent: null,
+      traceparent: fieldValue(asked.fields, 'traceparent'),
       method: asked.method,
       path: loggedPath(asked.path),
-      payer: null,
-      status: 200,
-      outcome: 'complete',
-      rejection: null,
       eventStream: false,
       bytesIn: 0,
       bytesOut: writer.bytesOut,
       ttfbMs: null,
       durationMs: performance.now() - beganMs,
     },
-    { provider: null, failure: null, facts: [] },
+    account,
   );
 }
 
