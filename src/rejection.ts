@@ -106,6 +106,14 @@ export const REJECTIONS = {
     ['invalid_request_error', 'not_found_error'],
     'A gateway key does not reach this endpoint: the provider key behind it is shared. Use a provider key of your own for it.',
   ),
+  unknown_model: row(
+    404,
+    'Not Found',
+    'client',
+    ['invalid_request_error', 'not_found_error'],
+    'No route and no provider has this name. Write a route, provider/model, or a model of the default provider.',
+  ),
+  invalid_body: row(400, 'Bad Request', 'client', INVALID, 'The request body cannot be routed.'),
   method_not_allowed: row(
     405,
     'Method Not Allowed',
@@ -191,6 +199,13 @@ export const REJECTIONS = {
     'gateway',
     UNAVAILABLE,
     'The usage of gateway keys cannot be recorded just now, so they are not served. Retry later, and tell whoever runs the gateway.',
+  ),
+  no_target: row(
+    503,
+    'Service Unavailable',
+    'upstream',
+    UNAVAILABLE,
+    'Every provider that this could go to is failing or asked to be left alone. Retry when retry-after says.',
   ),
   draining: row(
     503,

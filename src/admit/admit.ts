@@ -7,6 +7,7 @@ import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
+import type { StreamWire } from '../wire/first-content.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { adviceBeside, hasSlipped, slip } from './base-url.ts';
 import { Cors } from './cors.ts';
@@ -15,6 +16,7 @@ import type { ManagedEndpoints } from './endpoint.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
 import type { VerifiedTokens } from './verified-tokens.ts';
+import { type FieldWishes, fieldWishes } from './wishes.ts';
 
 /** What admission reads of a request. The door's `RequestHead` is one. */
 export interface Asked {
@@ -53,6 +55,21 @@ export interface Managed {
   readonly coding: ContentCoding | null;
 }
 
+/** A request with a virtual key on a path that names no provider: where it goes stands in its body. */
+export interface Routed {
+  readonly identity: KeyIdentity;
+  readonly metering: EndpointMetering;
+  readonly coding: ContentCoding | null;
+  /** Where plain model names go. */
+  readonly provider: Provider;
+  /** The path behind a provider's API prefix: `/chat/completions`. */
+  readonly suffix: string;
+  /** Without credentials. */
+  readonly query: string;
+  readonly wire: StreamWire;
+  readonly wishes: FieldWishes;
+}
+
 /** A request that may proceed, and where to. */
 export interface Admitted {
   readonly rejection: null;
@@ -63,8 +80,10 @@ export interface Admitted {
   readonly path: string;
   /** Path and query as they are forwarded: a managed request's without credentials. */
   readonly target: string;
-  /** Null for callers with keys of their own. */
+  /** Null for callers with keys of their own, and in the routed lane. */
   readonly managed: Managed | null;
+  /** Not null: the routed lane's, which finds provider and path by itself. */
+  readonly routed: Routed | null;
 }
 
 /** A request that may not proceed. */
@@ -81,11 +100,13 @@ export interface Refused {
 }
 
 /** A request of which the route is known, and whose key it carries. */
-interface Routed {
+interface Directed {
   readonly asked: Asked;
   readonly credential: Credential;
   readonly provider: Provider;
   readonly path: string;
+  /** The path's first segment names the provider. */
+  readonly named: boolean;
 }
 
 type Gate<Subject> = (subject: Subject, house: Admittance) => Rejection | null;
@@ -132,18 +153,18 @@ const upgrade: Gate<Asked> = ({ fields }) =>
   fieldValue(fields, 'upgrade')?.toLowerCase().includes('websocket') === true ? UPGRADE : null;
 
 // Virtual keys reach exact paths anyway, and are told there.
-const baseUrl: Gate<Routed> = ({ asked, credential: { kind }, provider, path }) =>
+const baseUrl: Gate<Directed> = ({ asked, credential: { kind }, provider, path }) =>
   kind !== 'managed' && hasSlipped(path, provider) ? slip(asked.path, provider) : null;
 
 // A preflight has no key by its nature: where the gateway does not answer it, the provider does.
-const key: Gate<Routed> = ({ asked, credential: { kind }, provider }, { cors }) => {
+const key: Gate<Directed> = ({ asked, credential: { kind }, provider }, { cors }) => {
   if (kind !== 'none' || !provider.needsKey) return null;
   const isProviders = !cors.isOn && Cors.isPreflight(asked.method, asked.fields);
   return isProviders ? null : rejection('missing_key');
 };
 
 // Before any cryptography, and before anything that a flood could make expensive.
-const rate: Gate<Routed> = ({ credential: { kind, token } }, { rates }) => {
+const rate: Gate<Directed> = ({ credential: { kind, token } }, { rates }) => {
   const seconds = kind === 'managed' ? rates.admitCredential(token.reveal()) : rates.admitByo();
   return seconds === 0 ? null : tooMany(seconds);
 };
@@ -162,7 +183,7 @@ const capacity: Gate<Asked> = (_asked, house) => {
 /** Whether the head can be trusted at all. */
 const HEAD_GATES: readonly Gate<Asked>[] = [framing, method, upgrade];
 /** Behind the route. */
-const KEY_GATES: readonly Gate<Routed>[] = [baseUrl, key, rate];
+const KEY_GATES: readonly Gate<Directed>[] = [baseUrl, key, rate];
 /** Behind the virtual key. */
 const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
@@ -176,30 +197,36 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
   if (credential.misplaced !== null)
     return refused(misplaced(credential.misplaced), guessDialect(asked), null, null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
-  if (found === null) {
+  const isManaged = credential.kind === 'managed';
+  // Without `/v1` there is no telling whom a caller's own key is for.
+  if (found === null || (found.bare && !isManaged)) {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
     return refused(unknown, guessDialect(asked));
   }
-  const { provider, path } = found;
+  const { provider, path, named } = found;
   const { dialect } = provider;
-  const routed: Routed = { asked, credential, provider, path };
-  const keyless = firstRejection(KEY_GATES, routed, house);
-  const isManaged = credential.kind === 'managed';
+  const directed: Directed = { asked, credential, provider, path, named };
+  const keyless = firstRejection(KEY_GATES, directed, house);
   if (keyless !== null) {
     const identity = isManaged ? house.tokens.known(credential.token.reveal()) : null;
     return refused(keyless, dialect, provider, identity);
   }
-  const managed = isManaged ? manage(routed, house) : null;
+  const managed = isManaged ? manage(directed, house) : null;
   if (managed !== null && 'rejection' in managed) return managed;
   const unable = firstRejection(CAPACITY_GATES, asked, house);
   if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
   const query = isManaged ? withoutCredentials(asked.query) : asked.query;
   const target = query === '' ? path : `${path}?${query}`;
-  return { rejection: null, provider, dialect, path, target, managed };
+  const admitted = { rejection: null, provider, dialect, path, target };
+  if (managed === null || !('routed' in managed)) return { ...admitted, managed, routed: null };
+  return { ...admitted, managed: null, routed: { ...managed.routed, query } };
 }
 
 /** A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this. */
-function manage({ asked, credential, path, provider }: Routed, house: Admittance) {
+function manage(
+  { asked, credential, path, provider, named }: Directed,
+  house: Admittance,
+): Managed | ManagedRouted | Refused {
   const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
     const { code, fault, retryAfterSeconds } = identity;
@@ -217,9 +244,31 @@ function manage({ asked, credential, path, provider }: Routed, house: Admittance
   if (metering === 'wrong-method-post') return no(ONLY_POST);
   if (metering === 'wrong-method-get') return no(ONLY_GET);
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));
+  if (!named && asked.method === 'POST') {
+    const suffix = path.slice(API_PREFIX.length);
+    const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
+    const wire = wireOf(suffix);
+    return { identity, routed: { identity, metering, coding, provider, suffix, wire, wishes } };
+  }
   const poolKey = house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
-  return { identity, poolKey, metering, coding } satisfies Managed;
+  return { identity, poolKey, metering, coding };
+}
+
+/** What the managed gate says of a request that its body routes. */
+interface ManagedRouted {
+  readonly identity: KeyIdentity;
+  readonly routed: Omit<Routed, 'query'>;
+}
+
+/** Where the default providers' APIs begin, and so the paths that name no provider. */
+const API_PREFIX = '/v1';
+
+/** How the answer to an endpoint is streamed. */
+function wireOf(suffix: string): StreamWire {
+  if (suffix.startsWith('/responses')) return 'openai-responses';
+  if (suffix.startsWith('/messages')) return 'anthropic-messages';
+  return suffix === '/completions' ? 'openai-text' : 'openai-chat';
 }
 
 function firstRejection<Subject>(

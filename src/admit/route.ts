@@ -6,7 +6,21 @@ interface Route {
   readonly provider: Provider;
   /** The path the provider is asked for: the rest behind the provider's segment, verbatim. */
   readonly path: string;
+  /** The first segment names the provider. */
+  readonly named: boolean;
+  /** Nothing names anybody: a base URL without `/v1`, which only a virtual key may have. */
+  readonly bare: boolean;
 }
+
+/** First segments of the endpoints that are routed by model, for base URLs without `/v1`. */
+const BARE: ReadonlySet<string> = new Set([
+  'chat',
+  'completions',
+  'embeddings',
+  'messages',
+  'models',
+  'responses',
+]);
 
 /**
  * What is OpenAI's alone behind `/v1`: whatever a caller says of itself, these are no paths of Anthropic's, and its key
@@ -70,11 +84,18 @@ export class Router {
     if (segment === 'v1') {
       const second = segmentFrom(path, 4);
       const anthropic = second === 'messages' || (anthropicCaller && !ONLY_OPENAI.has(second));
-      return { provider: anthropic ? this.#anthropic : this.#openai, path };
+      const provider = anthropic ? this.#anthropic : this.#openai;
+      return { provider, path, named: false, bare: false };
     }
     const provider = this.#providers.get(segment);
-    if (provider === undefined) return null;
-    return { provider, path: path.slice(segment.length + 1) || '/' };
+    if (provider !== undefined) {
+      const rest = path.slice(segment.length + 1) || '/';
+      return { provider, path: rest, named: true, bare: false };
+    }
+    if (!BARE.has(segment)) return null;
+    const isAnthropic = segment === 'messages' || (anthropicCaller && !ONLY_OPENAI.has(segment));
+    const byDefault = isAnthropic ? this.#anthropic : this.#openai;
+    return { provider: byDefault, path: `/v1${path}`, named: false, bare: true };
   }
 
   /** Sentences for a caller whose segment named nobody. */

@@ -3,6 +3,8 @@
  * tenth of a second at its start, and workers need none of it.
  */
 
+import type { BreakerSettings } from '../plan/health.ts';
+import type { RouteSettings } from '../plan/route-table.ts';
 import {
   type Egress,
   type EgressDocument,
@@ -26,6 +28,20 @@ type ProviderTable = readonly [
   provider: string,
   said: Omit<ProviderEgress, 'proxyUrl'> & { readonly proxyUrl?: Secret },
 ];
+/** What the routed lane goes by. */
+export interface RoutingConfig {
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly routes: ReadonlyMap<string, RouteSettings>;
+  /** What is kept of one request's body for another attempt, in bytes; 0 = no limit. */
+  readonly replayMaxBytes: number;
+  /** The same for all requests of the node. */
+  readonly replayMemoryBytes: number;
+  /** For how long an answer's opening is held behind its head. */
+  readonly holdMs: number;
+  /** A provider's wait up to this is sat out in place before another model is asked. */
+  readonly retryAfterMaxMs: number;
+  readonly breaker: BreakerSettings;
+}
 
 /** The effective configuration of this process: frozen, defaults filled in, units in the names. */
 export interface Config {
@@ -86,6 +102,7 @@ export interface Config {
   readonly factsLost: 'count' | 'refuse';
   /** A reload may leave `signing_keys`, `pool_keys` or `provider_authorities` without an entry. */
   readonly allowEmpty: boolean;
+  readonly routing: RoutingConfig;
 }
 
 /**

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
 import { MASK, type Secret } from '../secret.ts';
 import { formatListen } from './config-address.ts';
-import type { Config } from './config-document.ts';
+import type { Config, RoutingConfig } from './config-document.ts';
 import { SETTINGS, type Settings } from './config-schema.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
 
@@ -18,7 +18,7 @@ const DEFAULTS: Settings = SETTINGS.parse({});
 export function printConfig(config: Config): string {
   const lines = scalarsOf(config).map(([key, value, fallback]) => scalarLine(key, value, fallback));
   const tables = tablesOf(config).map(([name, rows]) => tableText(name, rows));
-  return [...lines, ...tables, ''].join('\n');
+  return [...lines, ...tables, ...routeTexts(config.routing), ''].join('\n');
 }
 
 type ScalarRow = readonly [key: keyof Settings, value: Printable, fallback: Printable];
@@ -69,6 +69,15 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('config_bucket', config.configBucket),
     plain('snapshot_path', config.snapshotPath),
     plain('allow_empty', config.allowEmpty),
+    plain('replay_max_bytes', config.routing.replayMaxBytes),
+    plain('replay_memory_bytes', config.routing.replayMemoryBytes),
+    time('hold_secs', config.routing.holdMs),
+    time('retry_after_max_secs', config.routing.retryAfterMaxMs),
+    plain('breaker_failures', config.routing.breaker.failures),
+    plain('breaker_share', config.routing.breaker.share),
+    time('breaker_window_secs', config.routing.breaker.windowMs),
+    time('breaker_open_secs', config.routing.breaker.openMs),
+    time('breaker_open_max_secs', config.routing.breaker.openMaxMs),
   ];
 }
 
@@ -99,6 +108,7 @@ function tablesOf(config: Config): readonly (readonly [name: string, rows: Table
     ['provider_auth_schemes', column('authScheme')],
     ['provider_stream_usage', column('streamUsage')],
     ...egressTables(config),
+    ['provider_aliases', [...config.routing.aliases]],
     ['pool_keys', masked],
     ['signing_keys', publicKeys],
   ];
@@ -134,6 +144,29 @@ function shownUrl(url: Secret | null): string | null {
   const proxy = url === null ? null : parseProxyUrl(url.reveal());
   if (url === null || url.reveal() === 'none') return url?.reveal() ?? null;
   return proxy === null ? MASK : shownProxy(proxy);
+}
+
+/** Every route whole, so that what stands by default can be read too. */
+function routeTexts({ routes }: RoutingConfig): readonly string[] {
+  const heading = routes.size === 0 ? '[routes]' : '[routes]  # default: empty';
+  const tables = [...routes].map(([name, route]) => {
+    const targets = route.targets.map(({ to, weight }) =>
+      weight === 1 ? JSON.stringify(to) : `{ to = ${JSON.stringify(to)}, weight = ${weight} }`,
+    );
+    return [
+      '',
+      `[routes.${JSON.stringify(name)}]`,
+      `targets = [${targets.join(', ')}]`,
+      `fallbacks = ${toml(route.fallbacks)}`,
+      `balance = ${toml(route.balance)}`,
+      `fallback_on = ${toml(route.fallbackOn)}`,
+      `retries = ${route.retries}`,
+      `first_content_timeout_secs = ${route.firstContentTimeoutMs / 1000}`,
+      `deadline_secs = ${route.deadlineMs / 1000}`,
+      `stream_safety = ${toml(route.streamSafety)}`,
+    ].join('\n');
+  });
+  return ['', heading, ...tables];
 }
 
 function scalarLine(key: string, value: Printable, fallback: Printable): string {

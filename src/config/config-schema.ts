@@ -4,6 +4,7 @@ import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { publicKeyFault } from './public-key.ts';
+import { ROUTE } from './route-schema.ts';
 
 /** Longest time a Node timer can hold (2^31 - 1 ms), in whole seconds; more would fire at once. */
 const MAX_TIME_SECONDS = 2_147_483;
@@ -72,6 +73,11 @@ function bytesOf(value: string): number {
   const match = /^(\d{1,15}) ?(KiB|MiB|GiB)$/.exec(value);
   if (match === null) return Number.NaN;
   return Number(match[1]) * (UNIT_BYTES.get(match[2] ?? '') ?? Number.NaN);
+}
+
+function share() {
+  const expected = 'a share above 0, up to 1';
+  return z.number({ error: expected }).gt(0, { error: expected }).max(1, { error: expected });
 }
 
 function workers() {
@@ -281,6 +287,20 @@ export const SETTINGS = z.strictObject({
     z.enum(['ask', 'sent'], { error: '"ask" or "sent"' }),
   ),
   providers: table('provider = its own table', EGRESS),
+  provider_aliases: table(
+    'alias = "provider"',
+    text('the name of a provider', (name) => /^[a-z0-9][a-z0-9_-]*$/.test(name)),
+  ),
+  routes: table('NAME = { targets = [...] }', ROUTE),
+  replay_max_bytes: byteSize().prefault('32MiB'),
+  replay_memory_bytes: byteSize().prefault('256MiB'),
+  hold_secs: seconds('nothing is held').prefault(3),
+  retry_after_max_secs: seconds('no wait in place').prefault(2),
+  breaker_failures: count('failures').prefault(5),
+  breaker_share: share().prefault(0.5),
+  breaker_window_secs: seconds('off').prefault(10),
+  breaker_open_secs: seconds('off').prefault(5),
+  breaker_open_max_secs: seconds('off').prefault(120),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
 });
@@ -316,6 +336,17 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['provider_auth_schemes', 'table'],
   ['provider_stream_usage', 'table'],
   ['providers', 'table'],
+  ['provider_aliases', 'table'],
+  ['routes', 'table'],
+  ['replay_max_bytes', 'number'],
+  ['replay_memory_bytes', 'number'],
+  ['hold_secs', 'number'],
+  ['retry_after_max_secs', 'number'],
+  ['breaker_failures', 'number'],
+  ['breaker_share', 'number'],
+  ['breaker_window_secs', 'number'],
+  ['breaker_open_secs', 'number'],
+  ['breaker_open_max_secs', 'number'],
   ['pool_keys', 'table'],
   ['signing_keys', 'table'],
 ]);

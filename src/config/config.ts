@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
-import type { ProviderOverride } from '../providers/providers.ts';
+import { routeProblems } from '../plan/route-table.ts';
+import { type ProviderOverride, providerTable } from '../providers/providers.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
@@ -48,12 +49,24 @@ export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConf
     ...(result.error?.issues ?? []).flatMap((issue) => schemaProblems(raw, issue)),
     ...checkTogether(raw),
     ...proxyProblems(env),
+    ...(result.data === undefined ? [] : checkRoutes(raw, result.data)),
   ];
   if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
   const document = documentOf(result.data, env);
   const config = configFromDocument(document);
   const { source, fileShape, files } = raw;
   return { document, config, source, fileShape, files };
+}
+
+/** What is wrong between routes: loops, chains too deep, names that are nothing. */
+function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem[] {
+  const names = [
+    ...providerTable([]).map(({ name }) => name),
+    ...settings.provider_authorities.keys(),
+  ];
+  return routeProblems([...new Set(names)], settings.provider_aliases, settings.routes).map(
+    ({ path, expected, found }) => problemAt(raw, path, expected, found),
+  );
 }
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
@@ -106,6 +119,21 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     usageSpillPath: settings.usage_spill_path,
     factsLost: settings.facts_lost,
     allowEmpty: settings.allow_empty,
+    routing: {
+      aliases: settings.provider_aliases,
+      routes: settings.routes,
+      replayMaxBytes: settings.replay_max_bytes,
+      replayMemoryBytes: settings.replay_memory_bytes,
+      holdMs: settings.hold_secs,
+      retryAfterMaxMs: settings.retry_after_max_secs,
+      breaker: {
+        failures: settings.breaker_failures,
+        share: settings.breaker_share,
+        windowMs: settings.breaker_window_secs,
+        openMs: settings.breaker_open_secs,
+        openMaxMs: settings.breaker_open_max_secs,
+      },
+    },
   };
 }
 

@@ -57,6 +57,20 @@ export interface AttemptTarget {
     readonly poolKey: PoolKey;
     readonly metering: EndpointMetering;
   } | null;
+  /** What the routed lane says of it; null in the relay lane. */
+  readonly routing: Routing | null;
+}
+
+/** One attempt among those of a routed request. */
+export interface Routing {
+  /** What the caller asked for. */
+  readonly requestedModel: string;
+  /** Null when it was no route. */
+  readonly route: string | null;
+  /** From 1 on. */
+  readonly attempt: number;
+  /** `provider/model`. */
+  readonly targetModel: string;
 }
 
 /**
@@ -399,9 +413,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   /**
    * Releases everything, and says what is to be billed: null for a caller's own key, and for a request that never
    * reached its provider, or was taken back before it was whole. Called once.
+   * @param final no other attempt follows
    */
-  fact(settlement: Settlement): UsageFact | null {
-    const { managed, provider, path } = this.#target;
+  fact(settlement: Settlement, final = true): UsageFact | null {
+    const { managed, provider, path, routing } = this.#target;
     if (this.#metering === null || managed === null) return null;
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
@@ -416,7 +431,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       provider: provider.name,
       endpoint: path,
       model: usage.model,
-      requestedModel: usage.requestedModel,
+      requestedModel: routing?.requestedModel ?? usage.requestedModel,
       stream: usage.streamAsked || this.#isEventStream,
       counts: usage.counts,
       lines: usage.lines,
@@ -430,6 +445,11 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
       bytesOut: settlement.bytesOut,
       ttfbMs: settlement.ttfbMs,
       durationMs: settlement.durationMs,
+      lane: routing === null ? 'relay' : 'routed',
+      route: routing?.route ?? null,
+      attempt: routing?.attempt ?? 1,
+      final,
+      targetModel: routing?.targetModel ?? null,
     };
   }
 

@@ -23,7 +23,7 @@ import { type Account, NO_ACCOUNT, type Settlement, type Settler } from '../sett
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
-import type { AttemptContext } from './attempt.ts';
+import type { Asked } from './attempt.ts';
 import { Delivery } from './delivery.ts';
 import {
   nextRequestState,
@@ -33,10 +33,11 @@ import {
 } from './exchange-state.ts';
 import type { Answer, Lane } from './lane.ts';
 import { RelayLane } from './relay-lane.ts';
+import { type RoutedContext, RoutedLane } from './routed-lane.ts';
 import { UnpackingLane } from './unpacking-lane.ts';
 
 /** What every exchange of a worker shares. */
-export interface WorkerContext extends Admittance, AttemptContext {
+export interface WorkerContext extends Admittance, RoutedContext {
   readonly settler: Settler;
   /** The gateway is stopping: each answer says that its connection serves no other. */
   readonly draining: boolean;
@@ -92,14 +93,21 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestId = requestId;
     this.#beganMs = beganMs;
     this.#dialect = admitted.dialect;
-    this.#payer = admitted.managed?.identity ?? null;
-    const coding = admitted.managed?.coding ?? null;
+    const { managed, routed } = admitted;
+    this.#payer = managed?.identity ?? routed?.identity ?? null;
+    const coding = managed?.coding ?? routed?.coding ?? null;
+    const laneOf = (asked: Asked, answer: Answer): Lane =>
+      routed === null
+        ? new RelayLane(context, asked, { ...admitted, routing: null }, answer)
+        : new RoutedLane(context, asked, routed, answer, {
+            requestId,
+            traceparent: fieldValue(head.fields, 'traceparent'),
+            payer: this.#payer,
+          });
     this.#lane =
       coding === null
-        ? new RelayLane(context, head, admitted, this)
-        : new UnpackingLane(coding, context.maxRequestBodyBytes, head, this, (asked, answer) => {
-            return new RelayLane(context, asked, admitted, answer);
-          });
+        ? laneOf(head, this)
+        : new UnpackingLane(coding, context.maxRequestBodyBytes, head, this, laneOf);
   }
 
   /** What has no body is sent at once, the rest with its body's first piece. */

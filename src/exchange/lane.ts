@@ -41,7 +41,7 @@ export interface Answer {
   answered(): void;
   /** @param detail a sentence for the caller, or empty */
   failed(failure: UpstreamFailure, detail: string): void;
-  /** The request itself turned out to be none that may proceed: whatever was sent of it is taken back. */
+  /** The request turned out to be none that may proceed, or has nowhere to go: what was sent of it is taken back. */
   refused(why: Rejection): void;
   /** A bug was met. Must not throw. */
   onBroken(error: unknown): void;

@@ -7,21 +7,28 @@ import { VerifiedTokens } from '../admit/verified-tokens.ts';
 import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
+import { ReplayBudget } from '../exchange/request-copy.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
+import { Health } from '../plan/health.ts';
+import { Planner } from '../plan/planner.ts';
+import { RouteTable } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
-import { Ticker } from '../ticker.ts';
+import { Deadlines, Ticker } from '../ticker.ts';
 import { type OpenTransports, openTransports } from '../upstream/transports.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
 import type { WorkerStart } from './messages.ts';
 
 /** How often silent upstreams and idle connections are looked for, in milliseconds: how exact those timeouts are. */
 const UPSTREAM_TICK_MS = 500;
+
+/** How exact the routed lane's waits are, in milliseconds; the clock runs only while somebody waits. */
+const DEADLINE_PERIOD_MS = 20;
 
 /** What a worker thread keeps, whatever its configuration becomes. */
 export class ThreadState {
@@ -41,16 +48,17 @@ export class ThreadState {
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
   #requests = 0;
+  /** Shared with all workers; a configuration brings its thresholds. */
+  readonly health: Health;
+  readonly replayMemory: SharedArrayBuffer;
+  readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
   closing: Outcome | null = null;
 
   constructor(
-    start: Pick<
-      WorkerStart,
-      'index' | 'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'providerSlots'
-    >,
+    start: Omit<WorkerStart, 'document'>,
     accessLog: LineSink,
     facts: LineSink,
     refusals: RefusalTally,
@@ -61,6 +69,10 @@ export class ThreadState {
     this.deny = new DenyLookup(start.deny);
     this.factGate = new FactGate(start.factGate);
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
+    this.health = new Health(start.health);
+    this.replayMemory = start.replay;
+    // What this worker's predecessor had kept went with it.
+    new ReplayBudget(start.replay, start.index, 0).reset();
     const layout = new MetricsLayout(start.providerSlots);
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
     this.accessLog = accessLog;
@@ -90,6 +102,11 @@ export class DataPlane implements WorkerContext {
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
   readonly transports: OpenTransports;
+  readonly planner: Planner;
+  readonly replay: ReplayBudget;
+  readonly replayMaxBytes: number;
+  readonly holdMs: number;
+  readonly retryAfterMaxMs: number;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
   constructor(
@@ -118,6 +135,14 @@ export class DataPlane implements WorkerContext {
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
+    const { routing } = config;
+    thread.health.settings = routing.breaker;
+    const table = new RouteTable(providers, routing.aliases, routing.routes);
+    this.planner = new Planner(table, thread.health, this.poolKeys);
+    this.replay = new ReplayBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
+    this.replayMaxBytes = routing.replayMaxBytes;
+    this.holdMs = routing.holdMs;
+    this.retryAfterMaxMs = routing.retryAfterMaxMs;
     const opened = previous === null ? null : previous.transports;
     this.transports = openTransports(
       providers,
@@ -151,6 +176,10 @@ export class DataPlane implements WorkerContext {
 
   get keepsFacts(): boolean {
     return this.#thread.factGate.isOpen;
+  }
+
+  get deadlines(): Deadlines {
+    return this.#thread.deadlines;
   }
 
   get scanner() {

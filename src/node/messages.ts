@@ -18,6 +18,10 @@ export interface WorkerStart {
   readonly deny: SharedArrayBuffer;
   /** Whether usage facts have somewhere to go; `outlet/fact-gate.ts` reads it. */
   readonly factGate: SharedArrayBuffer;
+  /** How providers, targets and pool keys are doing; `plan/health.ts` knows the layout. */
+  readonly health: SharedArrayBuffer;
+  /** How much of requests the node keeps for another attempt; `exchange/request-copy.ts` knows the layout. */
+  readonly replay: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */

@@ -6,11 +6,13 @@ import type { ConfigDocument, ListenAddress } from '../config/config-document.ts
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
+import { createReplayMemory } from '../exchange/request-copy.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
 import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
+import { createHealthTable } from '../plan/health.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
@@ -84,6 +86,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const deny = createDenyTable();
   const factGate = createFactGate();
   const gate = new FactGate(factGate);
+  const health = createHealthTable();
+  const replay = createReplayMemory(document.workers);
   const keeper = new DenyKeeper({
     memory: deny,
     source: denySource(config),
@@ -96,7 +100,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate },
+    { memory, rates, tokens, deny, factGate, health, replay },
     out,
     refusals,
     log,

@@ -14,7 +14,10 @@ const RESTART_MAX_MS = 10_000;
 const HEALTHY_AFTER_MS = 60_000;
 
 /** The memory that all workers share. */
-type SharedTables = Pick<WorkerStart, 'memory' | 'rates' | 'tokens' | 'deny' | 'factGate'>;
+type SharedTables = Pick<
+  WorkerStart,
+  'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'health' | 'replay'
+>;
 
 interface Slot {
   readonly index: number;

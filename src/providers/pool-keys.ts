@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Secret } from '../secret.ts';
 import { isCredentialField } from '../wire/credential-fields.ts';
 import { SecretTraces } from '../wire/secret-traces.ts';
@@ -17,6 +18,8 @@ export class PoolKey {
   readonly field: string | null;
   /** Other keys of the provider take turns with it. */
   readonly hasOthers: boolean;
+  /** 32 bits of a hash of the key: tells keys apart, and gives none of them away. */
+  readonly print: number;
   readonly #secret: Secret;
   readonly #prefix: string;
   #traces: SecretTraces | null = null;
@@ -26,6 +29,7 @@ export class PoolKey {
     this.field = FIELD_OF[scheme];
     this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
     this.#secret = secret;
+    this.print = createHash('sha256').update(secret.reveal()).digest().readInt32LE(0);
   }
 
   /** The field's value. Call it only where it is put on the wire. */
@@ -110,6 +114,11 @@ export class PoolKeys {
       this.#turns[index] = first;
     }
     this.#keys = byIndex;
+  }
+
+  /** All of a provider's, in the order of the configuration. */
+  of(provider: Provider): readonly PoolKey[] {
+    return this.#keys[provider.index] ?? [];
   }
 
   /** @returns null when the provider has none */

@@ -1,7 +1,9 @@
 /** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
 
+import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { REJECTION_CODES } from '../rejection.ts';
 import {
+  HOLD_BUCKETS,
   LATENCY_BUCKETS,
   type MetricsLayout,
   OUTCOMES,
@@ -139,6 +141,32 @@ export function exposition(
     'From the request to the last byte of the response.',
     LATENCY_BUCKETS,
     latency(layout.latency),
+  );
+  page.add(
+    'ai_attempts_total',
+    'counter',
+    'Attempts of routed requests, by provider.',
+    perProvider(layout.attempts),
+  );
+  page.add('ai_failovers_total', 'counter', 'Attempts that another one followed, by reason.', [
+    ...FAILOVER_REASONS.map(
+      (reason, index): Sample => [`reason="${reason}"`, at(layout.failovers + index)],
+    ),
+  ]);
+  page.add(
+    'ai_replay_skipped_total',
+    'counter',
+    'Routed bodies that could not be kept for another attempt.',
+    [['', at(layout.replaySkipped)]],
+  );
+  page.add('ai_hold_bytes_total', 'counter', 'Bytes of answers that were held and passed on.', [
+    ['', at(layout.heldBytes)],
+  ]);
+  page.histogram(
+    'ai_hold_seconds',
+    'For how long the beginnings of routed answers were held.',
+    HOLD_BUCKETS,
+    [['', sums.subarray(layout.hold)]],
   );
   page.add('ai_worker_restarts_total', 'counter', 'Workers that died and were replaced.', [
     ['', node.workerRestarts],

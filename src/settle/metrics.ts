@@ -6,6 +6,7 @@
  * outlive their worker (a restarted worker goes on in the slab of its predecessor), so counters never fall.
  */
 
+import { FAILOVER_REASONS, type FailoverReason } from '../plan/failover.ts';
 import { PROVIDERS_MAX } from '../providers/providers.ts';
 import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
@@ -41,6 +42,9 @@ export const OVERHEAD_BUCKETS = [
   0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1,
 ] as const;
 
+/** Seconds. An opening is held for `hold_secs` (3) at most, a whole answer for as long as it takes. */
+export const HOLD_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 10, 60] as const;
+
 const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
 /** Cells of a histogram: one per bucket, one for +Inf, the sum. */
@@ -67,6 +71,11 @@ export class MetricsLayout {
   readonly overhead: number;
   readonly firstByte: number;
   readonly latency: number;
+  readonly attempts: number;
+  readonly failovers: number;
+  readonly replaySkipped: number;
+  readonly heldBytes: number;
+  readonly hold: number;
   readonly cells: number;
 
   /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
@@ -85,7 +94,12 @@ export class MetricsLayout {
     this.overhead = this.facts + USAGE_SOURCES.length;
     this.firstByte = this.overhead + cellsOf(OVERHEAD_BUCKETS);
     this.latency = this.firstByte + count * cellsOf(LATENCY_BUCKETS);
-    this.cells = this.latency + count * cellsOf(LATENCY_BUCKETS);
+    this.attempts = this.latency + count * cellsOf(LATENCY_BUCKETS);
+    this.failovers = this.attempts + count;
+    this.replaySkipped = this.failovers + FAILOVER_REASONS.length;
+    this.heldBytes = this.replaySkipped + 1;
+    this.hold = this.heldBytes + 1;
+    this.cells = this.hold + cellsOf(HOLD_BUCKETS);
   }
 
   /** Shared memory for the slabs of `workers` workers. */
@@ -202,6 +216,27 @@ export class WorkerMetrics {
       waiting: (change) => this.#add(this.#layout.waiting + provider, change),
       turnedAway: () => this.#add(this.#layout.turnedAway + provider, 1),
     };
+  }
+
+  /** An attempt of the routed lane begins. */
+  attempted(provider: number): void {
+    this.#add(this.#layout.attempts + provider, 1);
+  }
+
+  /** An attempt came to nothing, and another one takes its place. */
+  failedOver(reason: FailoverReason): void {
+    this.#add(this.#layout.failovers + FAILOVER_REASONS.indexOf(reason), 1);
+  }
+
+  /** A body could not be kept for another attempt. */
+  replaySkipped(): void {
+    this.#add(this.#layout.replaySkipped, 1);
+  }
+
+  /** An answer's beginning was held and then passed on. */
+  held(bytes: number, seconds: number): void {
+    this.#add(this.#layout.heldBytes, bytes);
+    this.#observe(this.#layout.hold, HOLD_BUCKETS, seconds);
   }
 
   metered(source: UsageSource, counts: UsageCounts): void {

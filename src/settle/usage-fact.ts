@@ -41,6 +41,15 @@ export interface UsageFact {
   readonly bytesOut: number;
   readonly ttfbMs: number | null;
   readonly durationMs: number;
+  readonly lane: 'relay' | 'routed';
+  /** The route that was asked for; null when it was none. */
+  readonly route: string | null;
+  /** Which one of the request's attempts this is, from 1 on. */
+  readonly attempt: number;
+  /** No other attempt followed. */
+  readonly final: boolean;
+  /** `provider/model` that the routed lane asked for; null in the relay lane. */
+  readonly targetModel: string | null;
 }
 
 const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
@@ -62,7 +71,9 @@ export function usageFactLine(fact: UsageFact): string {
     `,"upstream_status":${fact.upstreamStatus},"outcome":"${fact.outcome}","bytes_in":${fact.bytesIn}` +
     `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
     `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}` +
-    `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}}`
+    `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}` +
+    `,"lane":"${fact.lane}","route":${text(fact.route)},"attempt":${fact.attempt},"final":${fact.final}` +
+    `,"target_model":${text(fact.targetModel)}}`
   );
 }
 

@@ -15,6 +15,9 @@ const FALSE = /^(?:false|null|-?0(?:\.0*)?|"(?:0|off|f|false|n|no)")$/;
 /** No such value is longer. */
 const FLAG_MAX_BYTES = 16;
 
+/** Root `model` keys of one body whose places are kept. No client writes two; many are an attack on somebody's parser. */
+export const MODELS_MAX = 4;
+
 /** Most bytes kept of a model's name: the longest recorded one has 74. */
 export const MODEL_MAX_BYTES = 256;
 /** A name of MODEL_MAX_BYTES bytes written wholly in six-byte escapes, and its quotes. */
@@ -35,6 +38,11 @@ export class RequestFacts implements JsonEvents {
   goesOnAs: 'background' | 'deferred' | null = null;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
+  /**
+   * Offsets in the body of each root `model` value's first byte and behind its last one, in turn; at most MODELS_MAX of
+   * them, and only of values that have ended.
+   */
+  readonly modelBounds: number[] = [];
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
   /** The `stream`, `background` or `deferred` that is being read. */
   readonly #flag = new ValueCapture(FLAG_MAX_BYTES);
@@ -96,6 +104,8 @@ export class RequestFacts implements JsonEvents {
     if (path === REQUEST_PATH.model) {
       this.#model.take(this.#chunk, this.#captureFrom, at);
       this.#captureFrom = -1;
+      if (this.modelBounds.length < MODELS_MAX * 2)
+        this.modelBounds.push(this.modelOffset, this.#bytesBefore + at);
     } else if (isFlag(path)) {
       this.#flag.take(this.#chunk, this.#flagFrom, at);
       this.#flagFrom = -1;

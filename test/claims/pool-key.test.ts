@@ -66,7 +66,7 @@ async function ask(
   target = '/v1/chat/completions',
   method = 'POST',
 ): Promise<RawResponse> {
-  const content = method === 'POST' ? 'Content-Length: 2\r\n\r\n{}' : '\r\n';
+  const content = method === 'POST' ? 'Content-Length: 13\r\n\r\n{"model":"m"}' : '\r\n';
   const client = new RawClient(gateway.port).send(
     `${method} ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${content}`,
   );

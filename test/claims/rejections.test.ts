@@ -55,7 +55,12 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'denied',
 ]);
 /** Of what stands in a managed request's body: a claim of `usage-facts`. */
-const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['not_followed']);
+const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
+  'unknown_model',
+  'invalid_body',
+  'no_target',
+  'not_followed',
+]);
 /** A provider's doing, and the claim of `pool-key`. */
 const OF_PROVIDERS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['pool_key_rejected']);
 /** The row for our own bugs: nothing from outside reaches it, or it would be one. */

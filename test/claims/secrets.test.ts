@@ -39,7 +39,11 @@ afterAll(async () => {
   await upstream.close();
 });
 
-async function ask(target: string, fields: readonly string[], body = '{}'): Promise<number> {
+async function ask(
+  target: string,
+  fields: readonly string[],
+  body = '{"model":"m"}',
+): Promise<number> {
   const client = new RawClient(gateway.port);
   const lines = [...fields, `Content-Length: ${body.length}`].map((line) => `${line}\r\n`).join('');
   client.send(`POST ${target} HTTP/1.1\r\nHost: s\r\n${lines}\r\n${body}`);

@@ -544,7 +544,7 @@ describe('an answer behind the response', () => {
         framing.startsWith('C') ? text : `${text.length.toString(16)}\r\n${text}\r\n`;
       const client = new RawClient(gateway.port);
       client.send(
-        `POST ${path} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n${framing}\r\n\r\n${part(body.slice(0, 5))}`,
+        `POST /openai${path} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\n${framing}\r\n\r\n${part(body.slice(0, 5))}`,
       );
       // The rest comes when the provider has the beginning, so that it is a piece of its own.
       await until('the beginning to come', () => upstream.requests.length > seen);
@@ -587,13 +587,15 @@ describe('a request body that is no JSON in UTF-8', () => {
     ['words', Buffer.from(PROMPT)],
   ];
 
-  it.each(BODIES)('is untouched in two pieces: %s', async (_, body) => {
+  it.each(BODIES)('is untouched in two pieces: %s', async (name, body) => {
+    // Words alone name no model: they are for a path that names a provider.
+    const path = name === 'words' ? '/openai/v1' : '/v1';
     const seen = upstream.requests.length;
     const client = new RawClient(gateway.port);
     client.send(
       Buffer.concat([
         Buffer.from(
-          `POST /v1/chat/completions?act=stream HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: ${body.length}\r\n\r\n`,
+          `POST ${path}/chat/completions?act=stream HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Length: ${body.length}\r\n\r\n`,
         ),
         body.subarray(0, 60),
       ]),

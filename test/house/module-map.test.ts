@@ -101,7 +101,10 @@ describe('sides of the gateway', () => {
 
   test('only a routed lane may loop over attempts, and it never touches the front end', () => {
     const makers = files.filter(({ text }) => /new Attempt\(/.test(codeOnly(text)));
-    expect(makers.map(({ path }) => path)).toEqual(['exchange/relay-lane.ts']);
+    expect(makers.map(({ path }) => path)).toEqual([
+      'exchange/relay-lane.ts',
+      'exchange/routed-lane.ts',
+    ]);
     const lanes = files.filter(({ path }) => /^exchange\/\w+-lane\.ts$/.test(path));
     expect(lanes.flatMap(({ imports }) => imports.filter((to) => to.startsWith('edge/')))).toEqual(
       [],

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { WRITER_PHASES } from '../../src/edge/writer-phase.ts';
 import { REQUEST_SIDE, RESPONSE_SIDE } from '../../src/exchange/exchange-state.ts';
+import { ROUTED_STATES } from '../../src/exchange/routed-state.ts';
 import { textOf } from '../support/source-tree.ts';
 
 type Transitions = Readonly<Record<string, Readonly<Record<string, string | undefined>>>>;
@@ -33,6 +34,7 @@ function inDocument(heading: string): readonly string[] {
 test.each([
   ['Request side (client → upstream):', REQUEST_SIDE],
   ['Response side (upstream → client):', RESPONSE_SIDE],
+  ['### The routed state table (`exchange/routed-state.ts`)', ROUTED_STATES],
   ['what the front end can still be told.', WRITER_PHASES],
 ] as const)('ARCHITECTURE.md prints the table in force: %s', (heading, table) => {
   expect(inDocument(heading)).toEqual(inCode(table));

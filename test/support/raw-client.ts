@@ -167,7 +167,7 @@ export function head(method: string, target: string, fields: readonly string[] =
 export const CHAT = '/v1/chat/completions';
 
 /** A whole POST with a caller's key. */
-export function post(key: string, target = CHAT, body: string | Buffer = '{}'): Buffer {
+export function post(key: string, target = CHAT, body: string | Buffer = '{"model":"m"}'): Buffer {
   const fields =
     `Host: s\r\nAuthorization: Bearer ${key}\r\nContent-Type: application/json\r\n` +
     `Content-Length: ${Buffer.byteLength(body)}`;

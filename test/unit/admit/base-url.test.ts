@@ -10,7 +10,7 @@ const router = new Router(
 /** The detail of the 404 that a caller with a key of its own gets; null when the path is forwarded. */
 function told(asked: string): string | null {
   const route = router.route(asked, false);
-  if (route === null) return router.explain(asked);
+  if (route === null || route.bare) return router.explain(asked);
   return hasSlipped(route.path, route.provider) ? slip(asked, route.provider).detail : null;
 }
 

@@ -45,7 +45,7 @@ class Lane implements AttemptSink {
     const [provider] = providers;
     if (provider === undefined) throw new Error('no provider');
     const asked = { method: 'POST', fields: [], framing: requestFraming('POST', []) };
-    const target = { provider, path: '/v1/x', target: '/v1/x', managed: null };
+    const target = { provider, path: '/v1/x', target: '/v1/x', managed: null, routing: null };
     return new Attempt(context, asked, target, this);
   }
 

@@ -32,6 +32,11 @@ const FACT: UsageFact = {
   bytesOut: 20,
   ttfbMs: 1.4,
   durationMs: 2.6,
+  lane: 'relay',
+  route: null,
+  attempt: 1,
+  final: true,
+  targetModel: null,
 };
 
 const line = (changes: Partial<UsageFact> = {}): Record<string, unknown> =>
@@ -43,7 +48,7 @@ describe('usageFactLine', () => {
       (
         'event v time request_id dialect tenant_id vpc_id key_id provider endpoint model requested_model stream ' +
         'input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source usage_raw ' +
-        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines'
+        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines lane route attempt final target_model'
       ).split(' '),
     );
   });

@@ -1,0 +1,78 @@
+/**
+ * What a caller says beside its body of how a routed request is to be treated. Never a reason for a rejection: what is
+ * unknown or odd is passed over.
+ */
+
+import type { Dialect } from '../rejection.ts';
+
+/** Read from a request's fields. */
+export interface FieldWishes {
+  /** Providers or targets, in the order in which they are wanted. */
+  readonly order: readonly string[];
+  /** Nothing but these. */
+  readonly only: readonly string[];
+  /** 32 bits that stay the same through a conversation; 0 = nothing tells. */
+  readonly session: number;
+  readonly seed: number;
+  /** The wire that the body is written in. */
+  readonly dialect: Dialect;
+}
+
+/**
+ * Fields in which clients name a conversation: ours, then those of Claude Code, Codex and the usual tracing tools. Kept to
+ * one pool key, its prompt cache stays warm.
+ */
+const SESSION_FIELDS: ReadonlySet<string> = new Set([
+  'x-sluice-session',
+  'x-session-id',
+  'x-claude-code-session-id',
+  'session-id',
+  'session_id',
+  'conversation_id',
+  'x-session-affinity',
+]);
+
+/** Names in one list, and characters of one name: what a route can hold, and no more. */
+const NAMES_MAX = 16;
+const NAME_CHARACTERS = 200;
+
+const NONE: readonly string[] = [];
+
+/**
+ * @param fields flat list with lower-case names
+ * @param tenant mixed in, so that two tenants' sessions of one name are two
+ */
+export function fieldWishes(
+  fields: readonly string[],
+  tenant: string,
+  dialect: Dialect,
+): FieldWishes {
+  let order = NONE;
+  let only = NONE;
+  let session = 0;
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at] ?? '';
+    const value = fields[at + 1] ?? '';
+    if (name === 'x-sluice-order') order = names(value);
+    else if (name === 'x-sluice-only') only = names(value);
+    else if (session === 0 && SESSION_FIELDS.has(name) && value !== '')
+      session = hash(`${tenant} ${value}`);
+  }
+  return { order, only, session, seed: (Math.random() * 2 ** 32) | 0, dialect };
+}
+
+function names(value: string): readonly string[] {
+  return value
+    .split(',')
+    .slice(0, NAMES_MAX)
+    .map((name) => name.trim())
+    .filter((name) => name !== '' && name.length <= NAME_CHARACTERS);
+}
+
+/** FNV-1a, 32 bits: the same on every node, and not for anything secret. Never 0. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++)
+    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
+  return value | 0 || 1;
+}

@@ -1,0 +1,121 @@
+import type { Buffer } from 'node:buffer';
+import type { JsonScanner } from '../wire/json-scanner.ts';
+import { withModel } from '../wire/model-edit.ts';
+import { MODELS_MAX, RequestFacts } from '../wire/request-facts.ts';
+import { type ReplayBudget, RequestCopy } from './request-copy.ts';
+
+/** How far a body has come. */
+export type GatheringState =
+  /** More comes, and nothing can be said yet. */
+  | 'more'
+  /** More comes, and a `model` was read. */
+  | 'named'
+  /** Everything is here. */
+  | 'whole'
+  /** It is larger than may be kept: what came is here, and no more is to be kept. */
+  | 'full'
+  /** It is in an encoding that is not read here, and some providers read: no name is to be had from it. */
+  | 'foreign';
+
+/** A body on its way in: kept as long as it may be, and its `model` read. Nothing of it is known by name but that. */
+export class RequestGathering {
+  readonly #facts: RequestFacts | null;
+  readonly #copy: RequestCopy;
+  #namesSeen = 0;
+  #mayKeep = true;
+  /** The whole body, where it came in one piece: lent. */
+  #lent: Buffer | null = null;
+
+  /** @param declaredBytes its Content-Length, or -1 */
+  constructor(scanner: JsonScanner, budget: ReplayBudget, maxBytes: number, declaredBytes: number) {
+    this.#facts = RequestFacts.open(scanner) ?? null;
+    this.#copy = new RequestCopy(budget, maxBytes, declaredBytes);
+  }
+
+  push(piece: Buffer, last: boolean): GatheringState {
+    if (this.#copy.length === 0 && isWide(piece)) {
+      if (last) this.#lent = piece;
+      else this.#copy.append(piece);
+      return 'foreign';
+    }
+    this.#facts?.push(piece);
+    if (last && this.#copy.length === 0) {
+      this.#lent = piece;
+      return 'whole';
+    }
+    this.#mayKeep = this.#copy.append(piece);
+    if (last) return 'whole';
+    const names = (this.#facts?.modelBounds.length ?? 0) / 2;
+    if (!this.#mayKeep || (names > 0 && this.#copy.isDeclaredOver)) return 'full';
+    if (names === this.#namesSeen) return 'more';
+    this.#namesSeen = names;
+    return 'named';
+  }
+
+  /** Reads a piece that is not kept any more. */
+  pass(piece: Buffer): void {
+    this.#facts?.push(piece);
+  }
+
+  /** False when no scan was free: nothing is known of the body then. */
+  get isRead(): boolean {
+    return this.#facts !== null;
+  }
+
+  /** The bytes so far are one JSON text. */
+  get isJson(): boolean {
+    return this.#facts?.isJson === true;
+  }
+
+  /** The last root `model` so far; null when there is none, or it is no string. */
+  get model(): string | null {
+    return this.#facts?.model ?? null;
+  }
+
+  get isStreamAsked(): boolean {
+    return this.#facts?.stream === 'true';
+  }
+
+  /** The model is longer than any real one, or stands there more often than anybody would write it. */
+  get isOdd(): boolean {
+    const facts = this.#facts;
+    return facts !== null && (facts.isModelTruncated || facts.modelCount > MODELS_MAX);
+  }
+
+  /** What was kept: lent, where it came in one piece. */
+  get bytes(): Buffer {
+    return this.#lent ?? this.#copy.bytes;
+  }
+
+  /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */
+  keep(): boolean {
+    const lent = this.#lent;
+    if (lent === null) return this.#mayKeep;
+    if (!this.#copy.append(lent)) return false;
+    this.#lent = null;
+    return true;
+  }
+
+  /** The bytes with another model; no other byte is touched. */
+  withModel(model: string): Buffer {
+    return withModel(this.bytes, this.#facts?.modelBounds ?? [], model);
+  }
+
+  /** Everything that is kept goes; what was read can still be asked for. */
+  drop(): void {
+    this.#lent = null;
+    this.#copy.drop();
+  }
+
+  /** Gives the scan back; nothing is read any more. */
+  release(): void {
+    this.#facts?.release();
+  }
+}
+
+/** UTF-16 and UTF-32, by a mark or by the zero bytes that JSON's first two characters have in them (RFC 4627 §3). */
+function isWide([first, second, third]: Buffer): boolean {
+  if (first === 0 || second === 0) return true;
+  const isMarked = (first === 0xfe && second === 0xff) || (first === 0xff && second === 0xfe);
+  return isMarked && third !== undefined;
+}

@@ -1,0 +1,165 @@
+/**
+ * The plan: which targets a request goes to, in which order, and why each stands there or was left out. A pure function of
+ * the route, what is known of its targets, and one number of chance, so that `sluice explain` and a real run agree.
+ */
+
+import type { Condition } from './health.ts';
+import type { Entry, Route, RouteSettings, Target } from './route-table.ts';
+
+/** What the plan asks of the world; the same answers make the same plan. */
+export interface PlanView {
+  /** Null: nothing is known, which is taken for good. */
+  condition(target: Target): Condition | null;
+  /** Whether the caller may use the target at all, and the gateway has a key for it. */
+  barred(target: Target): Barred | null;
+  /** What a million tokens of this target cost, for `balance = "cost"`; null = unpriced, last. */
+  price(target: Target): number | null;
+}
+
+export type Barred = 'no_pool_key' | 'not_allowed' | 'not_wished' | 'other_wire';
+
+/** One target and its place, or why it has none. */
+export interface Planned {
+  readonly target: Target;
+  /** The names of the routes that led here, outermost first. */
+  readonly through: readonly string[];
+  /** Which group of the outermost route: 0 is what was wanted, the others are fallbacks. */
+  readonly group: number;
+  /** Null: it is tried. */
+  readonly leftOut: LeftOut | null;
+  /** For what is left out: milliseconds until it may be tried. */
+  readonly waitMs: number;
+}
+
+export type LeftOut = Barred | 'breaker_open' | 'resting';
+
+export interface Plan {
+  /** To be tried, in this order; each target once. */
+  readonly targets: readonly Planned[];
+  readonly leftOut: readonly Planned[];
+  /** The least wait among what only time leaves out, in milliseconds; 0 when there is none. */
+  readonly waitMs: number;
+  readonly settings: RouteSettings;
+}
+
+/**
+ * @param seed 32 bits of chance, the request's own
+ */
+export function plan(route: Route, view: PlanView, seed: number): Plan {
+  const chance = new Chance(seed);
+  const placed: Planned[] = [];
+  const seen = new Set<string>();
+  for (const [group, entries] of route.groups.entries())
+    place(entries, route, [route.name], group, view, chance, seen, placed);
+  const leftOut = placed.filter((planned) => planned.leftOut !== null);
+  const waits = leftOut.filter(({ waitMs }) => waitMs > 0).map(({ waitMs }) => waitMs);
+  return {
+    targets: placed.filter((planned) => planned.leftOut === null),
+    leftOut,
+    waitMs: waits.length === 0 ? 0 : Math.min(...waits),
+    settings: route.settings,
+  };
+}
+
+function place(
+  entries: readonly Entry[],
+  route: Route,
+  through: readonly string[],
+  group: number,
+  view: PlanView,
+  chance: Chance,
+  seen: Set<string>,
+  placed: Planned[],
+): void {
+  for (const entry of ordered(entries, route.settings, view, chance)) {
+    if ('route' in entry) {
+      for (const inner of entry.route.groups)
+        place(
+          inner,
+          entry.route,
+          [...through, entry.route.name],
+          group,
+          view,
+          chance,
+          seen,
+          placed,
+        );
+      continue;
+    }
+    const { target } = entry;
+    if (seen.has(target.name)) continue;
+    seen.add(target.name);
+    placed.push({ target, through, group, ...judged(target, view) });
+  }
+}
+
+function judged(target: Target, view: PlanView): Pick<Planned, 'leftOut' | 'waitMs'> {
+  const barred = view.barred(target);
+  if (barred !== null) return { leftOut: barred, waitMs: 0 };
+  const condition = view.condition(target);
+  if (condition === null || condition.waitMs === 0) return { leftOut: null, waitMs: 0 };
+  const leftOut = condition.state === 'closed' ? 'resting' : 'breaker_open';
+  return { leftOut, waitMs: condition.waitMs };
+}
+
+function ordered(
+  entries: readonly Entry[],
+  { balance }: RouteSettings,
+  view: PlanView,
+  chance: Chance,
+): readonly Entry[] {
+  if (entries.length < 2 || balance === 'order') return entries;
+  if (balance === 'cost') return byKey(entries, (entry) => priceOf(entry, view));
+  // An exponential of each weight's rate: the least of them comes first with exactly its share (Efraimidis, Spirakis 2006).
+  if (balance === 'weight')
+    return byKey(entries, ({ weight }) => -Math.log(1 - chance.next()) / weight);
+  return fasterFirst(
+    byKey(entries, () => chance.next()),
+    view,
+  );
+}
+
+/**
+ * The less slow of two random choices, the others behind it as chance has them: always taking the fastest sends a whole
+ * node to one target until it is the slowest. What was never measured counts as fast, so that it is measured.
+ */
+function fasterFirst(shuffled: readonly Entry[], view: PlanView): readonly Entry[] {
+  const [first, second, ...rest] = shuffled;
+  if (first === undefined || second === undefined) return shuffled;
+  return ttftOf(first, view) <= ttftOf(second, view)
+    ? [first, second, ...rest]
+    : [second, first, ...rest];
+}
+
+function ttftOf(entry: Entry, view: PlanView): number {
+  return 'route' in entry ? 0 : (view.condition(entry.target)?.ttftMs ?? 0);
+}
+
+/** Of a route inside a route: its cheapest target's. */
+function priceOf(entry: Entry, view: PlanView): number {
+  if ('target' in entry) return view.price(entry.target) ?? Number.POSITIVE_INFINITY;
+  return Math.min(...entry.route.groups.flat().map((inner) => priceOf(inner, view)));
+}
+
+function byKey(entries: readonly Entry[], key: (entry: Entry) => number): readonly Entry[] {
+  return entries
+    .map((entry, at) => ({ entry, key: key(entry), at }))
+    .sort((a, b) => (a.key === b.key ? a.at - b.at : a.key - b.key))
+    .map(({ entry }) => entry);
+}
+
+/** Numbers from 0 up to 1 from one seed (mulberry32): the same seed, the same plan. */
+class Chance {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed | 0;
+  }
+
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  }
+}

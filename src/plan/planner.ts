@@ -1,0 +1,252 @@
+/**
+ * What the routed lane asks before and after each attempt: where does this name go, with which key, and how did it end.
+ * It joins the pure plan with what is known of providers, targets and keys.
+ */
+
+import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
+import type { Dialect } from '../rejection.ts';
+import type { Failed } from './failover.ts';
+import type { BreakerState, Condition, Health } from './health.ts';
+import { type Barred, type Plan, plan } from './plan.ts';
+import {
+  type Resolved,
+  ROUTE_DEFAULTS,
+  type Route,
+  type RouteTable,
+  type Target,
+} from './route-table.ts';
+
+/** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
+interface KeyPlaces {
+  readonly key: PoolKey;
+  readonly ofModel: number;
+  readonly ofKey: number;
+}
+
+/** What is kept of a target, looked up once. */
+interface TargetPlaces {
+  readonly target: number;
+  readonly provider: number;
+  readonly keys: readonly KeyPlaces[];
+}
+
+/** One target with one of its keys: what an attempt goes to. */
+export interface Trial {
+  readonly target: Target;
+  readonly key: PoolKey;
+}
+
+/** What only this request asks of a plan. */
+export interface Wishes {
+  /** What a target's provider must speak: the body goes as it came. */
+  readonly dialect: Dialect;
+  /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
+  readonly order: readonly string[];
+  /** Nothing but these; empty = no wish. */
+  readonly only: readonly string[];
+  readonly seed: number;
+}
+
+/** Names that callers spelled and whose places are remembered; beyond it, all are forgotten and looked up again. */
+const PLACES_MAX = 4096;
+
+/** A key that was refused is left alone for so long, unless the provider says otherwise. */
+const REFUSED_REST_MS = 600_000;
+/** A key that was told to slow down without being told for how long. */
+const RATE_REST_MS = 1_000;
+
+export class Planner {
+  readonly #table: RouteTable;
+  readonly #health: Health;
+  readonly #poolKeys: PoolKeys;
+  readonly #places = new Map<string, TargetPlaces>();
+  #turn = 0;
+
+  constructor(table: RouteTable, health: Health, poolKeys: PoolKeys) {
+    this.#table = table;
+    this.#health = health;
+    this.#poolKeys = poolKeys;
+  }
+
+  resolve(name: string): Resolved {
+    return this.#table.resolve(name);
+  }
+
+  /** @param route a route, or one target as if it were one */
+  plan(route: Route, { dialect, order, only, seed }: Wishes): Plan {
+    const made = plan(
+      route,
+      {
+        condition: (target) => this.condition(target),
+        barred: (target) => this.#barred(target, dialect, only),
+        price: () => null,
+      },
+      seed,
+    );
+    return order.length === 0 ? made : { ...made, targets: wished(made.targets, order) };
+  }
+
+  /** One target as a route of its own. */
+  routeOf(target: Target): Route {
+    return {
+      name: target.name,
+      settings: ROUTE_DEFAULTS,
+      groups: [[{ weight: 1, target }]],
+    };
+  }
+
+  /** How a target is doing: its own breaker, its provider's, and whether any of its keys is awake. */
+  condition(target: Target): Condition {
+    const places = this.#placesOf(target);
+    const own = this.#health.condition(places.target);
+    const provider = this.#health.condition(places.provider);
+    const keyWaits = places.keys.map((places) => this.#keyWaitMs(places));
+    const keysMs = keyWaits.length === 0 ? 0 : Math.min(...keyWaits);
+    const state: BreakerState = own.state === 'closed' ? provider.state : own.state;
+    return {
+      state,
+      waitMs: Math.max(own.waitMs, provider.waitMs, keysMs),
+      ttftMs: own.ttftMs,
+    };
+  }
+
+  /**
+   * Asks to try a target now.
+   * @param tried keys of it that this request has tried
+   * @param session a hash that keeps a conversation on one key, whose cache is warm; 0 = keys take turns
+   * @returns null when its breaker is open or all its other keys rest
+   */
+  enter(target: Target, tried: ReadonlySet<PoolKey>, session: number): Trial | null {
+    const places = this.#placesOf(target);
+    const awake = places.keys.filter((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
+    const chosen = this.#chosen(awake, session);
+    if (chosen === undefined) return null;
+    if (!this.#health.enter(places.provider)) return null;
+    if (!this.#health.enter(places.target)) {
+      this.#health.left(places.provider);
+      return null;
+    }
+    return { target, key: chosen.key };
+  }
+
+  /**
+   * The default provider's target for a plain name, with its next key: as in the relay, whatever is known of either.
+   * @returns null when the provider has no key
+   */
+  enterAnyway(target: Target): Trial | null {
+    const key = this.#poolKeys.next(target.provider);
+    return key === null ? null : { target, key };
+  }
+
+  /** Whether `enter` has a chance. */
+  mayEnter(target: Target, tried: ReadonlySet<PoolKey>): boolean {
+    const places = this.#placesOf(target);
+    const isOpen = [places.provider, places.target].some(
+      (place) => this.#health.condition(place).waitMs > 0,
+    );
+    return !isOpen && places.keys.some((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
+  }
+
+  /** @param ttftMs until its first content; negative = not measured */
+  succeeded({ target }: Trial, ttftMs: number): void {
+    const places = this.#placesOf(target);
+    this.#health.succeeded(places.provider, -1);
+    this.#health.succeeded(places.target, ttftMs);
+  }
+
+  /** @param waitMs what the provider asked for; null = nothing */
+  failed(
+    { target, key }: Trial,
+    { reason, ofKey, ofProvider }: Failed,
+    waitMs: number | null,
+  ): void {
+    const places = this.#placesOf(target);
+    const keyPlaces = places.keys.find((known) => known.key === key);
+    if (reason === 'rate_limit' && keyPlaces !== undefined)
+      this.#health.rest(keyPlaces.ofModel, waitMs ?? RATE_REST_MS);
+    else if (reason === 'auth' && keyPlaces !== undefined)
+      this.#health.rest(keyPlaces.ofKey, waitMs ?? REFUSED_REST_MS);
+    if (ofProvider) this.#health.failed(places.provider);
+    // It was reached, whatever it said.
+    else this.#health.succeeded(places.provider, -1);
+    // What is wrong with a key or with a request says nothing of the model.
+    const isTargets =
+      reason === 'server_error' || reason === 'timeout' || reason === 'model_missing';
+    if (isTargets && !ofKey && !ofProvider) this.#health.failed(places.target);
+    else this.#health.left(places.target);
+  }
+
+  /** An attempt ended without saying anything of its target. */
+  left({ target }: Trial): void {
+    const places = this.#placesOf(target);
+    this.#health.left(places.provider);
+    this.#health.left(places.target);
+  }
+
+  #barred(target: Target, dialect: Dialect, only: readonly string[]): Barred | null {
+    if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
+    if (target.provider.dialect !== dialect) return 'other_wire';
+    return this.#placesOf(target).keys.length === 0 ? 'no_pool_key' : null;
+  }
+
+  /** Highest random weight: two nodes without contact choose the same key for a session (Thaler, Ravishankar 1998). */
+  #chosen(keys: readonly KeyPlaces[], session: number): KeyPlaces | undefined {
+    if (keys.length < 2) return keys[0];
+    if (session === 0) return keys[this.#turn++ % keys.length];
+    let best = keys[0];
+    let highest = -1;
+    for (const key of keys) {
+      const weight = mixed(session ^ key.key.print);
+      if (weight <= highest) continue;
+      highest = weight;
+      best = key;
+    }
+    return best;
+  }
+
+  #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {
+    return Math.max(this.#health.condition(ofModel).waitMs, this.#health.condition(ofKey).waitMs);
+  }
+
+  #placesOf(target: Target): TargetPlaces {
+    const known = this.#places.get(target.name);
+    if (known !== undefined) return known;
+    if (this.#places.size >= PLACES_MAX) this.#places.clear();
+    const { name, provider } = target;
+    const places: TargetPlaces = {
+      target: this.#health.place(`target ${name}`),
+      provider: this.#health.place(`provider ${provider.name}`),
+      keys: this.#poolKeys.of(provider).map((key) => ({
+        key,
+        ofModel: this.#health.place(`key ${provider.name} ${key.print} ${target.model}`),
+        ofKey: this.#health.place(`key ${provider.name} ${key.print}`),
+      })),
+    };
+    this.#places.set(name, places);
+    return places;
+  }
+}
+
+function isNamed({ name, provider }: Target, wish: string): boolean {
+  return wish === name || wish === provider.name;
+}
+
+/** What is wished for first, the others behind it in their order. */
+function wished(targets: Plan['targets'], order: readonly string[]): Plan['targets'] {
+  const rank = (target: Target) => {
+    const at = order.findIndex((name) => isNamed(target, name));
+    return at < 0 ? order.length : at;
+  };
+  return targets
+    .map((planned, at) => ({ planned, at }))
+    .sort((a, b) => rank(a.planned.target) - rank(b.planned.target) || a.at - b.at)
+    .map(({ planned }) => planned);
+}
+
+/** Every bit of the input moves half of the output's (murmur3's finaliser). */
+function mixed(value: number): number {
+  let x = value | 0;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return (x ^ (x >>> 16)) >>> 0;
+}

@@ -1,0 +1,134 @@
+import { Buffer } from 'node:buffer';
+import { describe, expect, test } from 'vitest';
+import {
+  ERROR_MAX_BYTES,
+  HeldAnswer,
+  type Holding,
+  OPENING_MAX_BYTES,
+  WHOLE_MAX_BYTES,
+} from '../../../src/exchange/held-answer.ts';
+import type { StreamWire } from '../../../src/wire/first-content.ts';
+
+const shown = (holding: Holding): string =>
+  typeof holding === 'string' ? holding : holding.reason;
+
+/** Pushes the text cut at `cut`; the answer ends behind it. @returns what it came to, and what comes out */
+function held(wire: StreamWire, text: string, cut: number) {
+  const answer = new HeldAnswer('stream', wire, 200);
+  const bytes = Buffer.from(text);
+  let last: Holding = 'hold';
+  for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
+    // Lent: overwritten when the call returns.
+    const lent = Buffer.from(piece);
+    if (last === 'hold') last = answer.push(lent);
+    lent.fill(0x21);
+  }
+  if (last === 'hold') last = answer.end();
+  return { came: shown(last), code: answer.code };
+}
+
+const ROLE = 'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n';
+const WORD = 'data: {"choices":[{"delta":{"content":"Hé"}}]}\n\n';
+
+describe('an event stream', () => {
+  test.each([
+    ['openai-chat', `: OPENROUTER PROCESSING\n\n${ROLE}${WORD}`, 'commit', ''],
+    ['openai-chat', ROLE, 'server_error', 'EMPTY'],
+    ['openai-chat', '', 'server_error', 'EMPTY'],
+    ['openai-chat', `${ROLE}data: [DONE]\n\n`, 'server_error', 'EMPTY'],
+    ['openai-chat', `${ROLE}data: {"choi\n\n`, 'server_error', 'MALFORMED_EVENT'],
+    ['openai-chat', `${ROLE}data: {"error":{"code":429}}\n\n`, 'rate_limit', '429'],
+    ['openai-chat', `${ROLE}data: {"error":{"code":400}}\n\n`, 'commit', '400'],
+    [
+      'anthropic-messages',
+      'event: message_start\r\ndata: {"type":"message_start"}\r\n\r\nevent: error\r\ndata: {"type":"error","error":{"type":"overloaded_error"}}\r\n\r\n',
+      'server_error',
+      'overloaded_error',
+    ],
+    [
+      'anthropic-messages',
+      'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"refusal"}}\n\n',
+      'refusal',
+      'REFUSAL',
+    ],
+  ] as const)('%s %j comes to %s, at every cut', (wire, text, came, code) => {
+    for (let cut = 0; cut <= Buffer.byteLength(text); cut++)
+      expect(held(wire, text, cut)).toEqual({ came, code });
+  });
+
+  test('what is held comes out as it came, although each piece was lent', () => {
+    const answer = new HeldAnswer('stream', 'openai-chat', 200);
+    const lent = Buffer.from(ROLE);
+    expect(answer.push(lent)).toBe('hold');
+    lent.fill(0);
+    expect(answer.push(Buffer.from(WORD))).toBe('commit');
+    expect(Buffer.concat(answer.take()).toString()).toBe(ROLE + WORD);
+  });
+
+  test('an opening that never comes to content is let go at its bound', () => {
+    const answer = new HeldAnswer('stream', 'openai-chat', 200);
+    const ping = Buffer.from(': still here\n\n'.repeat(100));
+    let came: Holding = 'hold';
+    while (came === 'hold') came = answer.push(ping);
+    expect(came).toBe('commit');
+    expect(answer.bytes).toBeLessThan(OPENING_MAX_BYTES + ping.length);
+  });
+});
+
+describe('an answer that is not streamed', () => {
+  const whole = (text: string, wire: StreamWire = 'openai-chat') => {
+    const answer = new HeldAnswer('whole', wire, 200);
+    const came = answer.push(Buffer.from(text));
+    return shown(came === 'hold' ? answer.end() : came);
+  };
+
+  test.each([
+    ['{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}', 'commit'],
+    ['{"choices":[{"message":{"content":"h', 'server_error'],
+    ['', 'server_error'],
+    ['<html>502</html>', 'server_error'],
+    ['{"error":{"code":503}}', 'server_error'],
+    ['{"error":{"message":"bad","type":"invalid_request_error"}}', 'commit'],
+    ['{"error":null,"output":[{}]}', 'commit'],
+    ['{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}', 'refusal'],
+  ])('%s comes to %s', (text, came) => {
+    expect(whole(text)).toBe(came);
+  });
+
+  test('a refusal is seen in every dialect', () => {
+    expect(whole('{"stop_reason":"refusal","content":[]}', 'anthropic-messages')).toBe('refusal');
+    expect(
+      whole(
+        '{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}',
+        'openai-responses',
+      ),
+    ).toBe('refusal');
+    expect(whole('{"promptFeedback":{"blockReason":"SAFETY"}}', 'gemini')).toBe('refusal');
+  });
+
+  test('one that is larger than anybody holds is let go as it comes', () => {
+    const answer = new HeldAnswer('whole', 'openai-chat', 200);
+    const piece = Buffer.alloc(1024 * 1024, 'x');
+    let pushed = 0;
+    let came: Holding = 'hold';
+    while (came === 'hold') {
+      came = answer.push(piece);
+      pushed += piece.length;
+    }
+    expect([came, pushed]).toEqual(['commit', WHOLE_MAX_BYTES]);
+  });
+});
+
+describe("an error's body", () => {
+  test('is held to its end, or to its bound, and judged by its status and its words', () => {
+    const answer = new HeldAnswer('error', 'openai-chat', 400);
+    expect(answer.push(Buffer.from('{"error":{"code":"context_'))).toBe('hold');
+    expect(answer.push(Buffer.from('length_exceeded"}}'))).toBe('hold');
+    expect(shown(answer.end())).toBe('context_length');
+    const long = new HeldAnswer('error', 'openai-chat', 500);
+    expect(shown(long.push(Buffer.alloc(ERROR_MAX_BYTES, 'x')))).toBe('server_error');
+    const callers = new HeldAnswer('error', 'openai-chat', 422);
+    expect(callers.push(Buffer.from('{"detail":"no"}'))).toBe('hold');
+    expect(shown(callers.end())).toBe('commit');
+  });
+});
