@@ -239,7 +239,9 @@ export class Exchange implements ClientEvents, Answer {
       this.#rejection = why.code;
       this.#cut(null);
     } else {
-      this.#reject(why, 'rejected');
+      // What came behind the body in the same segment would be read as the next request, and where two parsers see the
+      // body end at different places it is a part of this one: an answer that closes is not followed by another.
+      this.#reject(why, 'rejected', true);
     }
   }
 
@@ -265,14 +267,14 @@ export class Exchange implements ClientEvents, Answer {
   // ---- ends --------------------------------------------------------------------------------------------------------
 
   /** The gateway's own answer. Only while no byte of a head has left. */
-  #reject(rejected: Rejection, outcome: Outcome): void {
+  #reject(rejected: Rejection, outcome: Outcome, isLast = false): void {
     const { head, body, closes } = renderRejection(rejected, this.#dialect, this.#requestId);
     this.#requestState = nextRequestState(this.#requestState, 'over');
     this.#responseState = nextResponseState(this.#responseState, 'unanswered');
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
     const cors = this.#context.cors.lines(this.#head.fields);
-    this.#writer.respond(head + cors, body, this.#head.method === 'HEAD', closes);
+    this.#writer.respond(head + cors, body, this.#head.method === 'HEAD', closes || isLast);
     this.#settle(outcome);
   }
 

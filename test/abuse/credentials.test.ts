@@ -31,7 +31,7 @@ afterAll(async () => await siege.close());
 async function ask(lines: string, target = CHAT) {
   const before = siege.upstream.requests.length;
   const client = new RawClient(siege.gateway.port).send(
-    `POST ${target} HTTP/1.1\r\nHost: s\r\n${lines}Content-Length: 2\r\n\r\n{}`,
+    `POST ${target} HTTP/1.1\r\nHost: s\r\n${lines}Content-Length: 13\r\n\r\n{"model":"m"}`,
   );
   const response = await client.response();
   client.close();

@@ -124,7 +124,7 @@ it('bodies that dribble stay, 300 at once, take nothing from others, and end wit
   await besideNeighbour(siege.gateway, async (neighbour) => {
     const clients = Array.from({ length: 300 }, (_, n) =>
       new RawClient(siege.gateway.port).send(
-        `${chat(n % 2 === 0 ? 'sk-own' : token(), 'Content-Length: 100')}a`,
+        `${chat(n % 2 === 0 ? 'sk-own' : token(), 'Content-Length: 100')}{"model":"m",`,
       ),
     );
     await until('all to have begun', () => siege.upstream.requests.length === reached + 300);

@@ -24,7 +24,7 @@ const keys = { 'with its own key': 'sk-own', 'with a virtual key': token() };
 async function ask(key: string, injected: string, target = CHAT) {
   const before = siege.upstream.requests.length;
   const client = new RawClient(siege.gateway.port).send(
-    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${injected}\r\nContent-Length: 2\r\n\r\n{}`,
+    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${injected}\r\nContent-Length: 13\r\n\r\n{"model":"m"}`,
   );
   const response = await neighbour.outlasts(client);
   return { response, reached: siege.upstream.requests.slice(before) };
@@ -77,7 +77,7 @@ describe.each(Object.entries(keys))('a request %s', (_who, key) => {
   ])('with Connection: %s keeps its framing and its host', async (options) => {
     const { response, reached } = await ask(key, `Connection: ${options}`);
     expect(response?.status).toBe(200);
-    expect(reached.map(shape)).toEqual([['2', undefined, `127.0.0.1:${siege.upstream.port}`]]);
+    expect(reached.map(shape)).toEqual([['13', undefined, `127.0.0.1:${siege.upstream.port}`]]);
   });
 });
 

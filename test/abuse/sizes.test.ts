@@ -27,7 +27,7 @@ const keys = { 'with its own key': 'sk-own', 'with a virtual key': token() };
 async function ask(key: string, lines: string, target = CHAT) {
   const before = siege.upstream.requests.length;
   const client = new RawClient(siege.gateway.port).send(
-    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${lines}Content-Length: 2\r\n\r\n{}`,
+    `POST ${target} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${lines}Content-Length: 13\r\n\r\n{"model":"m"}`,
   );
   const response = await neighbour.outlasts(client);
   return { status: response?.status ?? 0, reached: siege.upstream.requests.slice(before) };

@@ -203,15 +203,21 @@ beforeAll(async () => {
 });
 afterAll(async () => await siege.close());
 
-const keys = { 'with its own key': 'sk-own', 'with a virtual key': token() };
+/** A virtual key is tried in both lanes: where the path names the provider, and where the body would have to. */
+const keys = {
+  'with its own key': { key: 'sk-own', path: CHAT, isRouted: false },
+  'with a virtual key': { key: token(), path: `/openai${CHAT}`, isRouted: false },
+  'with a virtual key that its body routes': { key: token(), path: CHAT, isRouted: true },
+};
+type Sender = (typeof keys)[keyof typeof keys];
 
 /** How the bytes come: a parser that looks at segments must not be fooled by where they end. */
 const WAYS = { 'in one write': true, 'head and body apart': false };
 
 /** @returns whoever sent it, and what the upstream has got when everything was read */
-async function attack(key: string, whole: boolean, lines: string, behind: string) {
+async function attack({ key, path }: Sender, whole: boolean, lines: string, behind: string) {
   const before = siege.upstream.requests.length;
-  const bytes = `POST ${CHAT} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${lines}\r\n\r\n`;
+  const bytes = `POST ${path} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${key}\r\n${lines}\r\n\r\n`;
   const client = new RawClient(siege.gateway.port);
   if (whole) client.send(bytes + behind);
   else {
@@ -242,12 +248,12 @@ async function attack(key: string, whole: boolean, lines: string, behind: string
   };
 }
 
-describe.each(Object.entries(keys))('a request %s', (_who, key) => {
+describe.each(Object.entries(keys))('a request %s', (_who, sender) => {
   describe.each(Object.entries(WAYS))('%s', (_how, whole) => {
     it.each(
       REFUSED,
     )('is refused for %s, and nothing goes upstream', async (_what, lines, behind) => {
-      const { client, status, reached, settled } = await attack(key, whole, lines, behind);
+      const { client, status, reached, settled } = await attack(sender, whole, lines, behind);
       await settled();
       expect(client.closed).toBe(true);
       expect([0, 400, 411, 413, 505]).toContain(status.code);
@@ -257,9 +263,14 @@ describe.each(Object.entries(keys))('a request %s', (_who, key) => {
     it.each(
       RELAYED,
     )('with %s arrives once and as itself', async (_what, lines, behind, content) => {
-      const { client, status, answered, reached } = await attack(key, whole, lines, behind);
+      const { client, status, answered, reached } = await attack(sender, whole, lines, behind);
       await answered;
       client.close();
+      if (sender.isRouted) {
+        // None of them is JSON: refused, and whatever hides behind it with it.
+        expect([status.code, reached()]).toEqual([400, []]);
+        return;
+      }
       expect(status.code).toBe(200);
       expect(reached().map(({ target, body }) => [target, body.toString('latin1')])).toEqual([
         [CHAT, content],
@@ -267,7 +278,7 @@ describe.each(Object.entries(keys))('a request %s', (_who, key) => {
     });
 
     it.each(SLOPPY)('whose chunks have %s hides no other request', async (_what, behind) => {
-      const { reached, settled } = await attack(key, whole, CHUNKED, behind + HIDDEN);
+      const { reached, settled } = await attack(sender, whole, CHUNKED, behind + HIDDEN);
       await settled();
       expect(reached().filter(({ target }) => target !== CHAT)).toEqual([]);
       expect(reached().length).toBeLessThanOrEqual(1);
