@@ -101,7 +101,8 @@ function expectNoCleanEnd({ provider, broken, response }: Ended, rejection: numb
   // The last byte of a sized body is all that its client waits for.
   expect(at).toBeLessThan(bytes.length);
   expect([what, response.status, response.complete]).toEqual([what, 200, false]);
-  const text = response.body.toString();
+  // The comment by which an event stream's head leaves while its first event is late.
+  const text = response.body.toString().replace(/^:\n/, '');
   const told = text.indexOf('data: {"error"');
   expect(body.startsWith(told < 0 ? text : text.slice(0, told))).toBe(true);
 }

@@ -49,7 +49,7 @@ async function act(turn: Turn): Promise<void> {
 }
 
 const requestOf = (how: string, bytes: number): string =>
-  `POST ${CHAT}?${how} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${token()}\r\nContent-Length: ${bytes}\r\n\r\n`;
+  `POST /openai${CHAT}?${how} HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer ${token()}\r\nContent-Length: ${bytes}\r\n\r\n`;
 
 let counted = 0;
 
