@@ -58,6 +58,15 @@ ${CONFIG_HELP}`,
       return check(loadConfig(configOptions(argv)));
     },
   },
+  explain: {
+    summary: 'say where a request for a model goes, and why',
+    help: async () => (await import('./command/explain.ts')).EXPLAIN_HELP,
+    run: async (argv) => {
+      const { explain, explainArguments } = await import('./command/explain.ts');
+      const asked = explainArguments(argv);
+      return explain(asked, await loaded(asked.config));
+    },
+  },
   keygen: {
     summary: 'make a key to sign virtual keys with',
     help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,

@@ -1,0 +1,111 @@
+import { parseArgs } from 'node:util';
+import type { Config } from '../config/config-document.ts';
+import { createHealthTable, Health } from '../plan/health.ts';
+import type { Planned } from '../plan/plan.ts';
+import { Planner } from '../plan/planner.ts';
+import { RouteTable } from '../plan/route-table.ts';
+import { PoolKeys } from '../providers/pool-keys.ts';
+import { type Provider, providerTable } from '../providers/providers.ts';
+
+/** Text of `sluice explain --help`. */
+export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--seed N] [--config FILE]
+
+Says where a request for MODEL goes with this configuration: each target in the order in which it is tried, and why one is
+left out. Nothing is sent. What a running gateway knows of its providers (breakers, resting keys) is not known here.
+
+  --wire     the wire that the caller speaks (default: openai)
+  --seed N   the chance that weight and latency are drawn with: the same number, the same plan (default: 1)`;
+
+interface ExplainArguments {
+  readonly model: string;
+  readonly dialect: 'openai' | 'anthropic';
+  readonly seed: number;
+  readonly config: string | null;
+}
+
+/** @throws Error with one line that says what to do */
+export function explainArguments(argv: readonly string[]): ExplainArguments {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: {
+      wire: { type: 'string', default: 'openai' },
+      seed: { type: 'string', default: '1' },
+      config: { type: 'string' },
+    },
+    allowPositionals: true,
+  });
+  const [model, ...rest] = positionals;
+  if (model === undefined || rest.length > 0)
+    throw new Error(
+      'explain takes one model, as a request would name it. sluice explain --help says more.',
+    );
+  const { wire } = values;
+  if (wire !== 'openai' && wire !== 'anthropic')
+    throw new Error(`--wire is "${wire}"; expected openai or anthropic`);
+  if (!/^\d{1,9}$/.test(values.seed))
+    throw new Error(`--seed is "${values.seed}"; expected a whole number of at most nine digits`);
+  return { model, dialect: wire, seed: Number(values.seed), config: values.config ?? null };
+}
+
+/**
+ * `sluice explain`.
+ * @returns the exit code: 1 where a request would be refused
+ */
+export function explain({ model, dialect, seed }: ExplainArguments, config: Config): number {
+  const providers = providerTable(config.providers);
+  const { aliases, routes, breaker } = config.routing;
+  const table = new RouteTable(providers, aliases, routes);
+  const health = new Health(createHealthTable(), breaker);
+  const planner = new Planner(table, health, new PoolKeys(providers, config.poolKeys, 0));
+  const resolved = table.resolve(model);
+  if (resolved.kind === 'unknown')
+    return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
+  if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
+  const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
+  const made = planner.plan(route, { dialect, order: [], only: [], seed });
+  const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
+  const lines = [
+    resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,
+    ...made.targets.map((planned, at) => `  ${at + 1}. ${target(planned)}`),
+    ...made.leftOut.map((planned) => `  -  ${target(planned)}: left out, ${planned.leftOut}`),
+    `the next one answers on ${fallbackOn.join(', ')}; ${retries} more ${retries === 1 ? 'try' : 'tries'} of one before a fallback`,
+    `first content of a stream within ${limit(firstContentTimeoutMs)}, all attempts within ${limit(deadlineMs)}`,
+  ];
+  if (made.targets.length > 0) return told(lines, 0);
+  const onlyKeys = made.leftOut.every(({ leftOut }) => leftOut === 'no_pool_key');
+  return told(
+    [...lines, `503 ${onlyKeys ? 'no_pool_key' : 'no_target'}: nothing is left to try`],
+    1,
+  );
+}
+
+function plain(
+  model: string,
+  dialect: string,
+  providers: readonly Provider[],
+  { poolKeys }: Config,
+): readonly string[] {
+  const name = dialect === 'anthropic' ? 'anthropic' : 'openai';
+  const needsKey = providers.some((row) => row.name === name && row.authScheme !== 'none');
+  const hasKey = !needsKey || poolKeys.has(name);
+  return [
+    `no route and no provider in front: ${name}/${model}, the body as it came`,
+    ...(hasKey ? [] : [`503 no_pool_key: ${name} has none`]),
+  ];
+}
+
+function target({ target: { name, provider }, through, group }: Planned): string {
+  const { host, port, tls } = provider.authority;
+  const way = through.length > 1 ? `, through ${through.slice(1).join(' > ')}` : '';
+  const kind = group === 0 ? '' : `, fallback ${group}`;
+  return `${name} at ${tls ? 'https' : 'http'}://${host}:${port}${way}${kind}`;
+}
+
+function limit(ms: number): string {
+  return ms === 0 ? 'any time' : `${ms / 1_000} s`;
+}
+
+function told(lines: readonly string[], code: number): number {
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return code;
+}
