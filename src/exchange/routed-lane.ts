@@ -67,11 +67,17 @@ const TIMED_OUT: UpstreamFailure = {
 
 const NO_KEYS: ReadonlySet<PoolKey> = new Set();
 
+/** Of an error's body that is not held, nothing is known: not even that it is empty. */
+const UNREAD = ' ';
+
 /** Of `x-sluice-attempts`: sixteen names of usual length. */
 const ATTEMPTS_CHARACTERS = 1_024;
 
 /** A due time comes up to a period late, and a clock may read a little less than it was set to. */
 const DUE_SLACK_MS = 5;
+
+/** Rests are counted in ticks of 10 ms: one may end that much later than it was asked for. */
+const REST_SLACK_MS = 10;
 
 const MODEL_TOO_LATE = 'Its "model" has to stand before the first bytes that are kept are full.';
 
@@ -89,6 +95,8 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   #gathered: RequestGathering | null = null;
   /** The body is kept, so that another attempt can have it. */
   #mayRepeat = false;
+  /** The body's beginning has left, and its rest streams behind it: behind the answer's beginning too. */
+  #isStreamedUp = false;
 
   #route: Route | null = null;
   /** The name was a route or had a provider: else it goes as it came. */
@@ -149,7 +157,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
 
   body(piece: Buffer, last: boolean): void {
     if (this.#state === 'gathering') this.#gather(piece, last);
-    else if (this.#state === 'pinned') this.#passOn(piece, last);
+    else if (this.#isStreamedUp && this.#state !== 'over') this.#passOn(piece, last);
   }
 
   #gather(piece: Buffer, last: boolean): void {
@@ -253,17 +261,21 @@ export class RoutedLane implements Lane, AttemptSink, Due {
 
   // ---- one attempt after the other ---------------------------------------------------------------------------------
 
-  /** The next target that may be tried, with one of its keys; null when none is left. */
-  #nextTrial(): Trial | null {
+  /**
+   * The next target that may be tried, with one of its keys; null when none is left.
+   * @param within nothing behind this group
+   */
+  #nextTrial(within = Number.POSITIVE_INFINITY): Trial | null {
     const { planner } = this.#context;
     const { session } = this.#routed.wishes;
     if (this.#count >= ATTEMPTS_MAX) return null;
     while (this.#next < this.#planned.length) {
-      const planned = this.#planned[this.#next++];
-      if (planned === undefined) break;
-      this.#triedKeys.clear();
-      const trial = planner.enter(planned.target, this.#triedKeys, session);
+      const planned = this.#planned[this.#next];
+      if (planned === undefined || planned.group > within) break;
+      this.#next++;
+      const trial = planner.enter(planned.target, NO_KEYS, session);
       if (trial === null) continue;
+      this.#triedKeys.clear();
       this.#current = planned;
       this.#retriesLeft = this.#settings.retries;
       return trial;
@@ -296,6 +308,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#head = null;
     this.#attemptBeganMs = performance.now();
     const isWhole = this.#state !== 'pinned';
+    this.#isStreamedUp = !isWhole;
     const bytes = this.#isNamed ? this.#gathering.withModel(target.model) : this.#gathering.bytes;
     const attempt = new Attempt(
       this.#context,
@@ -349,7 +362,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#close(word, failed);
     if (next === 'wait') {
       this.#step('waits');
-      this.#context.deadlines.set(this, waitMs ?? 0);
+      this.#context.deadlines.set(this, (waitMs ?? 0) + REST_SLACK_MS);
     } else {
       this.#try(next);
     }
@@ -371,7 +384,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     }
     const after = this.#planned[this.#next];
     if (after?.group === current.group) {
-      const trial = this.#nextTrial();
+      const trial = this.#nextTrial(current.group);
       if (trial !== null) return trial;
     }
     if (this.#retriesLeft > 0) {
@@ -390,15 +403,22 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     return this.#nextTrial();
   }
 
+  #tellPlanner(failed: Failed): void {
+    if (this.#trial !== null) this.#context.planner.failed(this.#trial, failed, this.#waitMs());
+  }
+
   /** What the provider asked to be left alone for, in milliseconds; null = nothing. */
   #waitMs(): number | null {
     const head = this.#head;
-    if (head === null) return null;
-    const fields = head.head.split('\r\n').flatMap((line) => {
+    return head === null ? null : (this.#waitOf(head) ?? retryDelayMs(this.#held?.text ?? ''));
+  }
+
+  #waitOf({ head }: ResponseHead): number | null {
+    const fields = head.split('\r\n').flatMap((line) => {
       const colon = line.indexOf(':');
       return colon < 1 ? [] : [line.slice(0, colon), line.slice(colon + 1).trim()];
     });
-    return retryAfterMs(fields, Date.now()) ?? retryDelayMs(this.#held?.text ?? '');
+    return retryAfterMs(fields, Date.now());
   }
 
   /** Ends the current attempt, of which nothing reaches the client: its fact is kept. */
@@ -436,11 +456,11 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   // ---- the attempt -------------------------------------------------------------------------------------------------
 
   uploadFull(attempt: Attempt): void {
-    if (attempt === this.#attempt && this.#state === 'pinned') this.#answer.uploadFull();
+    if (attempt === this.#attempt && this.#isStreamedUp) this.#answer.uploadFull();
   }
 
   uploadDrained(attempt: Attempt): void {
-    if (attempt === this.#attempt && this.#state === 'pinned') this.#answer.uploadDrained();
+    if (attempt === this.#attempt && this.#isStreamedUp) this.#answer.uploadDrained();
   }
 
   head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
@@ -448,9 +468,11 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#head = head;
     const mode = this.#modeOf(head);
     if (mode === null) {
-      const failed = head.status >= 400 ? failureOfStatus(head.status, '') : null;
+      const failed = head.status >= 400 ? failureOfStatus(head.status, UNREAD) : null;
       // No other target, but the same one may be asked once more.
-      if (failed?.again === true && this.#goOn(failed, String(head.status))) return 'next';
+      if (failed?.again === true) {
+        if (this.#goOn(failed, String(head.status))) return 'next';
+      } else if (failed !== null) this.#tellPlanner(failed);
       this.#commit(followed, failed === null && head.status < 400);
       return 'commit';
     }
@@ -512,6 +534,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     const failed = failureOfEnd(end.failure);
     const word = end.failure?.code ?? 'CUT';
     if (failed !== null && this.#goOn(failed, word)) return;
+    if (failed === null) this.#leave();
     if (held === null) this.#tellFailure(end.failure ?? TIMED_OUT);
     else this.#commitAndEnd(end);
   }
@@ -551,9 +574,10 @@ export class RoutedLane implements Lane, AttemptSink, Due {
       metrics.held(held.bytes, (performance.now() - this.#heldSinceMs) / 1_000);
       this.#flushing = [...held.take()];
     }
+    const isFollowed = held === null ? followed : this.#flushing.length > 0;
     this.#held = null;
     this.#step('content');
-    this.#answer.head({ ...head, head: head.head + this.#ownLines(trial, head) }, followed);
+    this.#answer.head({ ...head, head: this.#toldHead(trial, head) }, isFollowed);
   }
 
   /** Passes on what was held. @returns false when the client takes no more for now */
@@ -604,12 +628,31 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     if (this.#flush() && this.#flushing.length === 0) this.#attempt?.resume();
   }
 
+  #toldHead(trial: Trial, head: ResponseHead): string {
+    const told = head.head + this.#ownLines(trial, head);
+    if (head.status !== 429 && head.status !== 503) return told;
+    const leastMs = this.#leastWaitMs();
+    const ownMs = this.#waitOf(head);
+    // Where the provider asks for no more than that, its own word stands.
+    if (leastMs === 0 || ownMs === null || ownMs <= leastMs) return told;
+    return `${told.replace(WAITS, '')}${retryAfter(leastMs)}`;
+  }
+
+  /** The least wait that remains among what was planned, in milliseconds; 0 when none of it waits. */
+  #leastWaitMs(): number {
+    const { planner } = this.#context;
+    const waits = this.#planned
+      .map(({ target }) => planner.condition(target).waitMs)
+      .filter((ms) => ms > 0);
+    return waits.length === 0 ? 0 : Math.min(...waits);
+  }
+
   /** What the gateway says of the way: bounded, and never a secret. */
   #ownLines({ target }: Trial, { status }: ResponseHead): string {
     if (!this.#isNamed) return '';
     const tried = [...this.#tried, { name: target.name, came: String(status) }];
-    const shown = tried.map(({ name, came }) => `${name} ${came}`).join(', ');
-    return `x-sluice-target: ${target.name}\r\nx-sluice-attempts: ${shown.slice(0, ATTEMPTS_CHARACTERS)}\r\n`;
+    const shown = tried.map(({ name, came }) => `${legible(name)} ${came}`).join(', ');
+    return `x-sluice-target: ${legible(target.name)}\r\nx-sluice-attempts: ${shown.slice(0, ATTEMPTS_CHARACTERS)}\r\n`;
   }
 
   // ---- time --------------------------------------------------------------------------------------------------------
@@ -617,10 +660,15 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   /** What was waited for is due: a wait is over, an opening was held for long enough, or no content came. */
   onDue(): void {
     if (this.#state === 'waiting') this.#again();
-    else if (this.#held !== null && !this.#isLate) {
-      this.#commit(true, false);
-      this.#flush();
-    } else if (this.#state === 'trying') this.#goOn(NO_CONTENT_IN_TIME, 'SILENT');
+    else if (this.#state !== 'trying') return;
+    else if (this.#held !== null && !this.#isLate) this.#letGo();
+    else if (!this.#goOn(NO_CONTENT_IN_TIME, 'SILENT') && this.#held !== null) this.#letGo();
+  }
+
+  /** What is held is the client's, although nothing is known of it. */
+  #letGo(): void {
+    this.#commit(true, false);
+    this.#flush();
   }
 
   /** 0 = off. A whole answer has no first content: its head comes when it is written, however long that takes. */
@@ -644,7 +692,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
         ? null
         : (this.#context.planner.enter(current.target, this.#triedKeys, session) ??
           this.#nextTrial());
-    if (trial === null) this.#refuse(noTarget([], this.#context.retryAfterMaxMs));
+    if (trial === null) this.#refuse(noTarget([], this.#leastWaitMs()));
     else this.#try(trial);
   }
 
@@ -652,11 +700,11 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   onDeadline(): void {
     if (this.#state === 'committed' || this.#state === 'over') return;
     if (this.#held !== null && this.#held.bytes > 0) {
-      this.#commit(true, false);
-      this.#flush();
+      this.#letGo();
       return;
     }
     this.#attempt?.abort();
+    this.#leave();
     this.#step('end');
     this.#tellFailure(TIMED_OUT);
   }
@@ -671,6 +719,11 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#step('gone');
     this.#rest();
     this.#attempt?.abort();
+    this.#leave();
+  }
+
+  /** Nothing is said of the target: who probes it, probes no more. */
+  #leave(): void {
     if (this.#trial !== null) this.#context.planner.left(this.#trial);
   }
 
@@ -681,7 +734,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     return {
       provider: this.#trial?.target.provider ?? this.#routed.provider,
       failure: attempt?.failure?.code ?? null,
-      facts: fact === null ? this.#facts : [...this.#facts, fact],
+      facts: fact === null ? lastIsFinal(this.#facts) : [...this.#facts, fact],
     };
   }
 
@@ -744,6 +797,17 @@ function failureOfEnd(failure: UpstreamFailure | null): Failed | null {
   }
 }
 
+/** What came last never reached a provider, or there was no further attempt: the one before it is the final one. */
+function lastIsFinal(facts: readonly UsageFact[]): readonly UsageFact[] {
+  const last = facts.at(-1);
+  return last === undefined ? facts : [...facts.slice(0, -1), { ...last, final: true }];
+}
+
+/** A name as a field's value may hold it (RFC 9110 §5.5): callers spell models, line ends and all. */
+function legible(name: string): string {
+  return name.replace(/[^\x21-\x7e]/g, '_');
+}
+
 /** How an attempt is named in the answer's fields. */
 function wordOf(failed: Failed, held: HeldAnswer, head: ResponseHead | null): string {
   const status = head?.status ?? 0;
@@ -765,7 +829,13 @@ function noTarget(leftOut: readonly Planned[], waitMs: number): Rejection {
     const names = [...new Set(leftOut.map(({ target }) => target.provider.name))];
     return rejection('no_pool_key', `The provider is ${names.join(', ')}.`);
   }
-  const seconds = Math.max(1, Math.ceil(waitMs / 1_000));
   const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
-  return rejection('no_target', shown === '' ? '' : `${shown}.`, `retry-after: ${seconds}\r\n`);
+  return rejection('no_target', shown === '' ? '' : `${shown}.`, retryAfter(waitMs));
+}
+
+/** The fields in which a provider says how long it wants to be left alone. */
+const WAITS = /^(?:retry-after|retry-after-ms|x-ms-retry-after-ms):[^\n]*\n/gim;
+
+function retryAfter(ms: number): string {
+  return `retry-after: ${Math.max(1, Math.ceil(ms / 1_000))}\r\n`;
 }
