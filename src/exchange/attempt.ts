@@ -8,6 +8,7 @@ import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
+import type { Due } from '../ticker.ts';
 import { poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
 import {
@@ -24,6 +25,7 @@ import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
 import { traceId } from '../wire/trace-context.ts';
+import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
 
 /** What the attempts of a worker share. */
 export interface AttemptContext {
@@ -31,6 +33,7 @@ export interface AttemptContext {
   readonly metrics: WorkerMetrics;
   readonly scanner: JsonScanner;
   readonly ratios: TokenRatios;
+  readonly unseen: UnseenAnswers;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
   /** A bug was met, and one request ended by it: for the log. */
@@ -115,7 +118,7 @@ const STALLED: UpstreamFailure = {
  * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
-export class Attempt implements UpstreamEvents, PieceSink, Audience {
+export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   readonly #context: AttemptContext;
   readonly #asked: Asked;
   readonly #target: AttemptTarget;
@@ -135,6 +138,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
   #endFollows = false;
   /** Only for what is no success and came for a pool key. */
   #filter: SecretFilter | null = null;
+  /** Read since the client left, of an answer that is read on; else -1. */
+  #unseenBytes = -1;
   failure: UpstreamFailure | null = null;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
@@ -204,6 +209,44 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     if (this.#status !== null || this.#isOver) return;
     this.#call?.abort();
     this.onUpstreamFailure(STALLED);
+  }
+
+  /**
+   * The client has left. Behind an end sign of a stream whose bill has not come, the answer is read on for it: nothing is
+   * told of it but `over`, which may be in this turn.
+   * @returns false when nothing is to be waited for, or too many are waited for already
+   */
+  readOn(): boolean {
+    if (this.#isOver || !this.#isRequestWhole || this.#metering?.awaitsBill !== true) return false;
+    if (!this.#context.unseen.enter(this)) return false;
+    this.#unseenBytes = 0;
+    // The client may have been slow.
+    this.#call?.resume();
+    return true;
+  }
+
+  /** The time of an answer that is read on is over. */
+  onDue(): void {
+    if (!this.#isOver) this.#endUnseen();
+  }
+
+  onDueBroken(error: unknown): void {
+    this.#break(error);
+  }
+
+  #readUnseen(chunk: Buffer, last: boolean): void {
+    const room = UNSEEN_BYTES - this.#unseenBytes;
+    this.#unseenBytes += chunk.length;
+    const isFull = chunk.length >= room;
+    this.#metering?.response(isFull ? chunk.subarray(0, room) : chunk, this, last && !isFull);
+    // Its own end leaves the connection for others.
+    if (isFull || (!last && this.#metering?.awaitsBill !== true)) this.#endUnseen();
+  }
+
+  #endUnseen(): void {
+    this.#isOver = true;
+    this.#call?.abort();
+    this.#sink.over(this, COMPLETE);
   }
 
   /** Ends the upstream work in this turn; what still comes of it is nobody's. */
@@ -326,6 +369,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
     if (this.#isOver) return;
     this.#endFollows = last;
     try {
+      if (this.#unseenBytes >= 0) {
+        this.#readUnseen(chunk, last);
+        return;
+      }
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
       if (!more) this.#call?.pause();
     } catch (error) {
@@ -371,6 +418,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
 
   /** What the metering passes on of the answer. */
   push(piece: Buffer): boolean {
+    if (this.#unseenBytes >= 0) return true;
     if (this.#filter !== null) return this.#filter.push(piece);
     return this.#sink.piece(this, piece, this.#endFollows);
   }
@@ -417,6 +465,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience {
    */
   fact(settlement: Settlement, final = true): UsageFact | null {
     const { managed, provider, path, routing } = this.#target;
+    if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;

@@ -9,12 +9,16 @@ export type RequestEvent = 'last' | 'over' | 'answered' | 'gone' | 'failed';
 export type ResponseState =
   | 'waiting'
   | 'streaming'
+  | 'unseen'
   | 'complete'
   | 'rejected'
   | 'truncated'
   | 'gone';
-/** `failed` before any byte of the head left is `unanswered`: the client can still be told properly. */
-export type ResponseEvent = 'head' | 'end' | 'unanswered' | 'failed' | 'gone';
+/**
+ * `failed` before any byte of the head left is `unanswered`: the client can still be told properly. `left` is a client
+ * that went behind an end sign, whose bill may still come; `gone` every other one.
+ */
+export type ResponseEvent = 'head' | 'end' | 'unanswered' | 'failed' | 'left' | 'gone';
 
 type Table<State extends string, Event extends string> = Readonly<
   Record<State, Readonly<Partial<Record<Event, State>>>>
@@ -31,7 +35,14 @@ export const REQUEST_SIDE: Table<RequestState, RequestEvent> = {
 
 export const RESPONSE_SIDE: Table<ResponseState, ResponseEvent> = {
   waiting: { head: 'streaming', unanswered: 'rejected', gone: 'gone' },
-  streaming: { end: 'complete', unanswered: 'rejected', failed: 'truncated', gone: 'gone' },
+  streaming: {
+    end: 'complete',
+    unanswered: 'rejected',
+    failed: 'truncated',
+    left: 'unseen',
+    gone: 'gone',
+  },
+  unseen: { end: 'gone', failed: 'gone', gone: 'gone' },
   complete: {},
   rejected: {},
   truncated: {},

@@ -160,6 +160,11 @@ export class Exchange implements ClientEvents, Answer {
 
   onClientGone(): void {
     this.#requestState = nextRequestState(this.#requestState, 'gone');
+    if (this.#responseState === 'streaming' && this.#context.closing === null) {
+      // It may end in this turn.
+      this.#responseState = nextResponseState(this.#responseState, 'left');
+      if (this.#lane.clientLeft()) return;
+    }
     this.#responseState = nextResponseState(this.#responseState, 'gone');
     this.#lane.abort();
     this.#settle(this.#context.closing ?? 'client_gone');
@@ -210,7 +215,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestState = nextRequestState(this.#requestState, 'answered');
     this.#responseState = nextResponseState(this.#responseState, 'end');
     if (this.#writer.open) this.#writer.end();
-    else this.#settle('complete');
+    else this.#settle(this.#outcomeOfClosed);
   }
 
   failed(failure: UpstreamFailure, detail: string): void {
@@ -219,7 +224,7 @@ export class Exchange implements ClientEvents, Answer {
     if (!this.#writer.open) {
       // The last byte of a sized body is with the client already: to it nothing is missing.
       this.#responseState = nextResponseState(this.#responseState, 'end');
-      this.#settle('complete');
+      this.#settle(this.#outcomeOfClosed);
     } else if (this.#writer.started) {
       const { rejection: code } = failure;
       const isBetween = this.#delivery?.atEventBoundary === true;
@@ -282,6 +287,11 @@ export class Exchange implements ClientEvents, Answer {
   #cut(event: Buffer | null): void {
     this.#responseState = nextResponseState(this.#responseState, 'failed');
     this.#writer.cut(event);
+  }
+
+  /** Of an answer that ends when nothing can be told any more: the client has all of it, or left it. */
+  get #outcomeOfClosed(): Outcome {
+    return this.#responseState === 'gone' ? 'client_gone' : 'complete';
   }
 
   #outcomeOfFailure(): Outcome {

@@ -19,6 +19,12 @@ export interface Lane {
   writerDrained(): void;
   /** Nothing of the upload was taken for too long. */
   uploadStalled(): void;
+  /**
+   * The client has gone while it was answered. Where the answer has said its end, but not what it cost, the lane reads on,
+   * unseen, and tells the end as ever (`answered`, `failed`), which may be in this turn.
+   * @returns false when nothing is to be waited for: `abort` follows
+   */
+  clientLeft(): boolean;
   /** Ends what runs and whatever would have come, in this turn; nothing is told any more. */
   abort(): void;
   /** Releases everything, and says what came of it. Called once, when the exchange ends. */

@@ -44,6 +44,10 @@ export class RelayLane implements Lane, AttemptSink {
     this.#attempt.uploadStalled();
   }
 
+  clientLeft(): boolean {
+    return this.#attempt.readOn();
+  }
+
   abort(): void {
     this.#attempt.abort();
   }

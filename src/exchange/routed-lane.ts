@@ -715,6 +715,12 @@ export class RoutedLane implements Lane, AttemptSink, Due {
 
   // ---- the end -----------------------------------------------------------------------------------------------------
 
+  clientLeft(): boolean {
+    // What waits for the client is its answer's beginning: no end sign was shown.
+    if (this.#state !== 'committed' || this.#flushing.length > 0) return false;
+    return this.#attempt?.readOn() ?? false;
+  }
+
   abort(): void {
     this.#step('gone');
     this.#rest();

@@ -164,6 +164,10 @@ export class UnpackingLane implements Lane, Answer {
     this.#lane.writerDrained();
   }
 
+  clientLeft(): boolean {
+    return this.#lane.clientLeft();
+  }
+
   abort(): void {
     this.#close();
     this.#lane.abort();

@@ -224,6 +224,11 @@ export class Metering {
     return this.#withholder.write(chunk, client, mayReport);
   }
 
+  /** An event stream has said that its answer is over, and neither what it cost nor that this is all. */
+  get awaitsBill(): boolean {
+    return this.#status < 300 && this.#reader?.awaitsBill === true;
+  }
+
   /** The provider's response is complete. */
   responseEnded(client: PieceSink): void {
     this.#ended = true;
@@ -269,7 +274,7 @@ export class Metering {
     // A stream that breaks off with an error event, or behind its opening, may end well as a message; what it had told was
     // the beginning.
     const broken = this.#withEvents && (reading?.sawError === true || reading?.isOpening === true);
-    const final = reading?.sawEnd === true || (this.#ended && !broken);
+    const final = reading?.sawEnd === true || reading?.sawBill === true || (this.#ended && !broken);
     if (counts !== null && final) {
       this.#learn(requestBytes, counts);
       const high = { inputTokens: inputOf(counts), outputTokens: counts.outputTokens ?? 0 };

@@ -8,6 +8,7 @@ import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { ReplayBudget } from '../exchange/request-copy.ts';
+import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
@@ -52,6 +53,7 @@ export class ThreadState {
   readonly health: Health;
   readonly replayMemory: SharedArrayBuffer;
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
+  readonly unseen = new UnseenAnswers(this.deadlines);
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
@@ -176,6 +178,10 @@ export class DataPlane implements WorkerContext {
 
   get keepsFacts(): boolean {
     return this.#thread.factGate.isOpen;
+  }
+
+  get unseen(): UnseenAnswers {
+    return this.#thread.unseen;
   }
 
   get deadlines(): Deadlines {

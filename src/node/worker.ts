@@ -142,6 +142,8 @@ function close(door: Door, outcome: 'drained' | 'gateway_error'): void {
   thread.closing = outcome;
   // Closes every connection, which settles every exchange and aborts its upstream.
   door.close();
+  // Their clients left before: no connection's end settles them.
+  thread.unseen.endAll();
   flush();
   setTimeout(() => {
     tell({ kind: 'closed' });

@@ -27,6 +27,8 @@ export interface UsageReading extends Billed {
   readonly isOpening: boolean;
   /** An event stream said that it is complete, or broke off with its bill: nothing after it changes a count. */
   readonly sawEnd: boolean;
+  /** An event stream reported usage behind its end sign: that is the bill, even if its last words never came. */
+  readonly sawBill: boolean;
   /** Bytes of answer text seen in the deltas of an event stream, or in the texts of a JSON answer; errs low. */
   readonly textBytes: number;
 }
@@ -120,6 +122,7 @@ export class UsageReader implements EventSink {
   #model: string | null = null;
   #sawError = false;
   #sawEnd = false;
+  #sawBill = false;
   #sawJson = false;
   #isBlind = false;
   #isOpening = false;
@@ -166,6 +169,11 @@ export class UsageReader implements EventSink {
     }
   }
 
+  /** An event stream has said why its answer is over (its end sign), and neither its bill nor its last word came. */
+  get awaitsBill(): boolean {
+    return this.#skim.sawEndSign && !this.#sawBill && !this.#sawEnd;
+  }
+
   reading(): UsageReading {
     this.#countCut();
     // A text that was cut may have told before: then that is what is known.
@@ -179,6 +187,7 @@ export class UsageReader implements EventSink {
       isBlind: this.#isBlind,
       isOpening: this.#isOpening && this.#format === 'events',
       sawEnd: this.#sawEnd,
+      sawBill: this.#sawBill,
       textBytes: this.#skim.deltas.textBytes,
     };
   }
@@ -265,7 +274,7 @@ export class UsageReader implements EventSink {
       this.#isWhole = true;
       at = this.#readEvents(chunk, lastBlockStart(chunk, at, hit), hit);
       this.#isWhole = false;
-      this.#skim.deltas.countIn(chunk, hit, at);
+      this.#skim.countIn(chunk, hit, at);
     }
   }
 
@@ -312,7 +321,7 @@ export class UsageReader implements EventSink {
   #countCut(): void {
     if (this.#cutBytes === 0) return;
     const data = Buffer.concat(this.#cut, this.#cutBytes);
-    this.#skim.deltas.countIn(data, 0, data.length);
+    this.#skim.countIn(data, 0, data.length);
     this.#cut = [];
     this.#cutBytes = 0;
   }
@@ -322,6 +331,8 @@ export class UsageReader implements EventSink {
     const captures = this.#captures;
     if (captures === null) return;
     const reported = this.#takeReports(captures);
+    // Some report in every event: of several choices, the first that ends is not all.
+    if (reported && this.#skim.sawEndSign && hasNoChoices(captures)) this.#sawBill = true;
     for (const path of MODEL_PATHS) {
       if (captures.has(path)) this.#model ??= nameAt(captures, path);
     }
@@ -390,6 +401,10 @@ export class UsageReader implements EventSink {
     const [prompt, written] = COUNTER_PATHS.map((path) => textAt(captures, path) ?? 'null');
     return this.#takeUsage(`{"prompt_eval_count":${prompt},"eval_count":${written}}`);
   }
+}
+
+function hasNoChoices(captures: JsonCaptures): boolean {
+  return !captures.has(P.choices) || textAt(captures, P.choices) === '[]';
 }
 
 /** Where behind white space, and what holds the elements of an array together, a JSON text begins. */

@@ -4,10 +4,16 @@ const QUOTE = 0x22;
 const COLON = 0x3a;
 const SPACE = 0x20;
 const LETTER_N = 0x6e;
+const LETTER_O = 0x6f;
 const LETTER_G = 0x67;
 const LETTER_R = 0x72;
 const CLOSE_BRACKET = 0x5d;
 const DONE = Buffer.from('[DONE]');
+/** The end of every end sign's name. */
+const EASON = Buffer.from('eason');
+const END_SIGNS = ['"finish_reason"', '"stop_reason"', '"finishReason"'].map((name) =>
+  Buffer.from(name),
+);
 /** The type of Anthropic's last event: behind it nothing changes any more. */
 const STOP = Buffer.from('message_stop"');
 
@@ -25,6 +31,9 @@ const NEEDLES = [
   ':[DONE]',
   // The name of an event; inside a text it costs a look at that event.
   ': error',
+  // Why an answer ended (`finish_reason`, `stop_reason`, Gemini's `finishReason`): its end sign.
+  '_reason',
+  'hReason',
 ] as const;
 /** By the byte at a window's end: whether a needle ends with it, and how far the window may move on if none does. */
 const ENDS = new Uint8Array(256);
@@ -41,6 +50,8 @@ for (const needle of NEEDLES) ENDS[needle.charCodeAt(WINDOW_BYTES - 1)] = 1;
  */
 export class UsageSkim {
   readonly deltas = new DeltaCount();
+  /** An event said why its answer ended. */
+  sawEndSign = false;
 
   /**
    * The offset of the next key in [from, to) that makes its event worth reading: usage or error that is not null, an event
@@ -57,8 +68,22 @@ export class UsageSkim {
     return -1;
   }
 
+  /** Counts the deltas of a range that is not skimmed, and looks for an end sign in it. */
+  countIn(chunk: Buffer, from: number, to: number): void {
+    this.deltas.countIn(chunk, from, to);
+    let at = chunk.indexOf(EASON, from);
+    while (!this.sawEndSign && at >= 0 && at < to) {
+      this.sawEndSign = isEndSign(chunk, at + EASON.length - 1, to);
+      at = chunk.indexOf(EASON, at + EASON.length);
+    }
+  }
+
   /** Told apart by the fifth and sixth byte, which differ in all needles; the others are checked after. */
   #matters(chunk: Buffer, end: number, to: number, wantsModel: boolean): boolean {
+    if (chunk[end] === LETTER_N) {
+      if (isEndSign(chunk, end, to)) this.sawEndSign = true;
+      return false;
+    }
     if (chunk[end] === CLOSE_BRACKET) return DONE.equals(chunk.subarray(end - 5, end + 1));
     if (chunk[end] === LETTER_R)
       return chunk[end - 6] === COLON && spells(chunk, end - 4, 0x65, 0x72, 0x72, 0x6f);
@@ -83,6 +108,25 @@ export class UsageSkim {
         return false;
     }
   }
+}
+
+/** Whether one of their names ends behind `end`, with a text that is not empty: while an answer goes on it is null. */
+function isEndSign(chunk: Buffer, end: number, to: number): boolean {
+  if (chunk[end - 1] !== LETTER_O || chunk[end + 1] !== QUOTE) return false;
+  if (!endsWithSign(chunk, end + 2)) return false;
+  let at = end + 2;
+  while (at < to && chunk[at] === SPACE) at++;
+  if (chunk[at] !== COLON) return false;
+  at++;
+  while (at < to && chunk[at] === SPACE) at++;
+  return at + 1 < to && chunk[at] === QUOTE && chunk[at + 1] !== QUOTE;
+}
+
+function endsWithSign(chunk: Buffer, to: number): boolean {
+  for (const name of END_SIGNS) {
+    if (to >= name.length && name.equals(chunk.subarray(to - name.length, to))) return true;
+  }
+  return false;
 }
 
 function spells(chunk: Buffer, at: number, a: number, b: number, c: number, d: number): boolean {

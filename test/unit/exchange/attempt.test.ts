@@ -5,11 +5,12 @@ import {
   type AttemptSink,
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
+import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
-import { Ticker } from '../../../src/ticker.ts';
+import { Deadlines, Ticker } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
 import { openTransports } from '../../../src/upstream/transports.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
@@ -25,6 +26,7 @@ const context = {
   metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
   scanner: loadJsonScanner(),
   ratios: new TokenRatios(),
+  unseen: new UnseenAnswers(new Deadlines(20)),
   ownsCors: false,
   report(error: unknown) {
     throw error;

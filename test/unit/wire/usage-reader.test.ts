@@ -111,6 +111,39 @@ describe('what stands outside of the usage object', () => {
     expect(read([Buffer.from(event(root))], 'events').counts?.inputTokens).toBe(1);
   });
 
+  it('is what comes behind an end sign: it is waited for until it or the last word is there', () => {
+    const delta = { model: 'm', choices: [{ delta: { content: 'x' }, finish_reason: null }] };
+    const quoted = { choices: [{ delta: { content: '{"finish_reason":"stop"}' } }] };
+    const empty = { choices: [{ delta: {}, finish_reason: '' }], usage: USAGE };
+    const finish = { choices: [{ delta: {}, finish_reason: 'stop' }], usage: USAGE };
+    const bill = event({ choices: [], usage: USAGE });
+    const before = event(delta) + event(quoted) + event(empty);
+    const ends: readonly (readonly [body: string, waits: boolean, billed: boolean])[] = [
+      [before, false, false],
+      // Of two choices, the first one's report is not all.
+      [before + event(finish), true, false],
+      [before + event(finish) + bill, false, true],
+      [`${before + event(finish)}data: [DONE]\n\n`, false, false],
+      [event({ type: 'message_delta', delta: { stop_reason: 'end_turn' } }), true, false],
+      [
+        event({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: USAGE }),
+        false,
+        true,
+      ],
+    ];
+    for (const [body, waits, billed] of ends) {
+      const bytes = Buffer.from(body);
+      for (let at = 0; at <= bytes.length; at++) {
+        const reader = new UsageReader(scanner, 'events');
+        reader.push(bytes.subarray(0, at), false);
+        reader.push(bytes.subarray(at), false);
+        expect([body, at, reader.awaitsBill]).toEqual([body, at, waits]);
+        expect([body, at, reader.reading().sawBill]).toEqual([body, at, billed]);
+        reader.release();
+      }
+    }
+  });
+
   it('is the tier that served, in chunks, in a whole answer and in a response object', () => {
     const chat = { model: 'm', service_tier: 'priority', choices: [], usage: USAGE };
     everySplit(event(chat), 'events', ({ serviceTier }) => expect(serviceTier).toBe('priority'));
