@@ -113,13 +113,14 @@ export class UsageSkim {
 /** Whether one of their names ends behind `end`, with a text that is not empty: while an answer goes on it is null. */
 function isEndSign(chunk: Buffer, end: number, to: number): boolean {
   if (chunk[end - 1] !== LETTER_O || chunk[end + 1] !== QUOTE) return false;
-  if (!endsWithSign(chunk, end + 2)) return false;
   let at = end + 2;
   while (at < to && chunk[at] === SPACE) at++;
   if (chunk[at] !== COLON) return false;
   at++;
   while (at < to && chunk[at] === SPACE) at++;
-  return at + 1 < to && chunk[at] === QUOTE && chunk[at + 1] !== QUOTE;
+  if (at + 1 >= to || chunk[at] !== QUOTE || chunk[at + 1] === QUOTE) return false;
+  // Last, because it makes views: most events hold a null.
+  return endsWithSign(chunk, end + 2);
 }
 
 function endsWithSign(chunk: Buffer, to: number): boolean {
