@@ -99,6 +99,11 @@ export class RequestCopy {
     return this.#maxBytes > 0 && this.#declaredBytes > this.#maxBytes;
   }
 
+  /** It alone is more than may be kept of one, whatever the node keeps. */
+  get isTooLarge(): boolean {
+    return this.#maxBytes > 0 && this.#length > this.#maxBytes;
+  }
+
   /** Everything that was taken: a view, which ends with `drop`. */
   get bytes(): Buffer {
     return this.#bytes?.subarray(0, this.#length) ?? NOTHING;

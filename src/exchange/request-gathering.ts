@@ -76,6 +76,11 @@ export class RequestGathering {
     return this.#facts?.stream === 'true';
   }
 
+  /** It alone is more than may be kept of one; else, where it is `full`, the node is. */
+  get isTooLarge(): boolean {
+    return this.#copy.isTooLarge;
+  }
+
   /** The model is longer than any real one, or stands there more often than anybody would write it. */
   get isOdd(): boolean {
     const facts = this.#facts;

@@ -79,7 +79,12 @@ const DUE_SLACK_MS = 5;
 /** Rests are counted in ticks of 10 ms: one may end that much later than it was asked for. */
 const REST_SLACK_MS = 10;
 
-const MODEL_TOO_LATE = 'Its "model" has to stand before the first bytes that are kept are full.';
+const MODEL_TOO_LATE = rejection(
+  'invalid_body',
+  'Its "model" has to stand before the first bytes that are kept are full.',
+);
+/** Other bodies fill what the node may keep or read at once: no fault of this one's. */
+const NODE_FULL = rejection('overloaded', '', 'retry-after: 1\r\n');
 
 /** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
 const ATTEMPTS_MAX = 16;
@@ -170,7 +175,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     } else if (came === 'whole') this.#begin(true);
     else if (came === 'full') {
       this.#context.metrics.replaySkipped();
-      if (model === null) this.#refuse(rejection('invalid_body', MODEL_TOO_LATE));
+      if (model === null) this.#refuse(this.#gathering.isTooLarge ? MODEL_TOO_LATE : NODE_FULL);
       else this.#begin(false);
     } else if (model !== null && this.#context.planner.resolve(model).kind === 'plain') {
       // Nothing is wished for but the default provider: no more is held, and nothing is kept.
@@ -249,7 +254,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   /** @param isPlain what is not quite JSON (Python's NaN) is then for the default provider to judge, as in the relay */
   #faultOf(isWhole: boolean, isPlain: boolean): Rejection | null {
     const { isRead, isJson, model, isOdd } = this.#gathering;
-    if (!isRead) return rejection('overloaded', '', 'retry-after: 1\r\n');
+    if (!isRead) return NODE_FULL;
     const mayBeRead = isJson || (isPlain && model !== null && model !== '');
     if (isWhole && !mayBeRead) return rejection('invalid_body', 'It is not JSON.');
     if (model === null || model === '')
