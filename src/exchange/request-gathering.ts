@@ -72,6 +72,11 @@ export class RequestGathering {
     return this.#facts?.model ?? null;
   }
 
+  /** Root `model` keys so far. */
+  get modelCount(): number {
+    return this.#facts?.modelCount ?? 0;
+  }
+
   get isStreamAsked(): boolean {
     return this.#facts?.stream === 'true';
   }

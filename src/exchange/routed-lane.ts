@@ -185,8 +185,13 @@ export class RoutedLane implements Lane, AttemptSink, Due {
 
   /** The rest of a body whose beginning has left. */
   #passOn(piece: Buffer, last: boolean): void {
-    const asked = this.#gathering.model;
+    const { model: asked, modelCount } = this.#gathering;
     this.#gathering.pass(piece);
+    // What stood in front was edited: another one behind it, even the same, is not what the provider was to read.
+    if (this.#isNamed && this.#gathering.modelCount > modelCount) {
+      this.#refuse(rejection('invalid_body', 'It names its model twice.'));
+      return;
+    }
     // The last one counts, and the provider reads it: it must be the one that was planned.
     if (asked !== null && this.#gathering.model !== asked && this.#gathering.model !== null) {
       this.#refuse(rejection('invalid_body', 'It names two different models.'));

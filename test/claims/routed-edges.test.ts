@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../support/conditions.ts';
 import { post, RawClient } from '../support/raw-client.ts';
@@ -21,6 +22,7 @@ beforeAll(async () => {
     ['openai', 'groq', 'xai', 'mistral'],
     `breaker_failures = 1000000
 hold_secs = 0.3
+replay_max_bytes = "2MiB"
 [routes.chat]
 targets = ["groq/one"]
 fallbacks = ["xai/two"]
@@ -108,6 +110,30 @@ describe('an upload that streams behind its model', () => {
     client.close();
     await scene.gateway.idle();
   });
+});
+
+test('of a streamed body whose model was edited, a second model is refused, even the same one: its provider would read that', async () => {
+  scene.plays({ groq: async (turn) => await turn.bodyDone() });
+  const body = `{"model":"groq/m","input":"${'x'.repeat(2_500_000)}","model":"groq/m"}`;
+  const answer = await scene.ask('', { body });
+  expect(answer.status).toBe(400);
+  expect(scene.upstreams['groq']?.requests[0]?.bodyDone ?? false).toBe(false);
+});
+
+test('a packed stream, although that was refused, is passed on as it came and no other target is asked', async () => {
+  const packed = gzipSync(EVENTS.chat.opening + EVENTS.chat.word('said') + EVENTS.chat.end);
+  scene.plays({
+    groq: async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream', 'content-encoding: gzip']);
+      await turn.chunk(packed);
+      await turn.lastChunk();
+    },
+    xai: streams('chat', 'second'),
+  });
+  const answer = await scene.ask('chat');
+  expect(scene.asked).toEqual({ groq: 1 });
+  expect(answer.text).toContain('said');
 });
 
 describe('facts', () => {
