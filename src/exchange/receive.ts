@@ -39,100 +39,140 @@ export function receive(
   const requestId = context.nextRequestId();
   const beganMs = performance.now();
   let exchange: Exchange | null = null;
+  let refused: Unadmitted | null = null;
   // A bug that one request meets must not take the others of this worker with it.
   try {
     const preflight = context.cors.preflight(head.method, head.fields);
     if (preflight !== null) {
-      answerPreflight(context, head, writer, requestId, beganMs, preflight);
+      refused = new Unadmitted(context, head, writer, requestId, beganMs);
+      refused.answerPreflight(preflight);
       return REFUSED;
     }
     const admission = admit(head, context);
     if (admission.rejection !== null) {
-      refuse(context, head, writer, requestId, beganMs, admission);
+      refused = new Unadmitted(context, head, writer, requestId, beganMs);
+      refused.refuse(admission);
       return REFUSED;
     }
     exchange = new Exchange(context, admission, head, body, writer, requestId, beganMs);
     exchange.begin();
     return exchange;
   } catch (error) {
-    if (exchange === null) {
-      context.report(error);
-      const failed = internal(guessDialect(head));
-      refuse(context, head, writer, requestId, beganMs, failed);
-      return REFUSED;
+    if (exchange !== null) {
+      exchange.onBroken(error);
+      return exchange;
     }
-    exchange.onBroken(error);
-    return exchange;
+    refused ??= new Unadmitted(context, head, writer, requestId, beganMs);
+    refused.onBroken(error);
+    return REFUSED;
   }
 }
 
-/** The gateway's own answer to a request that was not admitted: a rejection, or a page where a browser asks for one. */
-function refuse(
-  context: WorkerContext,
-  asked: RequestHead,
-  writer: ResponseWriter,
-  requestId: string,
-  beganMs: number,
-  { rejection: why, dialect, provider, identity, fault }: Refused,
-): void {
-  const page =
-    why.code === 'unknown_provider'
-      ? ownPage(asked, context.router.providers, context.tls, requestId)
-      : null;
-  const { head, body, closes } =
-    page === null ? renderRejection(why, dialect, requestId) : { ...page, closes: false };
-  writer.respond(head + context.cors.lines(asked.fields), body, asked.method === 'HEAD', closes);
-  const own = page === null ? why.code : null;
-  const told = {
-    payer: identity,
-    status: own === null ? 200 : REJECTIONS[own].status,
-    outcome: own === null ? 'complete' : outcomeOf(own),
-    rejection: own,
-  } as const;
-  settle(context, asked, writer, requestId, beganMs, told, { provider, failure: fault, facts: [] });
-}
-
-/** A page may send its key to this gateway: no provider is asked, and no key is needed to be told so. */
-function answerPreflight(
-  context: WorkerContext,
-  asked: RequestHead,
-  writer: ResponseWriter,
-  requestId: string,
-  beganMs: number,
-  preflight: string,
-): void {
-  writer.respond(`${preflight}\r\nx-sluice-request-id: ${requestId}`, '', false, false);
-  settle(context, asked, writer, requestId, beganMs, PREFLIGHT_TOLD, NOBODYS);
-}
-
 const PREFLIGHT_TOLD = { payer: null, status: 200, outcome: 'complete', rejection: null } as const;
+const BROKEN_TOLD = {
+  payer: null,
+  status: REJECTIONS.internal_error.status,
+  outcome: 'gateway_error',
+  rejection: 'internal_error',
+} as const;
 const NOBODYS: Account = { provider: null, failure: null, facts: [] };
 
-/** The end of what never became an exchange. */
-function settle(
-  context: WorkerContext,
-  asked: RequestHead,
-  writer: ResponseWriter,
-  requestId: string,
-  beganMs: number,
-  told: Pick<Settlement, 'payer' | 'status' | 'outcome' | 'rejection'>,
-  account: Account,
-): void {
-  context.settler.settle(
-    {
-      ...told,
-      requestId,
-      traceparent: fieldValue(asked.fields, 'traceparent'),
-      method: asked.method,
-      path: loggedPath(asked.path),
-      eventStream: false,
-      bytesIn: 0,
-      bytesOut: writer.bytesOut,
-      ttfbMs: null,
-      durationMs: performance.now() - beganMs,
-    },
-    account,
-  );
+/** A request that never became an exchange: the gateway answers it itself, and it is settled here, once. */
+class Unadmitted {
+  readonly #context: WorkerContext;
+  readonly #asked: RequestHead;
+  readonly #writer: ResponseWriter;
+  readonly #requestId: string;
+  readonly #beganMs: number;
+  #settled = false;
+
+  constructor(
+    context: WorkerContext,
+    asked: RequestHead,
+    writer: ResponseWriter,
+    requestId: string,
+    beganMs: number,
+  ) {
+    this.#context = context;
+    this.#asked = asked;
+    this.#writer = writer;
+    this.#requestId = requestId;
+    this.#beganMs = beganMs;
+  }
+
+  /** A rejection, or a page where a browser asks for one. */
+  refuse({ rejection: why, dialect, provider, identity, fault }: Refused): void {
+    const { cors, router, tls } = this.#context;
+    const asked = this.#asked;
+    const page =
+      why.code === 'unknown_provider'
+        ? ownPage(asked, router.providers, tls, this.#requestId)
+        : null;
+    const { head, body, closes } =
+      page === null ? renderRejection(why, dialect, this.#requestId) : { ...page, closes: false };
+    this.#writer.respond(head + cors.lines(asked.fields), body, asked.method === 'HEAD', closes);
+    const own = page === null ? why.code : null;
+    const told = {
+      payer: identity,
+      status: own === null ? 200 : REJECTIONS[own].status,
+      outcome: own === null ? 'complete' : outcomeOf(own),
+      rejection: own,
+    } as const;
+    this.#settle(told, { provider, failure: fault, facts: [] });
+  }
+
+  /** A page may send its key to this gateway: no provider is asked, and no key is needed to be told so. */
+  answerPreflight(preflight: string): void {
+    const head = `${preflight}\r\nx-sluice-request-id: ${this.#requestId}`;
+    this.#writer.respond(head, '', false, false);
+    this.#settle(PREFLIGHT_TOLD, NOBODYS);
+  }
+
+  /** A bug ends this request and no other: told by the table or closed, settled once, logged. Does not throw. */
+  onBroken(error: unknown): void {
+    this.#context.report(error);
+    if (this.#settled) return;
+    try {
+      this.refuse(internal(guessDialect(this.#asked)));
+    } catch (again) {
+      this.#context.report(again);
+      // What told of it is what broke, or it was told and its settlement broke.
+      if (this.#settled) return;
+      this.#writer.destroy();
+      this.#settleBroken();
+    }
+  }
+
+  #settleBroken(): void {
+    try {
+      this.#settle(BROKEN_TOLD, NOBODYS);
+    } catch (error) {
+      this.#context.report(error);
+    }
+  }
+
+  #settle(
+    told: Pick<Settlement, 'payer' | 'status' | 'outcome' | 'rejection'>,
+    account: Account,
+  ): void {
+    this.#settled = true;
+    const { method, path, fields } = this.#asked;
+    this.#context.settler.settle(
+      {
+        ...told,
+        requestId: this.#requestId,
+        traceparent: fieldValue(fields, 'traceparent'),
+        method,
+        path: loggedPath(path),
+        eventStream: false,
+        bytesIn: 0,
+        bytesOut: this.#writer.bytesOut,
+        ttfbMs: null,
+        durationMs: performance.now() - this.#beganMs,
+      },
+      account,
+    );
+  }
 }
 
 function internal(dialect: Dialect): Refused {

@@ -8,7 +8,7 @@ import { ROOT } from './gateway.ts';
 /** A method of the gateway's own code: `exchange/exchange.ts#Exchange.onBodyChunk`. */
 export type MethodName = `${string}.ts#${string}.${string}`;
 
-/** Methods of a running gateway that throw once, on the next call, when they are told to. */
+/** Methods of a running gateway that throw on their next calls, when they are told to. */
 export class InjectedFaults {
   readonly nodeArgs: readonly string[];
   readonly #armed: string;
@@ -21,15 +21,17 @@ export class InjectedFaults {
       return [name, pathToFileURL(join(ROOT, 'src', file)).href, owner, key];
     });
     this.nodeArgs = beforeWorkers(
-      `const { readFileSync } = await import('node:fs');
+      `const { readFileSync, writeFileSync } = await import('node:fs');
        const armed = ${JSON.stringify(this.#armed)};
        for (const [name, url, owner, key] of ${JSON.stringify(rows)}) {
          const { prototype } = (await import(url))[owner];
          const before = prototype[key];
          if (typeof before !== 'function') throw new Error(name + ' is no method');
          prototype[key] = function (...values) {
-           if (existsSync(armed) && readFileSync(armed, 'utf8') === name) {
-             unlinkSync(armed);
+           const [wanted, times] = existsSync(armed) ? readFileSync(armed, 'utf8').split(' ') : [];
+           if (wanted === name) {
+             if (Number(times) > 1) writeFileSync(armed, name + ' ' + (times - 1));
+             else unlinkSync(armed);
              throw new Error('injected into ' + name);
            }
            return before.apply(this, values);
@@ -38,9 +40,9 @@ export class InjectedFaults {
     );
   }
 
-  /** The next call throws. */
-  arm(method: MethodName): void {
-    writeFileSync(this.#armed, method);
+  /** The next calls throw. */
+  arm(method: MethodName, times = 1): void {
+    writeFileSync(this.#armed, `${method} ${times}`);
   }
 
   /** No call has thrown since. */
