@@ -35,7 +35,8 @@ export function gatewayConfig(ports: UpstreamPorts, natsUrl: string, variable: V
   return (
     `workers = 2\naccess_log = true\nmax_request_body_bytes = "${LARGEST_BODY}"\n` +
     `rate_limit_rps = ${TENANT_RPS}\nbyo_rate_limit_rps = ${10 * TENANT_RPS}\n` +
-    `nats_url = "${natsUrl}"\nshutdown_grace_secs = 5\n` +
+    // The number of an order stands in its stream's path.
+    `managed_prefixes = ["/streams/{name}"]\nnats_url = "${natsUrl}"\nshutdown_grace_secs = 5\n` +
     authorities({ ...vendors, long: ports.streams, bytes: ports.bytes }) +
     poolKeys(Object.fromEntries(names.map((name) => [name, pool]))) +
     `[signing_keys]\n${keys.join('\n')}\n`

@@ -60,8 +60,8 @@ export const TENANTS = 50;
 export const DENIABLE_FROM = 45;
 
 const VENDORS = {
-  openai: '/v1',
-  anthropic: '/v1',
+  openai: '/openai/v1',
+  anthropic: '/anthropic/v1',
   groq: '/groq/openai/v1',
   mistral: '/mistral/v1',
   deepseek: '/deepseek/v1',
@@ -127,7 +127,7 @@ function mockOrder(manner: Manner, kind: number, random: () => number): MockOrde
     const model = `${vendor}/s${manner.number}/${fault ?? 'model'}`;
     const base = VENDORS[vendor];
     // What is behind the provider's name is what the provider sees.
-    const sent = base === '/v1' ? base : base.slice(base.indexOf('/', 1));
+    const sent = base.slice(base.indexOf('/', 1));
     const body = { model, ...rest };
     const paths = { target: base + path, path: sent + path };
     return { ...manner, kind: 'mock', vendor, ...paths, model, fault, body };

@@ -48,8 +48,8 @@ async function ask(
   target: string,
   fields: readonly string[],
 ): Promise<RawResponse> {
-  const body = method === 'POST' ? '{}' : '';
-  const length = method === 'POST' ? ['Content-Length: 2'] : [];
+  const body = method === 'POST' ? '{"model":"m"}' : '';
+  const length = method === 'POST' ? ['Content-Length: 13'] : [];
   const lines = [...fields, ...length].map((line) => `${line}\r\n`).join('');
   const client = new RawClient(gateway.port).send(
     `${method} ${target} HTTP/1.1\r\nHost: s\r\n${lines}\r\n${body}`,

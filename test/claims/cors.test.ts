@@ -53,7 +53,7 @@ async function ask(
   target = '/v1/chat/completions',
 ) {
   const gateway = gateways.get(origins) ?? expect.fail(origins);
-  const body = method === 'POST' ? 'Content-Length: 2\r\n\r\n{}' : '\r\n';
+  const body = method === 'POST' ? 'Content-Length: 13\r\n\r\n{"model":"m"}' : '\r\n';
   const lines = fields.map((line) => `${line}\r\n`).join('');
   const client = new RawClient(gateway.port).send(
     `${method} ${target} HTTP/1.1\r\nHost: s\r\n${lines}${body}`,

@@ -144,7 +144,8 @@ function exchange(port: number, asked: StormRequest, agent: Agent): Promise<Stor
       port,
       host: '127.0.0.1',
       method: 'POST',
-      path: asked.path,
+      // By the path that names the provider: the slash in these models would name one.
+      path: `${asked.path === '/v1/messages' ? '/anthropic' : '/openai'}${asked.path}`,
       headers: {
         authorization: `Bearer ${keys[asked.tenant]}`,
         'content-type': 'application/json',
