@@ -100,6 +100,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   #gathered: RequestGathering | null = null;
   /** The body is kept, so that another attempt can have it. */
   #mayRepeat = false;
+  #isBodyWhole = false;
   /** The body's beginning has left, and its rest streams behind it: behind the answer's beginning too. */
   #isStreamedUp = false;
 
@@ -198,7 +199,10 @@ export class RoutedLane implements Lane, AttemptSink, Due {
       return;
     }
     this.#attempt?.body(piece, last);
-    if (last) this.#gathering.release();
+    if (last) {
+      this.#gathering.release();
+      this.#isBodyWhole = true;
+    }
   }
 
   /**
@@ -209,6 +213,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   #begin(isWhole: boolean): boolean {
     const gathering = this.#gathering;
     if (isWhole) gathering.release();
+    this.#isBodyWhole = isWhole;
     const name = gathering.model ?? '';
     const { planner } = this.#context;
     const resolved = planner.resolve(name);
@@ -577,6 +582,8 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     deadlines.clear(this);
     if (this.#deadline !== null) deadlines.clear(this.#deadline);
     this.#gathering.drop();
+    // A stream may stay open for an hour behind it.
+    if (this.#isBodyWhole) this.#gathered = null;
     if (isGood) planner.succeeded(trial, performance.now() - this.#attemptBeganMs);
     else planner.left(trial);
     const held = this.#held;
