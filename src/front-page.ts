@@ -72,7 +72,8 @@ function originOf(scheme: string, host: string | null): string {
 
 function frontPage(origin: string, providers: readonly Provider[]): string {
   const at = escaped(origin);
-  const rows = providers.map(({ name, prefixes }) => {
+  const open = providers.filter(({ onlyVirtual }) => !onlyVirtual);
+  const rows = open.map(({ name, prefixes }) => {
     const path = PATHS.get(name) ?? `/${name}${prefixes[0] ?? ''}`;
     return `<tr><td>${escaped(name)}</td><td><code>${at}${escaped(path)}</code></td></tr>`;
   });

@@ -141,6 +141,9 @@ const PACKED = rejection(
   'accept-encoding: gzip, deflate, br, zstd\r\n',
 );
 
+const UNNAMED =
+  'It is a service of the machine that the gateway runs on: a gateway key reaches it, everybody else once provider_authorities names it.';
+
 const framing: Gate<Asked> = ({ framing: { fault, lengthMissing } }) => {
   if (fault !== null) return rejection('bad_request', fault);
   return lengthMissing ? rejection('length_required') : null;
@@ -203,6 +206,8 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
     return refused(unknown, guessDialect(asked));
   }
+  if (found.provider.onlyVirtual && !isManaged)
+    return refused(rejection('unknown_provider', UNNAMED), guessDialect(asked));
   const { provider, path, named } = found;
   const { dialect } = provider;
   const directed: Directed = { asked, credential, provider, path, named };

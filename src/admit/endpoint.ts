@@ -21,7 +21,7 @@ const BUILT_IN: readonly (readonly [path: string, metering: EndpointMetering])[]
   ['/responses/compact', 'answers'],
 ];
 
-/** Stands in a prefix for one segment of the caller's choice: Azure's deployments. */
+/** Stands for one segment of the caller's choice, or the part of one: Azure's deployments, Gemini's models. */
 const NAME = /\{name\}/g;
 
 // Plain characters only, and no dot segment: servers disagree about everything else (they fold case, cut at `;`, merge
@@ -44,11 +44,19 @@ class ProviderEndpoints {
   readonly #named: readonly RegExp[];
   readonly #plain: readonly string[];
   readonly #suffixes: ReadonlyMap<string, EndpointMetering>;
+  /** Whole paths of the provider's own wire that hold a name. */
+  readonly #native: readonly (readonly [path: RegExp, metering: EndpointMetering])[];
 
-  /** @param slashed a slash behind an endpoint is the same endpoint */
+  readonly #lists: readonly RegExp[];
+
+  /**
+   * @param own whole paths of the provider's own wire
+   * @param slashed a slash behind an endpoint is the same endpoint
+   */
   constructor(
     prefixes: readonly string[],
     endpoints: ReadonlyMap<string, EndpointMetering>,
+    { native, lists }: Pick<Provider, 'native' | 'lists'>,
     slashed: boolean,
   ) {
     const suffixes = new Map(endpoints);
@@ -57,7 +65,12 @@ class ProviderEndpoints {
     this.#plain = prefixes.filter((prefix) => prefix.search(NAME) === -1);
     this.#named = prefixes
       .filter((prefix) => prefix.search(NAME) !== -1)
-      .map((prefix) => new RegExp(`^${escaped(prefix).replaceAll('\\{name\\}', SEGMENT)}(?=/)`));
+      .map((prefix) => new RegExp(`^${named(prefix)}(?=/)`));
+    this.#native = native
+      .filter(([path]) => path.search(NAME) !== -1)
+      .map(([path, metering]) => [new RegExp(`^${named(path)}$`), metering]);
+    this.#lists = lists.map((path) => new RegExp(`^${named(path)}$`));
+    for (const [path, metering] of native) this.#paths.set(path, metering);
     for (const prefix of this.#plain) {
       for (const [suffix, metering] of suffixes) this.#paths.set(prefix + suffix, metering);
     }
@@ -66,7 +79,8 @@ class ProviderEndpoints {
   /** Undefined for what may not be POSTed to. */
   posted(path: string): EndpointMetering | undefined {
     const known = this.#paths.get(path);
-    if (known !== undefined || this.#named.length === 0) return known;
+    if (known !== undefined) return known;
+    for (const [pattern, metering] of this.#native) if (pattern.test(path)) return metering;
     for (const prefix of this.#named) {
       const found = prefix.exec(path);
       if (found !== null) return this.#suffixes.get(path.slice(found[0].length));
@@ -76,6 +90,7 @@ class ProviderEndpoints {
 
   hasModel(path: string): boolean {
     return (
+      this.#lists.some((pattern) => pattern.test(path)) ||
       this.#plain.some(
         (prefix) => path.startsWith(prefix) && MODELS.test(path.slice(prefix.length)),
       ) ||
@@ -85,6 +100,11 @@ class ProviderEndpoints {
       })
     );
   }
+}
+
+/** A path's pattern, its `{name}` filled in. */
+function named(path: string): string {
+  return escaped(path).replaceAll('\\{name\\}', SEGMENT);
 }
 
 function escaped(text: string): string {
@@ -112,8 +132,10 @@ export class ManagedEndpoints {
     const byIndex: ProviderEndpoints[] = [];
     // Frameworks that serve models at home redirect to the path with a slash (FastAPI's `redirect_slashes`), and clients
     // follow; of the built-in providers none does.
-    for (const { index, prefixes, builtIn } of providers)
-      byIndex[index] = new ProviderEndpoints([...prefixes, ...addedPrefixes], suffixes, !builtIn);
+    for (const provider of providers) {
+      const all = [...provider.prefixes, ...addedPrefixes];
+      byIndex[provider.index] = new ProviderEndpoints(all, suffixes, provider, !provider.builtIn);
+    }
     this.#providers = byIndex;
   }
 

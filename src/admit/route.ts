@@ -102,7 +102,7 @@ export class Router {
   explain(path: string): string {
     return strayAdvice(
       path,
-      this.providers.map(({ name }) => name),
+      this.providers.filter(({ onlyVirtual }) => !onlyVirtual).map(({ name }) => name),
     );
   }
 }

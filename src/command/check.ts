@@ -14,9 +14,10 @@ export function check({
   readonly source: string | null;
 }): number {
   const providers = providerTable(config.providers).map(
-    ({ name, authority: { host, port, tls }, dialect, authScheme, streamUsage }) => {
+    ({ name, authority: { host, port, tls }, dialect, authScheme, keyless, streamUsage }) => {
       const origin = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
-      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${authScheme}, stream usage ${streamUsage === 'ask' ? 'is asked for' : 'is sent'}`;
+      const key = keyless && authScheme !== 'none' ? `${authScheme} or none` : authScheme;
+      return `#   ${name.padEnd(12)} ${origin}  ${dialect}, ${key}, stream usage ${streamUsage === 'ask' ? 'is asked for' : 'is sent'}`;
     },
   );
   const from = source === null ? 'no file: defaults and environment' : source;

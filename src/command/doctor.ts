@@ -138,7 +138,7 @@ function keys({ signingKeys, poolKeys }: Config): string {
 function usedProviders(config: Config): readonly Provider[] {
   const table = providerTable(config.providers);
   const used = table.filter((provider) => isNamed(provider, config));
-  return used.length === 0 ? table : used;
+  return used.length === 0 ? table.filter(({ onlyVirtual }) => !onlyVirtual) : used;
 }
 
 function isNamed({ name }: Provider, { providers, poolKeys }: Config): boolean {

@@ -278,8 +278,8 @@ export const SETTINGS = z.strictObject({
   ),
   provider_auth_schemes: table(
     'name = "scheme"',
-    z.enum(['bearer', 'x-api-key', 'api-key', 'none'], {
-      error: '"bearer", "x-api-key", "api-key" or "none"',
+    z.enum(['bearer', 'x-api-key', 'api-key', 'x-goog-api-key', 'none'], {
+      error: '"bearer", "x-api-key", "api-key", "x-goog-api-key" or "none"',
     }),
   ),
   provider_stream_usage: table(

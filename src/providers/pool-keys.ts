@@ -9,12 +9,16 @@ const FIELD_OF: Readonly<Record<AuthScheme, string | null>> = {
   bearer: 'authorization',
   'x-api-key': 'x-api-key',
   'api-key': 'api-key',
+  'x-goog-api-key': 'x-goog-api-key',
   none: null,
 };
 
+/** Where Google's API speaks OpenAI's wire, and takes its key as that does (ai.google.dev/gemini-api/docs/openai). */
+const GOOGLE_OPENAI = '/v1beta/openai/';
+
 /** One provider's pool key, ready to be put on the wire. Prints without the key. */
 export class PoolKey {
-  /** Null for a provider that takes no key: nothing is put on the wire then. */
+  /** Its usual one. Null for a provider that takes no key: nothing is put on the wire then. */
   readonly field: string | null;
   /** Other keys of the provider take turns with it. */
   readonly hasOthers: boolean;
@@ -22,19 +26,31 @@ export class PoolKey {
   readonly print: number;
   readonly #secret: Secret;
   readonly #prefix: string;
+  readonly #isGoogles: boolean;
   #traces: SecretTraces | null = null;
 
   constructor(scheme: AuthScheme, secret: Secret, hasOthers = false) {
     this.hasOthers = hasOthers;
     this.field = FIELD_OF[scheme];
     this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
+    this.#isGoogles = scheme === 'x-goog-api-key';
     this.#secret = secret;
     this.print = createHash('sha256').update(secret.reveal()).digest().readInt32LE(0);
   }
 
-  /** The field's value. Call it only where it is put on the wire. */
-  reveal(): string {
-    return this.#prefix + this.#secret.reveal();
+  /** The field that carries it to this target, path and query; null for a provider that takes no key. */
+  fieldTo(target: string): string | null {
+    return this.#isBearerTo(target) ? FIELD_OF.bearer : this.field;
+  }
+
+  /** The field's value to this target. Call it only where it is put on the wire. */
+  revealTo(target: string): string {
+    const prefix = this.#isBearerTo(target) ? 'Bearer ' : this.#prefix;
+    return prefix + this.#secret.reveal();
+  }
+
+  #isBearerTo(target: string): boolean {
+    return this.#isGoogles && target.startsWith(GOOGLE_OPENAI);
   }
 
   /** To take it out of what a provider says about it. Made when that is needed first. */
@@ -104,13 +120,11 @@ export class PoolKeys {
   ) {
     const byIndex: (readonly PoolKey[])[] = [];
     this.#turns = [];
-    for (const { name, authScheme, index } of providers) {
-      byIndex[index] =
-        authScheme === 'none'
-          ? [NO_KEY]
-          : (keys.get(name) ?? []).map(
-              (secret, _at, all) => new PoolKey(authScheme, secret, all.length > 1),
-            );
+    for (const { name, authScheme, keyless, index } of providers) {
+      const own = (keys.get(name) ?? []).map(
+        (secret, _at, all) => new PoolKey(authScheme, secret, all.length > 1),
+      );
+      byIndex[index] = keyless && own.length === 0 ? [NO_KEY] : own;
       this.#turns[index] = first;
     }
     this.#keys = byIndex;

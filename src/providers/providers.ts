@@ -1,7 +1,11 @@
 import type { Dialect } from '../rejection.ts';
+import type { EndpointMetering } from './endpoint-metering.ts';
 
-/** How a provider takes its key; `none`: it takes none, and virtual keys reach it without a pool key. */
-export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key' | 'none';
+/**
+ * How a provider takes its key; `none`: it takes none, and virtual keys reach it without a pool key. `x-goog-api-key` is
+ * Google's: on its OpenAI wire the key is a bearer token (ai.google.dev/gemini-api/docs/openai).
+ */
+export type AuthScheme = 'bearer' | 'x-api-key' | 'api-key' | 'x-goog-api-key' | 'none';
 
 /**
  * Whether a chat stream reports its usage only when `stream_options.include_usage` asks for it (`ask`), or anyway
@@ -20,7 +24,7 @@ export interface Authority {
 /** One row of the provider table: all that tells one provider from another. */
 export interface Provider {
   readonly name: string;
-  /** A vendor's row of this table; false for what the configuration adds. */
+  /** A vendor's one service, whose paths are known; false for what somebody sets up, an Ollama or an Azure resource too. */
   readonly builtIn: boolean;
   /** Position in the table; metrics are arrays over it. */
   readonly index: number;
@@ -28,10 +32,30 @@ export interface Provider {
   readonly authScheme: AuthScheme;
   /** False: a request without any key is relayed as it came; whether it is enough is the provider's to say. */
   readonly needsKey: boolean;
+  /** True: virtual keys reach it where it has no pool key, and no key is sent then. */
+  readonly keyless: boolean;
+  /** True: a service of this machine that the configuration does not name, which callers without a virtual key get nothing of. */
+  readonly onlyVirtual: boolean;
   readonly dialect: Dialect;
   readonly streamUsage: StreamUsage;
   /** Where its API begins: what a managed key may reach stands behind one of them. `{name}` is any one segment. */
   readonly prefixes: readonly string[];
+  /** What of its own wire a managed key may POST to, whole; `{name}` is any one segment, or the part of one. */
+  readonly native: readonly NativeEndpoint[];
+  /** What tells of its models there: a managed key may GET it. */
+  readonly lists: readonly string[];
+}
+
+type NativeEndpoint = readonly [path: string, metering: EndpointMetering];
+
+/** What few rows have. */
+interface RowExtras {
+  /** Somebody's own server: its authority in this table is a guess, '' where there is none to make. */
+  readonly isOwn?: boolean;
+  /** Asks for no key in plaintext. */
+  readonly keyless?: boolean;
+  readonly native?: readonly NativeEndpoint[];
+  readonly lists?: readonly string[];
 }
 
 type Row = readonly [
@@ -40,7 +64,9 @@ type Row = readonly [
   authScheme: AuthScheme,
   dialect: Dialect,
   streamUsage: StreamUsage,
+  /** The first is where the routed lane asks. */
   prefixes: readonly string[],
+  extras?: RowExtras,
 ];
 
 /** Where APIs of added providers begin: OpenAI's, vLLM's, Groq's, OpenRouter's, Fireworks', Azure's, and bare ones. */
@@ -85,6 +111,60 @@ const BUILT_IN: readonly Row[] = [
   // docs.x.ai/docs/api-reference
   // Usage: docs.x.ai/docs/api-reference#chat-completions: usage only when asked for
   ['xai', 'api.x.ai:443', 'bearer', 'openai', 'ask', ['/v1']],
+  // ai.google.dev/gemini-api/docs/openai for the OpenAI wire, ai.google.dev/api for its own
+  // Usage: ai.google.dev/gemini-api/docs/openai: chat completions take stream_options; its own wire tells it unasked
+  [
+    'gemini',
+    'generativelanguage.googleapis.com:443',
+    'x-goog-api-key',
+    'openai',
+    'ask',
+    // Not /v1beta: below /models/{name} it has operations, whose results are somebody's.
+    ['/v1beta/openai'],
+    {
+      lists: ['/v1beta/models', '/v1beta/models/{name}'],
+      native: [
+        ['/v1beta/models/{name}:generateContent', 'answers'],
+        ['/v1beta/models/{name}:streamGenerateContent', 'answers'],
+        ['/v1beta/models/{name}:countTokens', 'free'],
+        ['/v1beta/models/{name}:embedContent', 'reports'],
+        ['/v1beta/models/{name}:batchEmbedContents', 'reports'],
+      ],
+    },
+  ],
+  // docs.ollama.com/api/introduction, docs.ollama.com/api/openai-compatibility, docs.ollama.com/api/authentication
+  // Usage: docs.ollama.com/api/openai-compatibility: takes stream_options.include_usage; its own wire tells it unasked
+  [
+    'ollama',
+    'http://127.0.0.1:11434',
+    'bearer',
+    'openai',
+    'ask',
+    USUAL_PREFIXES,
+    {
+      isOwn: true,
+      keyless: true,
+      lists: ['/api/tags'],
+      native: [
+        ['/api/chat', 'answers'],
+        ['/api/generate', 'answers'],
+        ['/api/embed', 'reports'],
+        ['/api/embeddings', 'reports'],
+      ],
+    },
+  ],
+  // learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: /openai/v1, the deployment in `model`; before it
+  // learn.microsoft.com/azure/ai-foundry/openai/reference: /openai/deployments/{name}. Each resource has its own host.
+  // Usage: learn.microsoft.com/azure/ai-foundry/openai/reference#chatcompletionstreamoptions: only when asked for
+  [
+    'azure',
+    '',
+    'api-key',
+    'openai',
+    'ask',
+    ['/openai/v1', ...USUAL_PREFIXES.filter((prefix) => prefix !== '/openai/v1')],
+    { isOwn: true },
+  ],
 ];
 
 /** What the configuration may say about a provider; the shape of `Config.providers`. */
@@ -130,46 +210,70 @@ export function providerTable(
   overrides: readonly ProviderOverride[],
   slots: readonly string[] = [],
 ): readonly Provider[] {
-  const rows = new Map<
-    string,
-    Omit<Provider, 'name' | 'index' | 'authority'> & { authority: string }
-  >();
-  for (const [name, authority, authScheme, dialect, streamUsage, prefixes] of BUILT_IN)
-    rows.set(name, {
-      authority,
-      builtIn: true,
-      authScheme,
-      needsKey: true,
-      dialect,
-      streamUsage,
-      prefixes,
-    });
-  for (const { name, authority, dialect, authScheme, streamUsage } of overrides) {
-    const known = rows.get(name);
-    const chosen = authority ?? known?.authority;
-    if (chosen === undefined) throw new Error(`Provider ${name} has no authority.`);
-    rows.set(name, {
-      authority: chosen,
-      builtIn: known?.builtIn ?? false,
-      authScheme: authScheme ?? known?.authScheme ?? 'bearer',
-      needsKey:
-        authScheme === undefined
-          ? known !== undefined || !isPlaintext(chosen)
-          : authScheme !== 'none',
-      dialect: dialect ?? known?.dialect ?? 'openai',
-      // vLLM, Ollama and Azure, the usual additions, report usage only when asked.
-      streamUsage: streamUsage ?? known?.streamUsage ?? 'ask',
-      prefixes: known?.prefixes ?? USUAL_PREFIXES,
-    });
-  }
-  const names = providerSlots(slots, [...rows.keys()]);
-  return [...rows].map(([name, { authority, ...row }]) => {
+  const said = new Map(overrides.map((override) => [override.name, override]));
+  const rows = BUILT_IN.map((row) => builtInRow(row, said.get(row[0])));
+  const added = overrides.filter(({ name }) => !BUILT_IN.some(([known]) => known === name));
+  const all = [...rows.filter((row) => row !== null), ...added.map(addedRow)];
+  const names = providerSlots(
+    slots,
+    all.map(({ name }) => name),
+  );
+  return all.map(({ name, authority, ...row }) => {
     const parsed = parseAuthority(authority);
     if (parsed === null)
       throw new Error(`Provider ${name} has the authority ${authority}, which does not parse.`);
     const index = names.indexOf(name);
     return { name, index, authority: parsed, ...row };
   });
+}
+
+type ChosenRow = Omit<Provider, 'index' | 'authority'> & { readonly authority: string };
+
+/** @returns null for a row that has no authority without the configuration, which says none */
+function builtInRow(
+  [name, usual, scheme, dialect, streamUsage, prefixes, extras = {}]: Row,
+  said: ProviderOverride | undefined,
+): ChosenRow | null {
+  const { isOwn = false, keyless = false, native = [], lists = [] } = extras;
+  const authority = said?.authority ?? usual;
+  if (authority === '' && said === undefined) return null;
+  if (authority === '') throw new Error(`Provider ${name} has no authority.`);
+  const authScheme = said?.authScheme ?? scheme;
+  const isOpen = isOwn && isPlaintext(authority);
+  return {
+    name,
+    authority,
+    builtIn: !isOwn,
+    authScheme,
+    needsKey: said?.authScheme === undefined ? !isOpen : authScheme !== 'none',
+    keyless: said?.authScheme === undefined ? isOpen && keyless : authScheme === 'none',
+    onlyVirtual: isOpen && said?.authority === undefined,
+    dialect: said?.dialect ?? dialect,
+    streamUsage: said?.streamUsage ?? streamUsage,
+    prefixes,
+    native,
+    lists,
+  };
+}
+
+function addedRow(said: ProviderOverride): ChosenRow {
+  const { name, authority, authScheme } = said;
+  if (authority === undefined) throw new Error(`Provider ${name} has no authority.`);
+  return {
+    name,
+    authority,
+    builtIn: false,
+    authScheme: authScheme ?? 'bearer',
+    needsKey: authScheme === undefined ? !isPlaintext(authority) : authScheme !== 'none',
+    keyless: authScheme === 'none',
+    onlyVirtual: false,
+    dialect: said.dialect ?? 'openai',
+    // vLLM, the usual addition, reports usage only when asked.
+    streamUsage: said.streamUsage ?? 'ask',
+    prefixes: USUAL_PREFIXES,
+    native: [],
+    lists: [],
+  };
 }
 
 /** The slots of a table that follows another one: new names behind the old ones, and no old one taken away. */

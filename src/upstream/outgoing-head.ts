@@ -82,11 +82,12 @@ const SDK_PREFIX = 'x-stainless-';
 /** The listed fields, in order, behind the provider's own key. */
 function managedHead(
   start: string,
-  { fields, coding, contentLength, owner }: UpstreamRequest,
+  { fields, target, coding, contentLength, owner }: UpstreamRequest,
   poolKey: PoolKey,
 ): string {
   const named = connectionOptions(fields);
-  let head = poolKey.field === null ? start : `${start}${poolKey.field}: ${poolKey.reveal()}\r\n`;
+  const field = poolKey.fieldTo(target);
+  let head = field === null ? start : `${start}${field}: ${poolKey.revealTo(target)}\r\n`;
   // The gateway reads the response, so nobody else may have encoded it.
   head += 'accept-encoding: identity\r\n';
   if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
@@ -130,6 +131,7 @@ function ownedId(id: string, owner: string): string {
  */
 export function requestFields({
   fields,
+  target,
   poolKey,
   coding,
   contentLength,
@@ -138,7 +140,8 @@ export function requestFields({
   const named = connectionOptions(fields);
   const list: string[] = [];
   if (poolKey !== null) {
-    if (poolKey.field !== null) list.push(poolKey.field, poolKey.reveal());
+    const field = poolKey.fieldTo(target);
+    if (field !== null) list.push(field, poolKey.revealTo(target));
     list.push('accept-encoding', 'identity');
     if (coding === 'sized') list.push('content-length', String(contentLength));
   }

@@ -5,7 +5,7 @@ import { RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 // What real clients do that no SDK's documentation says: Codex tries a WebSocket first, Java offers h2c, Claude Code lists
-// models with a bearer token, an Ollama asks for no key.
+// models with a bearer token, a vLLM asks for no key.
 
 const TOKEN = token();
 const OWN = 'sk-own';
@@ -24,7 +24,7 @@ async function provider(name: string): Promise<readonly [string, number]> {
 }
 
 beforeAll(async () => {
-  const names = ['openai', 'anthropic', 'ollama', 'open', 'strict'];
+  const names = ['openai', 'anthropic', 'vllm', 'ollama', 'open', 'strict'];
   const rows = Object.fromEntries(await Promise.all(names.map(provider)));
   gateway = await startGateway({
     config:
@@ -155,10 +155,10 @@ describe('whom a bare /v1 is for', () => {
 
 describe('a provider that wants no key', () => {
   it('added in plaintext is reached without one, and with one as it came', async () => {
-    expect(await from('POST', '/ollama/api/chat', [])).toBe('ollama');
-    expect(seen('ollama').at(-1)?.field('authorization')).toBeUndefined();
-    expect(await from('POST', '/ollama/api/chat', [`Authorization: Bearer ${OWN}`])).toBe('ollama');
-    expect(seen('ollama').at(-1)?.field('authorization')).toBe(`Bearer ${OWN}`);
+    expect(await from('POST', '/vllm/api/chat', [])).toBe('vllm');
+    expect(seen('vllm').at(-1)?.field('authorization')).toBeUndefined();
+    expect(await from('POST', '/vllm/api/chat', [`Authorization: Bearer ${OWN}`])).toBe('vllm');
+    expect(seen('vllm').at(-1)?.field('authorization')).toBe(`Bearer ${OWN}`);
   });
 
   it('says so in its scheme, and then virtual keys need no pool key either, and are billed', async () => {
@@ -175,6 +175,15 @@ describe('a provider that wants no key', () => {
     expect(facts(gateway).length).toBe(before + 1);
   });
 
+  it('is an Ollama without being said: its own wire and OpenAI’s, and nothing that manages its models', async () => {
+    const key = [`Authorization: Bearer ${TOKEN}`];
+    for (const path of ['/ollama/v1/chat/completions', '/ollama/api/chat', '/ollama/api/embed'])
+      expect(await from('POST', path, key)).toBe('ollama');
+    expect(seen('ollama').at(-1)?.field('authorization')).toBeUndefined();
+    expect(await from('POST', '/ollama/api/pull', key)).toBe(404);
+    expect(await from('POST', '/ollama/api/pull', [])).toBe('ollama');
+  });
+
   it('is none of those that say which key they want, nor of the built-in ones', async () => {
     for (const path of ['/strict/v1/chat/completions', '/openai/v1/chat/completions', '/v1/models'])
       expect(await from('POST', path, [])).toBe(401);
@@ -182,7 +191,7 @@ describe('a provider that wants no key', () => {
 
   it('without a pool key is told to virtual keys as such', async () => {
     expect(
-      await from('POST', '/ollama/v1/chat/completions', [`Authorization: Bearer ${TOKEN}`]),
+      await from('POST', '/vllm/v1/chat/completions', [`Authorization: Bearer ${TOKEN}`]),
     ).toBe(503);
   });
 });

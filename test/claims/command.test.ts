@@ -111,7 +111,7 @@ describe('the command', () => {
     expect(stderr).toMatch(/listen/);
   });
 
-  it('serve starts without any configuration file and relays to the ten providers', async () => {
+  it('serve starts without any configuration file and relays to the built-in providers', async () => {
     const env = { AI_LISTEN: '127.0.0.1:0', AI_METRICS_LISTEN: '127.0.0.1:0' };
     const child = spawn(process.execPath, [MAIN], {
       cwd: mkdtempSync(join(tmpdir(), 'sluice-command-')),
@@ -121,7 +121,7 @@ describe('the command', () => {
     const [text] = (await once(child.stdout, 'data')) as [Buffer];
     const ready = JSON.parse(text.toString().split('\n')[0] ?? '') as Record<string, unknown>;
     expect(ready).toMatchObject({ event: 'listening', config: null });
-    expect(ready['providers']).toHaveLength(10);
+    expect(ready['providers']).toHaveLength(12);
     child.kill('SIGTERM');
     expect(await once(child, 'exit')).toEqual([0, null]);
   });

@@ -285,7 +285,11 @@ export async function startRoutedScene(
   const upstreams: Record<string, ScriptedUpstream> = {};
   for (const name of names) upstreams[name] = await startUpstream(silent, { keepBodies: true });
   const ports = Object.fromEntries(names.map((name) => [name, upstreams[name]?.port ?? 0]));
-  const pool = Object.fromEntries(names.map((name) => [name, keys[name] ?? [`sk-${name}-pool`]]));
+  const pool = Object.fromEntries(
+    names
+      .map((name) => [name, keys[name] ?? [`sk-${name}-pool`]] as const)
+      .filter(([, own]) => own.length > 0),
+  );
   const scalars = config.slice(0, config.indexOf('['));
   const tables = config.slice(config.indexOf('['));
   const gateway = await startGateway({

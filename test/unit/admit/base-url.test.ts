@@ -15,7 +15,7 @@ function told(asked: string): string | null {
 }
 
 const NAMES =
-  'v1, openai, anthropic, openrouter, fireworks, groq, deepseek, together, cerebras, mistral, xai, vllm.';
+  'v1, openai, anthropic, openrouter, fireworks, groq, deepseek, together, cerebras, mistral, xai, gemini, vllm.';
 const LISTED = `is not one of: ${NAMES}`;
 
 describe('a base URL that is almost right', () => {

@@ -24,6 +24,8 @@ const BUILT_IN: readonly (readonly [provider: string, prefix: string])[] = [
   ['azure', '/openai/v1'],
   ['azure', '/openai/deployments/gpt-4o.mini'],
   ['azure', ''],
+  ['gemini', '/v1beta/openai'],
+  ['ollama', '/v1'],
   ['openai', '/v2'],
   ['azure', '/custom/any:thing/x'],
 ];
@@ -127,6 +129,51 @@ describe('ManagedEndpoints', () => {
     expect(judge('POST', '/openai/deployments/d/responses/', 'azure')).toBe('answers');
     expect(judge('POST', '/v1/chat/completions/', 'openai')).toBe('unknown');
     expect(judge('GET', '/v1/models/x/', 'azure')).toBe('unknown');
+  });
+
+  it.each([
+    ['gemini', '/v1beta/models/gemini-2.5-flash:generateContent', 'answers'],
+    ['gemini', '/v1beta/models/gemini-2.5-flash:streamGenerateContent', 'answers'],
+    ['gemini', '/v1beta/models/gemini-2.5-flash:countTokens', 'free'],
+    ['gemini', '/v1beta/models/text-embedding-004:embedContent', 'reports'],
+    ['gemini', '/v1beta/models/text-embedding-004:batchEmbedContents', 'reports'],
+    ['ollama', '/api/chat', 'answers'],
+    ['ollama', '/api/generate', 'answers'],
+    ['ollama', '/api/embed', 'reports'],
+  ])('%s: POST %s of its own wire is metered as %s', (of, path, metering) => {
+    expect(judge('POST', path, of)).toBe(metering);
+    expect(judge('GET', path, of)).toBe('wrong-method-post');
+    for (const other of ['openai', 'azure']) expect(judge('POST', path, other)).toBe('unknown');
+  });
+
+  it.each([
+    ['gemini', '/v1beta/models/a/b:generateContent'],
+    ['gemini', '/v1beta/models/..:generateContent/x'],
+    ['gemini', '/v1beta/models/a%2f..:generateContent'],
+    ['gemini', '/v1beta/cachedContents'],
+    ['gemini', '/v1beta/files'],
+    ['gemini', '/v1beta/tunedModels/x:generateContent'],
+    ['gemini', '/v1beta/models/x:batchGenerateContent'],
+    ['gemini', '/upload/v1beta/files'],
+    ['ollama', '/api/pull'],
+    ['ollama', '/api/delete'],
+    ['ollama', '/api/create'],
+    ['ollama', '/api/chat/'],
+  ])('%s: %s of its own wire is nothing that a managed key reaches', (of, path) => {
+    expect(['unknown', 'wrong-method-get']).toContain(judge('POST', path, of));
+  });
+
+  it.each([
+    ['gemini', '/v1beta/models', 'free'],
+    ['gemini', '/v1beta/models/gemini-2.5-flash', 'free'],
+    ['gemini', '/v1beta/models/veo-3/operations/x', 'unknown'],
+    ['gemini', '/v1beta/files', 'unknown'],
+    ['gemini', '/v1beta/cachedContents/x', 'unknown'],
+    ['ollama', '/api/tags', 'free'],
+    ['ollama', '/api/ps', 'unknown'],
+  ])('%s: GET %s is %s', (of, path, verdict) => {
+    expect(judge('GET', path, of)).toBe(verdict);
+    expect(judge('HEAD', path, of)).toBe(verdict);
   });
 
   it('the prefix of one provider is none of another', () => {

@@ -18,6 +18,7 @@ const keys = (first = 0) =>
       ['openai', secrets('a', 'b', 'c')],
       ['anthropic', secrets('x')],
       ['azure', secrets('z')],
+      ['gemini', secrets('g')],
     ]),
     first,
   );
@@ -25,23 +26,34 @@ const keys = (first = 0) =>
 describe('PoolKeys', () => {
   it('several keys of one provider take turns', () => {
     const pool = keys();
-    const seen = Array.from({ length: 6 }, () => pool.next(provider('openai'))?.reveal());
+    const seen = Array.from({ length: 6 }, () => pool.next(provider('openai'))?.revealTo('/x'));
     expect(seen).toEqual(['a', 'b', 'c', 'a', 'b', 'c'].map((key) => `Bearer ${key}`));
   });
 
   it('workers start with different keys', () => {
-    expect(keys(1).next(provider('openai'))?.reveal()).toBe('Bearer b');
-    expect(keys(4).next(provider('openai'))?.reveal()).toBe('Bearer b');
+    expect(keys(1).next(provider('openai'))?.revealTo('/x')).toBe('Bearer b');
+    expect(keys(4).next(provider('openai'))?.revealTo('/x')).toBe('Bearer b');
   });
 
   it('each scheme has its own field', () => {
     const field = (name: string) => {
       const key = keys().next(provider(name));
-      return [key?.field, key?.reveal()];
+      return [key?.field, key?.revealTo('/x')];
     };
     expect(field('openai')).toEqual(['authorization', 'Bearer a']);
     expect(field('anthropic')).toEqual(['x-api-key', 'x']);
     expect(field('azure')).toEqual(['api-key', 'z']);
+    expect(field('ollama')).toEqual([null, '']);
+  });
+
+  it('Google takes its key as OpenAI does where it speaks OpenAI\u2019s wire, and in its own field elsewhere', () => {
+    const key = keys().next(provider('gemini'));
+    const to = (target: string) => [key?.fieldTo(target), key?.revealTo(target)];
+    const bearer = ['authorization', 'Bearer g'];
+    expect(to('/v1beta/openai/chat/completions')).toEqual(bearer);
+    expect(to('/v1beta/openai/models')).toEqual(bearer);
+    expect(to('/v1beta/models/x:generateContent')).toEqual(['x-goog-api-key', 'g']);
+    expect(to('/v1beta/openaix')).toEqual(['x-goog-api-key', 'g']);
   });
 
   it('a provider without keys gives none', () => {

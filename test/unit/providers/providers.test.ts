@@ -3,7 +3,7 @@ import { Router } from '../../../src/admit/route.ts';
 import { parseAuthority, providerTable } from '../../../src/providers/providers.ts';
 
 describe('the provider table', () => {
-  it('holds the ten built-in providers with their authorities and dialects', () => {
+  it('holds the built-in providers with their authorities and dialects', () => {
     const rows = providerTable([]);
     expect(rows.map(({ name }) => name)).toEqual([
       'openai',
@@ -16,8 +16,12 @@ describe('the provider table', () => {
       'cerebras',
       'mistral',
       'xai',
+      'gemini',
+      'ollama',
     ]);
-    expect(rows.every(({ authority }) => authority.tls && authority.port === 443)).toBe(true);
+    const vendors = rows.filter(({ builtIn }) => builtIn);
+    expect(vendors.every(({ authority }) => authority.tls && authority.port === 443)).toBe(true);
+    expect(vendors.length).toBe(rows.length - 1);
     expect(rows[1]).toMatchObject({ authScheme: 'x-api-key', dialect: 'anthropic' });
   });
 
@@ -27,12 +31,35 @@ describe('the provider table', () => {
       { name: 'own', authority: 'https://own.test', dialect: 'anthropic' },
     ]);
     expect(rows[0]?.authority).toEqual({ host: '::1', port: 8000, tls: false });
-    expect(rows[10]).toMatchObject({
+    expect(rows[12]).toMatchObject({
       name: 'own',
-      index: 10,
+      index: 12,
       authority: { host: 'own.test', port: 443, tls: true },
     });
     expect(() => providerTable([{ name: 'x' }])).toThrow(/no authority/);
+  });
+
+  it('has an Azure where the configuration says which', () => {
+    const [azure] = providerTable([{ name: 'azure', authority: 'x.openai.azure.com:443' }]).slice(
+      -1,
+    );
+    expect(azure).toMatchObject({ name: 'azure', authScheme: 'api-key', needsKey: true });
+    expect(azure?.prefixes[0]).toBe('/openai/v1');
+  });
+
+  it.each([
+    [undefined, { keyless: true, needsKey: false, onlyVirtual: true }],
+    [{ streamUsage: 'ask' }, { keyless: true, needsKey: false, onlyVirtual: true }],
+    [
+      { authority: 'http://127.0.0.1:11434' },
+      { keyless: true, needsKey: false, onlyVirtual: false },
+    ],
+    [{ authority: 'ollama.com:443' }, { keyless: false, needsKey: true, onlyVirtual: false }],
+    [{ authScheme: 'bearer' }, { keyless: false, needsKey: true, onlyVirtual: true }],
+    [{ authScheme: 'none' }, { keyless: true, needsKey: false, onlyVirtual: true }],
+  ] as const)('an Ollama of which %j is said is %j', (said, wanted) => {
+    const rows = providerTable(said === undefined ? [] : [{ name: 'ollama', ...said }]);
+    expect(rows.find(({ name }) => name === 'ollama')).toMatchObject(wanted);
   });
 
   it.each([
@@ -62,7 +89,16 @@ describe('routing', () => {
       provider: { name: 'groq' },
       path: '/openai/v1',
     });
-    for (const path of ['/', '/v1x', '/constructor/x', '/__proto__', '/GROQ/x', '/groq%2fx']) {
+    for (const path of [
+      '/',
+      '/v1x',
+      '/constructor/x',
+      '/__proto__',
+      '/GROQ/x',
+      '/groq%2fx',
+      '/v1beta',
+      '/azure/x',
+    ]) {
       expect(router.route(path, false), path).toBeNull();
     }
   });
