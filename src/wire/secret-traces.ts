@@ -36,22 +36,26 @@ const SPELLED_CHARACTERS = 10;
 
 const NOWHERE: readonly Span[] = [];
 
+// Length is kept: one character per byte, and none of those has a longer small letter.
+const folded = (text: string): string => text.toLowerCase();
+
 /** One secret, prepared for searching: made once for each, when a provider first answers with an error. */
 export class SecretTraces {
+  /** In small letters: a key in capitals opens nothing, but whoever reads it knows most of the true one. */
   readonly #secret: string;
-  /** The secret in each spelling of its bytes, with the pieces that a part of it must hold. */
+  readonly #pieces: readonly string[];
+  /** The secret in each encoding of its bytes, where case counts, with the pieces that a part of it must hold. */
   readonly #spellings: readonly (readonly [spelling: string, pieces: readonly string[]])[];
   /** No trace is longer. In characters. */
   readonly #longest: number;
 
   /** @param secret visible ASCII, not empty */
   constructor(secret: string) {
-    this.#secret = secret;
-    const spellings = [secret, ...encodings(secret)].filter(
-      (spelling, at) => at === 0 || spelling.length >= PART_CHARACTERS,
-    );
+    this.#secret = folded(secret);
+    this.#pieces = piecesOf(this.#secret);
+    const spellings = encodings(secret).filter(({ length }) => length >= PART_CHARACTERS);
     this.#spellings = spellings.map((spelling) => [spelling, piecesOf(spelling)]);
-    const longest = Math.max(...spellings.map(({ length }) => length));
+    const longest = Math.max(secret.length, ...spellings.map(({ length }) => length));
     this.#longest = (longest + MASK_CHARACTERS) * SPELLED_CHARACTERS;
   }
 
@@ -94,7 +98,9 @@ export class SecretTraces {
     const { plain, starts } = plainText(text);
     const found: Span[] = [];
     for (const [spelling, pieces] of this.#spellings) addParts(plain, spelling, pieces, found);
-    this.#addEnds(plain, found);
+    const small = folded(plain);
+    addParts(small, this.#secret, this.#pieces, found);
+    this.#addEnds(small, found);
     if (found.length === 0) return NOWHERE;
     const inText = found.map(([from, to]): Span => [startAt(starts, from), startAt(starts, to)]);
     return merged(inText);

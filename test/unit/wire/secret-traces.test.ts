@@ -17,6 +17,11 @@ describe('traces of a secret', () => {
   it.each([
     ['itself', KEY],
     ['behind its scheme', `Bearer ${KEY}`],
+    ['in capitals', KEY.toUpperCase()],
+    ['in small letters', KEY.toLowerCase()],
+    ['its middle in capitals', KEY.slice(17, 31).toUpperCase()],
+    ['percent-encoded in capitals', percent.toUpperCase()],
+    ['masked, in capitals', 'SK-PROJ-****WXYZ'],
     ['its beginning', KEY.slice(0, 20)],
     ['its end', KEY.slice(-14)],
     ['its middle', KEY.slice(17, 31)],
