@@ -200,7 +200,9 @@ export class Exchange implements ClientEvents, Answer {
     this.#status = status;
     if (eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, eventStream);
-    this.#writer.start(head + this.#ownLines(), size, followed, eventStream);
+    // An error under this name is mostly one JSON text, which a comment would break; and nobody thinks long over it.
+    const mayComment = eventStream && status === 200;
+    this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
   }
 
   piece(piece: Buffer, last: boolean): boolean {

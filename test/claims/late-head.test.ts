@@ -17,7 +17,11 @@ async function answer(turn: Turn): Promise<void> {
   const [, , form = '', ms = '0', end] = turn.request.target.split('/');
   const type = form === 'json' ? 'application/json' : 'text/event-stream';
   const coding = form === 'packed' ? ['content-encoding: gzip'] : [];
-  await turn.stream([`content-type: ${type}`, ...coding]);
+  if (form === 'error')
+    await turn.write(
+      `HTTP/1.1 500 Broken\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`,
+    );
+  else await turn.stream([`content-type: ${type}`, ...coding]);
   await pause(Number(ms));
   if (end === 'dies') {
     turn.socket.destroy();
@@ -73,4 +77,8 @@ describe('the head of an event stream whose provider thinks', () => {
 
 it.each(['json', 'packed'])('nothing is put into a body that is %s', async (form) => {
   expect(await textOf(ask(`/v1/${form}/${LATE_MS}`))).toEqual([200, true, EVENTS]);
+});
+
+it('nothing is put into an error that is labelled as an event stream: most are one JSON text', async () => {
+  expect(await textOf(ask(`/v1/error/${LATE_MS}`))).toEqual([500, true, EVENTS]);
 });
