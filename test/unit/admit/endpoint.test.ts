@@ -63,7 +63,8 @@ describe('ManagedEndpoints', () => {
     for (const [of, prefix] of BUILT_IN) {
       expect(judge('GET', prefix + path, of)).toBe('free');
       expect(judge('HEAD', prefix + path, of)).toBe('free');
-      expect(judge('POST', prefix + path, of)).toBe('wrong-method-get');
+      for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+        expect(judge(method, prefix + path, of)).toBe('wrong-method-get');
     }
   });
 

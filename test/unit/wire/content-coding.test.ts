@@ -29,6 +29,24 @@ it('deflate is unpacked with and without its wrapper', async () => {
   }
 });
 
+it('a zstd window is 8 MiB at most, whatever the frame asks for', async () => {
+  for (const [windowLog, fits] of [
+    [23, true],
+    [24, false],
+  ] as const) {
+    const packed = zstdCompressSync(Buffer.alloc(2 ** 24 + 1), {
+      params: { [constants.ZSTD_c_windowLog]: windowLog, [constants.ZSTD_c_contentSizeFlag]: 0 },
+    });
+    const stream = unpacker('zstd', 0);
+    stream.end(packed);
+    const read = stream.toArray().then(
+      () => true,
+      () => false,
+    );
+    expect(await read).toBe(fits);
+  }
+});
+
 describe('a Zstandard frame', () => {
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 3_000 }).map((bytes) => Buffer.from(bytes)),

@@ -156,6 +156,31 @@ describe('usageCounts', () => {
     ['Ollama', { prompt_eval_count: 26, eval_count: 259 }, [26, 259, null, null, null]],
     ['embeddings', { prompt_tokens: 8, total_tokens: 8 }, [8, null, null, null, null]],
     [
+      'embeddings of nothing, by their completion alone',
+      { completion_tokens: 0, total_tokens: 0 },
+      [null, 0, null, null, null],
+    ],
+    [
+      'sound heard, and reasoning beside the completion',
+      {
+        prompt_tokens: 100,
+        completion_tokens: 10,
+        total_tokens: 150,
+        prompt_tokens_details: { audio_tokens: 30 },
+        completion_tokens_details: { reasoning_tokens: 40 },
+      },
+      [100, 50, null, null, 40],
+    ],
+    [
+      'Gemini, which heard sound and wrote nothing',
+      {
+        promptTokenCount: 10,
+        totalTokenCount: 40,
+        prompt_tokens_details: { audio_tokens: 30 },
+      },
+      [40, null, null, null, null],
+    ],
+    [
       'zero, which is a report',
       { prompt_tokens: 0, completion_tokens: 0 },
       [0, 0, null, null, null],
