@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { UpstreamFailure } from '../failure.ts';
+import { ownFailure, type UpstreamFailure } from '../failure.ts';
 import { requestHead } from '../outgoing-head.ts';
 import {
   IDEMPOTENT,
@@ -40,7 +40,6 @@ export class Http1Call implements UpstreamCall, Carried {
   #isWriting = false;
   /** A whole request that may be sent again. */
   #repeatable: Buffer | null;
-  #isRetried = false;
   #isHeadSeen = false;
   #isOver = false;
   reached = false;
@@ -138,14 +137,23 @@ export class Http1Call implements UpstreamCall, Carried {
   }
 
   onFailure(failure: UpstreamFailure): void {
-    if (this.#mayRetry(failure) && this.#repeatable !== null) {
-      this.#isRetried = true;
+    if (!this.#mayRetry(failure) || this.#repeatable === null) {
+      this.#fail(failure);
+      return;
+    }
+    try {
       this.#isWriting = false;
       this.#waiting = [this.#repeatable];
       this.#events.onRequestRetried();
       this.#connect(true);
-      return;
+    } catch (error) {
+      // The connection that called reports it, and has nobody left to tell.
+      this.#fail(ownFailure(error));
+      throw error;
     }
+  }
+
+  #fail(failure: UpstreamFailure): void {
     this.#over();
     this.#events.onUpstreamFailure(failure);
   }
@@ -156,9 +164,10 @@ export class Http1Call implements UpstreamCall, Carried {
     connection.carry(this);
   }
 
+  /** Once: the new connection has served nothing. */
   #mayRetry({ kind }: UpstreamFailure): boolean {
     const isReused = this.#connection !== null && this.#connection.requestsServed > 0;
-    return kind === 'reset' && isReused && !this.#isHeadSeen && !this.#isRetried;
+    return kind === 'reset' && isReused && !this.#isHeadSeen;
   }
 
   #over(): void {

@@ -9,6 +9,7 @@ import {
   classify,
   FIRST_BYTE_TIMEOUT,
   IDLE_TIMEOUT,
+  ownFailure,
   type UpstreamFailure,
 } from '../failure.ts';
 import { requestFields } from '../outgoing-head.ts';
@@ -282,16 +283,23 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
     const failure = failureOf(error, this.reached);
     if (failure.kind === 'internal') this.#home.onBug(error);
     if (!this.#isHeadSeen) this.#connection?.doubt();
-    if (this.#mayRetry(failure)) {
-      this.#isRetried = true;
-      this.#isSent = false;
-      this.#controller = null;
-      this.#stream = null;
+    if (this.#mayRetry(failure)) this.#retry();
+    else this.#fail(failure);
+  }
+
+  /** What throws in here would be an error of undici's client that nobody listens for: the worker's end. */
+  #retry(): void {
+    this.#isRetried = true;
+    this.#isSent = false;
+    this.#controller = null;
+    this.#stream = null;
+    try {
       this.#events.onRequestRetried();
       this.#home.dispatch(this.#options, this, true);
-      return;
+    } catch (error) {
+      this.#home.onBug(error);
+      this.#fail(ownFailure(error));
     }
-    this.#fail(failure);
   }
 
   /** RFC 9110 §9.2.2: a kept connection that died before any byte of the response. */

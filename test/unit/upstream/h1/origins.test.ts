@@ -340,6 +340,19 @@ describe('a reused connection that died', () => {
     await over(reused);
     expect(reused).toMatchObject({ ended: false, retried: 1 });
   });
+
+  it('whose retry meets a bug fails by it, and the bug is reported', async () => {
+    await over(Asked.send(origin()));
+    kill();
+    const next = new Asked(origin());
+    next.onRequestRetried = () => {
+      throw new TypeError('a bug');
+    };
+    next.open('GET', 'none', [], true);
+    await over(next);
+    expect(next.failure).toMatchObject({ kind: 'internal', rejection: 'internal_error' });
+    expect(bugs).toHaveLength(1);
+  });
 });
 
 describe('silence', () => {

@@ -150,6 +150,18 @@ describe('undici, over HTTP/1.1', () => {
     expect(kept).toBeGreaterThan(0);
   });
 
+  it('a retry that meets a bug fails by it, and the bug is reported', async () => {
+    await over(new Asked(transport));
+    answer = (socket) => void socket.destroy();
+    const asked = new Asked(transport);
+    asked.onRequestRetried = () => {
+      throw new TypeError('a bug');
+    };
+    await over(asked);
+    expect(asked.failure).toMatchObject({ kind: 'internal', rejection: 'internal_error' });
+    expect(bugs).toHaveLength(1);
+  });
+
   it('a new connection that dies is not retried', async () => {
     answer = (socket) => void socket.destroy();
     const asked = new Asked(transport);
@@ -223,14 +235,12 @@ describe('undici, over HTTP/1.1', () => {
   });
 
   it('a request that is aborted while it connects closes the connection, and is told nothing', async () => {
-    const deaf = transportTo('http://10.255.255.1:81', { connectTimeoutMs: 0 });
-    const asked = new Asked(deaf);
-    await new Promise((resolve) => setImmediate(resolve));
+    answer = () => {};
+    const silent = transportTo(origin().replace('http', 'https'), { connectTimeoutMs: 0 });
+    const asked = new Asked(silent);
+    await until('the handshake to begin', () => (sockets[0]?.bytesRead ?? 0) > 0 || undefined);
     asked.call.abort();
-    await until('no socket to be left', () => {
-      const left = process.getActiveResourcesInfo().filter((name) => name === 'TCPConnectWrap');
-      return left.length === 0 || undefined;
-    });
+    await until('the close', () => sockets[0]?.readableEnded || sockets[0]?.destroyed || undefined);
     expect(asked).toMatchObject({ isOver: false, call: { reached: false } });
   });
 
