@@ -406,10 +406,6 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     }
   }
 
-  onBroken(error: unknown): void {
-    if (!this.#isOver) this.#break(error);
-  }
-
   #break(error: unknown): void {
     this.#isOver = true;
     // The lane aborts what it has left: this one too.

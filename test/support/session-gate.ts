@@ -12,7 +12,9 @@ const PRE_SHARED_KEY = 41;
 
 export class SessionGate {
   /** Where it breaks off with a client that offers a session: at once, or behind a handshake that looked whole. */
-  refuses: 'nobody' | 'hello' | 'request' = 'nobody';
+  refuses: 'nobody' | 'hello' | 'request' | 'in silence' = 'nobody';
+  /** Clients whose session was met with silence. */
+  silenced = 0;
   readonly #server: Server;
   readonly #open = new Set<Socket>();
 
@@ -46,7 +48,8 @@ export class SessionGate {
       isResumed ||= resumes(data);
       flights++;
       const isRefused = this.refuses === 'hello' || (this.refuses === 'request' && flights > 1);
-      if (isResumed && isRefused) near.resetAndDestroy();
+      if (isResumed && this.refuses === 'in silence') this.silenced++;
+      else if (isResumed && isRefused) near.resetAndDestroy();
       else far.write(data);
     });
     near.on('close', () => far.destroy());

@@ -6,12 +6,16 @@ import {
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
 import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
+import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
+import { PoolKey } from '../../../src/providers/pool-keys.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
+import { Secret } from '../../../src/secret.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
 import { Deadlines, Ticker } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
+import type { Transports, UpstreamCall, UpstreamEvents } from '../../../src/upstream/transport.ts';
 import { openTransports } from '../../../src/upstream/transports.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { requestFraming } from '../../../src/wire/request-framing.ts';
@@ -19,11 +23,12 @@ import { transportOptions } from '../../support/egress.ts';
 
 const providers = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
 const layout = new MetricsLayout(providers.map(({ name }) => name));
+const counters = layout.allocate(1);
 const ticker = new Ticker(10_000);
 const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
 const context = {
   transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
-  metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
+  metrics: new WorkerMetrics(layout, counters, 0),
   scanner: loadJsonScanner(),
   ratios: new TokenRatios(),
   unseen: new UnseenAnswers(new Deadlines(20)),
@@ -38,17 +43,34 @@ const RESET: UpstreamFailure = {
   code: 'ECONNRESET',
 };
 
+const MANAGED = {
+  identity: {
+    kid: 1,
+    tenantId: 42n,
+    vpcId: 7n,
+    keyId: null,
+    tenantText: '42',
+    vpcText: '7',
+    keyText: null,
+    tenantWords: idWords(42n),
+    keyWords: null,
+  },
+  poolKey: new PoolKey('bearer', new Secret('sk-pool')),
+  metering: 'completions',
+} as const;
+
 /** A lane's end of attempts: what it was told, by whom. */
 class Lane implements AttemptSink {
   readonly told: (readonly [attempt: Attempt, what: string])[] = [];
   verdict: Verdict = 'commit';
 
-  attempt(): Attempt {
+  attempt(transports: Transports = context.transports, isManaged = false): Attempt {
     const [provider] = providers;
     if (provider === undefined) throw new Error('no provider');
     const asked = { method: 'POST', fields: [], framing: requestFraming('POST', []) };
-    const target = { provider, path: '/v1/x', target: '/v1/x', managed: null, routing: null };
-    return new Attempt(context, asked, target, this);
+    const managed = isManaged ? MANAGED : null;
+    const target = { provider, path: '/v1/x', target: '/v1/x', managed, routing: null };
+    return new Attempt({ ...context, transports }, asked, target, this);
   }
 
   uploadFull(attempt: Attempt): void {
@@ -90,7 +112,6 @@ const EVENTS: readonly (readonly [string, (attempt: Attempt) => void])[] = [
   ['onResponseChunk', (attempt) => attempt.onResponseChunk(Buffer.from('late'), false)],
   ['onResponseEnd', (attempt) => attempt.onResponseEnd()],
   ['onUpstreamFailure', (attempt) => attempt.onUpstreamFailure(RESET)],
-  ['onBroken', (attempt) => attempt.onBroken(new Error('late'))],
   ['the stalled upload', (attempt) => attempt.uploadStalled()],
 ];
 
@@ -100,9 +121,11 @@ describe('what comes late for an attempt', () => {
     const first = lane.attempt();
     const second = lane.attempt();
     first.abort();
+    const counted = Buffer.from(counters).toString('hex');
     late(first);
     expect(lane.told).toEqual([]);
     expect(first.failure).toBeNull();
+    expect(Buffer.from(counters).toString('hex')).toBe(counted);
     // Its successor lives.
     second.onResponseHead(200, 'OK', [], false);
     late(first);
@@ -161,4 +184,43 @@ describe('an attempt', () => {
     answering.uploadStalled();
     expect(lane.told.map(([, what]) => what)).toEqual(['UPLOAD_STALLED', 'head']);
   });
+
+  it('that its lane gives up while it is opened aborts the call that comes of it', () => {
+    const lane = new Lane();
+    const calls: string[] = [];
+    const attempt = lane.attempt(transports(calls, (events) => events.onUploadDrained()));
+    lane.uploadDrained = () => attempt.abort();
+    attempt.begin();
+    expect(calls).toEqual(['abort']);
+  });
+
+  it('whose slow client left behind an end sign reads on for the bill, although it was paused', () => {
+    const lane = new Lane();
+    const calls: string[] = [];
+    const attempt = lane.attempt(transports(calls), true);
+    attempt.body(Buffer.from('{"model":"m","stream":true}'), true);
+    attempt.onResponseHead(200, 'OK', ['content-type', 'text/event-stream'], false);
+    lane.piece = () => false;
+    attempt.onResponseChunk(Buffer.from(`data: {"choices":[{"finish_reason":"stop"}]}\n\n`), false);
+    expect(calls).toEqual(['pause']);
+    expect(attempt.readOn()).toBe(true);
+    expect(calls).toEqual(['pause', 'resume']);
+  });
 });
+
+/** A way out that tells what its call is told. */
+function transports(calls: string[], opening: (events: UpstreamEvents) => void = () => {}) {
+  const call: UpstreamCall = {
+    reached: true,
+    push: () => true,
+    end() {},
+    pause: () => void calls.push('pause'),
+    resume: () => void calls.push('resume'),
+    abort: () => void calls.push('abort'),
+  };
+  const open = (_request: unknown, _content: unknown, _whole: unknown, events: UpstreamEvents) => {
+    opening(events);
+    return call;
+  };
+  return { of: () => ({ open }) };
+}

@@ -7,6 +7,8 @@ import { setTimeout } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import koffi from 'koffi';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Ticker } from '../../../../src/ticker.ts';
+import { Connection } from '../../../../src/upstream/h1/connection.ts';
 import { Connector, type SocketEvents } from '../../../../src/upstream/h1/connector.ts';
 import { Trust } from '../../../../src/upstream/trust.ts';
 import { until } from '../../../support/conditions.ts';
@@ -112,6 +114,29 @@ describe('a session', () => {
     gate.refuses = 'hello';
     expect(await handshake(by)).toBe(false);
     by.forgetSession();
+    expect(await handshake(by)).toBe(true);
+    expect(resumed).toEqual([false, false]);
+  });
+
+  it('is not offered again when its handshake was given up, whoever gave it up', async () => {
+    const by = connector();
+    await handshake(by);
+    gate.refuses = 'in silence';
+    const ticker = new Ticker(10_000);
+    const home = {
+      timeouts: { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 },
+      ticker,
+      onFree() {},
+      onStanding() {},
+      onClosed() {},
+      onBug(bug: unknown) {
+        throw bug;
+      },
+    };
+    const waiting = new Connection(home, by, 60_000);
+    await until('the silence', () => gate.silenced > 0 || undefined);
+    waiting.close();
+    ticker.stop();
     expect(await handshake(by)).toBe(true);
     expect(resumed).toEqual([false, false]);
   });

@@ -12,6 +12,10 @@ import { until } from '../../../support/conditions.ts';
 import { DIRECT } from '../../../support/egress.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+/** No connection becomes so old. */
+const OLD_MS = 400_000;
+/** A rest that ends none. */
+const STEP_MS = 10_000;
 const ALL = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 
 /** What the name resolves to. */
@@ -182,6 +186,27 @@ describe('connections that never rest', () => {
     expect(Math.min(...ages)).toBeGreaterThanOrEqual(225_000);
     expect(Math.max(...ages)).toBeLessThanOrEqual(390_000);
     expect(new Set(ages).size).toBeGreaterThan(1);
+  });
+
+  it('end with the request that they carry when they grow old', async () => {
+    addresses = ['127.0.0.1'];
+    await ask();
+    const running = ask();
+    ticker.now += OLD_MS;
+    await running;
+    expect(connections.get('127.0.0.1')).toBe(1);
+    expect(origin.held.free).toBe(0);
+  });
+
+  it('end with the next tick when they grow old between two requests', async () => {
+    addresses = ['127.0.0.1'];
+    for (let ageMs = 0; ageMs < OLD_MS && (ageMs === 0 || origin.held.free > 0); ageMs += STEP_MS) {
+      await ask();
+      expect(origin.held.free).toBe(1);
+      pass(STEP_MS);
+    }
+    expect(connections.get('127.0.0.1')).toBe(1);
+    expect(origin.held.free).toBe(0);
   });
 });
 
