@@ -1,30 +1,18 @@
 /**
  * The routed lane: a request whose body says where it goes. The only file that loops: it gathers the body, has it planned,
- * tries one target after the other, and holds each answer's beginning until it is worth something. ARCHITECTURE.md, "The
- * routed lane", has its states and its failures.
+ * tries one target after the other, and holds each answer's beginning until it is worth something. What each step needs is
+ * beside it: the body (`routed-body.ts`), the way through the plan (`routed-walk.ts`), the times (`routed-clock.ts`), what an
+ * answer amounts to (`routed-judgement.ts`), what became of it (`routed-trail.ts`), and the bytes that leave
+ * (`routed-flow.ts`). ARCHITECTURE.md, "The routed lane", has its states and its failures.
  */
 
-import { Buffer } from 'node:buffer';
-import { performance } from 'node:perf_hooks';
 import type { Routed } from '../admit/admit.ts';
-import {
-  BROKEN,
-  type Failed,
-  failureOfStatus,
-  KEY_REFUSED,
-  NO_CONTENT_IN_TIME,
-  UNREACHABLE,
-  UNREACHABLE_IN_TIME,
-} from '../plan/failover.ts';
-import type { Planned } from '../plan/plan.ts';
-import type { Planner, Trial } from '../plan/planner.ts';
-import { retryAfterMs, retryDelayMs } from '../plan/retry-after.ts';
+import { BROKEN, type Failed, failureOfStatus, NO_CONTENT_IN_TIME } from '../plan/failover.ts';
+import type { Trial } from '../plan/planner.ts';
 import { ROUTE_DEFAULTS, type Route, type RouteSettings } from '../plan/route-table.ts';
-import type { PoolKey } from '../providers/pool-keys.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
-import type { UsageFact } from '../settle/usage-fact.ts';
-import type { Deadlines, Due } from '../ticker.ts';
+import type { Deadlines } from '../ticker.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import {
@@ -35,28 +23,21 @@ import {
   type AttemptSink,
   type Verdict,
 } from './attempt.ts';
-import { HeldAnswer, type Holding, type HoldMode } from './held-answer.ts';
+import { HeldAnswer, type Holding } from './held-answer.ts';
 import type { Answer, Lane } from './lane.ts';
-import type { ReplayBudget } from './request-copy.ts';
-import { RequestGathering } from './request-gathering.ts';
+import { type BodyContext, RoutedBody } from './routed-body.ts';
+import { RoutedClock, type Timed } from './routed-clock.ts';
+import { RoutedFlow } from './routed-flow.ts';
+import { failureOfEnd, holdModeOf, waitAskedFor, wordOf } from './routed-judgement.ts';
+import { noPoolKey, noTarget, unknownModel } from './routed-refusals.ts';
 import { nextRoutedState, type RoutedEvent, type RoutedState } from './routed-state.ts';
+import { RoutedTrail, toldHead } from './routed-trail.ts';
+import { RoutedWalk, type WalkContext } from './routed-walk.ts';
 
 /** What the routed requests of a worker share. */
-export interface RoutedContext extends AttemptContext {
-  readonly planner: Planner;
+export interface RoutedContext extends AttemptContext, BodyContext, WalkContext {
   readonly deadlines: Deadlines;
-  readonly replay: ReplayBudget;
-  /** Bytes; 0 = no limit. */
-  readonly replayMaxBytes: number;
   readonly holdMs: number;
-  readonly retryAfterMaxMs: number;
-}
-
-/** What is told of one attempt that another one followed: for the answer's fields. */
-interface Tried {
-  readonly name: string;
-  /** A status, or a word. */
-  readonly came: string;
 }
 
 const TIMED_OUT: UpstreamFailure = {
@@ -65,72 +46,32 @@ const TIMED_OUT: UpstreamFailure = {
   code: 'DEADLINE',
 };
 
-const NO_KEYS: ReadonlySet<PoolKey> = new Set();
-
 /** Of an error's body that is not held, nothing is known: not even that it is empty. */
 const UNREAD = ' ';
 
-/** Of `x-sluice-attempts`: sixteen names of usual length. */
-const ATTEMPTS_CHARACTERS = 1_024;
-
-/** A due time comes up to a period late, and a clock may read a little less than it was set to. */
-const DUE_SLACK_MS = 5;
-
-/** Rests are counted in ticks of 10 ms: one may end that much later than it was asked for. */
-const REST_SLACK_MS = 10;
-
-const MODEL_TOO_LATE = rejection(
-  'invalid_body',
-  'Its "model" has to stand before the first bytes that are kept are full.',
-);
-/** Other bodies fill what the node may keep or read at once: no fault of this one's. */
-const NODE_FULL = rejection('overloaded', '', 'retry-after: 1\r\n');
-
-/** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
-const ATTEMPTS_MAX = 16;
-
-export class RoutedLane implements Lane, AttemptSink, Due {
+export class RoutedLane implements Lane, AttemptSink, Timed {
   readonly #context: RoutedContext;
   readonly #asked: Asked;
   readonly #routed: Routed;
   readonly #answer: Answer;
   readonly #said: Pick<Settlement, 'requestId' | 'traceparent' | 'payer'>;
+  readonly #walk: RoutedWalk;
+  readonly #clock: RoutedClock;
+  readonly #trail = new RoutedTrail();
+  readonly #flow: RoutedFlow;
   #state: RoutedState = 'gathering';
-  /** Made with the first piece: only then is it known how the content is delimited. */
-  #gathered: RequestGathering | null = null;
-  /** The body is kept, so that another attempt can have it. */
-  #mayRepeat = false;
+  /** From the first piece until the answer is the client's. */
+  #body: RoutedBody | null = null;
   #isBodyWhole = false;
   /** The body's beginning has left, and its rest streams behind it: behind the answer's beginning too. */
   #isStreamedUp = false;
 
   #route: Route | null = null;
-  /** The name was a route or had a provider: else it goes as it came. */
-  #isNamed = false;
   #settings: RouteSettings = ROUTE_DEFAULTS;
-  #planned: readonly Planned[] = [];
-  /** Where in the plan the next target is. */
-  #next = 0;
-  #current: Planned | null = null;
-  #retriesLeft = 0;
-  /** Attempts so far. */
-  #count = 0;
-  /** Keys of the current target that were tried. */
-  readonly #triedKeys = new Set<PoolKey>();
-  readonly #tried: Tried[] = [];
-  readonly #facts: UsageFact[] = [];
-
   #trial: Trial | null = null;
   #attempt: Attempt | null = null;
-  #attemptBeganMs = 0;
   #head: ResponseHead | null = null;
   #held: HeldAnswer | null = null;
-  #heldSinceMs = 0;
-  /** What was held and is the client's, but not taken yet. */
-  #flushing: Buffer[] = [];
-  #isBlocked = false;
-  /** Only of a route that has one. */
-  #deadline: RouteDeadline | null = null;
   /** The attempt ended while its beginning was still on its way to the client. */
   #ended: AttemptEnd | null = null;
 
@@ -146,13 +87,9 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#routed = routed;
     this.#answer = answer;
     this.#said = said;
-  }
-
-  get #gathering(): RequestGathering {
-    const { scanner, replay, replayMaxBytes } = this.#context;
-    const { contentLength } = this.#asked.framing;
-    this.#gathered ??= new RequestGathering(scanner, replay, replayMaxBytes, contentLength);
-    return this.#gathered;
+    this.#walk = new RoutedWalk(context, routed.wishes.session);
+    this.#clock = new RoutedClock(context.deadlines, context.holdMs, this);
+    this.#flow = new RoutedFlow(answer);
   }
 
   // ---- the request -------------------------------------------------------------------------------------------------
@@ -167,40 +104,35 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   }
 
   #gather(piece: Buffer, last: boolean): void {
-    const came = this.#gathering.push(piece, last);
+    this.#body ??= new RoutedBody(this.#context, this.#asked.framing);
+    const body = this.#body;
+    const came = body.push(piece, last);
     if (came === 'more') return;
-    const { model } = this.#gathering;
+    const { model } = body;
     if (came === 'foreign') {
       this.#step(last ? 'last' : 'full');
-      this.#beginPlain('');
-    } else if (came === 'whole') this.#begin(true);
+      this.#beginPlain('', body);
+    } else if (came === 'whole') this.#begin(true, body);
     else if (came === 'full') {
       this.#context.metrics.replaySkipped();
-      if (model === null) this.#refuse(this.#gathering.isTooLarge ? MODEL_TOO_LATE : NODE_FULL);
-      else this.#begin(false);
+      if (model === null) this.#refuse(body.tooLate);
+      else this.#begin(false, body);
     } else if (model !== null && this.#context.planner.resolve(model).kind === 'plain') {
       // Nothing is wished for but the default provider: no more is held, and nothing is kept.
-      this.#begin(false);
+      this.#begin(false, body);
     }
   }
 
   /** The rest of a body whose beginning has left. */
   #passOn(piece: Buffer, last: boolean): void {
-    const { model: asked, modelCount } = this.#gathering;
-    this.#gathering.pass(piece);
-    // What stood in front was edited: another one behind it, even the same, is not what the provider was to read.
-    if (this.#isNamed && this.#gathering.modelCount > modelCount) {
-      this.#refuse(rejection('invalid_body', 'It names its model twice.'));
-      return;
-    }
-    // The last one counts, and the provider reads it: it must be the one that was planned.
-    if (asked !== null && this.#gathering.model !== asked && this.#gathering.model !== null) {
-      this.#refuse(rejection('invalid_body', 'It names two different models.'));
+    const fault = this.#body?.faultOfRest(piece, this.#route !== null) ?? null;
+    if (fault !== null) {
+      this.#refuse(fault);
       return;
     }
     this.#attempt?.body(piece, last);
     if (last) {
-      this.#gathering.release();
+      this.#body?.release();
       this.#isBodyWhole = true;
     }
   }
@@ -208,155 +140,90 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   /**
    * The model is known: plans, and begins the first attempt.
    * @param isWhole else the body goes on behind what is here
-   * @returns false when it was refused
    */
-  #begin(isWhole: boolean): boolean {
-    const gathering = this.#gathering;
-    if (isWhole) gathering.release();
+  #begin(isWhole: boolean, body: RoutedBody): void {
+    if (isWhole) body.release();
     this.#isBodyWhole = isWhole;
-    const name = gathering.model ?? '';
+    const name = body.model ?? '';
     const { planner } = this.#context;
     const resolved = planner.resolve(name);
-    const fault = this.#faultOf(isWhole, resolved.kind === 'plain');
-    if (fault !== null) return this.#refuse(fault);
-    if (resolved.kind === 'unknown') return this.#refuse(unknownModel(name, resolved.nearest));
-    this.#step(isWhole ? 'last' : 'full');
-    if (resolved.kind === 'plain') return this.#beginPlain(name);
-    return this.#beginNamed(
-      resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target),
-      isWhole,
-    );
+    const fault = body.faultOf(isWhole, resolved.kind === 'plain');
+    if (fault !== null) this.#refuse(fault);
+    else if (resolved.kind === 'unknown') this.#refuse(unknownModel(name, resolved.nearest));
+    else {
+      this.#step(isWhole ? 'last' : 'full');
+      if (resolved.kind === 'plain') this.#beginPlain(name, body);
+      else if (resolved.kind === 'route') this.#beginNamed(resolved.route, isWhole, body);
+      else this.#beginNamed(planner.routeOf(resolved.target), isWhole, body);
+    }
   }
 
   /** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
-  #beginPlain(name: string): boolean {
+  #beginPlain(name: string, body: RoutedBody): void {
     const { provider } = this.#routed;
     const trial = this.#context.planner.enterAnyway({
       name: `${provider.name}/${name}`,
       provider,
       model: name,
     });
-    if (trial === null)
-      return this.#refuse(rejection('no_pool_key', `The provider is ${provider.name}.`));
-    this.#try(trial);
-    return true;
+    if (trial === null) this.#refuse(noPoolKey([provider.name]));
+    else this.#try(trial, body);
   }
 
-  #beginNamed(route: Route, isWhole: boolean): boolean {
-    const { planner, metrics, deadlines } = this.#context;
+  #beginNamed(route: Route, isWhole: boolean, body: RoutedBody): void {
+    const { planner, metrics } = this.#context;
+    const { settings } = route;
     this.#route = route;
-    this.#isNamed = true;
-    this.#settings = route.settings;
+    this.#settings = settings;
     const made = planner.plan(route, this.#routed.wishes);
-    this.#planned = made.targets;
-    this.#mayRepeat = isWhole && this.#gathering.keep();
-    if (isWhole && !this.#mayRepeat) metrics.replaySkipped();
-    const trial = this.#nextTrial();
-    if (trial === null) return this.#refuse(noTarget(made.leftOut, made.waitMs));
-    if (this.#settings.deadlineMs > 0) {
-      this.#deadline = new RouteDeadline(this);
-      deadlines.set(this.#deadline, this.#settings.deadlineMs);
+    const mayRepeat = isWhole && body.keep();
+    if (isWhole && !mayRepeat) metrics.replaySkipped();
+    this.#walk.begin(made.targets, settings.retries, mayRepeat);
+    const trial = this.#walk.next();
+    if (trial === null) {
+      this.#refuse(noTarget(made.leftOut, made.waitMs));
+      return;
     }
-    this.#try(trial);
-    return true;
-  }
-
-  /** @param isPlain what is not quite JSON (Python's NaN) is then for the default provider to judge, as in the relay */
-  #faultOf(isWhole: boolean, isPlain: boolean): Rejection | null {
-    const { isRead, isJson, model, isOdd } = this.#gathering;
-    if (!isRead) return NODE_FULL;
-    const mayBeRead = isJson || (isPlain && model !== null && model !== '');
-    if (isWhole && !mayBeRead) return rejection('invalid_body', 'It is not JSON.');
-    if (model === null || model === '')
-      return rejection('invalid_body', 'It needs a "model" that is a text.');
-    return isOdd
-      ? rejection('invalid_body', 'Its "model" is longer than any, or there more than once.')
-      : null;
+    // A whole answer has no first content: its head comes when it is written, however long that takes.
+    this.#clock.begin(settings.deadlineMs, body.isStreamAsked ? settings.firstContentTimeoutMs : 0);
+    this.#try(trial, body);
   }
 
   // ---- one attempt after the other ---------------------------------------------------------------------------------
 
-  /**
-   * The next target that may be tried, with one of its keys; null when none is left.
-   * @param within nothing behind this group
-   */
-  #nextTrial(within = Number.POSITIVE_INFINITY): Trial | null {
-    const { planner } = this.#context;
-    const { session } = this.#routed.wishes;
-    if (this.#count >= ATTEMPTS_MAX) return null;
-    while (this.#next < this.#planned.length) {
-      const planned = this.#planned[this.#next];
-      if (planned === undefined || planned.group > within) break;
-      this.#next++;
-      const trial = planner.enter(planned.target, NO_KEYS, session);
-      if (trial === null) continue;
-      this.#triedKeys.clear();
-      this.#current = planned;
-      this.#retriesLeft = this.#settings.retries;
-      return trial;
-    }
-    return null;
-  }
-
-  /** Whether anything but the current attempt could still answer: only then is its answer held. */
-  get #hasAlternative(): boolean {
-    if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;
-    const { planner } = this.#context;
-    const current = this.#current;
-    if (current !== null && planner.mayEnter(current.target, this.#triedKeys)) return true;
-    for (let at = this.#next; at < this.#planned.length; at++) {
-      const planned = this.#planned[at];
-      if (planned !== undefined && planner.mayEnter(planned.target, NO_KEYS)) return true;
-    }
-    return false;
-  }
-
-  #try(trial: Trial): void {
+  #try(trial: Trial, body: RoutedBody): void {
     const { target, key } = trial;
     const { identity, metering, suffix, query } = this.#routed;
     const path = (target.provider.prefixes[0] ?? '') + suffix;
     this.#trial = trial;
-    this.#count++;
     this.#context.metrics.attempted(target.provider.index);
-    this.#triedKeys.add(key);
     this.#held = null;
     this.#head = null;
-    this.#attemptBeganMs = performance.now();
+    this.#clock.attemptBegan();
     const isWhole = this.#state !== 'pinned';
     this.#isStreamedUp = !isWhole;
-    const bytes = this.#isNamed ? this.#gathering.withModel(target.model) : this.#gathering.bytes;
+    const bytes = body.bytes(this.#route === null ? null : target.model);
     const attempt = new Attempt(
       this.#context,
-      { ...this.#asked, framing: this.#framing(bytes.length, isWhole) },
+      { ...this.#asked, framing: body.framing(bytes.length, isWhole) },
       {
         provider: target.provider,
         path,
         target: query === '' ? path : `${path}?${query}`,
         managed: { identity, poolKey: key, metering },
         routing: {
-          requestedModel: this.#gathering.model ?? '',
-          route: this.#isNamed ? (this.#route?.name ?? null) : null,
-          attempt: this.#count,
+          requestedModel: body.model ?? '',
+          route: this.#route?.name ?? null,
+          attempt: this.#walk.begun(trial),
           targetModel: target.name,
         },
       },
       this,
     );
     this.#attempt = attempt;
-    const firstContentTimeoutMs = this.#firstContentTimeoutMs;
-    if (firstContentTimeoutMs > 0 && this.#hasAlternative)
-      this.#context.deadlines.set(this, firstContentTimeoutMs);
+    if (this.#clock.limitsContent && this.#walk.hasAlternative) this.#clock.awaitContent();
     attempt.body(bytes, isWhole);
-    if (!isWhole || !this.#mayRepeat) this.#gathering.drop();
-  }
-
-  /** How the body is delimited as it leaves: the model's length may have changed it. */
-  #framing(bytes: number, isWhole: boolean): Asked['framing'] {
-    const { framing } = this.#asked;
-    if (isWhole) return { ...framing, chunked: false, contentLength: bytes };
-    if (framing.chunked) return framing;
-    const grown = bytes - this.#gathering.bytes.length;
-    return { ...framing, contentLength: framing.contentLength + grown };
+    if (!isWhole || !this.#walk.mayRepeat) body.drop();
   }
 
   /**
@@ -366,84 +233,37 @@ export class RoutedLane implements Lane, AttemptSink, Due {
    */
   #goOn(failed: Failed, word: string): boolean {
     const trial = this.#trial;
-    if (trial === null || !this.#mayRepeat || !this.#settings.fallbackOn.includes(failed.reason)) {
-      if (trial !== null) this.#context.planner.failed(trial, failed, this.#waitMs());
-      return false;
-    }
+    const body = this.#body;
+    if (trial === null) return false;
     const waitMs = this.#waitMs();
     this.#context.planner.failed(trial, failed, waitMs);
-    const next = this.#follower(failed, waitMs);
+    if (body === null || !this.#walk.mayRepeat) return false;
+    if (!this.#settings.fallbackOn.includes(failed.reason)) return false;
+    const next = this.#walk.follower(failed, waitMs);
     if (next === null) return false;
     this.#close(word, failed);
     if (next === 'wait') {
       this.#step('waits');
-      this.#context.deadlines.set(this, (waitMs ?? 0) + REST_SLACK_MS);
+      this.#clock.awaitRest(waitMs ?? 0);
     } else {
-      this.#try(next);
+      this.#try(next, body);
     }
     return true;
-  }
-
-  /**
-   * Another key of the same provider at once, then another target of the same group at once; before a fallback, which is
-   * another model than the one that is wanted, a short wait is sat out, and one failure of a server forgiven.
-   */
-  #follower(failed: Failed, waitMs: number | null): Trial | 'wait' | null {
-    const { planner, retryAfterMaxMs } = this.#context;
-    const { session } = this.#routed.wishes;
-    const current = this.#current;
-    if (current === null || this.#count >= ATTEMPTS_MAX) return null;
-    if (failed.ofKey) {
-      const sibling = planner.enter(current.target, this.#triedKeys, session);
-      if (sibling !== null) return sibling;
-    }
-    const after = this.#planned[this.#next];
-    if (after?.group === current.group) {
-      const trial = this.#nextTrial(current.group);
-      if (trial !== null) return trial;
-    }
-    if (this.#retriesLeft > 0) {
-      if (failed.again) {
-        this.#retriesLeft--;
-        this.#triedKeys.clear();
-        const trial = planner.enter(current.target, this.#triedKeys, session);
-        if (trial !== null) return trial;
-      }
-      if (failed.reason === 'rate_limit' && waitMs !== null && waitMs <= retryAfterMaxMs) {
-        this.#retriesLeft--;
-        this.#triedKeys.clear();
-        return 'wait';
-      }
-    }
-    return this.#nextTrial();
-  }
-
-  #tellPlanner(failed: Failed): void {
-    if (this.#trial !== null) this.#context.planner.failed(this.#trial, failed, this.#waitMs());
   }
 
   /** What the provider asked to be left alone for, in milliseconds; null = nothing. */
   #waitMs(): number | null {
     const head = this.#head;
-    return head === null ? null : (this.#waitOf(head) ?? retryDelayMs(this.#held?.text ?? ''));
-  }
-
-  #waitOf({ head }: ResponseHead): number | null {
-    const fields = head.split('\r\n').flatMap((line) => {
-      const colon = line.indexOf(':');
-      return colon < 1 ? [] : [line.slice(0, colon), line.slice(colon + 1).trim()];
-    });
-    return retryAfterMs(fields, Date.now());
+    return head === null ? null : waitAskedFor(head, this.#held?.text ?? '');
   }
 
   /** Ends the current attempt, of which nothing reaches the client: its fact is kept. */
   #close(word: string, failed: Failed): void {
     const attempt = this.#attempt;
     const trial = this.#trial;
-    this.#context.deadlines.clear(this);
+    this.#clock.attemptOver();
     if (attempt === null || trial === null) return;
     attempt.abort();
-    this.#tried.push({ name: trial.target.name, came: word });
     this.#context.metrics.failedOver(failed.reason);
     const fact = attempt.fact(
       {
@@ -454,14 +274,14 @@ export class RoutedLane implements Lane, AttemptSink, Due {
         outcome: failed.reason === 'timeout' ? 'timeout' : 'upstream_error',
         rejection: null,
         eventStream: false,
-        bytesIn: this.#gathering.bytes.length,
+        bytesIn: this.#body?.keptBytes ?? 0,
         bytesOut: 0,
         ttfbMs: null,
-        durationMs: performance.now() - this.#attemptBeganMs,
+        durationMs: this.#clock.elapsedMs,
       },
       false,
     );
-    if (fact !== null) this.#facts.push(fact);
+    this.#trail.ended(trial.target.name, word, fact);
     this.#attempt = null;
     this.#trial = null;
     this.#held = null;
@@ -481,7 +301,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
     if (attempt !== this.#attempt) return 'next';
     this.#head = head;
-    const mode = this.#modeOf(head);
+    const mode = this.#walk.hasAlternative ? holdModeOf(head) : null;
     if (mode === null) {
       const failed = head.status >= 400 ? failureOfStatus(head.status, UNREAD) : null;
       // No other target, but the same one may be asked once more.
@@ -492,32 +312,19 @@ export class RoutedLane implements Lane, AttemptSink, Due {
       return 'commit';
     }
     this.#held = new HeldAnswer(mode, this.#routed.wire, head.status);
-    this.#heldSinceMs = performance.now();
-    if (mode === 'stream') this.#armHold();
+    this.#clock.holdBegan();
+    if (mode === 'stream') this.#clock.awaitOpening();
     return 'hold';
   }
 
-  /** How the answer is held; null: it is not. */
-  #modeOf({ status, eventStream, format, size }: ResponseHead): HoldMode | null {
-    if (!this.#hasAlternative || (status >= 300 && status < 400)) return null;
-    if (status >= 400) return 'error';
-    if (eventStream) return 'stream';
-    return format === 'json' && size !== 'none' ? 'whole' : null;
-  }
-
-  /** An opening is held for `holdMs` behind its head, but for no longer than its first content may take. */
-  #armHold(): void {
-    const { deadlines, holdMs } = this.#context;
-    const firstContentTimeoutMs = this.#firstContentTimeoutMs;
-    const elapsedMs = performance.now() - this.#attemptBeganMs;
-    const leftMs = firstContentTimeoutMs > 0 ? firstContentTimeoutMs - elapsedMs : holdMs;
-    deadlines.set(this, Math.max(0, Math.min(holdMs, leftMs)));
+  #tellPlanner(failed: Failed): void {
+    if (this.#trial !== null) this.#context.planner.failed(this.#trial, failed, this.#waitMs());
   }
 
   piece(attempt: Attempt, piece: Buffer, last: boolean): boolean {
     if (attempt !== this.#attempt) return true;
     const held = this.#held;
-    if (held === null) return this.#pass(piece, last);
+    if (held === null) return this.#flow.pass(piece, last);
     return this.#judged(held.push(piece), held);
   }
 
@@ -578,52 +385,39 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     const head = this.#head;
     const trial = this.#trial;
     if (head === null || trial === null || this.#state === 'committed') return;
-    const { deadlines, planner, metrics } = this.#context;
-    deadlines.clear(this);
-    if (this.#deadline !== null) deadlines.clear(this.#deadline);
-    this.#gathering.drop();
+    const { planner, metrics } = this.#context;
+    this.#clock.stop();
+    this.#body?.drop();
     // A stream may stay open for an hour behind it.
-    if (this.#isBodyWhole) this.#gathered = null;
-    if (isGood) planner.succeeded(trial, performance.now() - this.#attemptBeganMs);
+    if (this.#isBodyWhole) this.#body = null;
+    if (isGood) planner.succeeded(trial, this.#clock.elapsedMs);
     else planner.left(trial);
     const held = this.#held;
     if (held !== null) {
-      metrics.held(held.bytes, (performance.now() - this.#heldSinceMs) / 1_000);
-      this.#flushing = [...held.take()];
+      metrics.held(held.bytes, this.#clock.heldMs / 1_000);
+      this.#flow.begin(held.take());
     }
-    const isFollowed = held === null ? followed : this.#flushing.length > 0;
+    const isFollowed = held === null ? followed : !this.#flow.isEmpty;
     this.#held = null;
     this.#step('content');
-    this.#answer.head({ ...head, head: this.#toldHead(trial, head) }, isFollowed);
+    const lines = this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status);
+    const mayWait = head.status === 429 || head.status === 503;
+    const told = toldHead(head, lines, mayWait ? this.#walk.leastWaitMs : 0);
+    this.#answer.head({ ...head, head: told }, isFollowed);
   }
 
   /** Passes on what was held. @returns false when the client takes no more for now */
   #flush(): boolean {
-    while (this.#flushing.length > 0 && !this.#isBlocked) {
-      const piece = this.#flushing.shift();
-      if (piece === undefined) break;
-      const last = this.#flushing.length === 0 && this.#ended?.failure === null;
-      if (!this.#answer.piece(piece, last)) this.#isBlocked = true;
-    }
+    this.#flow.flush(this.#ended?.failure === null);
     const ended = this.#ended;
-    if (this.#flushing.length > 0 || ended === null) return !this.#isBlocked;
+    if (!this.#flow.isEmpty || ended === null) return !this.#flow.isBlocked;
     this.#ended = null;
     this.#finish(ended);
     return true;
   }
 
-  #pass(piece: Buffer, last: boolean): boolean {
-    if (this.#flushing.length > 0) {
-      this.#flushing.push(Buffer.from(piece));
-      return false;
-    }
-    const takesMore = this.#answer.piece(piece, last);
-    this.#isBlocked = !takesMore;
-    return takesMore;
-  }
-
   #finish(end: AttemptEnd): void {
-    if (this.#flushing.length > 0) {
+    if (!this.#flow.isEmpty) {
       this.#ended = end;
       return;
     }
@@ -641,35 +435,8 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   }
 
   writerDrained(): void {
-    this.#isBlocked = false;
-    if (this.#flush() && this.#flushing.length === 0) this.#attempt?.resume();
-  }
-
-  #toldHead(trial: Trial, head: ResponseHead): string {
-    const told = head.head + this.#ownLines(trial, head);
-    if (head.status !== 429 && head.status !== 503) return told;
-    const leastMs = this.#leastWaitMs();
-    const ownMs = this.#waitOf(head);
-    // Where the provider asks for no more than that, its own word stands.
-    if (leastMs === 0 || ownMs === null || ownMs <= leastMs) return told;
-    return `${told.replace(WAITS, '')}${retryAfter(leastMs)}`;
-  }
-
-  /** The least wait that remains among what was planned, in milliseconds; 0 when none of it waits. */
-  #leastWaitMs(): number {
-    const { planner } = this.#context;
-    const waits = this.#planned
-      .map(({ target }) => planner.condition(target).waitMs)
-      .filter((ms) => ms > 0);
-    return waits.length === 0 ? 0 : Math.min(...waits);
-  }
-
-  /** What the gateway says of the way: bounded, and never a secret. */
-  #ownLines({ target }: Trial, { status }: ResponseHead): string {
-    if (!this.#isNamed) return '';
-    const tried = [...this.#tried, { name: target.name, came: String(status) }];
-    const shown = tried.map(({ name, came }) => `${legible(name)} ${came}`).join(', ');
-    return `x-sluice-target: ${legible(target.name)}\r\nx-sluice-attempts: ${shown.slice(0, ATTEMPTS_CHARACTERS)}\r\n`;
+    this.#flow.drained();
+    if (this.#flush() && this.#flow.isEmpty) this.#attempt?.resume();
   }
 
   // ---- time --------------------------------------------------------------------------------------------------------
@@ -678,7 +445,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   onDue(): void {
     if (this.#state === 'waiting') this.#again();
     else if (this.#state !== 'trying') return;
-    else if (this.#held !== null && !this.#isLate) this.#letGo();
+    else if (this.#held !== null && !this.#clock.isLate) this.#letGo();
     else if (!this.#goOn(NO_CONTENT_IN_TIME, 'SILENT') && this.#held !== null) this.#letGo();
   }
 
@@ -688,29 +455,11 @@ export class RoutedLane implements Lane, AttemptSink, Due {
     this.#flush();
   }
 
-  /** 0 = off. A whole answer has no first content: its head comes when it is written, however long that takes. */
-  get #firstContentTimeoutMs(): number {
-    return this.#gathering.isStreamAsked ? this.#settings.firstContentTimeoutMs : 0;
-  }
-
-  /** The first content is later than the route allows. */
-  get #isLate(): boolean {
-    const firstContentTimeoutMs = this.#firstContentTimeoutMs;
-    const elapsedMs = performance.now() - this.#attemptBeganMs;
-    return firstContentTimeoutMs > 0 && elapsedMs >= firstContentTimeoutMs - DUE_SLACK_MS;
-  }
-
   #again(): void {
     this.#step('due');
-    const current = this.#current;
-    const { session } = this.#routed.wishes;
-    const trial =
-      current === null
-        ? null
-        : (this.#context.planner.enter(current.target, this.#triedKeys, session) ??
-          this.#nextTrial());
-    if (trial === null) this.#refuse(noTarget([], this.#leastWaitMs()));
-    else this.#try(trial);
+    const trial = this.#walk.afterWait();
+    if (trial === null || this.#body === null) this.#refuse(noTarget([], this.#walk.leastWaitMs));
+    else this.#try(trial, this.#body);
   }
 
   /** All attempts together took longer than the route allows. */
@@ -734,7 +483,7 @@ export class RoutedLane implements Lane, AttemptSink, Due {
 
   clientLeft(): boolean {
     // What waits for the client is its answer's beginning: no end sign was shown.
-    if (this.#state !== 'committed' || this.#flushing.length > 0) return false;
+    if (this.#state !== 'committed' || !this.#flow.isEmpty) return false;
     return this.#attempt?.readOn() ?? false;
   }
 
@@ -753,112 +502,29 @@ export class RoutedLane implements Lane, AttemptSink, Due {
   account(settlement: Settlement): Account {
     this.#rest();
     const attempt = this.#attempt;
-    const fact = attempt?.fact(settlement, true) ?? null;
     return {
       provider: this.#trial?.target.provider ?? this.#routed.provider,
       failure: attempt?.failure?.code ?? null,
-      facts: fact === null ? lastIsFinal(this.#facts) : [...this.#facts, fact],
+      facts: this.#trail.facts(attempt?.fact(settlement, true) ?? null),
     };
   }
 
-  /** @returns false, for whoever goes no further */
-  #refuse(rejected: Rejection): false {
+  #refuse(rejected: Rejection): void {
     this.#step('refused');
     this.#rest();
     this.#attempt?.abort();
     this.#answer.refused(rejected);
-    return false;
   }
 
   /** Nothing is waited for and nothing is kept any more. */
   #rest(): void {
-    this.#context.deadlines.clear(this);
-    if (this.#deadline !== null) this.#context.deadlines.clear(this.#deadline);
-    this.#gathered?.release();
-    this.#gathered?.drop();
-    this.#flushing = [];
+    this.#clock.stop();
+    this.#body?.release();
+    this.#body?.drop();
+    this.#flow.drop();
   }
 
   #step(event: RoutedEvent): void {
     this.#state = nextRoutedState(this.#state, event);
   }
-}
-
-/** The deadline of a route, apart from the waits of its attempts. */
-class RouteDeadline implements Due {
-  readonly #lane: RoutedLane;
-
-  constructor(lane: RoutedLane) {
-    this.#lane = lane;
-  }
-
-  onDue(): void {
-    this.#lane.onDeadline();
-  }
-
-  onDueBroken(error: unknown): void {
-    this.#lane.onDueBroken(error);
-  }
-}
-
-/** What an attempt's end says of its target; null when it is nobody's fault but ours. */
-function failureOfEnd(failure: UpstreamFailure | null): Failed | null {
-  if (failure === null) return BROKEN;
-  const isLate = failure.rejection === 'upstream_timeout';
-  switch (failure.kind) {
-    case 'refused':
-      return KEY_REFUSED;
-    case 'connect':
-      return isLate ? UNREACHABLE_IN_TIME : UNREACHABLE;
-    case 'timeout':
-      return failure.code === 'UPLOAD_STALLED' ? null : NO_CONTENT_IN_TIME;
-    case 'reset':
-    case 'framing':
-      return BROKEN;
-    default:
-      return null;
-  }
-}
-
-/** What came last never reached a provider, or there was no further attempt: the one before it is the final one. */
-function lastIsFinal(facts: readonly UsageFact[]): readonly UsageFact[] {
-  const last = facts.at(-1);
-  return last === undefined ? facts : [...facts.slice(0, -1), { ...last, final: true }];
-}
-
-/** A name as a field's value may hold it (RFC 9110 §5.5): callers spell models, line ends and all. */
-function legible(name: string): string {
-  return name.replace(/[^\x21-\x7e]/g, '_');
-}
-
-/** How an attempt is named in the answer's fields. */
-function wordOf(failed: Failed, held: HeldAnswer, head: ResponseHead | null): string {
-  const status = head?.status ?? 0;
-  if (status >= 400) return String(status);
-  return held.code === '' ? failed.reason : held.code;
-}
-
-function unknownModel(name: string, nearest: readonly string[]): Rejection {
-  const shown = name.slice(0, NAME_SHOWN_CHARACTERS);
-  return rejection('unknown_model', `"${shown}" is none; the nearest are ${nearest.join(', ')}.`);
-}
-
-/** Enough to recognise a typing error. */
-const NAME_SHOWN_CHARACTERS = 64;
-
-/** Why nothing can be tried: what only time keeps away says for how long. */
-function noTarget(leftOut: readonly Planned[], waitMs: number): Rejection {
-  if (leftOut.length > 0 && leftOut.every(({ leftOut: why }) => why === 'no_pool_key')) {
-    const names = [...new Set(leftOut.map(({ target }) => target.provider.name))];
-    return rejection('no_pool_key', `The provider is ${names.join(', ')}.`);
-  }
-  const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
-  return rejection('no_target', shown === '' ? '' : `${shown}.`, retryAfter(waitMs));
-}
-
-/** The fields in which a provider says how long it wants to be left alone. */
-const WAITS = /^(?:retry-after|retry-after-ms|x-ms-retry-after-ms):[^\n]*\n/gim;
-
-function retryAfter(ms: number): string {
-  return `retry-after: ${Math.max(1, Math.ceil(ms / 1_000))}\r\n`;
 }

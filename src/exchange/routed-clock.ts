@@ -1,0 +1,119 @@
+import { performance } from 'node:perf_hooks';
+import type { Deadlines, Due } from '../ticker.ts';
+
+/** A due time comes up to a period late, and a clock may read a little less than it was set to. */
+const DUE_SLACK_MS = 5;
+
+/** Rests are counted in ticks of 10 ms: one may end that much later than it was asked for. */
+const REST_SLACK_MS = 10;
+
+/** Who is told of the time. */
+export interface Timed extends Due {
+  /** All attempts together took longer than the route allows. */
+  onDeadline(): void;
+}
+
+/** The times of one routed request: of an attempt, of a wait, and of all attempts together. */
+export class RoutedClock {
+  readonly #deadlines: Deadlines;
+  readonly #timed: Timed;
+  readonly #holdMs: number;
+  /** Only of a route that has one. */
+  #deadline: RouteDeadline | null = null;
+  #firstContentTimeoutMs = 0;
+  #attemptBeganMs = 0;
+  #heldSinceMs = 0;
+
+  /** @param holdMs for how long an opening is held behind its head */
+  constructor(deadlines: Deadlines, holdMs: number, timed: Timed) {
+    this.#deadlines = deadlines;
+    this.#holdMs = holdMs;
+    this.#timed = timed;
+  }
+
+  /**
+   * The first attempt is about to begin.
+   * @param deadlineMs over all attempts, until commit; 0 = off
+   * @param firstContentTimeoutMs of each attempt; 0 = off
+   */
+  begin(deadlineMs: number, firstContentTimeoutMs: number): void {
+    this.#firstContentTimeoutMs = firstContentTimeoutMs;
+    if (deadlineMs === 0) return;
+    this.#deadline = new RouteDeadline(this.#timed);
+    this.#deadlines.set(this.#deadline, deadlineMs);
+  }
+
+  attemptBegan(): void {
+    this.#attemptBeganMs = performance.now();
+  }
+
+  /** Of the attempt, in milliseconds. */
+  get elapsedMs(): number {
+    return performance.now() - this.#attemptBeganMs;
+  }
+
+  /** For how long its answer has been held, in milliseconds. */
+  get heldMs(): number {
+    return performance.now() - this.#heldSinceMs;
+  }
+
+  /** An attempt's first content may be late. */
+  get limitsContent(): boolean {
+    return this.#firstContentTimeoutMs > 0;
+  }
+
+  /** Wakes when the attempt's first content is late. */
+  awaitContent(): void {
+    this.#deadlines.set(this.#timed, this.#firstContentTimeoutMs);
+  }
+
+  holdBegan(): void {
+    this.#heldSinceMs = performance.now();
+  }
+
+  /** Wakes when an opening was held for long enough behind its head, but not after its first content is late. */
+  awaitOpening(): void {
+    const limitMs = this.#firstContentTimeoutMs;
+    const leftMs = limitMs > 0 ? limitMs - this.elapsedMs : this.#holdMs;
+    this.#deadlines.set(this.#timed, Math.max(0, Math.min(this.#holdMs, leftMs)));
+  }
+
+  /** Wakes when a provider's rest is over. */
+  awaitRest(ms: number): void {
+    this.#deadlines.set(this.#timed, ms + REST_SLACK_MS);
+  }
+
+  /** The first content is later than the route allows. */
+  get isLate(): boolean {
+    const limitMs = this.#firstContentTimeoutMs;
+    return limitMs > 0 && this.elapsedMs >= limitMs - DUE_SLACK_MS;
+  }
+
+  /** The attempt is over: what it waited for never comes. */
+  attemptOver(): void {
+    this.#deadlines.clear(this.#timed);
+  }
+
+  /** Nothing is waited for any more. */
+  stop(): void {
+    this.#deadlines.clear(this.#timed);
+    if (this.#deadline !== null) this.#deadlines.clear(this.#deadline);
+  }
+}
+
+/** The deadline of a route, apart from the waits of its attempts. */
+class RouteDeadline implements Due {
+  readonly #timed: Timed;
+
+  constructor(timed: Timed) {
+    this.#timed = timed;
+  }
+
+  onDue(): void {
+    this.#timed.onDeadline();
+  }
+
+  onDueBroken(error: unknown): void {
+    this.#timed.onDueBroken(error);
+  }
+}

@@ -1,0 +1,65 @@
+/** What an attempt's answer or its end says: how it is held, what failed, how long its provider wants to be left alone. */
+
+import {
+  BROKEN,
+  type Failed,
+  KEY_REFUSED,
+  NO_CONTENT_IN_TIME,
+  UNREACHABLE,
+  UNREACHABLE_IN_TIME,
+} from '../plan/failover.ts';
+import { retryAfterMs, retryDelayMs } from '../plan/retry-after.ts';
+import type { UpstreamFailure } from '../upstream/failure.ts';
+import type { ResponseHead } from '../wire/response-head.ts';
+import type { HeldAnswer, HoldMode } from './held-answer.ts';
+
+/** How an answer is held while another target is left; null: it is not. */
+export function holdModeOf({ status, eventStream, format, size }: ResponseHead): HoldMode | null {
+  if (status >= 300 && status < 400) return null;
+  if (status >= 400) return 'error';
+  if (eventStream) return 'stream';
+  return format === 'json' && size !== 'none' ? 'whole' : null;
+}
+
+/** What an attempt's end says of its target; null when it is nobody's fault but ours. */
+export function failureOfEnd(failure: UpstreamFailure | null): Failed | null {
+  if (failure === null) return BROKEN;
+  const isLate = failure.rejection === 'upstream_timeout';
+  switch (failure.kind) {
+    case 'refused':
+      return KEY_REFUSED;
+    case 'connect':
+      return isLate ? UNREACHABLE_IN_TIME : UNREACHABLE;
+    case 'timeout':
+      return failure.code === 'UPLOAD_STALLED' ? null : NO_CONTENT_IN_TIME;
+    case 'reset':
+    case 'framing':
+      return BROKEN;
+    default:
+      return null;
+  }
+}
+
+/** How an attempt is named in the answer's fields: a status, or what it was. */
+export function wordOf(failed: Failed, held: HeldAnswer, head: ResponseHead | null): string {
+  const status = head?.status ?? 0;
+  if (status >= 400) return String(status);
+  return held.code === '' ? failed.reason : held.code;
+}
+
+/**
+ * @param body the start of an error's body
+ * @returns what a provider asks to be left alone for, in milliseconds; null = nothing
+ */
+export function waitAskedFor(head: ResponseHead, body: string): number | null {
+  return waitOf(head) ?? retryDelayMs(body);
+}
+
+/** The same, as far as its head says it. */
+export function waitOf({ head }: ResponseHead): number | null {
+  const fields = head.split('\r\n').flatMap((line) => {
+    const colon = line.indexOf(':');
+    return colon < 1 ? [] : [line.slice(0, colon), line.slice(colon + 1).trim()];
+  });
+  return retryAfterMs(fields, Date.now());
+}

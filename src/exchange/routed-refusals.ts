@@ -1,0 +1,31 @@
+/** Why a routed request goes nowhere, as its caller is told. */
+
+import type { Planned } from '../plan/plan.ts';
+import { type Rejection, rejection } from '../rejection.ts';
+
+/** Enough to recognise a typing error. */
+const NAME_SHOWN_CHARACTERS = 64;
+
+/** @param nearest names that are some */
+export function unknownModel(name: string, nearest: readonly string[]): Rejection {
+  const shown = name.slice(0, NAME_SHOWN_CHARACTERS);
+  return rejection('unknown_model', `"${shown}" is none; the nearest are ${nearest.join(', ')}.`);
+}
+
+/** Why nothing can be tried: what only time keeps away says for how long. */
+export function noTarget(leftOut: readonly Planned[], waitMs: number): Rejection {
+  if (leftOut.length > 0 && leftOut.every(({ leftOut: why }) => why === 'no_pool_key')) {
+    return noPoolKey([...new Set(leftOut.map(({ target }) => target.provider.name))]);
+  }
+  const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
+  return rejection('no_target', shown === '' ? '' : `${shown}.`, retryAfter(waitMs));
+}
+
+export function noPoolKey(providers: readonly string[]): Rejection {
+  return rejection('no_pool_key', `The provider is ${providers.join(', ')}.`);
+}
+
+/** A field line, in whole seconds (RFC 9110 §10.2.3). */
+export function retryAfter(ms: number): string {
+  return `retry-after: ${Math.max(1, Math.ceil(ms / 1_000))}\r\n`;
+}

@@ -1,0 +1,60 @@
+import type { UsageFact } from '../settle/usage-fact.ts';
+import type { ResponseHead } from '../wire/response-head.ts';
+import { waitOf } from './routed-judgement.ts';
+import { retryAfter } from './routed-refusals.ts';
+
+/** Of `x-sluice-attempts`: sixteen names of usual length. */
+const ATTEMPTS_CHARACTERS = 1_024;
+
+/** The fields in which a provider says how long it wants to be left alone. */
+const WAITS = /^(?:retry-after|retry-after-ms|x-ms-retry-after-ms):[^\n]*\n/gim;
+
+/** What became of the attempts of one request: for the answer's fields, and for the settlement. */
+export class RoutedTrail {
+  /** A target's name, and a status or a word. */
+  readonly #tried: string[] = [];
+  readonly #facts: UsageFact[] = [];
+
+  /** @param fact null when it never reached its provider */
+  ended(target: string, came: string, fact: UsageFact | null): void {
+    this.#tried.push(shown(target, came));
+    if (fact !== null) this.#facts.push(fact);
+  }
+
+  /** What the gateway says of the way: bounded, and never a secret. */
+  ownLines(target: string, status: number): string {
+    const attempts = [...this.#tried, shown(target, String(status))].join(', ');
+    return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n`;
+  }
+
+  /** @param last of the attempt that is left; null: the one before it is the final one */
+  facts(last: UsageFact | null): readonly UsageFact[] {
+    const facts = this.#facts;
+    if (last !== null) return facts.length === 0 ? [last] : [...facts, last];
+    const before = facts.at(-1);
+    return before === undefined ? facts : [...facts.slice(0, -1), { ...before, final: true }];
+  }
+}
+
+/**
+ * @param lines of the gateway itself
+ * @param leastWaitMs the least wait that remains among the targets; 0 = none
+ * @returns the head as it is told: where every target waits, for how long at least
+ */
+export function toldHead(head: ResponseHead, lines: string, leastWaitMs: number): string {
+  const told = head.head + lines;
+  if (leastWaitMs === 0) return told;
+  const ownMs = waitOf(head);
+  // Where the provider asks for no more than that, its own word stands.
+  if (ownMs === null || ownMs <= leastWaitMs) return told;
+  return `${told.replace(WAITS, '')}${retryAfter(leastWaitMs)}`;
+}
+
+function shown(target: string, came: string): string {
+  return `${legible(target)} ${came}`;
+}
+
+/** A name as a field's value may hold it (RFC 9110 §5.5): callers spell models, line ends and all. */
+function legible(name: string): string {
+  return name.replace(/[^\x21-\x7e]/g, '_');
+}

@@ -1,0 +1,152 @@
+import type { Failed } from '../plan/failover.ts';
+import type { Planned } from '../plan/plan.ts';
+import type { Planner, Trial } from '../plan/planner.ts';
+import type { PoolKey } from '../providers/pool-keys.ts';
+
+/** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
+const ATTEMPTS_MAX = 16;
+
+const NO_KEYS: ReadonlySet<PoolKey> = new Set();
+
+/** What a walk asks for all requests of a worker. */
+export interface WalkContext {
+  readonly planner: Planner;
+  /** A provider's wait up to this is sat out in place. */
+  readonly retryAfterMaxMs: number;
+}
+
+/** Where a request stands in its plan: which target and key is next, and whether anything is left. */
+export class RoutedWalk {
+  readonly #context: WalkContext;
+  /** A hash that keeps a conversation on one key; 0 = none. */
+  readonly #session: number;
+  #planned: readonly Planned[] = [];
+  #retries = 0;
+  /** The body is kept, so that another attempt can have it. */
+  #mayRepeat = false;
+  /** Where in the plan the next target is. */
+  #next = 0;
+  #current: Planned | null = null;
+  #retriesLeft = 0;
+  #count = 0;
+  /** Keys of the current target that were tried. */
+  readonly #triedKeys = new Set<PoolKey>();
+
+  constructor(context: WalkContext, session: number) {
+    this.#context = context;
+    this.#session = session;
+  }
+
+  /**
+   * @param retries further tries of a target before the next one
+   * @param mayRepeat the body is kept, so that another attempt can have it
+   */
+  begin(planned: readonly Planned[], retries: number, mayRepeat: boolean): void {
+    this.#planned = planned;
+    this.#retries = retries;
+    this.#mayRepeat = mayRepeat;
+  }
+
+  get mayRepeat(): boolean {
+    return this.#mayRepeat;
+  }
+
+  /** Attempts so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** An attempt begins. @returns which one it is, from 1 on */
+  begun({ key }: Trial): number {
+    this.#triedKeys.add(key);
+    return ++this.#count;
+  }
+
+  /**
+   * The next target that may be tried, with one of its keys; null when none is left.
+   * @param within nothing behind this group
+   */
+  next(within = Number.POSITIVE_INFINITY): Trial | null {
+    const { planner } = this.#context;
+    if (this.#count >= ATTEMPTS_MAX) return null;
+    while (this.#next < this.#planned.length) {
+      const planned = this.#planned[this.#next];
+      if (planned === undefined || planned.group > within) break;
+      this.#next++;
+      const trial = planner.enter(planned.target, NO_KEYS, this.#session);
+      if (trial === null) continue;
+      this.#triedKeys.clear();
+      this.#current = planned;
+      this.#retriesLeft = this.#retries;
+      return trial;
+    }
+    return null;
+  }
+
+  /** Whether anything but the current attempt could still answer: only then is its answer held. */
+  get hasAlternative(): boolean {
+    if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;
+    const { planner } = this.#context;
+    const current = this.#current;
+    if (current !== null && planner.mayEnter(current.target, this.#triedKeys)) return true;
+    for (let at = this.#next; at < this.#planned.length; at++) {
+      const planned = this.#planned[at];
+      if (planned !== undefined && planner.mayEnter(planned.target, NO_KEYS)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * What follows an attempt that came to nothing. Another key of the same provider at once, then another target of the
+   * same group at once; before a fallback, which is another model than the one that is wanted, a short wait is sat out,
+   * and one failure of a server forgiven.
+   * @param waitMs what the provider asked for; null = nothing
+   */
+  follower(failed: Failed, waitMs: number | null): Trial | 'wait' | null {
+    const { retryAfterMaxMs } = this.#context;
+    const current = this.#current;
+    if (current === null || this.#count >= ATTEMPTS_MAX) return null;
+    if (failed.ofKey) {
+      const sibling = this.#enter(current);
+      if (sibling !== null) return sibling;
+    }
+    const after = this.#planned[this.#next];
+    if (after?.group === current.group) {
+      const trial = this.next(current.group);
+      if (trial !== null) return trial;
+    }
+    if (this.#retriesLeft > 0) {
+      if (failed.again) {
+        this.#retriesLeft--;
+        this.#triedKeys.clear();
+        const trial = this.#enter(current);
+        if (trial !== null) return trial;
+      }
+      if (failed.reason === 'rate_limit' && waitMs !== null && waitMs <= retryAfterMaxMs) {
+        this.#retriesLeft--;
+        this.#triedKeys.clear();
+        return 'wait';
+      }
+    }
+    return this.next();
+  }
+
+  /** A wait is over: the same target once more, or the next one. */
+  afterWait(): Trial | null {
+    const current = this.#current;
+    return current === null ? null : (this.#enter(current) ?? this.next());
+  }
+
+  /** The least wait that remains among what was planned, in milliseconds; 0 when none of it waits. */
+  get leastWaitMs(): number {
+    const { planner } = this.#context;
+    const waits = this.#planned
+      .map(({ target }) => planner.condition(target).waitMs)
+      .filter((ms) => ms > 0);
+    return waits.length === 0 ? 0 : Math.min(...waits);
+  }
+
+  #enter({ target }: Planned): Trial | null {
+    return this.#context.planner.enter(target, this.#triedKeys, this.#session);
+  }
+}
