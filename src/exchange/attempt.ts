@@ -65,7 +65,7 @@ export interface AttemptTarget {
 }
 
 /** One attempt among those of a routed request. */
-export interface Routing {
+interface Routing {
   /** What the caller asked for. */
   readonly requestedModel: string;
   /** Null when it was no route. */

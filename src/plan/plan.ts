@@ -31,7 +31,7 @@ export interface Planned {
   readonly waitMs: number;
 }
 
-export type LeftOut = Barred | 'breaker_open' | 'resting';
+type LeftOut = Barred | 'breaker_open' | 'resting';
 
 export interface Plan {
   /** To be tried, in this order; each target once. */

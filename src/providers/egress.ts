@@ -9,7 +9,7 @@ import { type ProxyAddress, parseProxyUrl } from './proxy.ts';
 export type TransportName = 'h1' | 'undici';
 
 /** What may be said for all providers, and again for one of them. Times in milliseconds, 0 = no limit. */
-export interface EgressSettings {
+interface EgressSettings {
   readonly transport: TransportName;
   readonly http2: boolean;
   readonly connectTimeoutMs: number;

@@ -91,7 +91,7 @@ export function proxyVariable(
 }
 
 /** A URL of a proxy, or none, and why. */
-export interface ProxyChoice {
+interface ProxyChoice {
   readonly url: string | null;
   readonly because: string;
 }

@@ -23,7 +23,7 @@ export interface InbandError {
   readonly code: string;
 }
 
-export type EventMeaning =
+type EventMeaning =
   /** No content yet: held. */
   | { readonly kind: 'preamble' }
   | { readonly kind: 'content' }

@@ -1,7 +1,7 @@
 import { type InbandError, meaningOfError, type StreamWire } from './first-content.ts';
 
 /** What a whole 2xx body amounts to. */
-export type WholeMeaning =
+type WholeMeaning =
   | { readonly kind: 'sound' }
   /** No JSON, or half of one: what its framing called whole is not. */
   | { readonly kind: 'broken' }

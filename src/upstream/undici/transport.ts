@@ -21,7 +21,7 @@ export function openUndici(
 }
 
 /** A provider's connections on this worker, kept by undici. */
-export class UndiciTransport implements Transport, UndiciHome, Ticking {
+class UndiciTransport implements Transport, UndiciHome, Ticking {
   readonly host: string;
   readonly timeouts: UpstreamTimeouts;
   readonly targetPrefix: string;
