@@ -2,6 +2,7 @@
 import { type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
 import { Cors } from '../../src/admit/cors.ts';
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
+import { ModelList } from '../../src/admit/model-list.ts';
 import { createRateTable, RateGuard } from '../../src/admit/rate.ts';
 import { Router } from '../../src/admit/route.ts';
 import { createTokenTable } from '../../src/admit/token-table.ts';
@@ -54,6 +55,7 @@ const house: Admittance = {
   ),
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints(providers, [], []),
+  models: new ModelList({ openai: [], anthropic: [] }),
   poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
   cors: new Cors([]),
   maxRequestBodyBytes: 209_715_200,

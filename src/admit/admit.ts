@@ -13,6 +13,7 @@ import { adviceBeside, hasSlipped, slip } from './base-url.ts';
 import { Cors } from './cors.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
 import type { ManagedEndpoints } from './endpoint.ts';
+import type { ModelList } from './model-list.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
 import type { VerifiedTokens } from './verified-tokens.ts';
@@ -34,6 +35,7 @@ export interface Admittance {
   readonly tokens: VerifiedTokens;
   readonly deny: DenyLookup;
   readonly endpoints: ManagedEndpoints;
+  readonly models: ModelList;
   readonly poolKeys: PoolKeys;
   readonly cors: Cors;
   /** Bytes; 0 = no limit. */
@@ -84,6 +86,14 @@ export interface Admitted {
   readonly managed: Managed | null;
   /** Not null: the routed lane's, which finds provider and path by itself. */
   readonly routed: Routed | null;
+}
+
+/** A request for the list of models, or for one of them, which the gateway answers itself. */
+export interface Listed {
+  readonly rejection: null;
+  readonly identity: KeyIdentity;
+  /** The body, JSON in the caller's dialect. */
+  readonly listed: string;
 }
 
 /** A request that may not proceed. */
@@ -191,7 +201,7 @@ const KEY_GATES: readonly Gate<Directed>[] = [baseUrl, key, rate];
 const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
 /** Decides about one request by its head: head, route, key, virtual key, capacity. */
-export function admit(asked: Asked, house: Admittance): Admitted | Refused {
+export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refused {
   const unfit = firstRejection(HEAD_GATES, asked, house);
   if (unfit !== null) return refused(unfit, guessDialect(asked));
   // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
@@ -217,9 +227,10 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
     return refused(keyless, dialect, provider, identity);
   }
   const managed = isManaged ? manage(directed, house) : null;
-  if (managed !== null && 'rejection' in managed) return managed;
+  if (managed !== null && 'dialect' in managed) return managed;
   const unable = firstRejection(CAPACITY_GATES, asked, house);
   if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
+  if (managed !== null && 'listed' in managed) return managed;
   const query = isManaged ? withoutCredentials(asked.query) : asked.query;
   const target = query === '' ? path : `${path}?${query}`;
   const admitted = { rejection: null, provider, dialect, path, target };
@@ -231,7 +242,7 @@ export function admit(asked: Asked, house: Admittance): Admitted | Refused {
 function manage(
   { asked, credential, path, provider, named }: Directed,
   house: Admittance,
-): Managed | ManagedRouted | Refused {
+): Managed | ManagedRouted | Listed | Refused {
   const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
     const { code, fault, retryAfterSeconds } = identity;
@@ -243,6 +254,11 @@ function manage(
   if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
   const coding = contentCoding(asked.fields);
   if (coding === 'unknown') return no(PACKED);
+  if (!named && (asked.method === 'GET' || asked.method === 'HEAD')) {
+    const told = house.models.answer(path, asked.query, provider.dialect);
+    if (typeof told === 'string') return { rejection: null, identity, listed: told };
+    if (told !== null) return no(told);
+  }
   const metering = house.endpoints.judge(asked.method, path, provider);
   if (metering === 'unknown')
     return no(rejection('endpoint_not_managed', adviceBeside(asked.path, path, provider)));

@@ -4,6 +4,7 @@
  */
 
 import type { BreakerSettings } from '../plan/health.ts';
+import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
 import {
   type Egress,
@@ -32,6 +33,8 @@ type ProviderTable = readonly [
 export interface RoutingConfig {
   readonly aliases: ReadonlyMap<string, string>;
   readonly routes: ReadonlyMap<string, RouteSettings>;
+  /** What the tables [models."provider/model"] say. */
+  readonly models: ReadonlyMap<string, ModelTraits>;
   /** What is kept of one request's body for another attempt, in bytes; 0 = no limit. */
   readonly replayMaxBytes: number;
   /** The same for all requests of the node. */

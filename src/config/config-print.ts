@@ -18,7 +18,13 @@ const DEFAULTS: Settings = SETTINGS.parse({});
 export function printConfig(config: Config): string {
   const lines = scalarsOf(config).map(([key, value, fallback]) => scalarLine(key, value, fallback));
   const tables = tablesOf(config).map(([name, rows]) => tableText(name, rows));
-  return [...lines, ...tables, ...routeTexts(config.routing), ''].join('\n');
+  return [
+    ...lines,
+    ...tables,
+    ...routeTexts(config.routing),
+    ...modelTexts(config.routing),
+    '',
+  ].join('\n');
 }
 
 type ScalarRow = readonly [key: keyof Settings, value: Printable, fallback: Printable];
@@ -167,6 +173,26 @@ function routeTexts({ routes }: RoutingConfig): readonly string[] {
     ].join('\n');
   });
   return ['', heading, ...tables];
+}
+
+/** Only what is said of a model: nothing else is known of it by default. */
+function modelTexts({ models }: RoutingConfig): readonly string[] {
+  if (models.size === 0) return ['', '[models]'];
+  return [...models].map(([name, traits]) => {
+    const rows: Readonly<Record<string, number | boolean | null>> = {
+      context_tokens: traits.contextTokens,
+      max_output_tokens: traits.maxOutputTokens,
+      images: traits.images,
+      tools: traits.tools,
+      json_schema: traits.jsonSchema,
+      audio: traits.audio,
+      continues_prefix: traits.continuesPrefix,
+      tokens_per_byte: traits.tokensPerByte,
+    };
+    const said = Object.entries(rows).filter(([, value]) => value !== null);
+    const lines = said.map(([key, value]) => `${key} = ${value}`);
+    return ['', `[models.${JSON.stringify(name)}]`, ...lines].join('\n');
+  });
 }
 
 function scalarLine(key: string, value: Printable, fallback: Printable): string {

@@ -3,6 +3,7 @@ import { readKeyBytes } from '../keys/signing-keys.ts';
 import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
+import { MODEL } from './model-schema.ts';
 import { publicKeyFault } from './public-key.ts';
 import { ROUTE } from './route-schema.ts';
 
@@ -292,6 +293,7 @@ export const SETTINGS = z.strictObject({
     text('the name of a provider', (name) => /^[a-z0-9][a-z0-9_-]*$/.test(name)),
   ),
   routes: table('NAME = { targets = [...] }', ROUTE),
+  models: table('"provider/model" = what is known of it', MODEL),
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -338,6 +340,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['providers', 'table'],
   ['provider_aliases', 'table'],
   ['routes', 'table'],
+  ['models', 'table'],
   ['replay_max_bytes', 'number'],
   ['replay_memory_bytes', 'number'],
   ['hold_secs', 'number'],

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
-import { routeProblems } from '../plan/route-table.ts';
+import { modelProblems, routeProblems } from '../plan/route-table.ts';
 import { type ProviderOverride, providerTable } from '../providers/providers.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
@@ -10,6 +10,7 @@ import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
 import { fileSignature } from './file-signature.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
+import { MODEL_KEYS } from './model-schema.ts';
 
 export type { ConfigProblem, ProviderOverride };
 export { ConfigError };
@@ -58,20 +59,30 @@ export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConf
   return { document, config, source, fileShape, files };
 }
 
-/** What is wrong between routes: loops, chains too deep, names that are nothing. */
+/** What is wrong between routes, and with names of models: loops, chains too deep, names that are nothing. */
 function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem[] {
   const names = [
-    ...providerTable([]).map(({ name }) => name),
-    ...settings.provider_authorities.keys(),
+    ...new Set([
+      ...providerTable([]).map(({ name }) => name),
+      ...settings.provider_authorities.keys(),
+    ]),
   ];
-  return routeProblems([...new Set(names)], settings.provider_aliases, settings.routes).map(
-    ({ path, expected, found }) => problemAt(raw, path, expected, found),
-  );
+  const { provider_aliases: aliases, routes, models } = settings;
+  return [
+    ...routeProblems(names, aliases, routes),
+    ...modelProblems(names, aliases, models.keys()),
+  ].map(({ path, expected, found }) => problemAt(raw, path, expected, found));
 }
+
+/** Of the tables whose entries are tables. */
+const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map([
+  ['providers', EGRESS_KEYS],
+  ['models', MODEL_KEYS],
+]);
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   if (issue.code !== 'unrecognized_keys') return [problemAt(raw, issue.path, issue.message)];
-  const known = issue.path.length === 0 ? KEYS : EGRESS_KEYS;
+  const known = issue.path.length === 0 ? KEYS : (KEYS_OF.get(issue.path[0]) ?? EGRESS_KEYS);
   return issue.keys.map((key) =>
     problemAt(raw, [...issue.path, key], `${nearest(key, known)} (nearest)`, 'an unknown key'),
   );
@@ -122,6 +133,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     routing: {
       aliases: settings.provider_aliases,
       routes: settings.routes,
+      models: settings.models,
       replayMaxBytes: settings.replay_max_bytes,
       replayMemoryBytes: settings.replay_memory_bytes,
       holdMs: settings.hold_secs,

@@ -1,6 +1,6 @@
 // The global of this name is a getter, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import { admit, guessDialect, type Refused } from '../admit/admit.ts';
+import { admit, guessDialect, type Listed, type Refused } from '../admit/admit.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { ownPage } from '../front-page.ts';
@@ -54,6 +54,11 @@ export function receive(
       refused.refuse(admission);
       return REFUSED;
     }
+    if ('listed' in admission) {
+      refused = new Unadmitted(context, head, writer, requestId, beganMs);
+      refused.answerList(admission);
+      return REFUSED;
+    }
     exchange = new Exchange(context, admission, head, body, writer, requestId, beganMs);
     exchange.begin();
     return exchange;
@@ -75,6 +80,8 @@ const BROKEN_TOLD = {
   outcome: 'gateway_error',
   rejection: 'internal_error',
 } as const;
+// One key's names: for no cache that others share (RFC 9111 §3.5 knows of Authorization only).
+const LIST_HEAD = '200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n';
 const NOBODYS: Account = { provider: null, failure: null, facts: [] };
 
 /** A request that never became an exchange: the gateway answers it itself, and it is settled here, once. */
@@ -126,6 +133,16 @@ class Unadmitted {
     const head = `${preflight}\r\nx-sluice-request-id: ${this.#requestId}`;
     this.#writer.respond(head, '', false, false);
     this.#settle(PREFLIGHT_TOLD, NOBODYS);
+  }
+
+  /** The names that the key may ask for: no provider is asked, and nothing is used. */
+  answerList({ listed, identity }: Listed): void {
+    const { cors } = this.#context;
+    const { method, fields } = this.#asked;
+    const head = `${LIST_HEAD}x-sluice-request-id: ${this.#requestId}`;
+    this.#writer.respond(head + cors.lines(fields), listed, method === 'HEAD', false);
+    const told = { payer: identity, status: 200, outcome: 'complete', rejection: null } as const;
+    this.#settle(told, NOBODYS);
   }
 
   /** A bug ends this request and no other: told by the table or closed, settled once, logged. Does not throw. */

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { Cors } from '../admit/cors.ts';
 import { ManagedEndpoints } from '../admit/endpoint.ts';
+import { type ListedModel, ModelList } from '../admit/model-list.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
-import type { Config } from '../config/config-document.ts';
+import type { Config, RoutingConfig } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { ReplayBudget } from '../exchange/request-copy.ts';
@@ -12,11 +13,13 @@ import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
+import { askableNames } from '../plan/askable-names.ts';
 import { Health } from '../plan/health.ts';
 import { Planner } from '../plan/planner.ts';
 import { RouteTable } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
+import type { Dialect } from '../rejection.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
@@ -96,6 +99,7 @@ export class ThreadState {
 export class DataPlane implements WorkerContext {
   readonly router: Router;
   readonly endpoints: ManagedEndpoints;
+  readonly models: ModelList;
   readonly poolKeys: PoolKeys;
   readonly cors: Cors;
   readonly settler: Settler;
@@ -141,6 +145,10 @@ export class DataPlane implements WorkerContext {
     thread.health.settings = routing.breaker;
     const table = new RouteTable(providers, routing.aliases, routing.routes);
     this.planner = new Planner(table, thread.health, this.poolKeys);
+    this.models = new ModelList({
+      openai: listedModels(table, routing, this.planner, 'openai'),
+      anthropic: listedModels(table, routing, this.planner, 'anthropic'),
+    });
     this.replay = new ReplayBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.replayMaxBytes = routing.replayMaxBytes;
     this.holdMs = routing.holdMs;
@@ -224,4 +232,25 @@ export class DataPlane implements WorkerContext {
   report(error: unknown): void {
     this.#thread.report(error);
   }
+}
+
+/** What a caller of one wire may ask for, as it is listed. */
+function listedModels(
+  table: RouteTable,
+  { models }: RoutingConfig,
+  planner: Planner,
+  dialect: Dialect,
+): readonly ListedModel[] {
+  const traits = new Map([...models].map(([name, said]) => [table.target(name)?.name, said]));
+  return askableNames(table, models.keys(), (target) => planner.mayAnswer(target, dialect)).map(
+    ({ name, target }) => {
+      const said = target === null ? undefined : traits.get(target.name);
+      return {
+        id: name,
+        owner: target?.provider.name ?? 'sluice',
+        contextTokens: said?.contextTokens ?? null,
+        maxOutputTokens: said?.maxOutputTokens ?? null,
+      };
+    },
+  );
 }

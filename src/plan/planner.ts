@@ -37,7 +37,7 @@ export interface Trial {
 }
 
 /** What only this request asks of a plan. */
-export interface Wishes {
+interface Wishes {
   /** What a target's provider must speak: the body goes as it came. */
   readonly dialect: Dialect;
   /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
@@ -84,6 +84,11 @@ export class Planner {
       seed,
     );
     return order.length === 0 ? made : { ...made, targets: wished(made.targets, order) };
+  }
+
+  /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
+  mayAnswer(target: Target, dialect: Dialect): boolean {
+    return this.#barred(target, dialect, []) === null;
   }
 
   /** One target as a route of its own. */

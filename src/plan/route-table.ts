@@ -10,10 +10,10 @@ import { FAILOVER_DEFAULT, type FailoverReason } from './failover.ts';
 export type Balance = 'order' | 'weight' | 'latency' | 'cost';
 
 /** What happens to a stream that breaks behind its first content. */
-export type StreamSafety = 'relay' | 'hold' | 'resume';
+type StreamSafety = 'relay' | 'hold' | 'resume';
 
 /** An entry of a group as the file has it. */
-export interface EntrySettings {
+interface EntrySettings {
   /** A target (`provider/model`) or another route. */
   readonly to: string;
   /** Only for `weight`; 1 when nothing is said. */
@@ -77,17 +77,17 @@ export type Resolved =
   | { readonly kind: 'unknown'; readonly nearest: readonly string[] };
 
 /** Routes inside routes, the outermost counted: deeper is a mistake, and every level costs a look. */
-export const ROUTE_DEPTH_MAX = 8;
+const ROUTE_DEPTH_MAX = 8;
 
 /** A fault of the configuration: which key, and a sentence on what is wrong. */
-export interface RouteProblem {
+interface RouteProblem {
   readonly path: readonly (string | number)[];
   readonly found: string;
   readonly expected: string;
 }
 
 /** Aliases that exist without being written. */
-export const BUILT_IN_ALIASES: ReadonlyMap<string, string> = new Map([
+const BUILT_IN_ALIASES: ReadonlyMap<string, string> = new Map([
   ['claude', 'anthropic'],
   ['google', 'gemini'],
   ['grok', 'xai'],
@@ -110,8 +110,10 @@ export class RouteTable {
     this.#providers = new Map(providers.map((provider) => [provider.name, provider]));
     this.#aliases = new Map([...BUILT_IN_ALIASES, ...aliases]);
     const routes = new Map<string, Route>();
-    for (const name of settings.keys()) this.#build(name, settings, routes);
-    this.#routes = routes;
+    // In the order of the configuration, whichever lead through others.
+    this.#routes = new Map(
+      [...settings.keys()].map((name) => [name, this.#build(name, settings, routes)]),
+    );
   }
 
   get routes(): readonly Route[] {
@@ -193,13 +195,7 @@ export function routeProblems(
       expected: `one of ${providerNames.join(', ')}`,
     });
   }
-  const all = new Map([...BUILT_IN_ALIASES, ...aliases]);
-  const isTarget = (name: string): boolean => {
-    const slash = name.indexOf('/');
-    if (slash < 1 || slash === name.length - 1) return false;
-    const left = name.slice(0, slash);
-    return providerNames.includes(all.get(left) ?? left);
-  };
+  const isTarget = targetTest(providerNames, aliases);
   for (const [name, { targets, fallbacks }] of settings) {
     for (const { key, to } of [
       ...targets.map((entry) => ({ key: 'targets', to: entry.to })),
@@ -229,6 +225,35 @@ export function routeProblems(
     }
   }
   return problems;
+}
+
+/** What is wrong with the names of models that a configuration describes. */
+export function modelProblems(
+  providerNames: readonly string[],
+  aliases: ReadonlyMap<string, string>,
+  names: Iterable<string>,
+): readonly RouteProblem[] {
+  const isTarget = targetTest(providerNames, aliases);
+  return [...names]
+    .filter((name) => !isTarget(name))
+    .map((name) => ({
+      path: ['models', name],
+      found: `the name ${JSON.stringify(name)}`,
+      expected: 'provider/model with a provider of this configuration or its alias',
+    }));
+}
+
+function targetTest(
+  providerNames: readonly string[],
+  aliases: ReadonlyMap<string, string>,
+): (name: string) => boolean {
+  const all = new Map([...BUILT_IN_ALIASES, ...aliases]);
+  return (name) => {
+    const slash = name.indexOf('/');
+    if (slash < 1 || slash === name.length - 1) return false;
+    const left = name.slice(0, slash);
+    return providerNames.includes(all.get(left) ?? left);
+  };
 }
 
 interface Chain {

@@ -112,3 +112,11 @@ it('every key is printed, and only what differs is marked', () => {
     '[pool_keys]  # default: empty',
   ]);
 });
+
+it('what is said of a model reads back as it was', () => {
+  const text =
+    '[models."openai/gpt-4o"]\ncontext_tokens = 128000\ntools = false\ntokens_per_byte = 0.5\n';
+  const { config } = load(text);
+  expect(load(printConfig(config)).config.routing.models).toEqual(config.routing.models);
+  expect(config.routing.models.size).toBe(1);
+});

@@ -176,3 +176,34 @@ it('what is printed is a configuration of the same meaning', () => {
   const config = load(text);
   expect(load(printConfig(config))).toEqual(config);
 });
+
+describe('what is known of a model', () => {
+  it('is read as it is written, and what is not written is not known', () => {
+    const { routing } = load('[models."openai/gpt-4o"]\ncontext_tokens = 128000\nimages = false\n');
+    expect(routing.models.get('openai/gpt-4o')).toEqual({
+      contextTokens: 128_000,
+      maxOutputTokens: null,
+      images: false,
+      tools: null,
+      jsonSchema: null,
+      audio: null,
+      continuesPrefix: null,
+      tokensPerByte: null,
+    });
+  });
+
+  it('is of a provider of this configuration', () => {
+    expect(problems('[models."nobody/x"]\n')).toMatch(
+      /models\.nobody\/x: found the name "nobody\/x".*provider\/model with a provider/,
+    );
+    expect(problems('[models]\nplain = { tools = true }\n')).toMatch(/found the name "plain"/);
+    expect(load('[models."grok/grok-4"]\n').routing.models.size).toBe(1);
+  });
+
+  it('a misspelt key is told with the nearest one of a model', () => {
+    expect(problems('[models."openai/x"]\ncontext_token = 1\n')).toMatch(
+      /context_token.*context_tokens \(nearest\)/,
+    );
+    expect(problems('[models."openai/x"]\ncontext_tokens = 0\n')).toMatch(/a whole number from 1/);
+  });
+});

@@ -1,0 +1,214 @@
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { answers, type RoutedScene, startRoutedScene, WHOLE } from '../support/routed-scene.ts';
+
+let scene: RoutedScene;
+let openai: OpenAI;
+let anthropic: Anthropic;
+
+const MESSAGE = JSON.stringify({
+  type: 'message',
+  content: [{ type: 'text', text: 'hi' }],
+  usage: { input_tokens: 1, output_tokens: 1 },
+});
+const THEIRS = JSON.stringify({ object: 'list', data: [{ id: 'theirs' }] });
+
+beforeAll(async () => {
+  scene = await startRoutedScene(
+    ['openai', 'groq', 'anthropic', 'mistral'],
+    `[routes.chat]
+targets = ["openai/gpt-4o"]
+fallbacks = ["groq/llama"]
+[routes.claude-house]
+targets = ["anthropic/claude-sonnet-5"]
+[routes.both]
+targets = ["chat", "claude-house"]
+[routes.dead]
+targets = ["mistral/large", "xai/grok"]
+[routes."meta/llama 3 + more"]
+targets = ["groq/llama"]
+[routes.auto]
+targets = ["groq/llama"]
+[models."openai/gpt-4o"]
+context_tokens = 128000
+[models."claude/claude-opus-5"]
+context_tokens = 200000
+max_output_tokens = 64000
+[models."xai/grok-4"]
+tools = true
+`,
+    { mistral: [] },
+  );
+  openai = new OpenAI({ apiKey: scene.key, baseURL: `${scene.gateway.origin}/v1`, maxRetries: 0 });
+  anthropic = new Anthropic({ apiKey: scene.key, baseURL: scene.gateway.origin, maxRetries: 0 });
+});
+afterAll(async () => await scene.stop());
+beforeEach(() =>
+  scene.plays({
+    openai: answers(200, THEIRS),
+    groq: answers(200, THEIRS),
+    anthropic: answers(200, THEIRS),
+    mistral: answers(200, THEIRS),
+  }),
+);
+
+const OPENAI_NAMES = ['chat', 'both', 'meta/llama 3 + more', 'auto', 'openai/gpt-4o', 'groq/llama'];
+const ANTHROPIC_NAMES = [
+  'claude-house',
+  'both',
+  'anthropic/claude-opus-5',
+  'anthropic/claude-sonnet-5',
+];
+
+/** A request as no SDK makes it. */
+const get = async (
+  path: string,
+  fields: Readonly<Record<string, string>> = { authorization: `Bearer ${scene.key}` },
+  method = 'GET',
+): Promise<{ status: number; text: string; fields: Headers }> => {
+  const response = await fetch(`${scene.gateway.origin}${path}`, { method, headers: fields });
+  return { status: response.status, text: await response.text(), fields: response.headers };
+};
+
+const idsOf = (text: string): readonly string[] =>
+  (JSON.parse(text) as { data: { id: string }[] }).data.map(({ id }) => id);
+
+describe('R3: the list of models of a virtual key', () => {
+  test('the stock openai SDK gets each name that leads to a provider with a key on its wire', async () => {
+    const { data } = await openai.models.list();
+    expect(data.map(({ id }) => id)).toEqual(OPENAI_NAMES);
+    expect(data[0]).toEqual({ id: 'chat', object: 'model', created: 0, owned_by: 'sluice' });
+    expect(data.find(({ id }) => id === 'groq/llama')?.owned_by).toBe('groq');
+    const paged: string[] = [];
+    for await (const { id } of openai.models.list()) paged.push(id);
+    expect(paged).toEqual(OPENAI_NAMES);
+    expect(scene.asked).toEqual({});
+  });
+
+  test('the stock Anthropic SDK gets its own shape, page by page', async () => {
+    const first = await anthropic.models.list({ limit: 3 });
+    expect(first.data.map(({ id }) => id)).toEqual(ANTHROPIC_NAMES.slice(0, 3));
+    expect([first.has_more, first.first_id, first.last_id]).toEqual([
+      true,
+      'claude-house',
+      'anthropic/claude-opus-5',
+    ]);
+    const paged: string[] = [];
+    for await (const { id, type, display_name, created_at } of anthropic.models.list({
+      limit: 1,
+    })) {
+      paged.push(id);
+      expect([type, display_name, Number.isNaN(Date.parse(created_at))]).toEqual([
+        'model',
+        id,
+        false,
+      ]);
+    }
+    expect(paged).toEqual(ANTHROPIC_NAMES);
+    const back = await anthropic.models.list({ limit: 2, before_id: 'anthropic/claude-opus-5' });
+    expect(back.data.map(({ id }) => id)).toEqual(ANTHROPIC_NAMES.slice(0, 2));
+    expect(scene.asked).toEqual({});
+  });
+
+  test('every name that is listed can be retrieved, by either SDK', async () => {
+    for (const id of OPENAI_NAMES) expect((await openai.models.retrieve(id)).id).toBe(id);
+    for (const id of ANTHROPIC_NAMES) expect((await anthropic.models.retrieve(id)).id).toBe(id);
+    expect(await anthropic.models.retrieve('anthropic/claude-opus-5')).toMatchObject({
+      max_input_tokens: 200_000,
+      max_tokens: 64_000,
+    });
+    expect(scene.asked).toEqual({});
+  });
+
+  test('no name that is listed answers 404 or 403', async () => {
+    scene.plays({
+      openai: answers(200, WHOLE),
+      groq: answers(200, WHOLE),
+      anthropic: answers(200, MESSAGE),
+    });
+    for (const name of OPENAI_NAMES)
+      expect([name, (await scene.ask(name, { stream: false })).status]).toEqual([name, 200]);
+    for (const name of ANTHROPIC_NAMES) {
+      const { status } = await scene.ask(name, { stream: false, wire: 'messages' });
+      expect([name, status]).toEqual([name, 200]);
+    }
+  });
+
+  test('Claude Code\u2019s question, a bearer token and a limit of 1000, is answered with pages', async () => {
+    const { status, text, fields } = await get('/v1/models?limit=1000', {
+      authorization: `Bearer ${scene.key}`,
+      'anthropic-version': '2023-06-01',
+    });
+    expect(status).toBe(200);
+    expect(fields.get('content-type')).toBe('application/json');
+    expect(fields.get('cache-control')).toBe('no-store');
+    expect(idsOf(text)).toEqual(ANTHROPIC_NAMES);
+    expect(JSON.parse(text)).toMatchObject({ has_more: false });
+  });
+
+  test.each([
+    ['/models', OPENAI_NAMES],
+    ['/v1/models', OPENAI_NAMES],
+  ])('%s is the same list', async (path, names) => {
+    const { status, text } = await get(path);
+    expect([status, idsOf(text)]).toEqual([200, names]);
+  });
+
+  test('HEAD is told how long the list is, and nothing of it', async () => {
+    const { text } = await get('/v1/models');
+    const told = await get('/v1/models', undefined, 'HEAD');
+    expect([told.status, told.text, told.fields.get('content-length')]).toEqual([
+      200,
+      '',
+      String(Buffer.byteLength(text)),
+    ]);
+  });
+
+  test.each([
+    '/v1/models/groq/llama',
+    '/models/groq/llama',
+    '/v1/models/groq%2Fllama',
+    '/models/groq%2fllama',
+  ])('%s names one of them', async (path) => {
+    const { status, text } = await get(path);
+    expect([status, (JSON.parse(text) as { id: unknown }).id]).toEqual([200, 'groq/llama']);
+  });
+});
+
+describe('what is not the gateway\u2019s to list', () => {
+  test('a provider\u2019s own list, behind its name, is asked of the provider', async () => {
+    const { text } = await get('/groq/openai/v1/models');
+    expect([text, scene.asked]).toEqual([THEIRS, { groq: 1 }]);
+  });
+
+  test('a plain name is asked of the default provider', async () => {
+    await get('/v1/models/gpt-4o');
+    expect(scene.upstreams['openai']?.requests[0]?.target).toBe('/v1/models/gpt-4o');
+  });
+
+  test('a caller with a key of its own gets the provider\u2019s list', async () => {
+    const { text } = await get('/v1/models', { authorization: 'Bearer sk-own' });
+    expect([text, scene.asked]).toEqual([THEIRS, { openai: 1 }]);
+  });
+
+  test('a key that is none gets no list', async () => {
+    const forged = `${scene.key.slice(0, -8)}AAAAAAAA`;
+    const { status, text } = await get('/v1/models', { authorization: `Bearer ${forged}` });
+    expect([status, text]).toEqual([401, expect.stringContaining('bad_key')]);
+  });
+
+  test.each([
+    '/v1/models/mistral/large',
+    '/v1/models/dead',
+  ])('%s leads to nobody with a key', async (path) => {
+    const { status } = await get(path);
+    // A plain name may be a model of the default provider, which is the one to say.
+    expect(status).toBe(path.endsWith('dead') ? 200 : 404);
+  });
+
+  test('a list takes GET and HEAD', async () => {
+    const { status, fields } = await get('/v1/models', undefined, 'POST');
+    expect([status, fields.get('allow')]).toEqual([405, 'GET, HEAD']);
+  });
+});
