@@ -39,6 +39,8 @@ export interface RoutingConfig {
   readonly replayMaxBytes: number;
   /** The same for all requests of the node. */
   readonly replayMemoryBytes: number;
+  /** What is held of answers, of all of the node together, in bytes; 0 = no limit. */
+  readonly holdMemoryBytes: number;
   /** For how long an answer's opening is held behind its head. */
   readonly holdMs: number;
   /** A provider's wait up to this is sat out in place before another model is asked. */

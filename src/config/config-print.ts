@@ -78,6 +78,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),
     time('hold_secs', config.routing.holdMs),
+    plain('hold_memory_bytes', config.routing.holdMemoryBytes),
     time('retry_after_max_secs', config.routing.retryAfterMaxMs),
     plain('breaker_failures', config.routing.breaker.failures),
     plain('breaker_share', config.routing.breaker.share),
@@ -168,6 +169,7 @@ function routeTexts({ routes }: RoutingConfig): readonly string[] {
       `fallback_on = ${toml(route.fallbackOn)}`,
       `retries = ${route.retries}`,
       `first_content_timeout_secs = ${route.firstContentTimeoutMs / 1000}`,
+      `stall_timeout_secs = ${route.stallTimeoutMs / 1000}`,
       `deadline_secs = ${route.deadlineMs / 1000}`,
       `stream_safety = ${toml(route.streamSafety)}`,
     ].join('\n');

@@ -136,6 +136,7 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
       models: settings.models,
       replayMaxBytes: settings.replay_max_bytes,
       replayMemoryBytes: settings.replay_memory_bytes,
+      holdMemoryBytes: settings.hold_memory_bytes,
       holdMs: settings.hold_secs,
       retryAfterMaxMs: settings.retry_after_max_secs,
       breaker: {

@@ -69,8 +69,13 @@ export const ROUTE = z
         .max(RETRIES_MAX, { error: `0 to ${RETRIES_MAX}` })
         .prefault(ROUTE_DEFAULTS.retries),
       first_content_timeout_secs: seconds(ROUTE_DEFAULTS.firstContentTimeoutMs),
+      stall_timeout_secs: seconds(ROUTE_DEFAULTS.stallTimeoutMs),
       deadline_secs: seconds(ROUTE_DEFAULTS.deadlineMs),
-      stream_safety: oneOf(['relay']).prefault('relay'),
+      stream_safety: z
+        .enum(['relay', 'hold'], {
+          error: '"relay" or "hold" ("resume" is not built yet)',
+        })
+        .prefault(ROUTE_DEFAULTS.streamSafety),
     },
     { error: 'a table: targets = ["provider/model"], and what else a route may say' },
   )
@@ -82,6 +87,7 @@ export const ROUTE = z
       fallbackOn: table.fallback_on,
       retries: table.retries,
       firstContentTimeoutMs: table.first_content_timeout_secs,
+      stallTimeoutMs: table.stall_timeout_secs,
       deadlineMs: table.deadline_secs,
       streamSafety: table.stream_safety,
     }),

@@ -7,8 +7,10 @@ import {
   REFUSED,
 } from '../plan/failover.ts';
 import { EventStream } from '../wire/event-stream.ts';
-import { meaningOf, type StreamWire } from '../wire/first-content.ts';
+import { endsAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
 import { judgeWhole } from '../wire/whole-answer.ts';
+import { HeldBytes } from './held-bytes.ts';
+import type { KeptBudget } from './kept-budget.ts';
 
 /** What an answer that is being held has come to. */
 export type Holding =
@@ -22,7 +24,7 @@ export type Holding =
 /** Held of an event stream's opening, in bytes: thirty times the longest recorded one. */
 export const OPENING_MAX_BYTES = 65_536;
 
-/** Held of an answer that is not streamed, in bytes; nobody can use half of one. Above it, it is let go as it comes. */
+/** Held of a whole answer, in bytes, streamed or not. Above it, it is let go as it comes. */
 export const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
 
 /** Held of an error's body, in bytes: where vendors say what was wrong. */
@@ -31,110 +33,144 @@ export const ERROR_MAX_BYTES = 65_536;
 /** Of an error's body, how much is looked through for the vendor's words. */
 const ERROR_READ_BYTES = 4_096;
 
-/** How an answer is held: by its status and type. */
-export type HoldMode = 'stream' | 'whole' | 'error';
+/**
+ * How an answer is held, by its status and type: an event stream to its first content, or to its end, a whole answer to
+ * its end, an error's body.
+ */
+export type HoldMode = 'stream' | 'stream-to-end' | 'whole' | 'error';
+
+const MAX_BYTES: Readonly<Record<HoldMode, number>> = {
+  stream: OPENING_MAX_BYTES,
+  'stream-to-end': WHOLE_MAX_BYTES,
+  whole: WHOLE_MAX_BYTES,
+  error: ERROR_MAX_BYTES,
+};
 
 /**
- * The beginning of an answer, kept back while another target could still answer instead. What it holds is bounded by its
- * mode; flushed, it is the bytes as they came.
+ * An answer or its beginning, kept back while another target could still answer instead. What it holds is bounded by its
+ * mode and by what the node may hold; flushed, it is the bytes as they came.
  */
 export class HeldAnswer {
-  readonly #mode: HoldMode;
+  readonly mode: HoldMode;
   readonly #wire: StreamWire;
   readonly #status: number;
-  readonly #maxBytes: number;
-  readonly #pieces: Buffer[] = [];
+  readonly #held: HeldBytes;
   readonly #events: EventStream | null;
-  /** Data of the event that is being read. */
-  #data: Buffer[] = [];
-  bytes = 0;
+  readonly #data = new EventData();
+  /** A second answer would be another one from here on. */
+  #hasContent = false;
+  #bytes = 0;
+  /** What was pushed last held content: pings and openings are none. */
+  broughtContent = false;
   /** The provider's own word for what went wrong, for the trail. */
   code = '';
 
-  /** @param maxBytes for `stream`: where even an opening without content is let go */
-  constructor(mode: HoldMode, wire: StreamWire, status: number, maxBytes = OPENING_MAX_BYTES) {
-    this.#mode = mode;
+  constructor(mode: HoldMode, wire: StreamWire, status: number, budget: KeptBudget) {
+    this.mode = mode;
     this.#wire = wire;
     this.#status = status;
-    this.#events = mode === 'stream' ? new EventStream() : null;
-    if (mode === 'stream') this.#maxBytes = maxBytes;
-    else this.#maxBytes = mode === 'whole' ? WHOLE_MAX_BYTES : ERROR_MAX_BYTES;
+    this.#held = new HeldBytes(budget);
+    this.#events = mode === 'stream' || mode === 'stream-to-end' ? new EventStream() : null;
+  }
+
+  /** Of the answer so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get hasContent(): boolean {
+    return this.#hasContent;
+  }
+
+  /** It is let go because it, or what the node holds, is more than may be held. */
+  get isOver(): boolean {
+    return this.#held.isOver || this.#bytes >= MAX_BYTES[this.mode];
   }
 
   /** @param piece lent; it is copied */
   push(piece: Buffer): Holding {
-    const kept = Buffer.from(piece);
-    this.#pieces.push(kept);
-    this.bytes += kept.length;
-    const holding = this.#events === null ? 'hold' : this.#read(kept, this.#events);
-    return holding === 'hold' && this.bytes >= this.#maxBytes ? this.#atBound() : holding;
+    this.#held.append(piece);
+    this.#bytes += piece.length;
+    this.broughtContent = false;
+    const holding = this.#events === null ? 'hold' : this.#read(piece, this.#events);
+    return holding === 'hold' && this.isOver ? this.#atBound() : holding;
   }
 
   /** The answer is complete as a message. */
   end(): Holding {
-    if (this.#mode === 'error') return failureOfStatus(this.#status, this.#start()) ?? 'commit';
-    if (this.#mode === 'stream') {
-      // No content, no error, and no end of its own: an empty answer.
-      this.code = 'EMPTY';
-      return BROKEN;
-    }
-    return this.#judged();
+    if (this.mode === 'error') return this.#judgedError();
+    if (this.mode === 'whole') return this.#judged();
+    // No error, and no end of its own: an empty answer, or half of one.
+    this.code = this.#hasContent ? 'NO_TERMINAL' : 'EMPTY';
+    return BROKEN;
   }
 
-  /** What was held, in order, to be passed on; nothing is kept. */
-  take(): readonly Buffer[] {
-    this.#data = [];
-    return this.#pieces.splice(0);
+  /** What was held, in order, to be passed on. */
+  take(): HeldBytes {
+    return this.#held;
+  }
+
+  /** Nothing of it reaches anybody. */
+  drop(): void {
+    this.#held.drop();
   }
 
   /** Of an error's body, what a wait may stand in. */
   get text(): string {
-    return this.#start();
+    return this.#held.start(ERROR_READ_BYTES);
   }
 
   #atBound(): Holding {
-    return this.#mode === 'error'
-      ? (failureOfStatus(this.#status, this.#start()) ?? 'commit')
-      : 'commit';
+    return this.mode === 'error' ? this.#judgedError() : 'commit';
+  }
+
+  #judgedError(): Holding {
+    return failureOfStatus(this.#status, this.text) ?? 'commit';
   }
 
   #read(piece: Buffer, events: EventStream): Holding {
     let at = events.begin(piece);
     for (;;) {
-      const next = events.read(piece, at, this);
+      const next = events.read(piece, at, this.#data);
       if (next < 0) return 'hold';
       at = next;
-      const data = Buffer.concat(this.#data).toString();
-      this.#data = [];
-      const meaning = meaningOf(this.#wire, events.wasError ? 'error' : '', data);
-      switch (meaning.kind) {
-        case 'preamble':
-          break;
-        case 'content':
-          return 'commit';
-        case 'refusal':
-          this.code = 'REFUSAL';
-          return REFUSED;
-        case 'error':
-          this.code = meaning.error.code;
-          return failureOfInband(meaning.error.status, meaning.error.code) ?? 'commit';
-        case 'end':
-          this.code = 'EMPTY';
-          return BROKEN;
-        case 'malformed':
-          this.code = 'MALFORMED_EVENT';
-          return BROKEN;
-      }
+      const data = this.#data.take();
+      const holding = data === null ? this.#content('') : this.#readEvent(data, events.wasError);
+      if (holding !== 'hold') return holding;
     }
   }
 
-  /** For the tokenizer alone. */
-  onData(chunk: Buffer, from: number, to: number): void {
-    this.#data.push(chunk.subarray(from, to));
+  #readEvent(data: string, isError: boolean): Holding {
+    const meaning = meaningOf(this.#wire, isError ? 'error' : '', data);
+    switch (meaning.kind) {
+      case 'preamble':
+        return 'hold';
+      case 'content':
+        return this.#content(data);
+      case 'refusal':
+        this.code = 'REFUSAL';
+        return REFUSED;
+      case 'error':
+        this.code = meaning.error.code;
+        return failureOfInband(meaning.error.status, meaning.error.code) ?? 'commit';
+      case 'end':
+        if (this.#hasContent) return 'commit';
+        this.code = 'EMPTY';
+        return BROKEN;
+      case 'malformed':
+        this.code = 'MALFORMED_EVENT';
+        return BROKEN;
+    }
+  }
+
+  #content(data: string): Holding {
+    this.#hasContent = true;
+    this.broughtContent = true;
+    return this.mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
   }
 
   #judged(): Holding {
-    const judged = judgeWhole(this.#wire, Buffer.concat(this.#pieces));
+    const judged = judgeWhole(this.#wire, this.#held.joined());
     if (judged.kind === 'sound') return 'commit';
     if (judged.kind === 'refusal') {
       this.code = 'REFUSAL';
@@ -147,8 +183,36 @@ export class HeldAnswer {
     this.code = judged.error.code;
     return failureOfInband(judged.error.status, judged.error.code) ?? 'commit';
   }
+}
 
-  #start(): string {
-    return Buffer.concat(this.#pieces).toString('utf8', 0, ERROR_READ_BYTES);
+/** Of one event's data, in bytes: reading a longer one would hold up a worker's other streams for milliseconds. */
+const EVENT_MAX_BYTES = 1024 * 1024;
+const FIRST_DATA_BYTES = 512;
+
+/** The data of the event that is being read, copied: the pieces that it came in are lent. */
+class EventData {
+  #bytes: Buffer | null = null;
+  #length = 0;
+  #isTooLong = false;
+
+  onData(chunk: Buffer, from: number, to: number): void {
+    const needed = this.#length + to - from;
+    if (needed > EVENT_MAX_BYTES) this.#isTooLong = true;
+    if (this.#isTooLong) return;
+    const room = this.#bytes?.length ?? 0;
+    if (this.#bytes === null || needed > room) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_DATA_BYTES, needed, room * 2));
+      this.#bytes?.copy(grown, 0, 0, this.#length);
+      this.#bytes = grown;
+    }
+    this.#length += chunk.copy(this.#bytes, this.#length, from, to);
+  }
+
+  /** @returns the event's data, empty for a comment; null when it is too long to be read: such a one is content */
+  take(): string | null {
+    const data = this.#isTooLong ? null : (this.#bytes?.toString('utf8', 0, this.#length) ?? '');
+    this.#length = 0;
+    this.#isTooLong = false;
+    return data;
   }
 }

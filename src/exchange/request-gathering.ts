@@ -2,7 +2,8 @@ import type { Buffer } from 'node:buffer';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import { withModel } from '../wire/model-edit.ts';
 import { MODELS_MAX, RequestFacts } from '../wire/request-facts.ts';
-import { type ReplayBudget, RequestCopy } from './request-copy.ts';
+import type { KeptBudget } from './kept-budget.ts';
+import { RequestCopy } from './request-copy.ts';
 
 /** How far a body has come. */
 export type GatheringState =
@@ -27,7 +28,7 @@ export class RequestGathering {
   #lent: Buffer | null = null;
 
   /** @param declaredBytes its Content-Length, or -1 */
-  constructor(scanner: JsonScanner, budget: ReplayBudget, maxBytes: number, declaredBytes: number) {
+  constructor(scanner: JsonScanner, budget: KeptBudget, maxBytes: number, declaredBytes: number) {
     this.#facts = RequestFacts.open(scanner) ?? null;
     this.#copy = new RequestCopy(budget, maxBytes, declaredBytes);
   }

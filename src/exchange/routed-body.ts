@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
-import type { ReplayBudget } from './request-copy.ts';
+import type { KeptBudget } from './kept-budget.ts';
 import { type GatheringState, RequestGathering } from './request-gathering.ts';
 
 const NO_JSON = rejection('invalid_body', 'It is not JSON.');
@@ -23,7 +23,7 @@ const NODE_FULL = rejection('overloaded', '', 'retry-after: 1\r\n');
 /** What the bodies of a worker share. */
 export interface BodyContext {
   readonly scanner: JsonScanner;
-  readonly replay: ReplayBudget;
+  readonly replay: KeptBudget;
   /** Bytes; 0 = no limit. */
   readonly replayMaxBytes: number;
 }

@@ -21,8 +21,12 @@ export class RoutedClock {
   /** Only of a route that has one. */
   #deadline: RouteDeadline | null = null;
   #firstContentTimeoutMs = 0;
+  #stallTimeoutMs = 0;
   #attemptBeganMs = 0;
   #heldSinceMs = 0;
+  /** When content came last; 0 before the first of it. */
+  #contentMs = 0;
+  #firstContentAfterMs = 0;
 
   /** @param holdMs for how long an opening is held behind its head */
   constructor(deadlines: Deadlines, holdMs: number, timed: Timed) {
@@ -35,9 +39,11 @@ export class RoutedClock {
    * The first attempt is about to begin.
    * @param deadlineMs over all attempts, until commit; 0 = off
    * @param firstContentTimeoutMs of each attempt; 0 = off
+   * @param stallTimeoutMs between two events of content; 0 = off
    */
-  begin(deadlineMs: number, firstContentTimeoutMs: number): void {
+  begin(deadlineMs: number, firstContentTimeoutMs: number, stallTimeoutMs: number): void {
     this.#firstContentTimeoutMs = firstContentTimeoutMs;
+    this.#stallTimeoutMs = stallTimeoutMs;
     if (deadlineMs === 0) return;
     this.#deadline = new RouteDeadline(this.#timed);
     this.#deadlines.set(this.#deadline, deadlineMs);
@@ -45,6 +51,7 @@ export class RoutedClock {
 
   attemptBegan(): void {
     this.#attemptBeganMs = performance.now();
+    this.#contentMs = 0;
   }
 
   /** Of the attempt, in milliseconds. */
@@ -55,6 +62,11 @@ export class RoutedClock {
   /** For how long its answer has been held, in milliseconds. */
   get heldMs(): number {
     return performance.now() - this.#heldSinceMs;
+  }
+
+  /** From the attempt's beginning to its first content, in milliseconds: until now, where none was told. */
+  get firstContentAfterMs(): number {
+    return this.#contentMs === 0 ? this.elapsedMs : this.#firstContentAfterMs;
   }
 
   /** An attempt's first content may be late. */
@@ -76,6 +88,26 @@ export class RoutedClock {
     const limitMs = this.#firstContentTimeoutMs;
     const leftMs = limitMs > 0 ? limitMs - this.elapsedMs : this.#holdMs;
     this.#deadlines.set(this.#timed, Math.max(0, Math.min(this.#holdMs, leftMs)));
+  }
+
+  /** Content came, of an answer that is held to its end: wakes when no more of it comes. */
+  contentCame(): void {
+    const isFirst = this.#contentMs === 0;
+    this.#contentMs = performance.now();
+    if (!isFirst) return;
+    this.#firstContentAfterMs = this.elapsedMs;
+    this.#deadlines.clear(this.#timed);
+    if (this.#stallTimeoutMs > 0) this.#deadlines.set(this.#timed, this.#stallTimeoutMs);
+  }
+
+  /**
+   * Woken for a stall: whether it is one. Else wakes again when it would be: a timer is not set anew with each event.
+   */
+  hasStalled(): boolean {
+    const leftMs = this.#stallTimeoutMs - (performance.now() - this.#contentMs);
+    if (leftMs <= DUE_SLACK_MS) return true;
+    this.#deadlines.set(this.#timed, leftMs);
+    return false;
   }
 
   /** Wakes when a provider's rest is over. */

@@ -1,11 +1,12 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
+import type { HeldBytes } from './held-bytes.ts';
 import type { Answer } from './lane.ts';
 
 /** An answer's bytes on their way to the client: what was held first, in order, then what comes behind it. */
 export class RoutedFlow {
   readonly #answer: Answer;
   /** What is the client's, but not taken yet. */
-  #waiting: Buffer[] = [];
+  #waiting: HeldBytes | null = null;
   #isBlocked = false;
 
   constructor(answer: Answer) {
@@ -13,13 +14,13 @@ export class RoutedFlow {
   }
 
   /** @param held the beginning, kept until now */
-  begin(held: readonly Buffer[]): void {
-    this.#waiting = [...held];
+  begin(held: HeldBytes): void {
+    this.#waiting = held;
   }
 
   /** Nothing waits for the client. */
   get isEmpty(): boolean {
-    return this.#waiting.length === 0;
+    return this.#waiting === null || this.#waiting.length === 0;
   }
 
   get isBlocked(): boolean {
@@ -31,18 +32,19 @@ export class RoutedFlow {
    * @param endFollows the last piece is the answer's last
    */
   flush(endFollows: boolean): void {
-    while (this.#waiting.length > 0 && !this.#isBlocked) {
+    while (this.#waiting !== null && !this.#isBlocked) {
       const piece = this.#waiting.shift();
-      if (piece === undefined) break;
-      const last = endFollows && this.#waiting.length === 0;
-      if (!this.#answer.piece(piece, last)) this.#isBlocked = true;
+      const isLast = this.#waiting.length === 0;
+      if (isLast) this.#waiting = null;
+      if (piece === null) break;
+      if (!this.#answer.piece(piece, isLast && endFollows)) this.#isBlocked = true;
     }
   }
 
   /** @param piece lent. @returns false when the client takes no more for now */
   pass(piece: Buffer, last: boolean): boolean {
-    if (this.#waiting.length > 0) {
-      this.#waiting.push(Buffer.from(piece));
+    if (this.#waiting !== null) {
+      this.#waiting.append(piece);
       return false;
     }
     const takesMore = this.#answer.piece(piece, last);
@@ -56,6 +58,7 @@ export class RoutedFlow {
   }
 
   drop(): void {
-    this.#waiting = [];
+    this.#waiting?.drop();
+    this.#waiting = null;
   }
 }

@@ -9,15 +9,22 @@ import {
   UNREACHABLE_IN_TIME,
 } from '../plan/failover.ts';
 import { retryAfterMs, retryDelayMs } from '../plan/retry-after.ts';
+import type { StreamSafety } from '../plan/route-table.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { HeldAnswer, HoldMode } from './held-answer.ts';
 
-/** How an answer is held while another target is left; null: it is not. */
-export function holdModeOf({ status, eventStream, format, size }: ResponseHead): HoldMode | null {
+/**
+ * How an answer is held while another target is left; null: it is not.
+ * @param safety what the route says of streams that break behind their first content
+ */
+export function holdModeOf(
+  { status, eventStream, format, size }: ResponseHead,
+  safety: StreamSafety,
+): HoldMode | null {
   if (status >= 300 && status < 400) return null;
   if (status >= 400) return 'error';
-  if (eventStream) return 'stream';
+  if (eventStream) return safety === 'hold' ? 'stream-to-end' : 'stream';
   return format === 'json' && size !== 'none' ? 'whole' : null;
 }
 

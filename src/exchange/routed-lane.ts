@@ -24,6 +24,7 @@ import {
   type Verdict,
 } from './attempt.ts';
 import { HeldAnswer, type Holding } from './held-answer.ts';
+import type { KeptBudget } from './kept-budget.ts';
 import type { Answer, Lane } from './lane.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
 import { RoutedClock, type Timed } from './routed-clock.ts';
@@ -38,6 +39,8 @@ import { RoutedWalk, type WalkContext } from './routed-walk.ts';
 export interface RoutedContext extends AttemptContext, BodyContext, WalkContext {
   readonly deadlines: Deadlines;
   readonly holdMs: number;
+  /** What of answers the node may hold. */
+  readonly held: KeptBudget;
 }
 
 const TIMED_OUT: UpstreamFailure = {
@@ -185,7 +188,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       return;
     }
     // A whole answer has no first content: its head comes when it is written, however long that takes.
-    this.#clock.begin(settings.deadlineMs, body.isStreamAsked ? settings.firstContentTimeoutMs : 0);
+    this.#clock.begin(
+      settings.deadlineMs,
+      body.isStreamAsked ? settings.firstContentTimeoutMs : 0,
+      settings.stallTimeoutMs,
+    );
     this.#try(trial, body);
   }
 
@@ -282,6 +289,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       false,
     );
     this.#trail.ended(trial.target.name, word, fact);
+    this.#held?.drop();
     this.#attempt = null;
     this.#trial = null;
     this.#held = null;
@@ -301,7 +309,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
     if (attempt !== this.#attempt) return 'next';
     this.#head = head;
-    const mode = this.#walk.hasAlternative ? holdModeOf(head) : null;
+    const { streamSafety } = this.#settings;
+    const mode = this.#walk.hasAlternative ? holdModeOf(head, streamSafety) : null;
     if (mode === null) {
       const failed = head.status >= 400 ? failureOfStatus(head.status, UNREAD) : null;
       // No other target, but the same one may be asked once more.
@@ -311,7 +320,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#commit(followed, failed === null && head.status < 400);
       return 'commit';
     }
-    this.#held = new HeldAnswer(mode, this.#routed.wire, head.status);
+    this.#held = new HeldAnswer(mode, this.#routed.wire, head.status, this.#context.held);
     this.#clock.holdBegan();
     if (mode === 'stream') this.#clock.awaitOpening();
     return 'hold';
@@ -363,7 +372,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** @returns false when the client takes no more for now */
   #judged(came: Holding, held: HeldAnswer): boolean {
-    if (came === 'hold') return true;
+    if (came === 'hold') {
+      if (held.broughtContent) this.#clock.contentCame();
+      return true;
+    }
     if (came !== 'commit' && this.#goOn(came, wordOf(came, held, this.#head))) return true;
     this.#commit(true, came === 'commit');
     return this.#flush();
@@ -390,11 +402,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#body?.drop();
     // A stream may stay open for an hour behind it.
     if (this.#isBodyWhole) this.#body = null;
-    if (isGood) planner.succeeded(trial, this.#clock.elapsedMs);
+    if (isGood) planner.succeeded(trial, this.#clock.firstContentAfterMs);
     else planner.left(trial);
     const held = this.#held;
     if (held !== null) {
       metrics.held(held.bytes, this.#clock.heldMs / 1_000);
+      if (held.isOver) metrics.holdCutShort();
       this.#flow.begin(held.take());
     }
     const isFollowed = held === null ? followed : !this.#flow.isEmpty;
@@ -445,8 +458,18 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   onDue(): void {
     if (this.#state === 'waiting') this.#again();
     else if (this.#state !== 'trying') return;
-    else if (this.#held !== null && !this.#clock.isLate) this.#letGo();
-    else if (!this.#goOn(NO_CONTENT_IN_TIME, 'SILENT') && this.#held !== null) this.#letGo();
+    else if (this.#held?.hasContent === true) this.#judgeStall();
+    else if (this.#held?.mode === 'stream' && !this.#clock.isLate) this.#letGo();
+    else this.#replaceSilent('SILENT');
+  }
+
+  #judgeStall(): void {
+    if (this.#clock.hasStalled()) this.#replaceSilent('STALLED');
+  }
+
+  /** Nothing came for too long: another attempt takes its place, or what there is of it is the client's. */
+  #replaceSilent(word: string): void {
+    if (!this.#goOn(NO_CONTENT_IN_TIME, word) && this.#held !== null) this.#letGo();
   }
 
   /** What is held is the client's, although nothing is known of it. */
@@ -521,6 +544,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#clock.stop();
     this.#body?.release();
     this.#body?.drop();
+    this.#held?.drop();
     this.#flow.drop();
   }
 

@@ -8,7 +8,7 @@ import { VerifiedTokens } from '../admit/verified-tokens.ts';
 import type { Config, RoutingConfig } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
-import { ReplayBudget } from '../exchange/request-copy.ts';
+import { KeptBudget } from '../exchange/kept-budget.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
@@ -55,6 +55,7 @@ export class ThreadState {
   /** Shared with all workers; a configuration brings its thresholds. */
   readonly health: Health;
   readonly replayMemory: SharedArrayBuffer;
+  readonly heldMemory: SharedArrayBuffer;
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
   readonly unseen = new UnseenAnswers(this.deadlines);
   draining = false;
@@ -76,8 +77,10 @@ export class ThreadState {
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     this.health = new Health(start.health);
     this.replayMemory = start.replay;
+    this.heldMemory = start.held;
     // What this worker's predecessor had kept went with it.
-    new ReplayBudget(start.replay, start.index, 0).reset();
+    new KeptBudget(start.replay, start.index, 0).reset();
+    new KeptBudget(start.held, start.index, 0).reset();
     const layout = new MetricsLayout(start.providerSlots);
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
     this.accessLog = accessLog;
@@ -109,7 +112,8 @@ export class DataPlane implements WorkerContext {
   readonly #maxInFlight: number;
   readonly transports: OpenTransports;
   readonly planner: Planner;
-  readonly replay: ReplayBudget;
+  readonly replay: KeptBudget;
+  readonly held: KeptBudget;
   readonly replayMaxBytes: number;
   readonly holdMs: number;
   readonly retryAfterMaxMs: number;
@@ -149,7 +153,8 @@ export class DataPlane implements WorkerContext {
       openai: listedModels(table, routing, this.planner, 'openai'),
       anthropic: listedModels(table, routing, this.planner, 'anthropic'),
     });
-    this.replay = new ReplayBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
+    this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
+    this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
     this.replayMaxBytes = routing.replayMaxBytes;
     this.holdMs = routing.holdMs;
     this.retryAfterMaxMs = routing.retryAfterMaxMs;

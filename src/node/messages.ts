@@ -20,8 +20,10 @@ export interface WorkerStart {
   readonly factGate: SharedArrayBuffer;
   /** How providers, targets and pool keys are doing; `plan/health.ts` knows the layout. */
   readonly health: SharedArrayBuffer;
-  /** How much of requests the node keeps for another attempt; `exchange/request-copy.ts` knows the layout. */
+  /** How much of requests the node keeps for another attempt; `exchange/kept-budget.ts` knows the layout. */
   readonly replay: SharedArrayBuffer;
+  /** The same of answers that are held back. */
+  readonly held: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */

@@ -6,7 +6,7 @@ import type { ConfigDocument, ListenAddress } from '../config/config-document.ts
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
-import { createReplayMemory } from '../exchange/request-copy.ts';
+import { createKeptMemory } from '../exchange/kept-budget.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
@@ -87,7 +87,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const factGate = createFactGate();
   const gate = new FactGate(factGate);
   const health = createHealthTable();
-  const replay = createReplayMemory(document.workers);
+  const replay = createKeptMemory(document.workers);
+  const held = createKeptMemory(document.workers);
   const keeper = new DenyKeeper({
     memory: deny,
     source: denySource(config),
@@ -100,7 +101,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate, health, replay },
+    { memory, rates, tokens, deny, factGate, health, replay, held },
     out,
     refusals,
     log,

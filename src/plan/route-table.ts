@@ -10,7 +10,7 @@ import { FAILOVER_DEFAULT, type FailoverReason } from './failover.ts';
 export type Balance = 'order' | 'weight' | 'latency' | 'cost';
 
 /** What happens to a stream that breaks behind its first content. */
-type StreamSafety = 'relay' | 'hold' | 'resume';
+export type StreamSafety = 'relay' | 'hold';
 
 /** An entry of a group as the file has it. */
 interface EntrySettings {
@@ -30,6 +30,8 @@ export interface RouteSettings {
   readonly retries: number;
   /** 0 = off. */
   readonly firstContentTimeoutMs: number;
+  /** Between two events of content, where another target can still go on; 0 = off. */
+  readonly stallTimeoutMs: number;
   /** Over all attempts, until commit; 0 = off. */
   readonly deadlineMs: number;
   readonly streamSafety: StreamSafety;
@@ -42,6 +44,7 @@ export const ROUTE_DEFAULTS: RouteSettings = {
   fallbackOn: FAILOVER_DEFAULT,
   retries: 1,
   firstContentTimeoutMs: 30_000,
+  stallTimeoutMs: 60_000,
   deadlineMs: 0,
   streamSafety: 'relay',
 };

@@ -4,6 +4,7 @@ import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { REJECTION_CODES } from '../rejection.ts';
 import {
   HOLD_BUCKETS,
+  HOLD_BYTES_BUCKETS,
   LATENCY_BUCKETS,
   type MetricsLayout,
   OUTCOMES,
@@ -159,9 +160,18 @@ export function exposition(
     'Routed bodies that could not be kept for another attempt.',
     [['', at(layout.replaySkipped)]],
   );
-  page.add('ai_hold_bytes_total', 'counter', 'Bytes of answers that were held and passed on.', [
-    ['', at(layout.heldBytes)],
-  ]);
+  page.add(
+    'ai_hold_cut_short_total',
+    'counter',
+    'Held answers let go before it was known what they are worth: too large, or the node held too much.',
+    [['', at(layout.holdCutShort)]],
+  );
+  page.histogram(
+    'ai_hold_bytes',
+    'Bytes of routed answers that were held and passed on.',
+    HOLD_BYTES_BUCKETS,
+    [['', sums.subarray(layout.holdBytes)]],
+  );
   page.histogram(
     'ai_hold_seconds',
     'For how long the beginnings of routed answers were held.',

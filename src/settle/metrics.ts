@@ -45,6 +45,11 @@ export const OVERHEAD_BUCKETS = [
 /** Seconds. An opening is held for `hold_secs` (3) at most, a whole answer for as long as it takes. */
 export const HOLD_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 10, 60] as const;
 
+/** Bytes. To 64 KiB of an opening, and 8 MiB of an answer that is held to its end. */
+export const HOLD_BYTES_BUCKETS = [
+  1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 8_388_608,
+] as const;
+
 const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
 /** Cells of a histogram: one per bucket, one for +Inf, the sum. */
@@ -74,7 +79,8 @@ export class MetricsLayout {
   readonly attempts: number;
   readonly failovers: number;
   readonly replaySkipped: number;
-  readonly heldBytes: number;
+  readonly holdCutShort: number;
+  readonly holdBytes: number;
   readonly hold: number;
   readonly cells: number;
 
@@ -97,8 +103,9 @@ export class MetricsLayout {
     this.attempts = this.latency + count * cellsOf(LATENCY_BUCKETS);
     this.failovers = this.attempts + count;
     this.replaySkipped = this.failovers + FAILOVER_REASONS.length;
-    this.heldBytes = this.replaySkipped + 1;
-    this.hold = this.heldBytes + 1;
+    this.holdCutShort = this.replaySkipped + 1;
+    this.holdBytes = this.holdCutShort + 1;
+    this.hold = this.holdBytes + cellsOf(HOLD_BYTES_BUCKETS);
     this.cells = this.hold + cellsOf(HOLD_BUCKETS);
   }
 
@@ -233,9 +240,14 @@ export class WorkerMetrics {
     this.#add(this.#layout.replaySkipped, 1);
   }
 
+  /** An answer or its beginning was let go because it, or what the node holds, is more than may be held. */
+  holdCutShort(): void {
+    this.#add(this.#layout.holdCutShort, 1);
+  }
+
   /** An answer's beginning was held and then passed on. */
   held(bytes: number, seconds: number): void {
-    this.#add(this.#layout.heldBytes, bytes);
+    this.#observe(this.#layout.holdBytes, HOLD_BYTES_BUCKETS, bytes);
     this.#observe(this.#layout.hold, HOLD_BUCKETS, seconds);
   }
 
@@ -269,11 +281,11 @@ export class WorkerMetrics {
     );
   }
 
-  #observe(base: number, buckets: readonly number[], seconds: number): void {
+  #observe(base: number, buckets: readonly number[], value: number): void {
     let at = 0;
-    while (at < buckets.length && seconds > (buckets[at] ?? 0)) at++;
+    while (at < buckets.length && value > (buckets[at] ?? 0)) at++;
     this.#add(base + at, 1);
-    this.#add(base + buckets.length + 1, seconds);
+    this.#add(base + buckets.length + 1, value);
   }
 
   #add(cell: number, amount: number): void {

@@ -58,6 +58,23 @@ export function meaningOf(wire: StreamWire, event: string, data: string): EventM
   return READERS[wire](parsed, event);
 }
 
+/**
+ * What says that nothing of an answer follows: a marker, where the wire has one. Text cannot look like it: its quotes are
+ * escaped.
+ */
+const LAST: Readonly<Record<StreamWire, RegExp>> = {
+  'openai-chat': /^\s*\[DONE\]\s*$/,
+  'openai-text': /^\s*\[DONE\]\s*$/,
+  'openai-responses': /"type"\s*:\s*"response\.(?:completed|incomplete|failed)"/,
+  'anthropic-messages': /"type"\s*:\s*"message_stop"/,
+  gemini: /"finishReason"\s*:\s*"/,
+};
+
+/** @param data an event's data. @returns whether it is an answer's last event */
+export function endsAnswer(wire: StreamWire, data: string): boolean {
+  return LAST[wire].test(data);
+}
+
 const READERS: Readonly<Record<StreamWire, (body: Json, event: string) => EventMeaning>> = {
   'openai-chat': chat,
   'openai-text': text,

@@ -4,17 +4,21 @@ import {
   ERROR_MAX_BYTES,
   HeldAnswer,
   type Holding,
+  type HoldMode,
   OPENING_MAX_BYTES,
   WHOLE_MAX_BYTES,
 } from '../../../src/exchange/held-answer.ts';
+import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
 import type { StreamWire } from '../../../src/wire/first-content.ts';
+
+const unbounded = new KeptBudget(createKeptMemory(1), 0, 0);
 
 const shown = (holding: Holding): string =>
   typeof holding === 'string' ? holding : holding.reason;
 
 /** Pushes the text cut at `cut`; the answer ends behind it. @returns what it came to, and what comes out */
-function held(wire: StreamWire, text: string, cut: number) {
-  const answer = new HeldAnswer('stream', wire, 200);
+function held(wire: StreamWire, text: string, cut: number, mode: HoldMode = 'stream') {
+  const answer = new HeldAnswer(mode, wire, 200, unbounded);
   const bytes = Buffer.from(text);
   let last: Holding = 'hold';
   for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
@@ -57,16 +61,16 @@ describe('an event stream', () => {
   });
 
   test('what is held comes out as it came, although each piece was lent', () => {
-    const answer = new HeldAnswer('stream', 'openai-chat', 200);
+    const answer = new HeldAnswer('stream', 'openai-chat', 200, unbounded);
     const lent = Buffer.from(ROLE);
     expect(answer.push(lent)).toBe('hold');
     lent.fill(0);
     expect(answer.push(Buffer.from(WORD))).toBe('commit');
-    expect(Buffer.concat(answer.take()).toString()).toBe(ROLE + WORD);
+    expect(answer.take().joined().toString()).toBe(ROLE + WORD);
   });
 
   test('an opening that never comes to content is let go at its bound', () => {
-    const answer = new HeldAnswer('stream', 'openai-chat', 200);
+    const answer = new HeldAnswer('stream', 'openai-chat', 200, unbounded);
     const ping = Buffer.from(': still here\n\n'.repeat(100));
     let came: Holding = 'hold';
     while (came === 'hold') came = answer.push(ping);
@@ -75,9 +79,58 @@ describe('an event stream', () => {
   });
 });
 
+describe('an event stream that is held to its end', () => {
+  const DONE = 'data: [DONE]\n\n';
+  const FINISH = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n';
+  const START = 'data: {"type":"message_start"}\n\n';
+  const DELTA =
+    'data: {"type":"content_block_delta","delta":{"text":"\\"type\\":\\"message_stop\\""}}\n\n';
+  const STOP = 'event: message_stop\ndata: {"type": "message_stop"}\n\n';
+  test.each([
+    ['openai-chat', `${ROLE}${WORD}${WORD}${FINISH}${DONE}`, 'commit', ''],
+    ['openai-chat', `${ROLE}${WORD}${FINISH}`, 'server_error', 'NO_TERMINAL'],
+    ['openai-chat', `${ROLE}${WORD}`, 'server_error', 'NO_TERMINAL'],
+    ['openai-chat', `${ROLE}`, 'server_error', 'EMPTY'],
+    ['openai-chat', `${ROLE}${DONE}`, 'server_error', 'EMPTY'],
+    ['openai-chat', `${ROLE}${WORD}data: {"error":{"code":429}}\n\n`, 'rate_limit', '429'],
+    ['openai-chat', `${ROLE}${WORD}data: {"choi\n\n${DONE}`, 'server_error', 'MALFORMED_EVENT'],
+    ['anthropic-messages', `${START}${DELTA}${STOP}`, 'commit', ''],
+    ['anthropic-messages', `${START}${DELTA}`, 'server_error', 'NO_TERMINAL'],
+    [
+      'openai-responses',
+      'data: {"type":"response.output_text.delta","delta":"a"}\n\ndata: {"type":"response.completed","response":{"output":[{}]}}\n\n',
+      'commit',
+      '',
+    ],
+    [
+      'gemini',
+      'data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}]}\n\ndata: {"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}]}\n\n',
+      'commit',
+      '',
+    ],
+  ] as const)('%s %j comes to %s, at every cut', (wire, text, came, code) => {
+    for (let cut = 0; cut <= Buffer.byteLength(text); cut++)
+      expect(held(wire, text, cut, 'stream-to-end')).toEqual({ came, code });
+  });
+
+  test('tells content from pings, and an event of more than a mebibyte is content', () => {
+    const answer = new HeldAnswer('stream-to-end', 'openai-chat', 200, unbounded);
+    const seen: boolean[] = [];
+    for (const text of [ROLE, WORD, ': ping\n\n', WORD]) {
+      expect(answer.push(Buffer.from(text))).toBe('hold');
+      seen.push(answer.broughtContent);
+    }
+    expect(seen).toEqual([false, true, false, true]);
+    const long = new HeldAnswer('stream-to-end', 'openai-chat', 200, unbounded);
+    expect(long.push(Buffer.from(`data: ${'x'.repeat(1024 * 1024 + 1)}\n\n`))).toBe('hold');
+    expect(long.hasContent).toBe(true);
+    expect(long.push(Buffer.from(`data: x\n\n`))).toMatchObject({ reason: 'server_error' });
+  });
+});
+
 describe('an answer that is not streamed', () => {
   const whole = (text: string, wire: StreamWire = 'openai-chat') => {
-    const answer = new HeldAnswer('whole', wire, 200);
+    const answer = new HeldAnswer('whole', wire, 200, unbounded);
     const came = answer.push(Buffer.from(text));
     return shown(came === 'hold' ? answer.end() : came);
   };
@@ -107,7 +160,7 @@ describe('an answer that is not streamed', () => {
   });
 
   test('one that is larger than anybody holds is let go as it comes', () => {
-    const answer = new HeldAnswer('whole', 'openai-chat', 200);
+    const answer = new HeldAnswer('whole', 'openai-chat', 200, unbounded);
     const piece = Buffer.alloc(1024 * 1024, 'x');
     let pushed = 0;
     let came: Holding = 'hold';
@@ -121,13 +174,13 @@ describe('an answer that is not streamed', () => {
 
 describe("an error's body", () => {
   test('is held to its end, or to its bound, and judged by its status and its words', () => {
-    const answer = new HeldAnswer('error', 'openai-chat', 400);
+    const answer = new HeldAnswer('error', 'openai-chat', 400, unbounded);
     expect(answer.push(Buffer.from('{"error":{"code":"context_'))).toBe('hold');
     expect(answer.push(Buffer.from('length_exceeded"}}'))).toBe('hold');
     expect(shown(answer.end())).toBe('context_length');
-    const long = new HeldAnswer('error', 'openai-chat', 500);
+    const long = new HeldAnswer('error', 'openai-chat', 500, unbounded);
     expect(shown(long.push(Buffer.alloc(ERROR_MAX_BYTES, 'x')))).toBe('server_error');
-    const callers = new HeldAnswer('error', 'openai-chat', 422);
+    const callers = new HeldAnswer('error', 'openai-chat', 422, unbounded);
     expect(callers.push(Buffer.from('{"detail":"no"}'))).toBe('hold');
     expect(shown(callers.end())).toBe('commit');
   });

@@ -1,9 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import {
-  createReplayMemory,
-  ReplayBudget,
-  RequestCopy,
-} from '../../../src/exchange/request-copy.ts';
+import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
+import { RequestCopy } from '../../../src/exchange/request-copy.ts';
 
 /** mulberry32: the same seed, the same run. */
 function chance(seed: number): () => number {
@@ -19,10 +16,10 @@ function chance(seed: number): () => number {
 describe("a node's budget for copies", () => {
   test('is nothing again when all copies were dropped, whatever their sizes, bounds and ends', () => {
     const next = chance(7);
-    const memory = createReplayMemory(2);
+    const memory = createKeptMemory(2);
     for (let round = 0; round < 400; round++) {
       const nodeMax = next() < 0.3 ? 0 : Math.floor(next() * 300_000);
-      const budget = new ReplayBudget(memory, round % 2, nodeMax);
+      const budget = new KeptBudget(memory, round % 2, nodeMax);
       const copies = Array.from({ length: 1 + Math.floor(next() * 4) }, () => {
         const max = next() < 0.2 ? 0 : Math.floor(next() * 100_000);
         const declared = next() < 0.5 ? -1 : Math.floor(next() * 150_000);
@@ -45,7 +42,7 @@ describe("a node's budget for copies", () => {
   });
 
   test('a body of exactly what may be kept is kept, and one byte more is the last that came', () => {
-    const budget = new ReplayBudget(createReplayMemory(1), 0, 0);
+    const budget = new KeptBudget(createKeptMemory(1), 0, 0);
     const whole = new RequestCopy(budget, 5_000, -1);
     expect([whole.append(Buffer.alloc(4_000)), whole.append(Buffer.alloc(1_000))]).toEqual([
       true,
