@@ -107,7 +107,7 @@ export interface ListenOptions {
   readonly slips: SlipAccount;
 }
 
-/** Read for each request: a reload changes them for those to come. */
+/** Read at each look at a client: a reload changes them for requests that run as well. */
 export interface ClientTimeouts {
   /** A client that takes no byte for so long is gone. 0 = never. */
   clientStallTimeoutMs: number;

@@ -38,7 +38,7 @@ const step = (): void => corked.writeCorked();
  *
  * Decision: the head of a chunked response leaves with its first body byte. This build has no header flush (the blank
  * line is part of the first chunk's framing); newer ones have beginWrite(). In return a provider that dies between
- * head and body still gives the client a clean 502. An event stream's waits for half a second at most (`late-head.ts`).
+ * head and body still gives the client a clean 502. That of a 200's event stream waits 0.75 s at most (`late-head.ts`).
  */
 export class UwsResponseWriter implements ResponseWriter {
   readonly #res: HttpResponse;

@@ -128,7 +128,7 @@ export class DataPlane implements WorkerContext {
     const providers: readonly Provider[] = providerTable(config.providers, slots);
     this.#thread = thread;
     this.router = new Router(providers);
-    thread.tokens.replaceKeys(signingKeys(config.signingKeys));
+    const keys = signingKeys(config.signingKeys);
     this.endpoints = new ManagedEndpoints(
       providers,
       config.managedEndpoints,
@@ -146,7 +146,6 @@ export class DataPlane implements WorkerContext {
     this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
     const { routing } = config;
-    thread.health.settings = routing.breaker;
     const table = new RouteTable(providers, routing.aliases, routing.routes);
     this.planner = new Planner(table, thread.health, this.poolKeys);
     this.models = new ModelList({
@@ -171,6 +170,9 @@ export class DataPlane implements WorkerContext {
       },
       opened,
     );
+    // Last, when nothing can fail any more: a plane that could not be made leaves the thread as the old one needs it.
+    thread.tokens.replaceKeys(keys);
+    thread.health.settings = routing.breaker;
   }
 
   get ownsCors(): boolean {
