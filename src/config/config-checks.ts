@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { KID_MAX } from '../keys/virtual-key.ts';
-import { providerTable } from '../providers/providers.ts';
+import { PROVIDERS_MAX, providerTable } from '../providers/providers.ts';
 import { parseListen } from './config-address.ts';
 import { type ConfigProblem, nearest, showValue } from './config-problem.ts';
 import { readText } from './config-reference.ts';
@@ -45,6 +45,11 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
   const added = entriesOf(raw, 'provider_authorities');
   const known = [...builtIn, ...added];
   const problems: ConfigProblem[] = [];
+  const count = new Set(known).size;
+  if (count > PROVIDERS_MAX) {
+    const expected = `at most ${PROVIDERS_MAX} providers, the built-in ones included`;
+    problems.push(problemAt(raw, ['provider_authorities'], expected, `${count} providers`));
+  }
   for (const name of added) {
     if (/^[a-z0-9][a-z0-9_-]*$/.test(name) && !ROUTED_SEGMENTS.has(name)) continue;
     const expected = 'a provider name of a-z, 0-9, _ and -, other than v1 and v1beta';

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, type ConfigProblem, loadConfig } from '../../../src/config/config.ts';
+import { PROVIDERS_MAX, providerTable } from '../../../src/providers/providers.ts';
 
 /** Self-signed over the P-256 key whose scalar is 32 bytes of 0x01, so that no private key lies here. */
 const CERTIFICATE = `-----BEGIN CERTIFICATE-----
@@ -94,4 +95,26 @@ it.each([
   ['127.0.0.1:0', 0],
 ])('a client listener on %s collides with metrics %i times', (listen, count) => {
   expect(problemsOf({ AI_LISTEN: listen })).toHaveLength(count);
+});
+
+describe('the number of providers', () => {
+  const problems = (added: number): readonly ConfigProblem[] => {
+    const rows = Array.from({ length: added }, (_, at) => `p${at} = "http://127.0.0.1:1"\n`);
+    try {
+      loadConfig({ path: file('many.toml', `[provider_authorities]\n${rows.join('')}`), env: {} });
+      return [];
+    } catch (error) {
+      if (error instanceof ConfigError) return error.problems;
+      throw error;
+    }
+  };
+
+  // Metrics have room for so many: one more would have been counted as something else.
+  it('is bounded, the built-in ones included', () => {
+    const builtIn = providerTable([]).length;
+    expect(problems(PROVIDERS_MAX - builtIn)).toEqual([]);
+    expect(problems(PROVIDERS_MAX - builtIn + 1)).toMatchObject([
+      { key: 'provider_authorities', found: `${PROVIDERS_MAX + 1} providers` },
+    ]);
+  });
 });
