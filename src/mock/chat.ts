@@ -114,6 +114,7 @@ class ChatStream {
     const { done, lineEnd, comments } = this.#shape;
     for (const line of comments) this.#events.push(`${line}${lineEnd}${lineEnd}`);
     this.#open();
+    const contentAt = this.#events.length;
     this.#think();
     if (this.#said.tool === null) this.#speak();
     else this.#call();
@@ -122,6 +123,7 @@ class ChatStream {
     return {
       kind: 'events',
       events: this.#events,
+      contentAt,
       usageAt: this.#usageAt,
       markerAt,
       failure: streamFailure(this.#asked.voice),

@@ -76,6 +76,7 @@ class MessageStream {
   readonly #said: Said;
   readonly #events: string[] = [];
   #block = 0;
+  #contentAt = 0;
 
   constructor(asked: Asked, said: Said) {
     this.#asked = asked;
@@ -102,7 +103,15 @@ class MessageStream {
     const markerAt = this.#events.length - 1;
     const failure = streamFailure(this.#asked.voice);
     const tokens = tokensOf(counts);
-    return { kind: 'events', events: this.#events, usageAt, markerAt, failure, tokens };
+    return {
+      kind: 'events',
+      events: this.#events,
+      contentAt: this.#contentAt,
+      usageAt,
+      markerAt,
+      failure,
+      tokens,
+    };
   }
 
   #think(): void {
@@ -120,6 +129,9 @@ class MessageStream {
   }
 
   #open(block: string): void {
+    // A call is content from its name on; a text or a thought opens empty.
+    const isEmpty = !block.includes('"tool_use"');
+    if (this.#block === 0) this.#contentAt = this.#events.length + (isEmpty ? 2 : 0);
     this.#event('content_block_start', `"index":${this.#block},"content_block":${block}`);
     if (this.#block === 0) this.#events.push(namedEvent('ping', '{"type": "ping"}'));
   }

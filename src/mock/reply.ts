@@ -20,6 +20,8 @@ export interface BodyReply {
 export interface EventsReply {
   readonly kind: 'events';
   readonly events: readonly string[];
+  /** Index of the first event with content: those before it are an opening. */
+  readonly contentAt: number;
   /** Index of the event that holds the final usage, -1 where none does. */
   readonly usageAt: number;
   /** Index of the event that says the answer is over ([DONE], message_stop), -1 where none does. */

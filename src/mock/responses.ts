@@ -73,6 +73,7 @@ class ResponseStream {
   readonly #events: string[] = [];
   #sequence = 0;
   #item = 0;
+  #contentAt = 0;
 
   constructor(asked: Asked, said: Said) {
     this.#asked = asked;
@@ -95,7 +96,15 @@ class ResponseStream {
     const markerAt = marked ? this.#events.push(dataEvent('[DONE]')) - 1 : usageAt;
     const failure = streamFailure(this.#asked.voice);
     const { counts } = this.#said;
-    return { kind: 'events', events: this.#events, usageAt, markerAt, failure, tokens: counts };
+    return {
+      kind: 'events',
+      events: this.#events,
+      contentAt: this.#contentAt,
+      usageAt,
+      markerAt,
+      failure,
+      tokens: counts,
+    };
   }
 
   #state(type: string, status: string, output: string, usage: string): void {
@@ -149,6 +158,9 @@ class ResponseStream {
   }
 
   #opened(item: string): void {
+    // A call is content from its name on; a message or a thought opens empty, with an empty part.
+    const isEmpty = !item.includes('"function_call"');
+    if (this.#item === 0) this.#contentAt = this.#events.length + (isEmpty ? 2 : 0);
     this.#event('response.output_item.added', `"output_index":${this.#item},"item":${item}`);
   }
 

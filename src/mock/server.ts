@@ -3,13 +3,21 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { Asked } from './asked.ts';
 import { ENDPOINTS, type Endpoint } from './endpoints.ts';
-import { type Fault, faultOf, spoiled } from './faults.ts';
+import { type Fault, faultOf, spoiled, spoiledBody } from './faults.ts';
 import { answerFile } from './files.ts';
 import { EMPTY_OBJECT, parseObject, stringAt } from './json.ts';
 import { UploadReader } from './multipart.ts';
 import { PATTERN_PERIOD_BYTES, patternBlock } from './pattern.ts';
 import type { BodyReply, EventsReply, PatternReply, Reply, Tokens } from './reply.ts';
-import { errorReply, unknownModel, type Voice, wrongKey } from './vendor-errors.ts';
+import {
+  contentFilter,
+  contextLength,
+  errorReply,
+  failureBody,
+  unknownModel,
+  type Voice,
+  wrongKey,
+} from './vendor-errors.ts';
 
 interface MockOptions {
   readonly host: string;
@@ -84,6 +92,8 @@ class Mock {
   readonly #requests = new Map<string, number>();
   /** Seeds of requests that were refused once and are answered the next time. Cleared when a thousand are in it. */
   readonly #refusedOnce = new Set<string>();
+  /** How often a model that flaps was asked for. Cleared when a thousand are in it. */
+  readonly #flaps = new Map<string, number>();
   #openStreams = 0;
   #aborted = 0;
   #input = 0;
@@ -170,14 +180,16 @@ class Mock {
   }
 
   #answer(response: ServerResponse, { answer, name }: Endpoint, asked: Asked): void {
-    const fault = faultOf(asked.model);
+    // What an answer would have been without its fault: for whoever compares.
+    const fault = asked.fields['x-mock-faults'] === 'off' ? null : faultOf(asked.model);
     this.#options.log?.(`${name} ${asked.model}${fault === null ? '' : ` (${fault.kind})`}`);
     const send = (): void => {
       if (answer === null) return;
       const reply = answer(asked);
       const tokens = reply.kind === 'pattern' ? null : reply.tokens;
-      if (tokens !== null) response.once('finish', () => this.#bill(asked, tokens));
-      this.#send(response, reply, fault);
+      const isBilled = tokens !== null && !BILLS_NOTHING.has(fault?.kind ?? '');
+      if (isBilled) response.once('finish', () => this.#bill(asked, tokens));
+      this.#send(response, reply, fault, asked.voice);
     };
     switch (fault?.kind) {
       case 'status':
@@ -187,11 +199,32 @@ class Mock {
         if (this.#firstTime(asked.seed)) this.#refuse(response, asked.voice, fault.amount);
         else send();
         break;
+      case 'status-bare':
+        this.#refuse(response, asked.voice, fault.amount, []);
+        break;
+      case 'flap':
+        if (this.#isDown(asked.model, fault.amount)) this.#refuse(response, asked.voice, 503);
+        else send();
+        break;
       case 'unknown-model':
         this.#body(response, unknownModel(asked.voice, asked.model));
         break;
+      case 'context-length':
+        this.#body(response, contextLength(asked.voice));
+        break;
+      case 'content-filter':
+        this.#body(response, contentFilter(asked.voice));
+        break;
+      case 'no-prefill':
+        if (isPrefilled(asked)) this.#refuse(response, asked.voice, 400);
+        else send();
+        break;
       case 'reset':
         response.socket?.resetAndDestroy();
+        break;
+      case 'reset-once':
+        if (this.#firstTime(asked.seed)) response.socket?.resetAndDestroy();
+        else send();
         break;
       case 'silence':
         break;
@@ -199,7 +232,9 @@ class Mock {
         response.socket?.end('this is not HTTP\r\n\r\n');
         break;
       case 'slow-first-byte':
-        setTimeout(send, fault.amount);
+        setTimeout(() => {
+          if (!response.destroyed) send();
+        }, fault.amount);
         break;
       default:
         send();
@@ -213,20 +248,39 @@ class Mock {
     return true;
   }
 
-  #refuse(response: ServerResponse, voice: Voice, status: number): void {
-    const fields = status === 429 ? ['retry-after', '1'] : [];
+  #isDown(model: string, times: number): boolean {
+    const asked = this.#flaps.get(model) ?? 0;
+    if (this.#flaps.size > 1_000) this.#flaps.clear();
+    this.#flaps.set(model, asked + 1);
+    return asked % (2 * times) < times;
+  }
+
+  #refuse(
+    response: ServerResponse,
+    voice: Voice,
+    status: number,
+    fields: readonly string[] = status === 429 ? ['retry-after', '1'] : [],
+  ): void {
     this.#body(
       response,
       errorReply(voice, status, `The mock answers ${status}, as it was asked to.`, fields),
     );
   }
 
-  #send(response: ServerResponse, reply: Reply, fault: Fault | null): void {
+  #send(
+    response: ServerResponse,
+    reply: Reply,
+    fault: Fault | null,
+    voice: Voice | null = null,
+  ): void {
     response.on('close', () => {
       if (!response.writableFinished) this.#aborted++;
     });
-    if (reply.kind === 'body') this.#body(response, reply, fault);
-    else if (reply.kind === 'pattern') sendPattern(response, reply);
+    if (reply.kind === 'body') {
+      const failure = voice === null ? '' : failureBody(voice);
+      const body = spoiledBody(reply.status < 400 ? fault : null, reply.body, failure);
+      this.#body(response, body === null ? reply : { ...reply, body }, fault);
+    } else if (reply.kind === 'pattern') sendPattern(response, reply);
     else this.#events(response, reply, fault);
   }
 
@@ -241,11 +295,26 @@ class Mock {
       'req_mock',
       ...reply.fields,
     ]);
-    if (fault?.kind === 'short-length') {
-      response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
-      return;
+    switch (fault?.kind) {
+      case 'short-length':
+      case 'cut':
+      case 'cut-midevent':
+        response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
+        break;
+      case 'stall':
+      case 'role-only':
+      case 'pings':
+        response.write(bytes.subarray(0, bytes.length >> 1));
+        break;
+      case 'slow-first-content':
+        response.flushHeaders();
+        setTimeout(() => {
+          if (!response.destroyed) response.end(bytes);
+        }, fault.amount);
+        break;
+      default:
+        response.end(bytes);
     }
-    response.end(bytes);
   }
 
   #events(response: ServerResponse, reply: EventsReply, fault: Fault | null): void {
@@ -260,7 +329,18 @@ class Mock {
     this.#openStreams++;
     response.on('close', () => this.#openStreams--);
     const delayMs = fault?.kind === 'pace' ? fault.amount : this.#options.eventDelayMs;
-    sendEvents(response, spoiled(fault, reply), fault, delayMs);
+    const events = spoiled(fault, reply);
+    if (fault?.kind === 'pings') {
+      keepAlive(response, reply);
+    } else if (fault?.kind === 'role-only') {
+      response.write(events.slice(0, reply.contentAt).join('') || ': nothing yet\n\n');
+    } else if (fault?.kind === 'slow-first-content') {
+      response.write(events.slice(0, reply.contentAt).join('') || ': nothing yet\n\n');
+      const rest = events.slice(reply.contentAt);
+      setTimeout(() => sendEvents(response, rest, null, delayMs), fault.amount);
+    } else {
+      sendEvents(response, events, fault, delayMs);
+    }
   }
 
   #bill(asked: Asked, tokens: Tokens): void {
@@ -269,6 +349,20 @@ class Mock {
     this.#options.billed?.(asked, tokens);
   }
 }
+
+/** Milliseconds between two keep-alives. */
+const KEEP_ALIVE_MS = 20;
+
+/** Keep-alives as the dialect has them, until the client leaves. */
+function keepAlive(response: ServerResponse, { events }: EventsReply): void {
+  const ping = events.find((event) => event.startsWith('event: ping')) ?? ': keep-alive\n\n';
+  response.write(ping);
+  const timer = setInterval(() => response.write(ping), KEEP_ALIVE_MS);
+  response.on('close', () => clearInterval(timer));
+}
+
+/** What never was an answer costs nothing. */
+const BILLS_NOTHING: ReadonlySet<string> = new Set(['cut-json', 'empty', 'error-first']);
 
 function sendEvents(
   response: ServerResponse,
@@ -300,6 +394,7 @@ function sendEvents(
 function struck(response: ServerResponse, { kind }: Fault, next: string): boolean {
   if (kind === 'stall') return true;
   if (kind === 'cut') {
+    response.flushHeaders();
     // Behind the events that wait in the connection, not before them.
     response.socket?.end();
     return true;
@@ -325,6 +420,12 @@ function sendPattern(response: ServerResponse, { contentType, bytes }: PatternRe
     response.end();
   };
   step();
+}
+
+function isPrefilled({ body }: Asked): boolean {
+  const messages = body['messages'];
+  const last: unknown = Array.isArray(messages) ? messages.at(-1) : undefined;
+  return typeof last === 'object' && last !== null && 'role' in last && last.role === 'assistant';
 }
 
 function hasKey({ headers, url }: IncomingMessage): boolean {

@@ -35,5 +35,5 @@ function textStream(asked: Asked, said: Said): EventsReply {
   const usageAt = includeUsage ? events.push(dataEvent(chunkJson(asked, '', usage))) - 1 : -1;
   const markerAt = events.push(dataEvent('[DONE]')) - 1;
   const failure = streamFailure(asked.voice);
-  return { kind: 'events', events, usageAt, markerAt, failure, tokens: said.counts };
+  return { kind: 'events', events, contentAt: 0, usageAt, markerAt, failure, tokens: said.counts };
 }

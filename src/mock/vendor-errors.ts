@@ -104,11 +104,33 @@ export function unknownModel(voice: Voice, model: string): BodyReply {
   return refusal(404, vendorError(voice, 404, message, kind), []);
 }
 
+/** What a vendor says to a prompt that does not fit. */
+export function contextLength(voice: Voice): BodyReply {
+  const message =
+    voice.dialect === 'anthropic'
+      ? 'prompt is too long: 208310 tokens > 200000 maximum'
+      : "This model's maximum context length is 128000 tokens.";
+  const kind = { ...kindOf(400), code: 'context_length_exceeded' };
+  return refusal(400, vendorError(voice, 400, message, kind), []);
+}
+
+/** What a vendor says to a prompt that its filter refused. */
+export function contentFilter(voice: Voice): BodyReply {
+  const message = 'Your request was rejected by our safety system (content_policy_violation).';
+  const kind = { ...kindOf(400), code: 'content_policy_violation' };
+  return refusal(400, vendorError(voice, 400, message, kind), []);
+}
+
 const STREAM_FAILURE = 'The mock failed in the middle of the stream, as it was asked to';
+
+/** The body of a 200 that holds nothing but an error. */
+export function failureBody(voice: Voice): string {
+  return vendorError(voice, voice.dialect === 'anthropic' ? 529 : 502, STREAM_FAILURE);
+}
 
 /** The event by which a vendor reports an error within a 200 stream. */
 export function streamFailure(voice: Voice): string {
-  const json = vendorError(voice, voice.dialect === 'anthropic' ? 529 : 502, STREAM_FAILURE);
+  const json = failureBody(voice);
   const named = voice.dialect === 'anthropic' || voice.vendor === 'groq';
   return named ? namedEvent('error', json) : dataEvent(json);
 }

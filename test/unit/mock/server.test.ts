@@ -93,3 +93,92 @@ it('a Hello is answered in sentences, as far as it may go', async () => {
   expect(await said(hello)).toMatch(/^Hello! I am the mock provider: .*\.$/);
   expect(await said({ ...hello, max_tokens: 3 })).toBe('Hello! I am');
 });
+
+describe('a fault', () => {
+  const keyed = { authorization: 'Bearer x', 'content-type': 'application/json' };
+
+  async function read(model: string, stream: boolean, fields: object = {}) {
+    const response = await fetch(`${mock.origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { ...keyed, ...fields },
+      body: JSON.stringify({ ...CHAT, model, stream }),
+    });
+    return { status: response.status, text: await response.text().catch(() => 'CUT') };
+  }
+
+  it.each([408, 425, 502, 529])('may be any status, %i as well', async (status) => {
+    expect((await read(`fault-${status}`, true)).status).toBe(status);
+  });
+
+  it('that is no status of an error is none', async () => {
+    expect((await read('fault-200', false)).status).toBe(200);
+  });
+
+  it.each([
+    ['fault-empty', true, ''],
+    ['fault-empty', false, ''],
+    ['fault-cut-3', false, 'CUT'],
+  ])('%s, streamed %s, leaves %j', async (model, stream, text) => {
+    expect(await read(model, stream)).toEqual({ status: 200, text });
+  });
+
+  it.each([
+    true,
+    false,
+  ])('that is an error inside a 200 holds nothing else, streamed %s', async (stream) => {
+    const { status, text } = await read('fault-error-first', stream);
+    expect(status).toBe(200);
+    expect(text).toMatch(/^(?:data: )?\{"error":\{[^{}]*\}\}\s*$/);
+  });
+
+  it('that cuts JSON leaves half of it, in a framing that is whole', async () => {
+    const { text } = await read('fault-cut-json', false);
+    const sound = await read('fault-cut-json', false, { 'x-mock-faults': 'off' });
+    expect(text).toBe(sound.text.slice(0, sound.text.length >> 1));
+  });
+
+  it('that flaps is down so often, then up so often, and so on', async () => {
+    const seen: number[] = [];
+    for (let n = 0; n < 6; n++) seen.push((await read('fault-flap-2', false)).status);
+    expect(seen).toEqual([503, 503, 200, 200, 503, 503]);
+  });
+
+  it('is left out for whoever asks what the answer would have been', async () => {
+    const { status, text } = await read('fault-503', false, { 'x-mock-faults': 'off' });
+    expect([status, text.includes('"model":"fault-503"')]).toEqual([200, true]);
+  });
+
+  it.each([
+    ['/v1/chat/completions', 1],
+    ['/v1/responses', 4],
+    ['/v1/messages', 3],
+  ])('of %s that says no more than its opening stops behind %i events', async (path, count) => {
+    const leaving = new AbortController();
+    const response = await fetch(mock.origin + path, {
+      method: 'POST',
+      headers: { ...keyed, 'x-api-key': 'x' },
+      body: JSON.stringify({
+        ...CHAT,
+        model: 'fault-role-only',
+        stream: true,
+        input: 'Say it',
+        max_tokens: 9,
+      }),
+      signal: leaving.signal,
+    });
+    let text = '';
+    for await (const piece of response.body ?? []) {
+      text += Buffer.from(piece).toString();
+      if (text.split('\n\n').length > count) break;
+    }
+    leaving.abort();
+    expect(text.split('\n\n').length - 1).toBe(count);
+  });
+
+  it('that takes no prefill answers what is not one', async () => {
+    const prefilled = [...CHAT.messages, { role: 'assistant', content: 'It' }];
+    const asked = { ...CHAT, model: 'fault-no-prefill', messages: prefilled };
+    expect((await ask('/v1/chat/completions', keyed, asked)).status).toBe(400);
+    expect((await read('fault-no-prefill', false)).status).toBe(200);
+  });
+});
