@@ -3,7 +3,8 @@
  * limit holds for all of it. Through a proxy the provider's name is looked up by the proxy alone.
  */
 
-import { isIP, connect as netConnect, type Socket } from 'node:net';
+import type { LookupAddress } from 'node:dns';
+import { isIP, type LookupFunction, connect as netConnect, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import type { Authority } from '../providers/providers.ts';
 import type { ProxyAddress } from '../providers/proxy.ts';
@@ -33,18 +34,29 @@ export type Dialled = (
   ...told: [error: DialError, socket: null] | [error: null, socket: Socket]
 ) => void;
 
+/** Which of a name's addresses is connected to first. */
+export type InTurn = (found: readonly LookupAddress[]) => LookupAddress[];
+
 /** Under way until it is told; the latest TLS session of a target is kept beside it. */
 export class Dial {
   readonly #target: UpstreamTarget;
   readonly #sessions: Sessions;
+  readonly #inTurn: InTurn;
   #dialled: Dialled | null;
   #timer: NodeJS.Timeout | null = null;
   /** The latest of the sockets that stand on each other. */
   #socket: Socket | null = null;
 
-  constructor(target: UpstreamTarget, sessions: Sessions, dialled: Dialled) {
+  /** @param inTurn of the provider's name; a proxy's addresses stay in the resolver's order */
+  constructor(
+    target: UpstreamTarget,
+    sessions: Sessions,
+    dialled: Dialled,
+    inTurn: InTurn = (found) => [...found],
+  ) {
     this.#target = target;
     this.#sessions = sessions;
+    this.#inTurn = inTurn;
     this.#dialled = dialled;
     const { connectTimeoutMs } = target.timeouts;
     if (connectTimeoutMs > 0)
@@ -84,7 +96,7 @@ export class Dial {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: PROBE_AFTER_MS,
-      lookup: lookUpTogether,
+      lookup: isProxy ? lookUpTogether : inTurnOf(this.#inTurn),
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
     });
@@ -192,6 +204,13 @@ export class Dial {
     this.#timer = null;
     return dialled;
   }
+}
+
+function inTurnOf(inTurn: InTurn): LookupFunction {
+  return (name, options, found) =>
+    lookUpTogether(name, options, (error, addresses) =>
+      found(error, error === null ? inTurn(addresses) : addresses),
+    );
 }
 
 /** The latest TLS session of a target: a handshake that resumes saves a round trip. */

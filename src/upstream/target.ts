@@ -19,6 +19,19 @@ export const KEEP_ALIVE_MARGIN_MS = 2_000;
  */
 export const ADDRESS_ATTEMPT_MS = 500;
 
+/**
+ * How old a connection becomes that never rests, in milliseconds, give or take a fourth, so that those of one moment do
+ * not end in one moment. A name is looked up with each new connection: so its moves and its new replicas are followed
+ * within minutes, at the price of one handshake in that time.
+ */
+const AGE_MS = 300_000;
+const AGE_SPREAD = 0.25;
+
+/** @returns how old a connection that is opened now may become, in milliseconds */
+export function connectionAgeMs(): number {
+  return AGE_MS * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
+}
+
 /** Quiet connections are probed by the kernel from then on, in milliseconds: a long thinking pause is no dead peer. */
 export const PROBE_AFTER_MS = 60_000;
 

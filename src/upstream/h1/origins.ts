@@ -1,5 +1,6 @@
 import type { Ticker, Ticking } from '../../ticker.ts';
 import {
+  connectionAgeMs,
   KEEP_ALIVE_MARGIN_MS,
   KEEP_ALIVE_MS,
   type UpstreamTarget,
@@ -10,14 +11,6 @@ import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
 import { Replicas } from './replicas.ts';
-
-/**
- * How old a connection becomes that never rests, in milliseconds, give or take a fourth, so that those of one moment do
- * not end in one moment. A name is looked up with each new connection: so its moves and its new replicas are followed
- * within minutes, at the price of one handshake in that time.
- */
-const AGE_MS = 300_000;
-const AGE_SPREAD = 0.25;
 
 /** A provider's connections on this worker. */
 export class Origin implements Transport, Connections, ConnectionHome, Ticking {
@@ -87,8 +80,7 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   }
 
   #connect(): Connection {
-    const maxAgeMs = AGE_MS * (1 - AGE_SPREAD + 2 * AGE_SPREAD * Math.random());
-    return new Connection(this, this.#connector, maxAgeMs);
+    return new Connection(this, this.#connector, connectionAgeMs());
   }
 
   /** The last one freed that is still alive: what died meanwhile is found before a byte was sent on it. */

@@ -8,6 +8,7 @@ import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '.
 import { UndiciCall, type UndiciConnection, type UndiciHome } from './call.ts';
 import { loadUndici } from './library.ts';
 import { watchStreams } from './streams.ts';
+import { type PoolMaker, type Way, Ways } from './ways.ts';
 
 type Undici = ReturnType<typeof loadUndici>;
 
@@ -31,7 +32,7 @@ class UndiciTransport implements Transport, UndiciHome, Ticking {
   readonly #ticker: Ticker;
   readonly onBug: (error: unknown) => void;
   readonly #clients: ClientMaker;
-  readonly #pool: Pool;
+  readonly #ways: Ways;
   readonly #running = new Set<UndiciCall>();
   #isRetired = false;
 
@@ -55,13 +56,20 @@ class UndiciTransport implements Transport, UndiciHome, Ticking {
     if (target.http2) watchStreams();
     this.#ticker = ticker;
     this.onBug = report;
-    this.#clients = new ClientMaker(undici, target);
-    this.#pool = this.#clients.pool();
+    const sessions = new Sessions();
+    this.#clients = new ClientMaker(undici, target, sessions);
+    this.#ways = new Ways({ target, sessions, clock: ticker, maker: this.#clients });
     ticker.add(this);
   }
 
   get now(): number {
     return this.#ticker.now;
+  }
+
+  /** Requests under way, with connections that are being opened ahead of one; and pools that take turns. */
+  get held(): { readonly carrying: number; readonly ways: number } {
+    const { opening, standing } = this.#ways.held;
+    return { carrying: this.#running.size + opening, ways: standing };
   }
 
   open(
@@ -78,10 +86,10 @@ class UndiciTransport implements Transport, UndiciHome, Ticking {
   dispatch(options: Dispatcher.DispatchOptions, call: UndiciCall, fresh: boolean): void {
     this.#running.add(call);
     if (!fresh && !this.#isRetired) {
-      this.#pool.dispatch(options, call);
+      this.#ways.next().dispatch(options, call);
       return;
     }
-    const client = this.#clients.client();
+    const client = this.#clients.client(null);
     client.dispatch(options, call);
     // Closed once that request is over.
     void client.close();
@@ -94,38 +102,41 @@ class UndiciTransport implements Transport, UndiciHome, Ticking {
 
   onTick(nowMs: number): void {
     for (const call of this.#running) call.checkSilence(nowMs);
+    this.#ways.onTick(nowMs);
   }
 
   /** Who still runs on a connection finishes there; the others are closed. */
   retire(): void {
     if (this.#isRetired) return;
     this.#isRetired = true;
-    void this.#pool.close();
+    this.#ways.close();
     if (this.#running.size === 0) this.#ticker.remove(this);
   }
 }
 
 /** Makes undici's clients, each with a dial of its own. */
-class ClientMaker {
+class ClientMaker implements PoolMaker {
   readonly #undici: Undici;
   readonly #target: UpstreamTarget;
-  readonly #sessions = new Sessions();
+  readonly #sessions: Sessions;
   readonly #origin: string;
 
-  constructor(undici: Undici, target: UpstreamTarget) {
+  constructor(undici: Undici, target: UpstreamTarget, sessions: Sessions) {
     this.#undici = undici;
     this.#target = target;
+    this.#sessions = sessions;
     // A name for undici alone: where connections lead is the dial's business, and Host is a field of the request.
     this.#origin = `${target.authority.tls ? 'https' : 'http'}://${target.host}`;
   }
 
-  pool(): Pool {
-    const factory = () => this.client();
+  pool(way: Way): Pool {
+    const factory = () => this.client(way);
     return new this.#undici.Pool(this.#origin, { ...this.#options(), factory });
   }
 
-  client(): Client {
-    const connection = new ConnectionState(this.#target, this.#sessions);
+  /** @param way null for one that is closed behind its only request */
+  client(way: Way | null): Client {
+    const connection = new ConnectionState(this.#target, this.#sessions, way);
     const connect = (_to: unknown, dialled: Dialled) => connection.connect(dialled);
     const client = new this.#undici.Client(this.#origin, { ...this.#options(), connect });
     const dispatch = client.dispatch.bind(client);
@@ -156,20 +167,33 @@ class ClientMaker {
 class ConnectionState implements UndiciConnection {
   readonly #target: UpstreamTarget;
   readonly #sessions: Sessions;
+  readonly #way: Way | null;
   #dial: Dial | null = null;
   isReused = false;
 
-  constructor(target: UpstreamTarget, sessions: Sessions) {
+  constructor(target: UpstreamTarget, sessions: Sessions, way: Way | null) {
     this.#target = target;
     this.#sessions = sessions;
+    this.#way = way;
   }
 
   connect(dialled: Dialled): void {
     this.isReused = false;
-    this.#dial = new Dial(this.#target, this.#sessions, (...told) => {
+    const ready = this.#way?.takeReady() ?? null;
+    if (ready !== null) {
+      // undici expects no answer while it asks.
+      process.nextTick(dialled, null, ready);
+      return;
+    }
+    const told: Dialled = (error, socket) => {
       this.#dial = null;
-      dialled(...told);
-    });
+      if (error !== null) dialled(error, null);
+      else {
+        this.#way?.onStanding(socket);
+        dialled(null, socket);
+      }
+    };
+    this.#dial = new Dial(this.#target, this.#sessions, told, this.#way?.inTurn);
   }
 
   used(): void {

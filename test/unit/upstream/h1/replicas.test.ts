@@ -1,6 +1,4 @@
-import dns, { type LookupAddress } from 'node:dns';
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { LookupAddress } from 'node:dns';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
@@ -10,74 +8,32 @@ import { targetOf } from '../../../../src/upstream/target.ts';
 import { Trust } from '../../../../src/upstream/trust.ts';
 import { until } from '../../../support/conditions.ts';
 import { DIRECT } from '../../../support/egress.ts';
+import { askOnce, ReplicaServers } from '../../../support/replica-servers.ts';
 
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 /** No connection becomes so old. */
 const OLD_MS = 400_000;
 /** A rest that ends none. */
 const STEP_MS = 10_000;
-const ALL = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 
-/** What the name resolves to. */
-let addresses: readonly string[];
-let servers: Map<string, Server>;
-let sockets: Set<Socket>;
-/** By address. */
-let requests: Map<string, number>;
-let connections: Map<string, number>;
-let lookUps: number;
+let servers: ReplicaServers;
 let ticker: Ticker;
 let origin: Origin;
-const realLookup = dns.lookup;
-
-async function listen(address: string, port: number): Promise<number> {
-  const server = createServer((socket) => {
-    sockets.add(socket.on('error', () => {}));
-    connections.set(address, (connections.get(address) ?? 0) + 1);
-    socket.on('data', () => {
-      requests.set(address, (requests.get(address) ?? 0) + 1);
-      socket.write(OK);
-    });
-  });
-  servers.set(address, server);
-  await once(server.listen(port, address), 'listening');
-  return (server.address() as AddressInfo).port;
-}
 
 beforeEach(async () => {
-  addresses = ALL;
-  servers = new Map();
-  sockets = new Set();
-  requests = new Map();
-  connections = new Map();
-  lookUps = 0;
-  const port = await listen('127.0.0.1', 0);
-  await listen('127.0.0.2', port);
-  await listen('127.0.0.3', port);
-  const lookup = (_name: string, _options: object, found: (...told: unknown[]) => void): void => {
-    lookUps++;
-    setImmediate(() =>
-      found(
-        null,
-        addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
-      ),
-    );
-  };
-  Object.assign(dns, { lookup });
+  servers = await new ReplicaServers().open();
   // By hand: time is a part of what is tested.
   ticker = new Ticker(1_000_000_000);
-  const [provider] = providerTable([{ name: 'openai', authority: `http://pods.test:${port}` }]);
+  const authority = `http://pods.test:${servers.port}`;
+  const [provider] = providerTable([{ name: 'openai', authority }]);
   if (provider === undefined) throw new Error('no provider');
   origin = new Origin(targetOf(provider, DIRECT, new Trust(DIRECT)), ticker, (bug) => {
     throw bug;
   });
 });
 afterEach(() => {
-  Object.assign(dns, { lookup: realLookup });
   origin.destroy();
   ticker.stop();
-  for (const socket of sockets) socket.destroy();
-  for (const server of servers.values()) server.close();
+  servers.close();
 });
 
 function pass(ms: number): void {
@@ -85,102 +41,69 @@ function pass(ms: number): void {
   origin.onTick(ticker.now);
 }
 
-/** One request, to its end and to the end of what it opened. */
-async function ask(): Promise<void> {
-  let isOver = false;
-  const failures: unknown[] = [];
-  const call = {
-    onRequestRetried() {},
-    onUploadDrained() {},
-    onResponseHead() {},
-    onResponseChunk() {},
-    onResponseEnd() {
-      isOver = true;
-    },
-    onUpstreamFailure(failure: unknown) {
-      failures.push(failure);
-      isOver = true;
-    },
-  };
-  const request = {
-    method: 'POST',
-    target: '/',
-    fields: [],
-    poolKey: null,
-    owner: '',
-    coding: 'none' as const,
-    contentLength: -1,
-  };
-  origin.open(request, [], true, call);
-  await until('the end', () => (isOver && origin.held.carrying === 0) || undefined);
-  expect(failures).toEqual([]);
-}
-
 async function askTimes(count: number, gapMs: number): Promise<void> {
   for (let at = 0; at < count; at++) {
-    await ask();
+    await askOnce(origin);
     pass(gapMs);
   }
 }
-
-const told = (of: Map<string, number>): number[] => ALL.map((address) => of.get(address) ?? 0);
 
 describe('requests one after the other', () => {
   it('reach every address of a name, over one connection each', async () => {
     await askTimes(30, 100);
     // The first requests came before there was anything to take turns among.
-    expect(Math.min(...told(requests))).toBeGreaterThanOrEqual(8);
-    expect(told(connections)).toEqual([1, 1, 1]);
+    expect(Math.min(...servers.requests)).toBeGreaterThanOrEqual(8);
+    expect(servers.connections).toEqual([1, 1, 1]);
   });
 
   it('keep to one connection where there is one address', async () => {
-    addresses = ['127.0.0.2'];
+    servers.addresses = ['127.0.0.2'];
     await askTimes(30, 5_000);
-    expect(told(connections)).toEqual([0, 1, 0]);
+    expect(servers.connections).toEqual([0, 1, 0]);
   });
 
   it('that are so rare that turns would let connections go cold keep to the one that is warm', async () => {
     await askTimes(20, 6_000);
-    expect(told(connections).reduce((sum, count) => sum + count)).toBe(1);
-    expect(lookUps).toBe(1);
+    expect(servers.connections.reduce((sum, count) => sum + count)).toBe(1);
+    expect(servers.lookUps).toBe(1);
   });
 
   it('wait for no address that does not answer, and ask it no more than once a minute', async () => {
-    servers.get('127.0.0.3')?.close();
+    servers.shut('127.0.0.3');
     await askTimes(30, 100);
-    expect(Math.min(...told(requests).slice(0, 2))).toBeGreaterThanOrEqual(9);
+    expect(Math.min(...servers.requests.slice(0, 2))).toBeGreaterThanOrEqual(9);
     expect(origin.held.free).toBe(2);
     // One of them came about instead of the one to the third, and ended at once.
-    expect(told(connections).reduce((sum, count) => sum + count)).toBe(3);
-    expect(lookUps).toBe(3);
+    expect(servers.connections.reduce((sum, count) => sum + count)).toBe(3);
+    expect(servers.lookUps).toBe(3);
   });
 
   it('reach an address that is new to the name, and leave one that is gone, as connections age', async () => {
-    addresses = ALL.slice(0, 2);
+    servers.addresses = ['127.0.0.1', '127.0.0.2'];
     await askTimes(10, 100);
-    expect(told(requests)[2]).toBe(0);
-    addresses = ALL.slice(1);
+    expect(servers.requests[2]).toBe(0);
+    servers.addresses = ['127.0.0.2', '127.0.0.3'];
     for (let minutes = 0; minutes < 16; minutes++) await askTimes(12, 5_000);
-    requests.clear();
+    servers.forgetRequests();
     await askTimes(10, 100);
-    expect(told(requests)[0]).toBe(0);
-    expect(Math.min(...told(requests).slice(1))).toBeGreaterThanOrEqual(4);
+    expect(servers.requests[0]).toBe(0);
+    expect(Math.min(...servers.requests.slice(1))).toBeGreaterThanOrEqual(4);
   });
 });
 
 describe('connections that never rest', () => {
   it('are replaced after some minutes, and not all in one moment', async () => {
-    addresses = ['127.0.0.1'];
+    servers.addresses = ['127.0.0.1'];
     const ages: number[] = [];
     for (let round = 0; round < 4; round++) {
-      const before = connections.get('127.0.0.1') ?? 0;
+      const before = servers.connections[0] ?? 0;
       let ageMs = 0;
-      for (; (connections.get('127.0.0.1') ?? 0) <= before + 1; ageMs += 5_000) {
-        await ask();
+      for (; (servers.connections[0] ?? 0) <= before + 1; ageMs += 5_000) {
+        await askOnce(origin);
         pass(5_000);
       }
       ages.push(ageMs);
-      for (const socket of sockets) socket.destroy();
+      for (const socket of servers.sockets) socket.destroy();
       await until('the close', () => origin.held.free === 0 || undefined);
     }
     expect(Math.min(...ages)).toBeGreaterThanOrEqual(225_000);
@@ -189,23 +112,23 @@ describe('connections that never rest', () => {
   });
 
   it('end with the request that they carry when they grow old', async () => {
-    addresses = ['127.0.0.1'];
-    await ask();
-    const running = ask();
+    servers.addresses = ['127.0.0.1'];
+    await askOnce(origin);
+    const running = askOnce(origin);
     ticker.now += OLD_MS;
     await running;
-    expect(connections.get('127.0.0.1')).toBe(1);
+    expect(servers.connections[0]).toBe(1);
     expect(origin.held.free).toBe(0);
   });
 
   it('end with the next tick when they grow old between two requests', async () => {
-    addresses = ['127.0.0.1'];
+    servers.addresses = ['127.0.0.1'];
     for (let ageMs = 0; ageMs < OLD_MS && (ageMs === 0 || origin.held.free > 0); ageMs += STEP_MS) {
-      await ask();
+      await askOnce(origin);
       expect(origin.held.free).toBe(1);
       pass(STEP_MS);
     }
-    expect(connections.get('127.0.0.1')).toBe(1);
+    expect(servers.connections[0]).toBe(1);
     expect(origin.held.free).toBe(0);
   });
 });
