@@ -3,7 +3,7 @@ import { Buffer } from 'node:buffer';
 import type { Ticker, Ticking } from '../ticker.ts';
 import type { ClientTimeouts, RequestBody, UploadEvents } from './door.ts';
 import { REARM_TICKS } from './front-end-timers.ts';
-import type { SlipShare } from './slip-account.ts';
+import { type SlipAccount, SlipShare } from './slip-account.ts';
 
 // A function for each turn would be one per chunk that slips in.
 const holdAgain = (body: ClientBody): void => {
@@ -44,7 +44,9 @@ export class ClientBody implements RequestBody, Ticking {
   readonly #res: HttpResponse;
   readonly #ticker: Ticker;
   readonly #timeouts: ClientTimeouts;
-  readonly #slip: SlipShare;
+  readonly #slips: SlipAccount;
+  /** Made when it is held back: most bodies never are. */
+  #slip: SlipShare | null = null;
   #events: UploadEvents | null = null;
   #writer: HeldWriter | null = null;
   #state: 'reading' | 'held' | 'awaiting' | 'over' = 'reading';
@@ -57,11 +59,11 @@ export class ClientBody implements RequestBody, Ticking {
   /** True once some socket of this thread saved its event mask. */
   static #primed = false;
 
-  constructor(res: HttpResponse, ticker: Ticker, timeouts: ClientTimeouts, slip: SlipShare) {
+  constructor(res: HttpResponse, ticker: Ticker, timeouts: ClientTimeouts, slips: SlipAccount) {
     this.#res = res;
     this.#ticker = ticker;
     this.#timeouts = timeouts;
-    this.#slip = slip;
+    this.#slips = slips;
     this.#heardAtMs = ticker.now;
     if (!ClientBody.#primed) {
       ClientBody.#primed = true;
@@ -84,7 +86,7 @@ export class ClientBody implements RequestBody, Ticking {
     if (this.#state === 'over') return Buffer.from(chunk);
     this.#heardAtMs = this.#ticker.now;
     if (this.#state === 'held') {
-      this.#slip.add(chunk.byteLength);
+      this.#slip?.add(chunk.byteLength);
       if (last) {
         this.#state = 'awaiting';
         this.#rearm();
@@ -110,13 +112,14 @@ export class ClientBody implements RequestBody, Ticking {
     if (this.#state !== 'reading') return;
     this.#state = 'held';
     this.#heldAtMs = this.#ticker.now;
+    this.#slip ??= new SlipShare(this.#slips);
     this.#slip.begin(this.#ticker.now);
     this.#res.pause();
   }
 
   resume(): void {
     // What slipped in has left for the upstream.
-    this.#slip.giveBack();
+    this.#slip?.giveBack();
     if (this.#state !== 'held') return;
     this.#state = 'reading';
     this.#heardAtMs = this.#ticker.now;
@@ -134,7 +137,7 @@ export class ClientBody implements RequestBody, Ticking {
 
   /** The connection is gone. */
   abandon(): void {
-    this.#slip.giveBack();
+    this.#slip?.giveBack();
     this.#leave();
   }
 
@@ -168,7 +171,7 @@ export class ClientBody implements RequestBody, Ticking {
     // A provider that has begun to answer need not read the rest.
     if (this.held) this.#writer?.retry();
     if (!this.held) return;
-    const verdict = this.#slip.judge(nowMs);
+    const verdict = this.#slip?.judge(nowMs) ?? 'wait';
     if (verdict === 'look') this.#rearm();
     // A write that failed has opened the socket for reading, with a timer.
     else if (verdict === 'wait') this.#res.pause();

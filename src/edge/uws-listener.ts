@@ -6,7 +6,6 @@ import { HEAD_TICK_MS } from './late-head.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
 import { UwsResponseWriter } from './response-writer.ts';
-import { SlipShare } from './slip-account.ts';
 
 type FrontEnd = typeof import('uWebSockets.js');
 
@@ -81,7 +80,7 @@ function answer(
     const head = copyRequestHead(req);
     const { framing } = head;
     const bears = framing.chunked || framing.contentLength > 0;
-    const body = bears ? new ClientBody(res, ticker, timeouts, new SlipShare(slips)) : null;
+    const body = bears ? new ClientBody(res, ticker, timeouts, slips) : null;
     const events = receive(head, body ?? NO_BODY, writer);
     writer.bind(events, body);
     body?.bind(events, writer);

@@ -107,6 +107,7 @@ export interface AttemptSink {
 }
 
 const NOTHING: readonly Buffer[] = [];
+const NO_FIELDS: readonly string[] = [];
 const COMPLETE: AttemptEnd = { failure: null };
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
@@ -120,7 +121,8 @@ const STALLED: UpstreamFailure = {
  */
 export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   readonly #context: AttemptContext;
-  readonly #asked: Asked;
+  /** Without its fields once the request has left: an answer may stream for an hour behind it. */
+  #asked: Asked;
   readonly #target: AttemptTarget;
   readonly #sink: AttemptSink;
   /** Only with a pool key. */
@@ -290,7 +292,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     whole: boolean,
   ): void {
     const { target, managed, provider } = this.#target;
-    const { method, fields } = this.#asked;
+    const { method, fields, framing } = this.#asked;
+    this.#asked = { method, fields: NO_FIELDS, framing };
     const poolKey = managed?.poolKey ?? null;
     const owner =
       managed === null ? '' : `${managed.identity.tenantText}/${managed.identity.vpcText}`;

@@ -48,9 +48,12 @@ export interface WorkerContext extends Admittance, RoutedContext {
   nextRequestId(): string;
 }
 
+const NO_FIELDS: readonly string[] = [];
+
 export class Exchange implements ClientEvents, Answer {
   readonly #context: WorkerContext;
-  readonly #head: RequestHead;
+  /** Without its fields once the answer's head was told: a stream may stay open for an hour behind it. */
+  #head: RequestHead;
   readonly #body: RequestBody;
   readonly #writer: ResponseWriter;
   readonly #requestId: string;
@@ -68,6 +71,9 @@ export class Exchange implements ClientEvents, Answer {
   #status = 0;
   #rejection: RejectionCode | null = null;
   #failure: UpstreamFailure | null = null;
+  #traceparent: string | null = null;
+  /** Field lines for a browser's page; null before they were asked for. */
+  #corsLines: string | null = null;
   #firstByteMs: number | null = null;
   /** Own time until the request left, in milliseconds. */
   #overheadMs = 0;
@@ -96,18 +102,24 @@ export class Exchange implements ClientEvents, Answer {
     const { managed, routed } = admitted;
     this.#payer = managed?.identity ?? routed?.identity ?? null;
     const coding = managed?.coding ?? routed?.coding ?? null;
-    const laneOf = (asked: Asked, answer: Answer): Lane =>
-      routed === null
-        ? new RelayLane(context, asked, { ...admitted, routing: null }, answer)
-        : new RoutedLane(context, asked, routed, answer, {
-            requestId,
-            traceparent: fieldValue(head.fields, 'traceparent'),
-            payer: this.#payer,
-          });
     this.#lane =
       coding === null
-        ? laneOf(head, this)
-        : new UnpackingLane(coding, context.maxRequestBodyBytes, head, this, laneOf);
+        ? this.#laneOf(admitted, head, this)
+        : new UnpackingLane(coding, context.maxRequestBodyBytes, head, this, (asked, answer) =>
+            this.#laneOf(admitted, asked, answer),
+          );
+  }
+
+  #laneOf(admitted: Admitted, asked: Asked, answer: Answer): Lane {
+    const { routed } = admitted;
+    if (routed === null)
+      return new RelayLane(this.#context, asked, { ...admitted, routing: null }, answer);
+    this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
+    return new RoutedLane(this.#context, asked, routed, answer, {
+      requestId: this.#requestId,
+      traceparent: this.#traceparent,
+      payer: this.#payer,
+    });
   }
 
   /** What has no body is sent at once, the rest with its body's first piece. */
@@ -203,6 +215,8 @@ export class Exchange implements ClientEvents, Answer {
     // An error under this name is mostly one JSON text, which a comment would break; and nobody thinks long over it.
     const mayComment = eventStream && status === 200;
     this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
+    this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
+    this.#head = { ...this.#head, fields: NO_FIELDS };
   }
 
   piece(piece: Buffer, last: boolean): boolean {
@@ -280,8 +294,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = nextResponseState(this.#responseState, 'unanswered');
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
-    const cors = this.#context.cors.lines(this.#head.fields);
-    this.#writer.respond(head + cors, body, this.#head.method === 'HEAD', closes || isLast);
+    this.#writer.respond(head + this.#cors, body, this.#head.method === 'HEAD', closes || isLast);
     this.#settle(outcome);
   }
 
@@ -306,11 +319,16 @@ export class Exchange implements ClientEvents, Answer {
 
   /** Field lines of the gateway itself. */
   #ownLines(): string {
-    const id = `x-sluice-request-id: ${this.#requestId}${this.#context.cors.lines(this.#head.fields)}`;
+    const id = `x-sluice-request-id: ${this.#requestId}${this.#cors}`;
     // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
     // ended is read to its end and thrown away, so the client had better not send the next one behind it.
     const closes = this.#head.closes || this.#context.draining || this.#requestState === 'reading';
     return closes ? `connection: close\r\n${id}` : id;
+  }
+
+  get #cors(): string {
+    this.#corsLines ??= this.#context.cors.lines(this.#head.fields);
+    return this.#corsLines;
   }
 
   #settle(outcome: Outcome): void {
@@ -318,7 +336,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#settled = true;
     const settlement: Settlement = {
       requestId: this.#requestId,
-      traceparent: fieldValue(this.#head.fields, 'traceparent'),
+      traceparent: this.#traceparent ?? fieldValue(this.#head.fields, 'traceparent'),
       method: this.#head.method,
       path: this.#head.path,
       payer: this.#payer,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { UploadEvents } from '../../../src/edge/door.ts';
 import { REARM_TICKS } from '../../../src/edge/front-end-timers.ts';
 import { ClientBody } from '../../../src/edge/request-body.ts';
-import { SLIP_NODE_LIMIT_BYTES, SlipShare } from '../../../src/edge/slip-account.ts';
+import { SLIP_NODE_LIMIT_BYTES } from '../../../src/edge/slip-account.ts';
 import { Ticker } from '../../../src/ticker.ts';
 
 const CHUNK = new ArrayBuffer(1_024);
@@ -23,8 +23,7 @@ function clientBody(limits = LIMITS, nodeSlippedBytes = 0) {
   };
   const ticker = new Ticker(1_000_000);
   ticker.stop();
-  const share = new SlipShare(account);
-  const body = new ClientBody(res as unknown as HttpResponse, ticker, limits, share);
+  const body = new ClientBody(res as unknown as HttpResponse, ticker, limits, account);
   const events: UploadEvents = {
     onUploadSilent: () => seen.push('silent'),
     onUploadStalled: () => seen.push('stalled'),
