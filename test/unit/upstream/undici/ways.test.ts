@@ -3,7 +3,7 @@ import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
 import { targetOf } from '../../../../src/upstream/target.ts';
 import { Trust } from '../../../../src/upstream/trust.ts';
-import { openUndici, type UndiciTransport } from '../../../../src/upstream/undici/transport.ts';
+import { openUndici } from '../../../../src/upstream/undici/transport.ts';
 import { until } from '../../../support/conditions.ts';
 import { DIRECT } from '../../../support/egress.ts';
 import { askOnce, ReplicaServers } from '../../../support/replica-servers.ts';
@@ -15,7 +15,7 @@ const YOUNG_MS = 225_000;
 
 let servers: ReplicaServers;
 let ticker: Ticker;
-let transport: UndiciTransport;
+let transport: ReturnType<typeof openUndici>;
 
 beforeEach(async () => {
   servers = await new ReplicaServers().open();
