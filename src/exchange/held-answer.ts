@@ -7,7 +7,7 @@ import {
   REFUSED,
 } from '../plan/failover.ts';
 import { EventStream } from '../wire/event-stream.ts';
-import { endsAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
+import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
 import { judgeWhole } from '../wire/whole-answer.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
@@ -59,6 +59,8 @@ export class HeldAnswer {
   readonly #data = new EventData();
   /** A second answer would be another one from here on. */
   #hasContent = false;
+  /** It said why it ended: if nothing but its marker is missing, it is whole. */
+  #isFinished = false;
   #bytes = 0;
   /** What was pushed last held content: pings and openings are none. */
   broughtContent = false;
@@ -100,6 +102,7 @@ export class HeldAnswer {
   end(): Holding {
     if (this.mode === 'error') return this.#judgedError();
     if (this.mode === 'whole') return this.#judged();
+    if (this.#isFinished) return 'commit';
     // No error, and no end of its own: an empty answer, or half of one.
     this.code = this.#hasContent ? 'NO_TERMINAL' : 'EMPTY';
     return BROKEN;
@@ -166,6 +169,7 @@ export class HeldAnswer {
   #content(data: string): Holding {
     this.#hasContent = true;
     this.broughtContent = true;
+    this.#isFinished ||= finishesAnswer(this.#wire, data);
     return this.mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
   }
 

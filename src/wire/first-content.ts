@@ -75,6 +75,23 @@ export function endsAnswer(wire: StreamWire, data: string): boolean {
   return LAST[wire].test(data);
 }
 
+/**
+ * What says why an answer ended, in an event before its last one: a provider that never sends the marker behind it (and
+ * some never do) has told everything.
+ */
+const FINISH: Readonly<Record<StreamWire, RegExp>> = {
+  'openai-chat': /"finish_reason"\s*:\s*"/,
+  'openai-text': /"finish_reason"\s*:\s*"/,
+  'openai-responses': LAST['openai-responses'],
+  'anthropic-messages': /"stop_reason"\s*:\s*"/,
+  gemini: LAST.gemini,
+};
+
+/** @param data an event's data. @returns whether nothing but a marker has to follow */
+export function finishesAnswer(wire: StreamWire, data: string): boolean {
+  return FINISH[wire].test(data);
+}
+
 const READERS: Readonly<Record<StreamWire, (body: Json, event: string) => EventMeaning>> = {
   'openai-chat': chat,
   'openai-text': text,

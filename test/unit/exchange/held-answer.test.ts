@@ -85,10 +85,13 @@ describe('an event stream that is held to its end', () => {
   const START = 'data: {"type":"message_start"}\n\n';
   const DELTA =
     'data: {"type":"content_block_delta","delta":{"text":"\\"type\\":\\"message_stop\\""}}\n\n';
+  const REASON = 'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n';
   const STOP = 'event: message_stop\ndata: {"type": "message_stop"}\n\n';
   test.each([
     ['openai-chat', `${ROLE}${WORD}${WORD}${FINISH}${DONE}`, 'commit', ''],
-    ['openai-chat', `${ROLE}${WORD}${FINISH}`, 'server_error', 'NO_TERMINAL'],
+    ['openai-chat', `${ROLE}${WORD}${FINISH}`, 'commit', ''],
+    ['openai-text', 'data: {"choices":[{"text":"a","finish_reason":"stop"}]}\n\n', 'commit', ''],
+    ['anthropic-messages', `${START}${DELTA}${REASON}`, 'commit', ''],
     ['openai-chat', `${ROLE}${WORD}`, 'server_error', 'NO_TERMINAL'],
     ['openai-chat', `${ROLE}`, 'server_error', 'EMPTY'],
     ['openai-chat', `${ROLE}${DONE}`, 'server_error', 'EMPTY'],
