@@ -29,8 +29,16 @@ const NO_CREDENTIAL: Credential = {
 const BYO: Credential = { ...NO_CREDENTIAL, kind: 'byo' };
 const BYO_X_API_KEY: Credential = { ...BYO, onlyInXApiKey: true };
 
-/** Every managed token begins so, whatever its version: `bai_v9…` is a bad key, never a BYO key. */
-const MANAGED = 'bai_v';
+/**
+ * Every managed token begins so, whatever its version and in whatever case: `bai_v9…` and `BAI_V1…` are bad keys, never BYO
+ * keys.
+ */
+const MANAGED = /bai_v/i;
+const MANAGED_CHARACTERS = 5;
+
+function isMarked(text: string): boolean {
+  return MANAGED.test(text);
+}
 
 /** Two different managed keys: nobody can say who pays, so it stands for neither and verifies as nothing. */
 const AMBIGUOUS = 'bai_v: two different keys';
@@ -57,7 +65,7 @@ export function findCredential(fields: readonly string[], query: string, path: s
     const value = fields[i + 1] ?? '';
     if (name === 'authorization') {
       // Not only behind "Bearer ": a token that a caller put there in any other way must not be forwarded either.
-      if (value.includes(MANAGED)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
+      if (isMarked(value)) token = joined(token, BEARER.exec(value)?.[1] ?? value);
       else if (!BEARER.test(value)) {
         if (holdsManagedKey(value)) misplaced = 'the field authorization, under another scheme';
         continue;
@@ -65,19 +73,19 @@ export function findCredential(fields: readonly string[], query: string, path: s
       inAuthorization = true;
     } else if (CREDENTIAL_LENGTHS.has(name.length) && KEY_FIELDS.has(name)) {
       if (value === '') continue;
-      if (value.includes(MANAGED)) token = joined(token, value);
+      if (isMarked(value)) token = joined(token, value);
       else if (holdsManagedKey(value)) misplaced = `the field ${name}, encoded`;
       if (name === 'x-api-key') inXApiKey = true;
       else elsewhere = true;
-    } else if (value.length >= MANAGED.length && holdsManagedKey(value)) {
+    } else if (value.length >= MANAGED_CHARACTERS && holdsManagedKey(value)) {
       misplaced = `the field ${name}`;
-    } else if (name.length >= MARKED_NAME_CHARACTERS && name.includes(MANAGED)) {
+    } else if (name.length >= MARKED_NAME_CHARACTERS && isMarked(name)) {
       misplaced = 'the name of a field';
     }
   }
   for (const pair of query === '' ? [] : query.split('&')) {
     const value = keyParameter(pair);
-    if (value.includes(MANAGED)) token = joined(token, value);
+    if (isMarked(value)) token = joined(token, value);
     else if (holdsManagedKey(pair)) misplaced = 'the query';
     else if (value !== '') elsewhere = true;
   }
@@ -94,12 +102,16 @@ const MARKED_NAME_CHARACTERS = 40;
 /** A whole token has 117 characters and more, and 1.3 times as many in base64: shorter texts hold none. */
 const ENCODED_MIN_CHARACTERS = 64;
 
-/** `bai_v` in base64, by where it begins in a group of three bytes, and how many characters before that one begins. */
-const IN_BASE64: readonly (readonly [mark: string, before: number])[] = [
-  ['YmFpX3', 0],
-  ['JhaV92', 2],
-  ['iYWlfd', 3],
+/**
+ * `bai_v` in base64 and in any case, by where it begins in a group of three bytes, and how many characters before that one
+ * begins.
+ */
+const IN_BASE64: readonly (readonly [mark: RegExp, before: number])[] = [
+  [/[YQ][mk]F[pJ]X[31]/g, 0],
+  [/J[hB][aS]V9[2W]/g, 2],
+  [/[iC][YQ][WU]lf[dV]/g, 3],
 ];
+const ANY_IN_BASE64 = new RegExp(IN_BASE64.map(([mark]) => mark.source).join('|'));
 const BASE64_LOOK_CHARACTERS = 16;
 
 /**
@@ -107,10 +119,11 @@ const BASE64_LOOK_CHARACTERS = 16;
  * (once or again), as JSON escapes, in base64 (Basic credentials, cookies). `npm run bench:admission` has what it costs.
  */
 function holdsManagedKey(text: string): boolean {
-  if (text.includes(MANAGED)) return true;
-  if (text.includes('%') && decoded(decoded(text)).includes(MANAGED)) return true;
+  if (isMarked(text)) return true;
+  if (text.includes('%') && isMarked(decoded(decoded(text)))) return true;
   if (text.length < ENCODED_MIN_CHARACTERS) return false;
-  if (text.includes('\\u') && unescaped(text).includes(MANAGED)) return true;
+  if (text.includes('\\u') && isMarked(unescaped(text))) return true;
+  if (!ANY_IN_BASE64.test(text)) return false;
   return IN_BASE64.some(([mark, before]) => isInBase64(text, mark, before));
 }
 
@@ -120,12 +133,12 @@ export function loggedPath(path: string): string {
 }
 
 /** The mark alone is six characters, which a long random text may hold: what follows has to be a version and a kid. */
-function isInBase64(text: string, mark: string, before: number): boolean {
-  for (let at = text.indexOf(mark); at !== -1; at = text.indexOf(mark, at + 1)) {
-    const from = at - before;
+function isInBase64(text: string, mark: RegExp, before: number): boolean {
+  for (const { index } of text.matchAll(mark)) {
+    const from = index - before;
     if (from < 0) continue;
     const bytes = Buffer.from(text.slice(from, from + BASE64_LOOK_CHARACTERS), 'base64');
-    if (/bai_v\d+\./.test(bytes.toString('latin1'))) return true;
+    if (/bai_v\d+\./i.test(bytes.toString('latin1'))) return true;
   }
   return false;
 }

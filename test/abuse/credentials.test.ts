@@ -37,8 +37,8 @@ async function ask(lines: string, target = CHAT) {
   client.close();
   const reached = siege.upstream.requests.slice(before);
   // Wherever it was put, and whatever came of it: it went no further.
-  expect(JSON.stringify(reached)).not.toContain('bai_v');
-  expect(decodeURIComponent(JSON.stringify(reached))).not.toContain('bai_v');
+  expect(JSON.stringify(reached).toLowerCase()).not.toContain('bai_v');
+  expect(decodeURIComponent(JSON.stringify(reached)).toLowerCase()).not.toContain('bai_v');
   return { response, reached };
 }
 
@@ -86,10 +86,19 @@ const REFUSED: readonly (readonly [what: string, lines: string, target: string])
     CHAT,
   ],
   ['one of another version', `Authorization: Bearer ${TOKEN.replace('v1', 'v2')}\r\n`, CHAT],
+  ['one in capitals', `Authorization: Bearer ${TOKEN.toUpperCase()}\r\n`, CHAT],
+  ['one whose mark is in capitals', `x-api-key: ${mixed('BAI_V')}\r\n`, CHAT],
+  ['one whose mark is in mixed case', `Authorization: ${mixed('bAi_V')}\r\n`, CHAT],
+  ['one in capitals in the query', '', `${CHAT}?key=${mixed('BAI_V')}`],
   ['one of no version', `Authorization: Bearer ${TOKEN.replace('v1', 'v')}\r\n`, CHAT],
   ['one of 30 KiB', `Authorization: Bearer bai_v1.7.${'A'.repeat(30_000)}.x\r\n`, CHAT],
   ['one escaped twice in the query', '', `${CHAT}?key=${TOKEN.replace('.', '%252e')}`],
 ];
+
+/** A virtual key for a reader who does not look at case. */
+function mixed(mark: string): string {
+  return TOKEN.replace('bai_v', mark);
+}
 
 const BESIDE = `Authorization: Bearer ${OWN}\r\n`;
 const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -116,6 +125,21 @@ const MISPLACED: readonly (readonly [what: string, lines: string, target: string
   ['in the path', BESIDE, `/v1/${TOKEN}/chat/completions`],
   ['in the path, escaped', BESIDE, `/v1/${TOKEN.replace('b', '%62')}`],
   ['as a provider', BESIDE, `/${TOKEN}/v1/chat/completions`],
+  ['in capitals, in a cookie', `${BESIDE}Cookie: a=1; session=${mixed('BAI_V')}\r\n`, CHAT],
+  ['in mixed case, in a field of its own', `${BESIDE}X-Virtual-Key: ${mixed('Bai_v')}\r\n`, CHAT],
+  ['in mixed case, in a key field', `${BESIDE}x-api-key: ${mixed('%42ai_v')}\r\n`, CHAT],
+  ['in capitals, behind another name', BESIDE, `${CHAT}?api_key=${mixed('BAI_V')}`],
+  ['in capitals, in the path', BESIDE, `/v1/${mixed('BAI_V')}/chat/completions`],
+  ['in capitals, in the path, escaped', BESIDE, `/v1/${mixed('%42%41%49%5F%56')}`],
+  ['in capitals, escaped twice', BESIDE, `${CHAT}?t=${mixed('%2542AI_V')}`],
+  ['in JSON escapes of capitals', `${BESIDE}X-Context: {"k":"${mixed('\\u0042AI_V')}"}\r\n`, CHAT],
+  ...['BAI_V', 'Bai_V', 'bAI_v'].flatMap((mark) =>
+    ['', 'u:', 'u1:'].map((before): readonly [string, string, string] => [
+      `as ${mark} in Basic credentials behind "${before}"`,
+      `Authorization: Basic ${base64(before + mixed(mark))}\r\nx-api-key: ${OWN}\r\n`,
+      CHAT,
+    ]),
+  ),
   ['beside itself in its place', `Authorization: Bearer ${TOKEN}\r\nCookie: k=${TOKEN}\r\n`, CHAT],
 ];
 
