@@ -6,7 +6,7 @@ import type { UpstreamFailure } from '../upstream/failure.ts';
 import { type Consumed, type ContentCoding, unpacker } from '../wire/content-coding.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
-import { ZstdFrame } from '../wire/zstd-frame.ts';
+import { ZstdFrames } from '../wire/zstd-frames.ts';
 import type { Asked } from './attempt.ts';
 import type { Answer, Lane } from './lane.ts';
 
@@ -16,6 +16,9 @@ import type { Answer, Lane } from './lane.ts';
  */
 const RATIO_MAX = 100;
 const RATIO_FROM_BYTES = 4 * 1_048_576;
+
+/** Each frame costs a turn of the thread pool: who writes more of them writes them to be unpacked slowly. */
+const ZSTD_FRAMES_MAX = 4_096;
 
 const EMPTY = Buffer.alloc(0);
 const CHUNKED: RequestFraming = {
@@ -28,6 +31,7 @@ const MALFORMED = rejection(
   'bad_request',
   'The body is not packed as Content-Encoding says, or it breaks off.',
 );
+const TOO_MANY_FRAMES = rejection('bad_request', `It has more than ${ZSTD_FRAMES_MAX} frames.`);
 const BOMB = rejection('body_too_large', `It unpacks to more than ${RATIO_MAX} times its size.`);
 
 /**
@@ -47,7 +51,7 @@ export class UnpackingLane implements Lane, Answer {
   };
   /** Made with the first byte. */
   #stream: (Transform & Consumed) | null = null;
-  readonly #frame: ZstdFrame | null;
+  readonly #frames: ZstdFrames | null;
   #bytesIn = 0;
   #bytesOut = 0;
   /** The last piece that was unpacked: it leaves when it is known whether another one follows. */
@@ -70,7 +74,7 @@ export class UnpackingLane implements Lane, Answer {
     this.#limitBytes = limitBytes;
     this.#answer = answer;
     this.#asked = { method: asked.method, fields: asked.fields, framing: asked.framing };
-    this.#frame = coding === 'zstd' ? new ZstdFrame() : null;
+    this.#frames = coding === 'zstd' ? new ZstdFrames() : null;
     this.#lane = open(this.#asked, this);
   }
 
@@ -83,10 +87,10 @@ export class UnpackingLane implements Lane, Answer {
   body(piece: Buffer, last: boolean): void {
     if (this.#isOver) return;
     this.#bytesIn += piece.length;
-    this.#frame?.push(piece);
     const stream = this.#stream ?? this.#open(piece);
     // Lent, and unpacked later.
-    const takesMore = piece.length === 0 || stream.write(Buffer.from(piece));
+    const takesMore = piece.length === 0 || this.#write(stream, Buffer.from(piece));
+    if (this.#isOver) return;
     if (last) stream.end();
     else if (!takesMore) this.#answer.uploadFull();
   }
@@ -106,6 +110,19 @@ export class UnpackingLane implements Lane, Answer {
     stream.on('end', () => this.#guarded(() => this.#ended(stream)));
     stream.on('error', () => this.#guarded(() => this.#refuse(MALFORMED)));
     return stream;
+  }
+
+  /** What unpacks zstd reads no further than to a frame's end, and goes on with the next write. */
+  #write(stream: Transform, piece: Buffer): boolean {
+    if (this.#frames === null) return stream.write(piece);
+    let takesMore = true;
+    for (let at = 0; at < piece.length && !this.#isOver; ) {
+      const end = this.#frames.read(piece, at);
+      takesMore = stream.write(piece.subarray(at, end));
+      at = end;
+      if (this.#frames.count > ZSTD_FRAMES_MAX) this.#refuse(TOO_MANY_FRAMES);
+    }
+    return takesMore;
   }
 
   #guarded(entry: () => void): void {
@@ -136,7 +153,7 @@ export class UnpackingLane implements Lane, Answer {
   #ended({ bytesWritten }: Consumed): void {
     if (this.#isOver) return;
     // Two of the libraries pass over what follows the packed data, one takes a part for the whole.
-    if (bytesWritten !== this.#bytesIn || this.#frame?.isWhole === false) this.#refuse(MALFORMED);
+    if (bytesWritten !== this.#bytesIn || this.#frames?.isWhole === false) this.#refuse(MALFORMED);
     else this.#give(this.#held ?? EMPTY, true);
   }
 

@@ -154,8 +154,10 @@ export class EventStream {
   }
 
   #endField(sink: EventSink | null): void {
-    if (this.#state === EVENT) this.#isNamedError = this.#word === WORD_ERROR;
-    // A field without a colon has an empty value.
+    if (this.#state === EVENT || this.#state === EVENT_GAP)
+      this.#isNamedError = this.#word === WORD_ERROR;
+    // Nothing behind the colon, or no colon: an empty value.
+    else if (this.#state === DATA_GAP) this.#beginData(sink);
     else if (this.#state === NAME && this.#word === WORD_DATA) this.#beginData(sink);
     else if (this.#state === NAME && this.#word === WORD_EVENT) this.#isNamedError = false;
     this.#state = NAME;

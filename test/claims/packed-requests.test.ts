@@ -154,6 +154,53 @@ describe.each(Object.entries(PACKERS))('a request in %s', (_name, [coding, pack]
   });
 });
 
+describe('a request in zstd', () => {
+  const skippable = (bytes: number): Buffer => {
+    const head = Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
+    head.writeUInt32LE(bytes, 4);
+    return Buffer.concat([head, Buffer.alloc(bytes, 7)]);
+  };
+  const body = conversation(300_000);
+  const thirds = [body.subarray(0, 99), body.subarray(99, 150_000), body.subarray(150_000)];
+  const frames = thirds.map((third) => zstdCompressSync(third));
+
+  it.each([
+    ['of several frames', frames],
+    ['behind a skippable frame', [skippable(40), ...frames.slice(0, 1), ...frames.slice(1)]],
+    [
+      'between skippable frames',
+      frames.flatMap((frame) => [skippable(0), frame, skippable(70_000)]),
+    ],
+    ['of empty frames and full ones', [zstdCompressSync(''), ...frames, zstdCompressSync('')]],
+  ])('%s arrives unpacked, however it is cut', async (_what, parts) => {
+    const packed = Buffer.concat(parts);
+    expect((await sized('zstd', packed)).status).toBe(200);
+    expect(upstream.requests.at(-1)?.sha256).toBe(sha256(body));
+    for (const bytes of [61, 4_096]) {
+      expect((await inChunks('zstd', packed, bytes)).status).toBe(200);
+      expect(upstream.requests.at(-1)?.sha256).toBe(sha256(body));
+    }
+  });
+
+  it.each([
+    ['cut in its last frame', Buffer.concat(frames).subarray(0, -1)],
+    ['cut in a skippable frame', Buffer.concat([...frames, skippable(40).subarray(0, -1)])],
+    ['cut in a magic number', Buffer.concat([...frames, skippable(4).subarray(0, 3)])],
+    ['with something else behind a frame', Buffer.concat([...frames, Buffer.from('more')])],
+    ['of more frames than anybody writes', Buffer.alloc(8 * 5_000, skippable(0))],
+  ])('%s is 400', async (_what, packed) => {
+    const response = await sized('zstd', packed);
+    expect(response.status).toBe(400);
+    expect(response.json()).toMatchObject({ error: { code: 'bad_request' } });
+  });
+
+  it('whose frames are bombs together is 413', async () => {
+    const bomb = zstdCompressSync(Buffer.alloc(3 * MIB));
+    expect((await sized('zstd', Buffer.concat(Array(6).fill(bomb)))).status).toBe(413);
+    await upstream.noneBusy();
+  });
+});
+
 it('a provider that reads slowly holds the unpacking back, and that the client', async () => {
   const slow = await startUpstream(
     async (turn) => {

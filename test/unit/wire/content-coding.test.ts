@@ -2,7 +2,7 @@ import { constants, deflateRawSync, deflateSync, zstdCompressSync } from 'node:z
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { contentCoding, unpacker } from '../../../src/wire/content-coding.ts';
-import { ZstdFrame } from '../../../src/wire/zstd-frame.ts';
+import { ZstdFrames } from '../../../src/wire/zstd-frames.ts';
 
 describe('how a request is packed', () => {
   it.each([
@@ -47,7 +47,7 @@ it('a zstd window is 8 MiB at most, whatever the frame asks for', async () => {
   }
 });
 
-describe('a Zstandard frame', () => {
+describe('Zstandard frames', () => {
   const content = fc.oneof(
     fc.uint8Array({ maxLength: 3_000 }).map((bytes) => Buffer.from(bytes)),
     fc.nat(400_000).map((length) => Buffer.alloc(length, 'ab')),
@@ -64,33 +64,60 @@ describe('a Zstandard frame', () => {
       }),
     );
 
-  it('is whole with its last byte, and not before, over any cuts', () => {
+  const skippable = fc
+    .tuple(fc.nat(15), fc.uint8Array({ maxLength: 300 }))
+    .map(([kind, content]) => {
+      const head = Buffer.alloc(8);
+      head.writeUInt32LE(0x184d2a50 + kind, 0);
+      head.writeUInt32LE(content.length, 4);
+      return Buffer.concat([head, content]);
+    });
+  const frames = fc.array(fc.oneof({ arbitrary: packed, weight: 2 }, skippable), {
+    minLength: 1,
+    maxLength: 4,
+  });
+
+  /** @returns where frames end, as they are found when the bytes come so cut */
+  function endsOf(bytes: Buffer, cuts: readonly number[]): readonly [ZstdFrames, number[]] {
+    const walk = new ZstdFrames();
+    const ends: number[] = [];
+    const to = [...cuts.filter((one) => one < bytes.length), bytes.length].sort((a, b) => a - b);
+    let from = 0;
+    for (const end of to) {
+      const piece = bytes.subarray(from, end);
+      for (let at = 0; at < piece.length; ) {
+        const { count } = walk;
+        at = walk.read(piece, at);
+        if (walk.count > count) ends.push(from + at);
+      }
+      from = end;
+    }
+    return [walk, ends];
+  }
+
+  it('end where they end, over any cuts, and are whole there and nowhere else', () => {
     fc.assert(
-      fc.property(packed, fc.array(fc.nat(4_000), { maxLength: 8 }), (frame, cuts) => {
-        const walk = new ZstdFrame();
-        let at = 0;
-        for (const cut of [
-          ...cuts.filter((one) => one < frame.length).toSorted((a, b) => a - b),
-          frame.length,
-        ]) {
-          expect(walk.isWhole).toBe(false);
-          walk.push(frame.subarray(at, cut));
-          at = cut;
-        }
+      fc.property(frames, fc.array(fc.nat(4_000), { maxLength: 8 }), (some, cuts) => {
+        const bytes = Buffer.concat(some);
+        const [walk, ends] = endsOf(bytes, cuts);
+        let sum = 0;
+        expect(ends).toEqual(some.map(({ length }) => (sum += length)));
         expect(walk.isWhole).toBe(true);
-        for (const short of [1, 2, 5, frame.length >> 1, frame.length - 1]) {
-          const broken = new ZstdFrame();
-          broken.push(frame.subarray(0, Math.max(0, frame.length - short)));
-          expect(broken.isWhole).toBe(false);
+        for (const short of [1, 2, 5, bytes.length >> 1, bytes.length - 1]) {
+          const at = Math.max(0, bytes.length - short);
+          expect(endsOf(bytes.subarray(0, at), cuts)[0].isWhole).toBe(ends.includes(at));
         }
       }),
     );
   });
 
-  it('is none that begins otherwise', () => {
-    const walk = new ZstdFrame();
-    walk.push(Buffer.from('not packed at all, really'));
-    walk.push(zstdCompressSync('x'));
-    expect(walk.isWhole).toBe(false);
+  it('are none that begin otherwise, and none behind what is none', () => {
+    for (const bytes of [
+      Buffer.concat([Buffer.from('not packed at all, really'), zstdCompressSync('x')]),
+      Buffer.concat([zstdCompressSync('x'), Buffer.from('more'), zstdCompressSync('x')]),
+      Buffer.concat([zstdCompressSync('x'), Buffer.from('m')]),
+      Buffer.alloc(0),
+    ])
+      expect(endsOf(bytes, [])[0].isWhole).toBe(false);
   });
 });
