@@ -20,10 +20,12 @@ import {
 } from '../upstream/transport.ts';
 import { isNamed } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
+import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
+import { ToldErrors } from '../wire/told-errors.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
 
@@ -140,6 +142,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #endFollows = false;
   /** Only for what is no success and came for a pool key. */
   #filter: SecretFilter | null = null;
+  /** Only for a success that came for a pool key. */
+  #told: ToldErrors | null = null;
   /** Read since the client left, of an answer that is read on; else -1. */
   #unseenBytes = -1;
   failure: UpstreamFailure | null = null;
@@ -340,7 +344,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     this.#context.metrics.responded(this.#target.provider.index, status);
     const poolKey = this.#target.managed?.poolKey;
     // A provider that takes no key has none to quote.
-    const mayQuote = poolKey !== undefined && poolKey.field !== null && status >= 300;
+    const isGiven = poolKey !== undefined && poolKey.field !== null;
+    const mayQuote = isGiven && status >= 300;
     const refusal = mayQuote ? poolKeyRefusal(status, poolKey.hasOthers) : null;
     if (refusal !== null) {
       this.#poolKeyRefused(status, refusal);
@@ -353,6 +358,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       const isPacked = head.format === null;
       if (isPacked) head = this.#shown(status, reason, withoutCoding(fields));
       this.#filter = this.#errorFilter(poolKey, isPacked);
+    } else if (isGiven && head.size !== 'none') {
+      this.#told = this.#successFilter(poolKey, head.format);
     }
     const isOpen = shrinks || mayQuote;
     const shown: ResponseHead =
@@ -390,6 +397,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     try {
       this.#metering?.responseEnded(this);
       this.#filter?.end();
+      if (this.#unseenBytes < 0) this.#told?.end();
       this.#sink.over(this, COMPLETE);
     } catch (error) {
       this.#break(error);
@@ -403,6 +411,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     try {
       if (failure.kind === 'connect')
         this.#context.metrics.connectFailed(this.#target.provider.index);
+      // Of a success, what came before its cut is the client's.
+      if (this.#unseenBytes < 0) this.#told?.end();
       this.#sink.over(this, { failure });
     } catch (error) {
       this.#break(error);
@@ -418,6 +428,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   /** What the metering passes on of the answer. */
   push(piece: Buffer): boolean {
     if (this.#unseenBytes >= 0) return true;
+    if (this.#told !== null) return this.#told.push(piece, this.#metering?.mayTell ?? true);
     if (this.#filter !== null) return this.#filter.push(piece);
     return this.#sink.piece(this, piece, this.#endFollows);
   }
@@ -430,6 +441,20 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     return new SecretFilter(traces, {
       push: (piece) => isPacked || this.#sink.piece(this, piece, false),
     });
+  }
+
+  /** Nobody knows what a provider takes for a success: a key in one is hidden too, byte for byte. */
+  #successFilter(poolKey: PoolKey, format: ResponseHead['format']): ToldErrors {
+    const client: EndingSink = {
+      push: (piece) => this.#sink.piece(this, piece, this.#endFollows),
+      end: () => {},
+    };
+    const { pattern } = poolKey;
+    return new ToldErrors(
+      poolKey,
+      format,
+      pattern === null ? client : new KeyWatch(pattern, client),
+    );
   }
 
   /** The head as the client may see it: an upstream that repeats what it was sent must not hand out the pool key. */

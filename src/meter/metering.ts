@@ -99,6 +99,8 @@ export class Metering {
   #status = 0;
   #withEvents = false;
   #ended = false;
+  /** What was passed on last may hold an error, as far as the reader knows. */
+  mayTell = true;
 
   constructor(
     scanner: JsonScanner,
@@ -220,6 +222,7 @@ export class Metering {
 
   #content(chunk: Buffer, client: PieceSink, last: boolean): boolean {
     const mayReport = this.#reader?.push(chunk, last) ?? true;
+    this.mayTell = mayReport;
     if (this.#withholder === null) return client.push(chunk);
     return this.#withholder.write(chunk, client, mayReport);
   }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Secret } from '../secret.ts';
 import { isCredentialField } from '../wire/credential-fields.ts';
+import { KeyPattern } from '../wire/key-watch.ts';
 import { SecretTraces } from '../wire/secret-traces.ts';
 import type { AuthScheme, Provider } from './providers.ts';
 
@@ -27,6 +28,8 @@ export class PoolKey {
   readonly #secret: Secret;
   readonly #prefix: string;
   readonly #isGoogles: boolean;
+  /** To watch for it in answers; null when there is none, or it could be a word. */
+  readonly pattern: KeyPattern | null;
   #traces: SecretTraces | null = null;
 
   constructor(scheme: AuthScheme, secret: Secret, hasOthers = false) {
@@ -35,6 +38,7 @@ export class PoolKey {
     this.#prefix = scheme === 'bearer' ? 'Bearer ' : '';
     this.#isGoogles = scheme === 'x-goog-api-key';
     this.#secret = secret;
+    this.pattern = this.field === null ? null : KeyPattern.of(secret.reveal());
     this.print = createHash('sha256').update(secret.reveal()).digest().readInt32LE(0);
   }
 

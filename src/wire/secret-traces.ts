@@ -28,11 +28,14 @@ const ANNOUNCED =
 /** The longest that such words are, escaped. */
 const WORDS_CHARACTERS = 512;
 
-// Percent, JSON and HTML escapes, and characters that masks are made of, in UTF-8: bullets, dots, blocks, ellipses.
+// Percent, JSON and HTML escapes, and characters that masks are made of, in UTF-8: bullets, dots, blocks, ellipses. Bytes
+// of zero are what UTF-16 and UTF-32 put beside those of ASCII: they are nothing.
 const SPELLED =
-  /%([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\(["\\/])|&#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));|\xe2(?:\x80[\xa2\xa4-\xa7]|\x97[\x8b-\x8f]|\x96[\x80-\x9f]|\x88\x99)|\xc2\xb7/g;
-/** The longest of those spellings of one character. */
-const SPELLED_CHARACTERS = 10;
+  /\0+|%(?:u00)?([0-9a-fA-F]{2})|\\(?:u00|x)([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|\\(["\\/])|&#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));|\xe2(?:\x80[\xa2\xa4-\xa7]|\x97[\x8b-\x8f]|\x96[\x80-\x9f]|\x88\x99)|\xc2\xb7/g;
+/** A text in a text in a text: each of them may escape what it quotes. */
+const SPELLED_LEVELS = 4;
+/** The longest of those spellings of one character, one in another. */
+const SPELLED_CHARACTERS = 16;
 
 const NOWHERE: readonly Span[] = [];
 
@@ -70,6 +73,20 @@ export class SecretTraces {
   }
 
   /**
+   * Hides without changing the length.
+   * @param text one character per byte
+   */
+  cover(text: string): string {
+    let shown = '';
+    let done = 0;
+    for (const [from, to] of this.#spans(text)) {
+      shown += text.slice(done, from) + covered(text.slice(from, to));
+      done = to;
+    }
+    return shown + text.slice(done);
+  }
+
+  /**
    * Of a text that goes on, what may be shown by now.
    * @param text one character per byte
    * @returns that, without traces, and the rest, which is to come again with what follows it
@@ -86,7 +103,9 @@ export class SecretTraces {
     let done = 0;
     for (const [from, to] of this.#spans(text)) {
       if (from >= end + WORDS_CHARACTERS) break;
-      shown += text.slice(done, from) + HIDDEN;
+      const trace = text.slice(from, to);
+      // In UTF-16 each character keeps its bytes: what follows would else begin in the middle of one.
+      shown += text.slice(done, from) + (trace.includes('\0') ? covered(trace) : HIDDEN);
       done = to;
     }
     const cut = Math.max(done, end);
@@ -95,15 +114,29 @@ export class SecretTraces {
 
   /** In order, none touching another. */
   #spans(text: string): readonly Span[] {
-    const { plain, starts } = plainText(text);
+    const found: Span[] = [];
+    let { plain, starts } = plainText(text);
+    for (let level = 1; ; level++) {
+      for (const [from, to] of this.#spansIn(plain))
+        found.push([startAt(starts, from), startAt(starts, to)]);
+      if (level === SPELLED_LEVELS || starts === null) break;
+      const inner = plainText(plain);
+      if (inner.starts === null) break;
+      const outer = starts;
+      starts = inner.starts.map((at) => startAt(outer, at));
+      plain = inner.plain;
+    }
+    return found.length === 0 ? NOWHERE : merged(found);
+  }
+
+  /** @param plain without escapes that are to be undone */
+  #spansIn(plain: string): readonly Span[] {
     const found: Span[] = [];
     for (const [spelling, pieces] of this.#spellings) addParts(plain, spelling, pieces, found);
     const small = folded(plain);
     addParts(small, this.#secret, this.#pieces, found);
     this.#addEnds(small, found);
-    if (found.length === 0) return NOWHERE;
-    const inText = found.map(([from, to]): Span => [startAt(starts, from), startAt(starts, to)]);
-    return merged(inText);
+    return found;
   }
 
   /** Ends of the secret beside a mask, the mask included, and ends that are announced as such. */
@@ -208,8 +241,9 @@ function plainText(text: string): Plain {
   };
   for (const match of text.matchAll(SPELLED)) {
     copyTo(match.index);
-    starts.push(done);
-    plain += spelledOut(match);
+    const one = spelledOut(match);
+    if (one !== '') starts.push(done);
+    plain += one;
     done = match.index + match[0].length;
   }
   copyTo(text.length);
@@ -218,11 +252,25 @@ function plainText(text: string): Plain {
 }
 
 /** Beyond ASCII there is nothing of a secret: what it may be there is a mask. */
-function spelledOut([, percent, json, literal, hex, decimal]: RegExpMatchArray): string {
+function spelledOut([
+  spelling,
+  percent,
+  byte,
+  json,
+  literal,
+  hex,
+  decimal,
+]: RegExpMatchArray): string {
+  if (spelling.startsWith('\0')) return '';
   if (literal !== undefined) return literal;
-  const digits = percent ?? json ?? hex;
+  const digits = percent ?? byte ?? json ?? hex;
   const code = digits === undefined ? Number(decimal ?? 0x2a) : Number.parseInt(digits, 16);
   return code < 0x80 ? String.fromCharCode(code) : '*';
+}
+
+/** Zeros are kept: they are halves of characters. */
+function covered(trace: string): string {
+  return trace.replace(/[^\0]/g, '*');
 }
 
 function startAt(starts: readonly number[] | null, at: number): number {

@@ -217,10 +217,114 @@ describe('an error that quotes the pool key', () => {
     expectNothingOfTheKey(response);
   });
 
-  it('to an own key passes byte for byte, and so does every success', async () => {
+  it('in UTF-16, and escaped in a text in a text, is told without it', async () => {
+    const escaped = (QUOTES['json'] ?? '').replaceAll('\\', '\\\\');
+    for (const body of [
+      Buffer.from(error(KEY), 'utf16le'),
+      Buffer.from(error(KEY), 'utf16le').swap16(),
+      Buffer.from(error(`{\\"error\\":\\"${escaped}\\"}`)),
+    ]) {
+      script = answer(400, body);
+      const response = await ask(TOKEN);
+      expect(response.status).toBe(400);
+      const plain = response.body.toString('latin1').replaceAll(/[\0\\]/g, '');
+      for (const part of ['wxyz', 'Zk3y', 'vB2xC5', 'u005au006bu0033'])
+        expect(plain).not.toContain(part);
+    }
+  });
+
+  it('to an own key passes byte for byte', async () => {
     script = answer(400, error('sk-***wxyz'));
     expect((await ask(OWN)).body.toString()).toBe(error('sk-***wxyz'));
-    script = answer(200, '{"said":"a key ending in wxyz"}');
-    expect((await ask(TOKEN)).body.toString()).toBe('{"said":"a key ending in wxyz"}');
+    script = answer(200, error(OWN));
+    expect((await ask(OWN)).body.toString()).toBe(error(OWN));
+  });
+});
+
+const DELTA = 'data: {"id":"1","model":"m","choices":[{"delta":{"content":"a"}}]}\n\n';
+/** What a success may be made of, with the key in it. */
+const SUCCESSES: Readonly<Record<string, readonly [type: string, body: string]>> = {
+  'a JSON error': ['application/json', error(`Bearer ${KEY}`)],
+  'a JSON error that shows its ends': ['application/json', error(QUOTES['masked'] ?? '')],
+  'a JSON answer': ['application/json', `{"id":"1","model":"m","said":"${KEY}","usage":{}}`],
+  'an error event': ['text/event-stream', `data: ${error(KEY)}\n\n${DELTA}data: [DONE]\n\n`],
+  'an error event behind content': [
+    'text/event-stream',
+    `${DELTA}event: error\ndata: ${error(QUOTES['masked'] ?? '')}\n\n`,
+  ],
+  'a comment': ['text/event-stream', `${DELTA}: failed with ${KEY}\n\n${DELTA}data: [DONE]\n\n`],
+  'a delta': ['text/event-stream', DELTA.replace('"a"', `"${KEY.toUpperCase()}"`)],
+  'a page': ['text/html', `<html>${QUOTES['ellipsis']}</html>`],
+  'lines of JSON': ['application/x-ndjson', `{"model":"m"}\n${error(KEY)}\n{"done":true}\n`],
+};
+
+describe('a success that quotes the pool key', () => {
+  const tellsNothing = (response: RawResponse): void => {
+    expectNothingOfTheKey(response);
+    expect(response.body.toString().toLowerCase()).not.toContain(KEY.slice(20, 36).toLowerCase());
+  };
+
+  it.each(Object.entries(SUCCESSES))('%s is told without it, of the same length', async (_what, [
+    type,
+    body,
+  ]) => {
+    const bytes = Buffer.from(body);
+    script = async (turn) => {
+      await turn.write(
+        `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${bytes.length}\r\n\r\n`,
+      );
+      await turn.write(bytes);
+    };
+    const response = await ask(TOKEN);
+    expect([response.status, response.complete]).toEqual([200, true]);
+    expect(response.body.length).toBe(bytes.length);
+    expect(response.field('content-length')).toBe(String(bytes.length));
+    tellsNothing(response);
+  });
+
+  it('cut anywhere is told without it', async () => {
+    const bodies = Object.values(SUCCESSES);
+    for (const [type, body] of bodies) {
+      for (let cut = 1; cut < body.length; cut += 3) {
+        script = async (turn) => {
+          await turn.write(
+            `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ntransfer-encoding: chunked\r\n\r\n`,
+          );
+          await turn.chunk(body.slice(0, cut));
+          await turn.chunk(body.slice(cut));
+          await turn.lastChunk();
+        };
+        const response = await ask(TOKEN);
+        expect([response.complete, response.body.length]).toEqual([true, Buffer.byteLength(body)]);
+        tellsNothing(response);
+      }
+    }
+  }, 30_000);
+
+  it('and breaks off is told without it, and with everything before', async () => {
+    script = async (turn) => {
+      await turn.write(`HTTP/1.1 200 R\r\ncontent-length: 900\r\n\r\n{"a":"${KEY} sk-proj-Zk3`);
+      turn.socket.end();
+    };
+    const response = await ask(TOKEN);
+    expect(response.complete).toBe(false);
+    expect(response.body.toString()).toBe(`{"a":"${'*'.repeat(KEY.length)} sk-proj-Zk3`);
+  });
+
+  it('in another turn than its beginning holds nothing else back', async () => {
+    script = async (turn) => {
+      await turn.stream(['content-type: text/event-stream']);
+      await turn.chunk(`${DELTA}: ${KEY.slice(0, 30)}`);
+      await turn.chunk(`${KEY.slice(30)}\n\n`);
+      await turn.lastChunk();
+    };
+    const response = await ask(TOKEN);
+    expect(response.body.toString()).toBe(`${DELTA}: ${'*'.repeat(KEY.length)}\n\n`);
+  });
+
+  it('only by its ends is its own: an answer may speak of keys', async () => {
+    const said = '{"id":"1","model":"m","said":"sk-proj-... or a key ending in wxyz","usage":{}}';
+    script = answer(200, said);
+    expect((await ask(TOKEN)).body.toString()).toBe(said);
   });
 });

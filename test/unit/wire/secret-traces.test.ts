@@ -13,6 +13,52 @@ const html = [...KEY].map((one) => `&#x${one.charCodeAt(0).toString(16)};`).join
 const decimal = [...KEY].map((one) => `&#${one.charCodeAt(0)};`).join('');
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
+const escapedTwice = json.replaceAll('\\', '\\\\');
+const utf16 = (text: string) => Buffer.from(text, 'utf16le').toString('latin1');
+const bigEndian = (text: string) => Buffer.from(text, 'utf16le').swap16().toString('latin1');
+const utf32 = (text: string) => [...text].map((one) => `${one}\0\0\0`).join('');
+
+describe('traces of a secret in a text in a text', () => {
+  it.each([
+    ['in a JSON text in another', escapedTwice],
+    ['in a JSON text in another in a third', escapedTwice.replaceAll('\\', '\\\\')],
+    ['percent-encoded twice', percent.replaceAll('%', '%25')],
+    ['in JSON escapes, percent-encoded', json.replaceAll('\\', '%5c')],
+    ['in HTML escapes in a JSON text', html.replaceAll('&', '\\u0026')],
+    ['in escapes of bytes', [...KEY].map((one) => `\\x${one.charCodeAt(0).toString(16)}`).join('')],
+    ['in old percent escapes', percent.replaceAll('%', '%u00')],
+    ['in UTF-16', utf16(KEY)],
+    ['in UTF-16, big end first', bigEndian(KEY)],
+    ['in UTF-32', utf32(KEY)],
+    ['masked, in UTF-16', utf16('sk-proj-*******wxyz')],
+    ['in JSON escapes, in UTF-16', utf16(json)],
+    ['its end in words, in UTF-16', utf16('a key ending in wxyz')],
+  ])('%s', (_what, trace) => {
+    for (const text of [`no ${trace}, see x`, trace]) {
+      const hidden = traces.hide(text);
+      const covered = traces.cover(text);
+      for (const shown of [hidden, covered]) {
+        expect(shown).toContain('*');
+        const plain = shown.replaceAll(/\0|\\|\*/g, '');
+        for (const part of ['wxyz', 'w\\x78', 'Zk3', 'mN8vB2', 'u006d', '%6d', '&#x6d'])
+          expect(plain).not.toContain(part);
+      }
+      expect(covered.length).toBe(text.length);
+    }
+  });
+
+  it('in UTF-16 leave what stands around them as it was', () => {
+    for (const [encode, swaps] of [
+      [utf16, false],
+      [bigEndian, true],
+    ] as const) {
+      const hidden = Buffer.from(traces.hide(encode(`{"error":"no ${KEY}, see é"}`)), 'latin1');
+      const text = (swaps ? hidden.swap16() : hidden).toString('utf16le');
+      expect(text.replaceAll(/\*+/g, '*')).toBe('{"error":"no *, see é"}');
+    }
+  });
+});
+
 describe('traces of a secret', () => {
   it.each([
     ['itself', KEY],
