@@ -3,6 +3,7 @@
  * unknown or odd is passed over.
  */
 
+import { textHash } from '../plan/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
 
 /** Read from a request's fields. */
@@ -18,12 +19,14 @@ export interface FieldWishes {
   readonly dialect: Dialect;
 }
 
+/** Wins over the others, wherever it stands. */
+const OWN_SESSION = 'x-sluice-session';
+
 /**
- * Fields in which clients name a conversation: ours, then those of Claude Code, Codex and the usual tracing tools. Kept to
- * one pool key, its prompt cache stays warm.
+ * Fields in which clients name a conversation: those of Claude Code, Codex and the usual tracing tools. Kept to one target
+ * and pool key, its prompt cache stays warm.
  */
 const SESSION_FIELDS: ReadonlySet<string> = new Set([
-  'x-sluice-session',
   'x-session-id',
   'x-claude-code-session-id',
   'session-id',
@@ -55,8 +58,9 @@ export function fieldWishes(
     const value = fields[at + 1] ?? '';
     if (name === 'x-sluice-order') order = names(value);
     else if (name === 'x-sluice-only') only = names(value);
+    else if (name === OWN_SESSION && value !== '') session = textHash(`${tenant} ${value}`);
     else if (session === 0 && SESSION_FIELDS.has(name) && value !== '')
-      session = hash(`${tenant} ${value}`);
+      session = textHash(`${tenant} ${value}`);
   }
   return { order, only, session, seed: (Math.random() * 2 ** 32) | 0, dialect };
 }
@@ -67,12 +71,4 @@ function names(value: string): readonly string[] {
     .slice(0, NAMES_MAX)
     .map((name) => name.trim())
     .filter((name) => name !== '' && name.length <= NAME_CHARACTERS);
-}
-
-/** FNV-1a, 32 bits: the same on every node, and not for anything secret. Never 0. */
-function hash(text: string): number {
-  let value = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++)
-    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
-  return value | 0 || 1;
 }

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
 import { createHealthTable, Health } from '../plan/health.ts';
+import { createPinTable, Pins } from '../plan/pins.ts';
 import type { Planned } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
 import { RouteTable } from '../plan/route-table.ts';
@@ -56,13 +57,14 @@ export function explain({ model, dialect, seed }: ExplainArguments, config: Conf
   const { aliases, routes, breaker } = config.routing;
   const table = new RouteTable(providers, aliases, routes);
   const health = new Health(createHealthTable(), breaker);
-  const planner = new Planner(table, health, new PoolKeys(providers, config.poolKeys, 0));
+  const keys = new PoolKeys(providers, config.poolKeys, 0);
+  const planner = new Planner(table, health, keys, new Pins(createPinTable()));
   const resolved = table.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
   if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
-  const made = planner.plan(route, { dialect, order: [], only: [], seed });
+  const made = planner.plan(route, { dialect, order: [], only: [], session: 0, seed });
   const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
   const lines = [
     resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,

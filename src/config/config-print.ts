@@ -172,6 +172,7 @@ function routeTexts({ routes }: RoutingConfig): readonly string[] {
       `stall_timeout_secs = ${route.stallTimeoutMs / 1000}`,
       `deadline_secs = ${route.deadlineMs / 1000}`,
       `stream_safety = ${toml(route.streamSafety)}`,
+      `affinity = ${toml(route.affinity)}`,
     ].join('\n');
   });
   return ['', heading, ...tables];

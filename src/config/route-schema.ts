@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { FAILOVER_DEFAULT, FAILOVER_REASONS } from '../plan/failover.ts';
-import { ROUTE_DEFAULTS, type RouteSettings } from '../plan/route-table.ts';
+import { ROUTE_DEFAULTS, type RouteAffinity, type RouteSettings } from '../plan/route-table.ts';
 
 /** Longest time that a route may wait, in seconds: a day. */
 const ROUTE_MAX_SECONDS = 86_400;
@@ -47,6 +47,17 @@ function entry() {
   );
 }
 
+const AFFINITY = '"auto", "off" or "header:NAME"';
+
+/** A field's name (RFC 9110 §5.1), which arrives in lower case. */
+function affinity() {
+  return z
+    .string({ error: AFFINITY })
+    .regex(/^(?:auto|off|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$/, { error: AFFINITY })
+    .transform((text) => text.toLowerCase() as RouteAffinity)
+    .prefault(ROUTE_DEFAULTS.affinity);
+}
+
 /** One `[routes.NAME]` table. */
 export const ROUTE = z
   .strictObject(
@@ -76,6 +87,7 @@ export const ROUTE = z
           error: '"relay" or "hold" ("resume" is not built yet)',
         })
         .prefault(ROUTE_DEFAULTS.streamSafety),
+      affinity: affinity(),
     },
     { error: 'a table: targets = ["provider/model"], and what else a route may say' },
   )
@@ -90,5 +102,6 @@ export const ROUTE = z
       stallTimeoutMs: table.stall_timeout_secs,
       deadlineMs: table.deadline_secs,
       streamSafety: table.stream_safety,
+      affinity: table.affinity,
     }),
   );

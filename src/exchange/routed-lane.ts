@@ -12,9 +12,11 @@ import type { Trial } from '../plan/planner.ts';
 import { ROUTE_DEFAULTS, type Route, type RouteSettings } from '../plan/route-table.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
+import type { UsageFact } from '../settle/usage-fact.ts';
 import type { Deadlines } from '../ticker.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
+import { type Affinity, affinityOf, NO_AFFINITY } from './affinity.ts';
 import {
   type Asked,
   Attempt,
@@ -71,6 +73,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   #route: Route | null = null;
   #settings: RouteSettings = ROUTE_DEFAULTS;
+  #affinity: Affinity = NO_AFFINITY;
   #trial: Trial | null = null;
   #attempt: Attempt | null = null;
   #head: ResponseHead | null = null;
@@ -90,7 +93,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#routed = routed;
     this.#answer = answer;
     this.#said = said;
-    this.#walk = new RoutedWalk(context, routed.wishes.session);
+    this.#walk = new RoutedWalk(context);
     this.#clock = new RoutedClock(context.deadlines, context.holdMs, this);
     this.#flow = new RoutedFlow(answer);
   }
@@ -178,10 +181,19 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { settings } = route;
     this.#route = route;
     this.#settings = settings;
-    const made = planner.plan(route, this.#routed.wishes);
+    this.#affinity = affinityOf(
+      route,
+      this.#routed,
+      this.#asked.fields,
+      isWhole ? body.bytes(null) : null,
+      this.#context.scanner,
+      planner,
+    );
+    const { session } = this.#affinity;
+    const made = planner.plan(route, { ...this.#routed.wishes, session });
     const mayRepeat = isWhole && body.keep();
     if (isWhole && !mayRepeat) metrics.replaySkipped();
-    this.#walk.begin(made.targets, settings.retries, mayRepeat);
+    this.#walk.begin(made.targets, settings.retries, mayRepeat, session);
     const trial = this.#walk.next();
     if (trial === null) {
       this.#refuse(noTarget(made.leftOut, made.waitMs));
@@ -525,11 +537,21 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   account(settlement: Settlement): Account {
     this.#rest();
     const attempt = this.#attempt;
+    const fact = attempt?.fact(settlement, true) ?? null;
+    this.#keepHome(fact);
     return {
       provider: this.#trial?.target.provider ?? this.#routed.provider,
       failure: attempt?.failure?.code ?? null,
-      facts: this.#trail.facts(attempt?.fact(settlement, true) ?? null),
+      facts: this.#trail.facts(fact),
     };
+  }
+
+  /** Who answered and said what that used has the prompt in its cache now. */
+  #keepHome(fact: UsageFact | null): void {
+    const { session, lifeMs } = this.#affinity;
+    if (session === 0 || this.#trial === null || fact?.source !== 'reported') return;
+    const status = fact.upstreamStatus ?? 0;
+    if (status >= 200 && status < 300) this.#context.planner.keep(this.#trial, session, lifeMs);
   }
 
   #refuse(rejected: Rejection): void {

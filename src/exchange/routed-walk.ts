@@ -18,8 +18,7 @@ export interface WalkContext {
 /** Where a request stands in its plan: which target and key is next, and whether anything is left. */
 export class RoutedWalk {
   readonly #context: WalkContext;
-  /** A hash that keeps a conversation on one key; 0 = none. */
-  readonly #session: number;
+  #session = 0;
   #planned: readonly Planned[] = [];
   #retries = 0;
   /** The body is kept, so that another attempt can have it. */
@@ -32,16 +31,17 @@ export class RoutedWalk {
   /** Keys of the current target that were tried. */
   readonly #triedKeys = new Set<PoolKey>();
 
-  constructor(context: WalkContext, session: number) {
+  constructor(context: WalkContext) {
     this.#context = context;
-    this.#session = session;
   }
 
   /**
    * @param retries further tries of a target before the next one
    * @param mayRepeat the body is kept, so that another attempt can have it
+   * @param session keeps a conversation on one key; 0 = none
    */
-  begin(planned: readonly Planned[], retries: number, mayRepeat: boolean): void {
+  begin(planned: readonly Planned[], retries: number, mayRepeat: boolean, session: number): void {
+    this.#session = session;
     this.#planned = planned;
     this.#retries = retries;
     this.#mayRepeat = mayRepeat;

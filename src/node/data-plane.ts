@@ -15,6 +15,7 @@ import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
 import { askableNames } from '../plan/askable-names.ts';
 import { Health } from '../plan/health.ts';
+import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { RouteTable } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
@@ -54,6 +55,7 @@ export class ThreadState {
   #requests = 0;
   /** Shared with all workers; a configuration brings its thresholds. */
   readonly health: Health;
+  readonly pins: Pins;
   readonly replayMemory: SharedArrayBuffer;
   readonly heldMemory: SharedArrayBuffer;
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
@@ -76,6 +78,7 @@ export class ThreadState {
     this.factGate = new FactGate(start.factGate);
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     this.health = new Health(start.health);
+    this.pins = new Pins(start.pins);
     this.replayMemory = start.replay;
     this.heldMemory = start.held;
     // What this worker's predecessor had kept went with it.
@@ -147,7 +150,7 @@ export class DataPlane implements WorkerContext {
     this.#maxInFlight = config.maxInFlight;
     const { routing } = config;
     const table = new RouteTable(providers, routing.aliases, routing.routes);
-    this.planner = new Planner(table, thread.health, this.poolKeys);
+    this.planner = new Planner(table, thread.health, this.poolKeys, thread.pins);
     this.models = new ModelList({
       openai: listedModels(table, routing, this.planner, 'openai'),
       anthropic: listedModels(table, routing, this.planner, 'anthropic'),

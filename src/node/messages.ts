@@ -20,6 +20,8 @@ export interface WorkerStart {
   readonly factGate: SharedArrayBuffer;
   /** How providers, targets and pool keys are doing; `plan/health.ts` knows the layout. */
   readonly health: SharedArrayBuffer;
+  /** Where conversations are cached; `plan/pins.ts` knows the layout. */
+  readonly pins: SharedArrayBuffer;
   /** How much of requests the node keeps for another attempt; `exchange/kept-budget.ts` knows the layout. */
   readonly replay: SharedArrayBuffer;
   /** The same of answers that are held back. */

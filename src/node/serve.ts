@@ -13,6 +13,7 @@ import { LineOutlet } from '../outlet/line-outlet.ts';
 import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
 import { createHealthTable } from '../plan/health.ts';
+import { createPinTable } from '../plan/pins.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
@@ -87,6 +88,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const factGate = createFactGate();
   const gate = new FactGate(factGate);
   const health = createHealthTable();
+  const pins = createPinTable();
   const replay = createKeptMemory(document.workers);
   const held = createKeptMemory(document.workers);
   const keeper = new DenyKeeper({
@@ -101,7 +103,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate, health, replay, held },
+    { memory, rates, tokens, deny, factGate, health, pins, replay, held },
     out,
     refusals,
     log,

@@ -16,7 +16,7 @@ const HEALTHY_AFTER_MS = 60_000;
 /** The memory that all workers share. */
 type SharedTables = Pick<
   WorkerStart,
-  'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'health' | 'replay' | 'held'
+  'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'health' | 'pins' | 'replay' | 'held'
 >;
 
 interface Slot {

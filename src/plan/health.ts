@@ -86,7 +86,7 @@ export function createHealthTable(nowMs: number = commonClock()()): SharedArrayB
 }
 
 /** The system's monotonic milliseconds, the same for all threads; `performance.now()` counts from a thread's own start. */
-function commonClock(): () => number {
+export function commonClock(): () => number {
   const base = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   return () => base + performance.now();
 }

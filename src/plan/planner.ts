@@ -7,7 +7,8 @@ import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Dialect } from '../rejection.ts';
 import type { Failed } from './failover.ts';
 import type { BreakerState, Condition, Health } from './health.ts';
-import { type Barred, type Plan, plan } from './plan.ts';
+import type { Pins } from './pins.ts';
+import { type Barred, type Plan, type Planned, type PlanView, plan } from './plan.ts';
 import {
   type Resolved,
   ROUTE_DEFAULTS,
@@ -15,6 +16,7 @@ import {
   type RouteTable,
   type Target,
 } from './route-table.ts';
+import { mixed, textHash } from './text-hash.ts';
 
 /** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
 interface KeyPlaces {
@@ -25,6 +27,8 @@ interface KeyPlaces {
 
 /** What is kept of a target, looked up once. */
 interface TargetPlaces {
+  /** Tells targets apart in pins. */
+  readonly print: number;
   readonly target: number;
   readonly provider: number;
   readonly keys: readonly KeyPlaces[];
@@ -44,6 +48,8 @@ interface Wishes {
   readonly order: readonly string[];
   /** Nothing but these; empty = no wish. */
   readonly only: readonly string[];
+  /** What `sessionOf` says of its conversation; 0 = it has none that is known. */
+  readonly session: number;
   readonly seed: number;
 }
 
@@ -59,13 +65,15 @@ export class Planner {
   readonly #table: RouteTable;
   readonly #health: Health;
   readonly #poolKeys: PoolKeys;
+  readonly #pins: Pins;
   readonly #places = new Map<string, TargetPlaces>();
   #turn = 0;
 
-  constructor(table: RouteTable, health: Health, poolKeys: PoolKeys) {
+  constructor(table: RouteTable, health: Health, poolKeys: PoolKeys, pins: Pins) {
     this.#table = table;
     this.#health = health;
     this.#poolKeys = poolKeys;
+    this.#pins = pins;
   }
 
   resolve(name: string): Resolved {
@@ -73,17 +81,53 @@ export class Planner {
   }
 
   /** @param route a route, or one target as if it were one */
-  plan(route: Route, { dialect, order, only, seed }: Wishes): Plan {
-    const made = plan(
-      route,
-      {
-        condition: (target) => this.condition(target),
-        barred: (target) => this.#barred(target, dialect, only),
-        price: () => null,
-      },
-      seed,
-    );
-    return order.length === 0 ? made : { ...made, targets: wished(made.targets, order) };
+  plan(route: Route, { dialect, order, only, session, seed }: Wishes): Plan {
+    const view: PlanView = {
+      condition: (target) => this.condition(target),
+      barred: (target) => this.#barred(target, dialect, only),
+      price: () => null,
+    };
+    // A conversation is its own chance: its first turn goes to the same target on every node.
+    const made = plan(route, view, session === 0 ? seed : session);
+    const pinned = session === 0 ? made.targets : this.#pinned(made.targets, session, view);
+    return { ...made, targets: order.length === 0 ? pinned : wished(pinned, order) };
+  }
+
+  /** A conversation on a route: what it was pinned to on another one may not even be a target of this one. */
+  sessionOf(route: Route, conversation: number): number {
+    return mixed(conversation ^ textHash(route.name)) | 0 || 1;
+  }
+
+  /** Whether more than one target or key could answer: else nothing can be kept to one. */
+  hasChoice({ groups }: Route): boolean {
+    const [only, ...others] = groups.flat();
+    if (only === undefined || others.length > 0 || 'route' in only) return true;
+    return this.#placesOf(only.target).keys.length > 1;
+  }
+
+  /**
+   * A conversation was answered, and what it used was told: its prompt is cached there.
+   * @param session of `sessionOf`
+   * @param lifeMs for how long the provider keeps it
+   */
+  keep({ target, key }: Trial, session: number, lifeMs: number): void {
+    this.#pins.keep(session, this.#placesOf(target).print, key.print, lifeMs);
+  }
+
+  /**
+   * The target that has the prompt in its cache first, the others behind it in their order. What a failover moved comes
+   * back only while the old cache lives too, and only where that is worth it: to a target of the same group when it is
+   * cheaper, to one that is wanted more when it is not known to be dearer (P3).
+   */
+  #pinned(targets: readonly Planned[], session: number, view: PlanView): readonly Planned[] {
+    const pin = this.#pins.find(session);
+    const [wanted] = targets;
+    if (pin === null || wanted === undefined) return targets;
+    const home = targets.find(({ target }) => this.#placesOf(target).print === pin.target);
+    if (home === undefined || home === wanted) return targets;
+    const isCached = this.#placesOf(wanted.target).print === pin.before;
+    if (isCached && isWorthIt(wanted, home, view)) return targets;
+    return [home, ...targets.filter((planned) => planned !== home)];
   }
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
@@ -124,7 +168,7 @@ export class Planner {
   enter(target: Target, tried: ReadonlySet<PoolKey>, session: number): Trial | null {
     const places = this.#placesOf(target);
     const awake = places.keys.filter((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
-    const chosen = this.#chosen(awake, session);
+    const chosen = this.#chosen(awake, session, places.print);
     if (chosen === undefined) return null;
     if (!this.#health.enter(places.provider)) return null;
     if (!this.#health.enter(places.target)) {
@@ -194,10 +238,13 @@ export class Planner {
     return this.#placesOf(target).keys.length === 0 ? 'no_pool_key' : null;
   }
 
-  /** Highest random weight: two nodes without contact choose the same key for a session (Thaler, Ravishankar 1998). */
-  #chosen(keys: readonly KeyPlaces[], session: number): KeyPlaces | undefined {
+  /** The key that has the prompt cached, else the highest random weight: two nodes without contact choose the same key for a session (Thaler, Ravishankar 1998). */
+  #chosen(keys: readonly KeyPlaces[], session: number, target: number): KeyPlaces | undefined {
     if (keys.length < 2) return keys[0];
     if (session === 0) return keys[this.#turn++ % keys.length];
+    const pin = this.#pins.find(session);
+    const home = pin?.target === target ? keys.find(({ key }) => key.print === pin.key) : undefined;
+    if (home !== undefined) return home;
     let best = keys[0];
     let highest = -1;
     for (const key of keys) {
@@ -219,6 +266,7 @@ export class Planner {
     if (this.#places.size >= PLACES_MAX) this.#places.clear();
     const { name, provider } = target;
     const places: TargetPlaces = {
+      print: textHash(name),
       target: this.#health.place(`target ${name}`),
       provider: this.#health.place(`provider ${provider.name}`),
       keys: this.#poolKeys.of(provider).map((key) => ({
@@ -230,6 +278,14 @@ export class Planner {
     this.#places.set(name, places);
     return places;
   }
+}
+
+/** Both have the prompt cached: whether going back is worth it. */
+function isWorthIt(wanted: Planned, home: Planned, view: PlanView): boolean {
+  const there = view.price(wanted.target);
+  const here = view.price(home.target);
+  if (there === null || here === null) return wanted.group !== home.group;
+  return wanted.group === home.group ? there < here : there <= here;
 }
 
 function isNamed({ name, provider }: Target, wish: string): boolean {
@@ -246,12 +302,4 @@ function wished(targets: Plan['targets'], order: readonly string[]): Plan['targe
     .map((planned, at) => ({ planned, at }))
     .sort((a, b) => rank(a.planned.target) - rank(b.planned.target) || a.at - b.at)
     .map(({ planned }) => planned);
-}
-
-/** Every bit of the input moves half of the output's (murmur3's finaliser). */
-function mixed(value: number): number {
-  let x = value | 0;
-  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
-  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
-  return (x ^ (x >>> 16)) >>> 0;
 }

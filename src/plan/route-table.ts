@@ -12,6 +12,9 @@ export type Balance = 'order' | 'weight' | 'latency' | 'cost';
 /** What happens to a stream that breaks behind its first content. */
 export type StreamSafety = 'relay' | 'hold';
 
+/** What keeps a conversation where its prompt is cached: what tells of it, a field's value, or nothing. */
+export type RouteAffinity = 'auto' | 'off' | `header:${string}`;
+
 /** An entry of a group as the file has it. */
 interface EntrySettings {
   /** A target (`provider/model`) or another route. */
@@ -35,6 +38,7 @@ export interface RouteSettings {
   /** Over all attempts, until commit; 0 = off. */
   readonly deadlineMs: number;
   readonly streamSafety: StreamSafety;
+  readonly affinity: RouteAffinity;
 }
 
 export const ROUTE_DEFAULTS: RouteSettings = {
@@ -47,6 +51,7 @@ export const ROUTE_DEFAULTS: RouteSettings = {
   stallTimeoutMs: 60_000,
   deadlineMs: 0,
   streamSafety: 'relay',
+  affinity: 'auto',
 };
 
 /** One provider and one of its models. */

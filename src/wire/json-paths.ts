@@ -68,7 +68,29 @@ export const RESPONSE_PATH = {
   object: 29,
 } as const;
 
+/**
+ * Of a request that several targets or keys could answer: what names its conversation (OpenAI `prompt_cache_key`,
+ * https://platform.openai.com/docs/guides/prompt-caching; Anthropic `metadata.user_id`,
+ * https://docs.anthropic.com/en/api/messages), and where its parts stand.
+ */
+export const OUTLINE_PATH = {
+  root: 0,
+  promptCacheKey: 1,
+  sessionId: 2,
+  conversation: 3,
+  conversationId: 4,
+  metadata: 5,
+  metadataSessionId: 6,
+  metadataUserId: 7,
+  system: 8,
+  instructions: 9,
+  tools: 10,
+  messages: 11,
+  input: 12,
+} as const;
+
 const { streamOptions } = REQUEST_PATH;
+const { conversation, metadata } = OUTLINE_PATH;
 const { root, message, response, xGroq, delta, interaction } = RESPONSE_PATH;
 
 export const REQUEST_PATHS: PathTable = {
@@ -120,7 +142,26 @@ export const RESPONSE_PATHS: PathTable = {
   ],
 };
 
-export const PATH_TABLES: readonly PathTable[] = [REQUEST_PATHS, RESPONSE_PATHS];
+export const OUTLINE_PATHS: PathTable = {
+  number: 2,
+  rows: [
+    { parent: root, name: '' },
+    { parent: root, name: 'prompt_cache_key' },
+    { parent: root, name: 'session_id' },
+    { parent: root, name: 'conversation' },
+    { parent: conversation, name: 'id' },
+    { parent: root, name: 'metadata' },
+    { parent: metadata, name: 'session_id' },
+    { parent: metadata, name: 'user_id' },
+    { parent: root, name: 'system' },
+    { parent: root, name: 'instructions' },
+    { parent: root, name: 'tools' },
+    { parent: root, name: 'messages' },
+    { parent: root, name: 'input' },
+  ],
+};
+
+export const PATH_TABLES: readonly PathTable[] = [REQUEST_PATHS, RESPONSE_PATHS, OUTLINE_PATHS];
 
 /** The path of the object that holds the value at `path`. */
 export function parentOf(table: PathTable, path: number): number {

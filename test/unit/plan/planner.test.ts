@@ -1,0 +1,245 @@
+import { describe, expect, test } from 'vitest';
+import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
+import { createPinTable, Pins } from '../../../src/plan/pins.ts';
+import { Planner, type Trial } from '../../../src/plan/planner.ts';
+import {
+  ROUTE_DEFAULTS,
+  type Route,
+  type RouteSettings,
+  RouteTable,
+} from '../../../src/plan/route-table.ts';
+import { PoolKeys } from '../../../src/providers/pool-keys.ts';
+import { providerTable } from '../../../src/providers/providers.ts';
+import { Secret } from '../../../src/secret.ts';
+
+const START = 1_000_000;
+const MINUTE_MS = 60_000;
+const CACHE_MS = 5 * MINUTE_MS;
+const PROVIDERS = providerTable([]);
+const NO_KEYS = new Set<never>();
+
+const entries = (...names: readonly string[]) => names.map((to) => ({ to, weight: 1 }));
+
+/** One node, which talks to no other. */
+function node(
+  routes: Readonly<Record<string, Partial<RouteSettings>>>,
+  keys: Readonly<Record<string, readonly string[]>>,
+) {
+  let now = START;
+  const clock = () => now;
+  const filled = Object.entries(routes).map(
+    ([name, said]) => [name, { ...ROUTE_DEFAULTS, ...said }] as const,
+  );
+  const pool = Object.entries(keys).map(
+    ([name, own]) => [name, own.map((key) => new Secret(key))] as const,
+  );
+  const table = new RouteTable(PROVIDERS, new Map(), new Map(filled));
+  const poolKeys = new PoolKeys(PROVIDERS, new Map(pool), 0);
+  const health = new Health(createHealthTable(START), BREAKER_DEFAULTS, clock);
+  const planner = new Planner(table, health, poolKeys, new Pins(createPinTable(START), clock));
+  const routeOf = (name: string): Route => {
+    const resolved = planner.resolve(name);
+    if (resolved.kind === 'route') return resolved.route;
+    if (resolved.kind === 'target') return planner.routeOf(resolved.target);
+    throw new Error(`${name} is ${resolved.kind}.`);
+  };
+  const keyName = (trial: Trial): string => trial.key.revealTo('/v1').replace('Bearer ', '');
+  return {
+    planner,
+    pass: (ms: number) => {
+      now += ms;
+    },
+    session: (name: string, conversation: number) => planner.sessionOf(routeOf(name), conversation),
+    plan: (name: string, conversation: number, seed = 1): readonly string[] => {
+      const route = routeOf(name);
+      const session = conversation === 0 ? 0 : planner.sessionOf(route, conversation);
+      const wishes = { dialect: 'openai' as const, order: [], only: [], session, seed };
+      return planner.plan(route, wishes).targets.map(({ target }) => target.name);
+    },
+    /** Where the first attempt of a turn goes: target and key. */
+    turn: (name: string, conversation: number): { trial: Trial; said: string } => {
+      const route = routeOf(name);
+      const session = planner.sessionOf(route, conversation);
+      const wishes = { dialect: 'openai' as const, order: [], only: [], session, seed: 1 };
+      for (const { target } of planner.plan(route, wishes).targets) {
+        const trial = planner.enter(target, NO_KEYS, session);
+        if (trial !== null) return { trial, said: `${target.name} ${keyName(trial)}` };
+      }
+      throw new Error('Nothing may be tried.');
+    },
+  };
+}
+
+const RATE_LIMITED = {
+  reason: 'rate_limit',
+  ofKey: true,
+  ofProvider: false,
+  again: false,
+} as const;
+const KEYS = { openai: ['a', 'b', 'c'], groq: ['d', 'e'], xai: ['f'] };
+const CONVERSATIONS = Array.from({ length: 4_000 }, (_, at) => Math.imul(at + 1, 0x9e3779b1) | 0);
+
+describe('P1: how long a conversation stays', () => {
+  test('with the target and key that answered last as long as its cache lives, then it may move', () => {
+    const { planner, turn, session, pass, plan } = node(
+      { chat: { targets: entries('openai/a', 'groq/b'), balance: 'weight' } },
+      KEYS,
+    );
+    const id = CONVERSATIONS.find((id) => plan('chat', id)[0] === 'openai/a') ?? 0;
+    const other = turn('chat', CONVERSATIONS.find((id) => plan('chat', id)[0] === 'groq/b') ?? 0);
+    planner.keep(other.trial, session('chat', id), CACHE_MS);
+    expect(turn('chat', id).said).toBe(other.said);
+    pass(CACHE_MS - 1_000);
+    expect(turn('chat', id).said).toBe(other.said);
+    pass(1_000);
+    expect(turn('chat', id).said).toMatch(/^openai\/a/);
+  });
+});
+
+describe('P2: nodes that do not talk', () => {
+  test('choose the same target and the same key for the first turn of every conversation', () => {
+    const routes = {
+      chat: { targets: entries('openai/a', 'groq/b', 'inner'), balance: 'weight' },
+      inner: { targets: entries('xai/c', 'groq/d'), balance: 'weight' },
+    } as const;
+    const first = node(routes, KEYS);
+    const second = node(routes, { openai: ['c', 'a', 'b'], groq: ['e', 'd'], xai: ['f'] });
+    for (const id of CONVERSATIONS)
+      expect(second.turn('chat', id).said).toBe(first.turn('chat', id).said);
+  });
+
+  test('share conversations evenly among keys, and move at most 1/(n+1) of them to a new one', () => {
+    const where = (keys: readonly string[]) => {
+      const { turn } = node({}, { openai: keys });
+      return CONVERSATIONS.map((id) => turn('openai/a', id).said);
+    };
+    const three = where(['a', 'b', 'c']);
+    const four = where(['a', 'b', 'c', 'new']);
+    const share = CONVERSATIONS.length / 3;
+    for (const key of ['a', 'b', 'c']) {
+      const count = three.filter((said) => said.endsWith(` ${key}`)).length;
+      expect(Math.abs(count - share) / share).toBeLessThan(0.1);
+    }
+    const moved = four.filter((said, at) => said !== three[at]);
+    expect(moved.every((said) => said.endsWith(' new'))).toBe(true);
+    // A fourth, and chance.
+    expect(moved.length / CONVERSATIONS.length).toBeLessThan(0.28);
+    expect(moved.length / CONVERSATIONS.length).toBeGreaterThan(0.22);
+  });
+
+  test('meet the weights of a group over many conversations', () => {
+    const { plan } = node(
+      {
+        chat: {
+          targets: [
+            { to: 'openai/a', weight: 1 },
+            { to: 'groq/b', weight: 3 },
+          ],
+          balance: 'weight',
+        },
+      },
+      KEYS,
+    );
+    const share =
+      CONVERSATIONS.filter((id) => plan('chat', id)[0] === 'groq/b').length / CONVERSATIONS.length;
+    expect(Math.abs(share - 0.75)).toBeLessThan(0.03);
+  });
+});
+
+describe('P3: a failover moves the conversation', () => {
+  test('to another key, where it stays when the first one is back: both are as dear', () => {
+    const { planner, turn, session, pass } = node({}, { openai: ['a', 'b', 'c'] });
+    const [id = 0] = CONVERSATIONS;
+    const first = turn('openai/a', id);
+    planner.keep(first.trial, session('openai/a', id), CACHE_MS);
+    planner.failed(first.trial, RATE_LIMITED, 2_000);
+    const second = turn('openai/a', id);
+    expect(second.said).not.toBe(first.said);
+    planner.keep(second.trial, session('openai/a', id), CACHE_MS);
+    pass(3_000);
+    expect(turn('openai/a', id).said).toBe(second.said);
+    pass(CACHE_MS);
+    expect(turn('openai/a', id).said).toBe(first.said);
+  });
+
+  test('to another target of its group, where it stays while that cache lives', () => {
+    const { planner, turn, session, pass } = node(
+      { chat: { targets: entries('xai/a', 'groq/b') } },
+      { xai: ['x'], groq: ['g'] },
+    );
+    const first = turn('chat', 5);
+    planner.keep(first.trial, session('chat', 5), CACHE_MS);
+    planner.failed(first.trial, RATE_LIMITED, 2_000);
+    const second = turn('chat', 5);
+    expect([first.said, second.said]).toEqual(['xai/a x', 'groq/b g']);
+    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    pass(3_000);
+    expect(turn('chat', 5).said).toBe('groq/b g');
+    expect(turn('chat', 6).said).toBe('xai/a x');
+  });
+
+  test('from a fallback back to what is wanted while that cache lives, and not into a cold one', () => {
+    const { planner, turn, session, pass } = node(
+      { chat: { targets: entries('xai/a'), fallbacks: ['groq/b'] } },
+      { xai: ['x'], groq: ['g'] },
+    );
+    const first = turn('chat', 5);
+    planner.keep(first.trial, session('chat', 5), CACHE_MS);
+    planner.failed(first.trial, RATE_LIMITED, 2_000);
+    const second = turn('chat', 5);
+    expect(second.said).toBe('groq/b g');
+    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    pass(3_000);
+    expect(turn('chat', 5).said).toBe('xai/a x');
+    pass(CACHE_MS - 4_000);
+    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    pass(2_000);
+    expect(turn('chat', 5).said).toBe('groq/b g');
+  });
+});
+
+describe('a conversation', () => {
+  test('of one route is another one on the next', () => {
+    const both = { targets: entries('xai/a', 'groq/b') };
+    const { planner, plan, session, turn } = node({ one: both, two: both }, KEYS);
+    const second = planner.resolve('groq/b');
+    if (second.kind !== 'target') throw new Error(second.kind);
+    planner.keep({ ...turn('one', 5).trial, target: second.target }, session('one', 5), CACHE_MS);
+    expect(plan('one', 5)).toEqual(['groq/b', 'xai/a']);
+    expect(plan('two', 5)).toEqual(['xai/a', 'groq/b']);
+  });
+
+  test('that nothing tells of takes turns among keys', () => {
+    const { planner } = node({}, KEYS);
+    const resolved = planner.resolve('openai/a');
+    if (resolved.kind !== 'target') throw new Error(resolved.kind);
+    const { target } = resolved;
+    const prints = [1, 2, 3].map(() => planner.enter(target, NO_KEYS, 0)?.key.print);
+    expect(new Set(prints).size).toBe(3);
+  });
+
+  test.each([
+    ['openai/a', true],
+    ['xai/a', false],
+    ['chat', true],
+    ['alone', false],
+    ['nested', true],
+  ])('%s has a choice of target or key: %s', (name, has) => {
+    const { planner } = node(
+      {
+        chat: { targets: entries('xai/a'), fallbacks: ['groq/b'] },
+        alone: { targets: entries('xai/a') },
+        nested: { targets: entries('alone') },
+      },
+      KEYS,
+    );
+    const resolved = planner.resolve(name);
+    const route =
+      resolved.kind === 'route'
+        ? resolved.route
+        : resolved.kind === 'target'
+          ? planner.routeOf(resolved.target)
+          : null;
+    expect(route === null ? null : planner.hasChoice(route)).toBe(has);
+  });
+});
