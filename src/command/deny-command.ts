@@ -9,7 +9,7 @@ export const DENY_HELP = `sluice deny tenant ID [--reason spend|fraud|TEXT] [--f
 sluice deny key ID    [--reason spend|fraud|TEXT] [--for 1h] [--config FILE]
 sluice deny list      [--config FILE]
 
-Cuts off a tenant, or one bai_v2 key, on every gateway that follows the same NATS (nats_url, config_bucket). The reason
+Cuts off a tenant, or one bai_v2 or bai_v3 key, on every gateway that follows the same NATS (nats_url, config_bucket). The reason
 spend is answered 402 spend_limit, any other one 403 denied (default: fraud).
 
   --for TIME   the hold ends by itself: a number with s, m, h or d behind it

@@ -56,6 +56,7 @@ function claimRows({ version, claims }: ParsedToken): readonly Row[] {
     ['tenant', claims.tenantText],
     ['vpc', claims.vpcText],
     ['key', claims.keyText ?? 'none: bai_v1 keys have no id, only their tenant can be cut off'],
+    ['class', version === 3 ? claims.keyClass : `${claims.keyClass} (bai_v${version} says none)`],
   ];
 }
 
@@ -79,6 +80,7 @@ function verdict(
 const PAYLOAD_CHARACTERS: ReadonlyMap<string, number> = new Map([
   ['bai_v1', 22],
   ['bai_v2', 32],
+  ['bai_v3', 43],
 ]);
 const SIGNATURE_CHARACTERS = 86;
 
@@ -87,7 +89,7 @@ function malformed(token: string): readonly Row[] {
   const [version = '', kid = '', payload = '', sig = '', ...more] = token.split('.');
   const characters = PAYLOAD_CHARACTERS.get(version);
   const reasons: readonly (readonly [isSo: boolean, reason: string])[] = [
-    [characters === undefined, 'it does not begin with "bai_v1." or "bai_v2."'],
+    [characters === undefined, 'it does not begin with "bai_v1.", "bai_v2." or "bai_v3."'],
     [more.length > 0 || sig === '', 'it does not have four parts with dots between them'],
     [!/^(?:0|[1-9][0-9]*)$/.test(kid), 'its kid is not a decimal number without leading zeros'],
     [
@@ -99,8 +101,13 @@ function malformed(token: string): readonly Row[] {
       `its signature has ${sig.length} characters, not ${SIGNATURE_CHARACTERS}: was all of it copied?`,
     ],
   ];
+  const classFault =
+    version === 'bai_v3' ? 'its class is none, or what stands behind it is not zero; else ' : '';
   const reason = reasons.find(([isSo]) => isSo)?.[1];
   return [
-    ['verifies', `no: malformed: ${reason ?? 'it is not canonical base64url (RFC 4648 §5)'}`],
+    [
+      'verifies',
+      `no: malformed: ${reason ?? `${classFault}it is not canonical base64url (RFC 4648 §5)`}`,
+    ],
   ];
 }

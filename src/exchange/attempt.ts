@@ -493,7 +493,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (this.#metering === null || managed === null) return null;
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
-    const { tenantText, vpcText, keyText } = managed.identity;
+    const { tenantText, vpcText, keyText, keyClass } = managed.identity;
     return {
       requestId: settlement.requestId,
       traceId: traceId(settlement.traceparent),
@@ -501,6 +501,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       tenantId: tenantText,
       vpcId: vpcText,
       keyId: keyText,
+      keyClass,
       provider: provider.name,
       endpoint: path,
       model: usage.model,

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { KeyClass } from '../keys/key-class.ts';
 import type { Dialect } from '../rejection.ts';
 import type { BillingLine, ToolUses } from '../wire/billed-usage.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
@@ -17,6 +18,7 @@ export interface UsageFact {
   readonly vpcId: string;
   /** Null for a `bai_v1` key. */
   readonly keyId: string | null;
+  readonly keyClass: KeyClass;
   readonly provider: string;
   /** The forwarded path, without query. */
   readonly endpoint: string;
@@ -73,7 +75,7 @@ export function usageFactLine(fact: UsageFact): string {
     `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}` +
     `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}` +
     `,"lane":"${fact.lane}","route":${text(fact.route)},"attempt":${fact.attempt},"final":${fact.final}` +
-    `,"target_model":${text(fact.targetModel)}}`
+    `,"target_model":${text(fact.targetModel)},"key_class":"${fact.keyClass}"}`
   );
 }
 

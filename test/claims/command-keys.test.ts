@@ -70,6 +70,11 @@ describe('sluice mint', () => {
     [['--vpc', '1'], /--tenant/],
     [['--tenant', '1'], /--vpc/],
     [['--tenant', '18446744073709551616', '--vpc', '1'], /--tenant/],
+    [['--tenant', '1', '--vpc', '1', '--class', 'agent'], /--class needs --key/],
+    [
+      ['--tenant', '1', '--vpc', '1', '--key', '1', '--class', 'Agent'],
+      /developer, application, agent/,
+    ],
     [['--tenant', '1', '--vpc', '1'], /sluice keygen/],
     [['--tenant', '1', '--vpc', '1', '--secret', 'nowhere'], /nowhere \(ENOENT\)/],
     [['--tenant', '1', '--vpc', '1', '--secret', '3.toml'], /3\.toml holds no signing secret/],
@@ -118,6 +123,16 @@ describe('sluice inspect', () => {
     expect(stdout).not.toContain(token.slice(-40));
     const piped = sluice(['inspect', '-', '--config', config], { input: `${token}\n` });
     expect(piped.stdout).toBe(stdout);
+  });
+
+  it('says of which class a key is', () => {
+    const own = issued(7, '--tenant', '1', '--vpc', '1', '--key', '2', '--class', 'agent');
+    expect(own.token).toMatch(/^bai_v3\.7\.[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{86}$/);
+    const { status, stdout } = sluice(['inspect', own.token, '--config', own.config]);
+    expect([status, /^class +(.*)$/m.exec(stdout)?.[1]]).toEqual([0, 'agent']);
+    const none = issued(8, '--tenant', '1', '--vpc', '1');
+    const said = sluice(['inspect', none.token, '--config', none.config]).stdout;
+    expect(/^class +(.*)$/m.exec(said)?.[1]).toBe('application (bai_v1 says none)');
   });
 
   it('says why a key does not verify', () => {

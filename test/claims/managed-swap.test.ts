@@ -299,7 +299,7 @@ describe('a managed key reaches nothing else', () => {
 describe('a key that does not verify', () => {
   const last = TOKEN.at(-1) ?? '';
   it.each([
-    ['another version', TOKEN.replace('bai_v1', 'bai_v3')],
+    ['another version', TOKEN.replace('bai_v1', 'bai_v4')],
     ['an unknown kid', TOKEN.replace('.7.', '.8.')],
     ['a kid with a zero before it', TOKEN.replace('.7.', '.07.')],
     ['another tenant', token({ tenantId: 43n }).slice(0, 40) + TOKEN.slice(40)],

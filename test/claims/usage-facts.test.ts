@@ -250,7 +250,15 @@ describe('a usage fact', () => {
       tenant_id: '18446744073709551615',
       vpc_id: '9007199254740993',
       key_id: '5',
+      key_class: 'application',
     });
+  });
+
+  it('tells the class that a bai_v3 token was minted with', async () => {
+    for (const keyClass of ['developer', 'application', 'agent'] as const) {
+      const { fact } = await chat('whole', BODY, token({ keyId: 6n, keyClass }));
+      expect(fact).toMatchObject({ key_id: '6', key_class: keyClass });
+    }
   });
 
   it('keeps no more than 4 KiB of what the provider said, and still counts it', async () => {

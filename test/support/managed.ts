@@ -1,3 +1,4 @@
+import type { KeyClass } from '../../src/keys/key-class.ts';
 import { mintToken, publicKeyOf } from '../../src/keys/minting.ts';
 import type { Gateway, LogLine } from './gateway.ts';
 import { keepSecret } from './secrets.ts';
@@ -11,11 +12,18 @@ interface Claims {
   readonly vpcId?: bigint;
   /** Makes a `bai_v2` token. */
   readonly keyId?: bigint;
+  /** Makes a `bai_v3` token, of key 0 unless another is named. */
+  readonly keyClass?: KeyClass;
 }
 
 /** A token that `signingKeys()` verifies. */
-export function token({ tenantId = 42n, vpcId = 99n, keyId }: Claims = {}): string {
-  return keepSecret(mintToken(SECRET_KEY, { kid: KID, tenantId, vpcId, keyId: keyId ?? null }));
+export function token({ tenantId = 42n, vpcId = 99n, keyId, keyClass }: Claims = {}): string {
+  const claims = { kid: KID, tenantId, vpcId };
+  return keepSecret(
+    keyClass === undefined
+      ? mintToken(SECRET_KEY, { ...claims, keyId: keyId ?? null })
+      : mintToken(SECRET_KEY, { ...claims, keyId: keyId ?? 0n, keyClass }),
+  );
 }
 
 /** The config table that verifies `token()`. */

@@ -34,6 +34,19 @@ describe('VerifiedTokens', () => {
     expect(budget.asked).toBe(1);
   });
 
+  it('the class is known of a token that another worker has verified, and of one that is known here', () => {
+    const node = createTokenTable();
+    const claims = { kid: 7, tenantId: 1n, vpcId: 1n, keyId: 1n } as const;
+    for (const keyClass of ['developer', 'application', 'agent'] as const) {
+      const token = mintToken(SECRET, { ...claims, keyClass });
+      const first = new VerifiedTokens(KEYS, new Budget(1), node);
+      const second = new VerifiedTokens(KEYS, new Budget(0), node);
+      for (const tokens of [first, first, second, second])
+        expect(tokens.check(token)).toMatchObject({ keyClass });
+      expect(second.known(token)).toMatchObject({ keyClass });
+    }
+  });
+
   it('a token of another secret is a bad signature, and its repeats cost no check either', () => {
     const budget = new Budget();
     const tokens = new VerifiedTokens(KEYS, budget, createTokenTable());

@@ -49,6 +49,7 @@ const MANAGED = {
     tenantId: 42n,
     vpcId: 7n,
     keyId: null,
+    keyClass: 'application',
     tenantText: '42',
     vpcText: '7',
     keyText: null,

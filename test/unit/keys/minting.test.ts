@@ -21,6 +21,26 @@ describe('mintToken', () => {
     );
   });
 
+  it('a class makes a bai_v3 token: the ids, the class, seven bytes of zero', () => {
+    const token = mintToken(SEED, {
+      kid: 7,
+      tenantId: 42n,
+      vpcId: 99n,
+      keyId: 5n,
+      keyClass: 'agent',
+    });
+    const [version, kid, payload = ''] = token.split('.');
+    expect([version, kid]).toEqual(['bai_v3', '7']);
+    expect(Buffer.from(payload, 'base64url').toString('hex')).toBe(
+      '2a00000000000000' + '6300000000000000' + '0500000000000000' + '0300000000000000',
+    );
+  });
+
+  it('refuses a class without a key id', () => {
+    const claims = { kid: 7, tenantId: 1n, vpcId: 1n, keyId: null, keyClass: 'agent' } as const;
+    expect(() => mintToken(SEED, claims)).toThrow(RangeError);
+  });
+
   it('signs exactly as node:crypto does, whatever the key and the claims', () => {
     fc.assert(
       fc.property(

@@ -1,6 +1,7 @@
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { KEY_CLASSES } from '../../../src/keys/key-class.ts';
 import { mintToken, publicKeyOf } from '../../../src/keys/minting.ts';
 import { signingKeys } from '../../../src/keys/signing-keys.ts';
 import { parseToken, signatureHolds, TOKEN_MAX_CHARS } from '../../../src/keys/virtual-key.ts';
@@ -69,10 +70,52 @@ describe('parseToken', () => {
     );
   });
 
+  it('keys without a class are of the class application', () => {
+    for (const token of [V1, V2]) expect(parseToken(token)?.claims.keyClass).toBe('application');
+  });
+
+  it('reads the class of a bai_v3 token, ids at both ends of u64 beside it, and its signature holds', () => {
+    const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+    const classes = fc.constantFrom(...KEY_CLASSES);
+    fc.assert(
+      fc.property(u64, u64, u64, classes, (tenantId, vpcId, keyId, keyClass) => {
+        const token = mintToken(SECRET, { kid: 0xffff_ffff, tenantId, vpcId, keyId, keyClass });
+        const parsed = parseToken(token);
+        expect(token.length).toBe(TOKEN_MAX_CHARS);
+        expect(parsed?.version).toBe(3);
+        expect(parsed?.claims).toMatchObject({ tenantId, vpcId, keyId, keyClass });
+        expect(parsed !== null && signatureHolds(token, parsed, KEY)).toBe(true);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('refuses every class that is none, and every bit behind it', () => {
+    const spelled = (change: (payload: Buffer) => void): string => {
+      const bytes = Buffer.alloc(32);
+      bytes.writeUInt8(3, 24);
+      change(bytes);
+      return `bai_v3.7.${bytes.toString('base64url')}.${parts(V1)[3]}`;
+    };
+    expect(parseToken(spelled(() => {}))?.claims.keyClass).toBe('agent');
+    for (let byte = 0; byte < 256; byte++) {
+      const keyClass = parseToken(spelled((bytes) => bytes.writeUInt8(byte, 24)))?.claims.keyClass;
+      expect([byte, keyClass]).toEqual([byte, KEY_CLASSES[byte - 1]]);
+    }
+    for (let bit = 0; bit < 7 * 8; bit++) {
+      const at = 25 + (bit >> 3);
+      const token = spelled((bytes) => bytes.writeUInt8(1 << (bit & 7), at));
+      expect([bit, parseToken(token)]).toEqual([bit, null]);
+    }
+  });
+
   const [version, kid, payload, sig] = parts(V1);
+  const [, , payloadV3] = parts(
+    mintToken(SECRET, { kid: 7, tenantId: 42n, vpcId: 99n, keyId: 5n, keyClass: 'agent' }),
+  );
   const REFUSED: readonly (readonly [why: string, token: string])[] = [
     ['nothing', ''],
-    ['another version', `bai_v3.${kid}.${payload}.${sig}`],
+    ['another version', `bai_v4.${kid}.${payload}.${sig}`],
     ['another case', `BAI_V1.${kid}.${payload}.${sig}`],
     ['a version without its dot', `bai_v1${kid}.${payload}.${sig}`],
     ['no kid', `${version}..${payload}.${sig}`],
@@ -83,6 +126,10 @@ describe('parseToken', () => {
     ['a kid beyond u32', `${version}.4294967296.${payload}.${sig}`],
     ['a kid of other digits', `${version}.٧.${payload}.${sig}`],
     ['a v2 payload under v1', `${version}.${kid}.${parts(V2)[2]}.${sig}`],
+    ['a v1 payload under v3', `bai_v3.${kid}.${payload}.${sig}`],
+    ['a v2 payload under v3', `bai_v3.${kid}.${parts(V2)[2]}.${sig}`],
+    ['a v3 payload under v2', `bai_v2.${kid}.${payloadV3}.${sig}`],
+    ['trailing bits in a v3 payload', `bai_v3.${kid}.${payloadV3.slice(0, -1)}B.${sig}`],
     ['a v1 payload under v2', `bai_v2.${kid}.${payload}.${sig}`],
     ['a payload one character short', `${version}.${kid}.${payload.slice(1)}.${sig}`],
     ['padding on the payload', `${version}.${kid}.${payload}==.${sig}`],
