@@ -74,8 +74,6 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('nats_creds_file', config.natsCredsFile),
     plain('config_bucket', config.configBucket),
     plain('snapshot_path', config.snapshotPath),
-    plain('data_dir', config.dataDir),
-    plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),
@@ -87,6 +85,8 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     time('breaker_window_secs', config.routing.breaker.windowMs),
     time('breaker_open_secs', config.routing.breaker.openMs),
     time('breaker_open_max_secs', config.routing.breaker.openMaxMs),
+    time('breaker_probe_secs', config.routing.breaker.probeMs),
+    time('refused_key_rest_secs', config.routing.breaker.refusedKeyMs),
   ];
 }
 

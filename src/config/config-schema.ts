@@ -271,8 +271,6 @@ export const SETTINGS = z.strictObject({
   nats_creds_file: path().prefault(null),
   config_bucket: BUCKET.prefault('ai-gateway'),
   snapshot_path: path().prefault(null),
-  data_dir: path().prefault(null),
-  foreign_state: z.enum(['refuse', 'allow'], { error: '"refuse" or "allow"' }).prefault('refuse'),
   allow_empty: boolean().prefault(false),
   provider_authorities: table('name = "authority"', AUTHORITY),
   provider_dialects: table(
@@ -306,6 +304,8 @@ export const SETTINGS = z.strictObject({
   breaker_window_secs: seconds('off').prefault(10),
   breaker_open_secs: seconds('off').prefault(5),
   breaker_open_max_secs: seconds('off').prefault(120),
+  breaker_probe_secs: seconds('not waited for').prefault(60),
+  refused_key_rest_secs: seconds('no rest').prefault(600),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
 });
@@ -354,6 +354,8 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['breaker_window_secs', 'number'],
   ['breaker_open_secs', 'number'],
   ['breaker_open_max_secs', 'number'],
+  ['breaker_probe_secs', 'number'],
+  ['refused_key_rest_secs', 'number'],
   ['pool_keys', 'table'],
   ['signing_keys', 'table'],
 ]);

@@ -111,8 +111,6 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     natsCredsFile: settings.nats_creds_file,
     configBucket: settings.config_bucket,
     snapshotPath: settings.snapshot_path,
-    dataDir: settings.data_dir,
-    foreignState: settings.foreign_state,
     rateLimitRps: settings.rate_limit_rps,
     byoRateLimitRps: settings.byo_rate_limit_rps,
     verifyRateLimitRps: settings.verify_rate_limit_rps,
@@ -147,6 +145,8 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
         windowMs: settings.breaker_window_secs,
         openMs: settings.breaker_open_secs,
         openMaxMs: settings.breaker_open_max_secs,
+        probeMs: settings.breaker_probe_secs,
+        refusedKeyMs: settings.refused_key_rest_secs,
       },
     },
   };

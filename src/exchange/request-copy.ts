@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { KeptBudget } from './kept-budget.ts';
 
-/** Where a body of unknown length begins; doubled when it is full. */
+/** Where a body begins; doubled when it is full, up to its declared length. */
 const FIRST_BYTES = 16_384;
 
 /** A request's content, kept until nobody can ask for it again: bounded by itself and by what its node may keep. */
@@ -17,7 +17,7 @@ export class RequestCopy {
 
   /**
    * @param maxBytes 0 = no limit
-   * @param declaredBytes its Content-Length, or -1: a known length is taken at once, in one piece
+   * @param declaredBytes its Content-Length, or -1
    */
   constructor(budget: KeptBudget, maxBytes: number, declaredBytes: number) {
     this.#budget = budget;
@@ -63,17 +63,18 @@ export class RequestCopy {
     this.#length = 0;
   }
 
+  /** By what came, and not by what was declared: a head alone, which costs its sender nothing, must not fill the node. */
   #grow(needed: number): void {
-    const room = this.#bytes?.length ?? 0;
-    const wanted = Math.max(needed, this.#declaredBytes, room * 2, FIRST_BYTES);
-    const bounded =
-      this.#maxBytes > 0 ? Math.max(needed, Math.min(wanted, this.#maxBytes)) : wanted;
+    const wanted = Math.max(needed, (this.#bytes?.length ?? 0) * 2, FIRST_BYTES);
+    const declared = this.#declaredBytes < needed ? wanted : this.#declaredBytes;
+    const most = this.#maxBytes > 0 ? Math.min(declared, this.#maxBytes) : declared;
+    const bounded = Math.max(needed, Math.min(wanted, most));
+    if (this.#takenBytes > 0) this.#budget.give(this.#takenBytes);
     const isGranted = this.#budget.take(bounded);
     // Above the node's budget one piece more is kept, so that what came is whole, and then no other.
     const size = isGranted ? bounded : needed;
     const grown = Buffer.allocUnsafeSlow(size);
     this.#bytes?.copy(grown, 0, 0, this.#length);
-    if (this.#takenBytes > 0) this.#budget.give(this.#takenBytes);
     this.#takenBytes = isGranted ? size : 0;
     if (!isGranted) this.#isOver = true;
     this.#bytes = grown;

@@ -5,6 +5,7 @@ import {
   type Failed,
   KEY_REFUSED,
   NO_CONTENT_IN_TIME,
+  NODE_AT_CAP,
   UNREACHABLE,
   UNREACHABLE_IN_TIME,
 } from '../plan/failover.ts';
@@ -42,6 +43,9 @@ export function failureOfEnd(failure: UpstreamFailure | null): Failed | null {
     case 'reset':
     case 'framing':
       return BROKEN;
+    case 'exhausted':
+      // Out of descriptors or ports, every target is as far away.
+      return failure.code === 'CONNECTION_LIMIT' ? NODE_AT_CAP : null;
     default:
       return null;
   }

@@ -90,8 +90,6 @@ export class Metering {
   #streamAsked = false;
   #requestTextBytes: number | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
-  /** The request says that nothing of its answer is to be stored. */
-  storesNothing = false;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
   /** Null while nothing came, and where nothing is read. */
@@ -177,7 +175,6 @@ export class Metering {
   #readRequest(): void {
     if (this.#facts === null) return;
     this.#goesOnAs = this.#facts.goesOnAs;
-    this.storesNothing = this.#facts.storesNothing;
     this.#requestTextBytes = this.#facts.textBytes;
     this.#requestedModel = this.#facts.model;
     this.#streamAsked = this.#facts.stream === 'true';
@@ -277,6 +274,8 @@ export class Metering {
       toolUses: reading?.toolUses ?? {},
     };
     this.#reader?.release();
+    // What is still passed on of a piece that ended its attempt is read no more.
+    this.#reader = null;
     // A stream that breaks off with an error event, or behind its opening, may end well as a message; what it had told was
     // the beginning.
     const broken = this.#withEvents && (reading?.sawError === true || reading?.isOpening === true);

@@ -23,7 +23,6 @@ const FIXED = [
   'natsCredsFile',
   'configBucket',
   'snapshotPath',
-  'dataDir',
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 

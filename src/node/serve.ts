@@ -18,7 +18,6 @@ import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
-import { StateKeeper } from '../stored/state-keeper.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
@@ -99,16 +98,14 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     snapshotPath: config.snapshotPath,
     log,
   });
-  const stored = new StateKeeper(config.dataDir, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate, health, pins, replay, held, stored: stored.memory },
+    { memory, rates, tokens, deny, factGate, health, pins, replay, held },
     out,
     refusals,
-    stored,
     log,
     warm,
   );
@@ -148,8 +145,6 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         denySetSize: keeper.size,
         denySetAgeSeconds: keeper.ageSeconds,
         natsConnected: keeper.connected,
-        storedState: stored.entries,
-        storedStateDropped: stored.dropped,
         reloads: reloader.results,
       }),
     refusals: () => refusals.page(),
@@ -171,7 +166,6 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     await supervisor.close(CLOSE_LIMIT_MS);
     await finish(out);
   });
-  stored.start();
   try {
     await supervisor.start();
   } catch (error) {
@@ -204,9 +198,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
-  const kept = Promise.all([keeper.stop(DISK_LIMIT_MS), stored.stop(DISK_LIMIT_MS)]).then((all) =>
-    all.every((isSaved) => isSaved),
-  );
+  const kept = keeper.stop(DISK_LIMIT_MS);
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);

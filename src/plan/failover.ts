@@ -32,6 +32,8 @@ export interface Failed {
   readonly ofProvider: boolean;
   /** One more try in place is worth it: a single 5xx, a reset. */
   readonly again: boolean;
+  /** The gateway itself was in the way: counts against nobody. */
+  readonly ofNode: boolean;
 }
 
 const RATE_LIMIT: Failed = failed('rate_limit', { ofKey: true });
@@ -45,6 +47,8 @@ export const UNREACHABLE: Failed = failed('server_error', { ofProvider: true });
 export const UNREACHABLE_IN_TIME: Failed = failed('timeout', { ofProvider: true });
 /** Silence, pings or openings only, for longer than the route allows. */
 export const NO_CONTENT_IN_TIME: Failed = TIMEOUT;
+/** As much is under way with the provider as this node allows. */
+export const NODE_AT_CAP: Failed = failed('server_error', { ofNode: true });
 /** A reset, a cut, a broken framing, a stream that ends without content or whose first events are none. */
 export const BROKEN: Failed = SERVER_ERROR;
 
@@ -93,7 +97,12 @@ export function failureOfInband(status: number, code: string): Failed | null {
 
 function failed(
   reason: FailoverReason,
-  { ofKey = false, ofProvider = false, again = false }: Partial<Omit<Failed, 'reason'>>,
+  {
+    ofKey = false,
+    ofProvider = false,
+    again = false,
+    ofNode = false,
+  }: Partial<Omit<Failed, 'reason'>>,
 ): Failed {
-  return { reason, ofKey, ofProvider, again };
+  return { reason, ofKey, ofProvider, again, ofNode };
 }

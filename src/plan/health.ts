@@ -12,16 +12,21 @@
 
 import { createHash, randomInt } from 'node:crypto';
 
-/** When a breaker opens and for how long; every one is a key of the configuration. */
+/** When a breaker opens, and how long what failed is left alone; every one is a key of the configuration. */
 export interface BreakerSettings {
-  /** Failures within the window from which on it may open. */
+  /** Failures within the window from which on it may open; 0 = never. */
   readonly failures: number;
   /** Share of failures within the window from which on it opens, 0 to 1. */
   readonly share: number;
+  /** 0: nothing that was counted is forgotten, until a probe went well. */
   readonly windowMs: number;
   /** The first time open; doubled each time a probe fails. */
   readonly openMs: number;
   readonly openMaxMs: number;
+  /** How long a probe may take before another one is let through beside it. */
+  readonly probeMs: number;
+  /** How long a pool key that its provider refused is left alone, unless that said otherwise. */
+  readonly refusedKeyMs: number;
 }
 
 export const BREAKER_DEFAULTS: BreakerSettings = {
@@ -30,6 +35,8 @@ export const BREAKER_DEFAULTS: BreakerSettings = {
   windowMs: 10_000,
   openMs: 5_000,
   openMaxMs: 120_000,
+  probeMs: 60_000,
+  refusedKeyMs: 600_000,
 };
 
 export type BreakerState = 'closed' | 'open' | 'probing';
@@ -43,8 +50,14 @@ export interface Condition {
   readonly ttftMs: number;
 }
 
+/** What `enter` gives: no, or yes, or the lease of the one probe, which is above both. */
+export const BARRED = -1;
+export const FREE = 0;
+
 /** Subjects of a node: providers, targets and keys of a large configuration fit ten times. */
 const SUBJECTS = 4096;
+/** Subjects that callers named and the configuration does not: they push each other out, and none of the others. */
+const GUESTS = 1024;
 /** Neighbours that a subject may stand in; when all are taken, the one that was not touched for longest goes. */
 const WAYS = 8;
 
@@ -69,8 +82,6 @@ const STATES: readonly BreakerState[] = ['closed', 'open', 'probing'];
 
 /** Times are kept in 10 ms, from a node's start: 248 days fit an int32. */
 const TICK_MS = 10;
-/** A probe whose worker died is not waited for longer than this. */
-const PROBE_LEASE_MS = 60_000;
 /** Every new measurement counts a fifth: about ten requests until an old speed is forgotten. */
 const EWMA_SHARE = 0.2;
 /** Milliseconds that fit; slower is not told apart. */
@@ -78,9 +89,9 @@ const TTFT_MAX_MS = 600_000;
 /** Where the words begin: the node's start in milliseconds of the common clock, as a float64. */
 const HEADER_BYTES = 64;
 
-/** Makes the memory that all workers share; once per process, on the main thread. 256 KiB. */
+/** Makes the memory that all workers share; once per process, on the main thread. 320 KiB. */
 export function createHealthTable(nowMs: number = commonClock()()): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(HEADER_BYTES + SUBJECTS * WORDS * 4);
+  const memory = new SharedArrayBuffer(HEADER_BYTES + (SUBJECTS + GUESTS) * WORDS * 4);
   new Float64Array(memory, 0, 1)[0] = nowMs;
   return memory;
 }
@@ -110,14 +121,17 @@ export class Health {
   }
 
   /**
-   * Where a subject stands; looked up when a configuration is read, or once for a name that a caller spelled.
+   * Where a subject stands, which takes a place if it has none: looked up when a configuration is read, or for a name that
+   * a caller spelled.
    * @param subject never a secret in clear: it is hashed, but short secrets can be guessed from a hash
+   * @param isGuest the configuration does not name it
    */
-  place(subject: string): number {
+  place(subject: string, isGuest = false): number {
     const digest = createHash('sha256').update(subject).digest();
     const low = digest.readInt32LE(0) || 1;
     const high = digest.readInt32LE(4);
-    const first = (digest.readUInt32LE(8) & (SUBJECTS / WAYS - 1)) * WAYS;
+    const sets = (isGuest ? GUESTS : SUBJECTS) / WAYS;
+    const first = (isGuest ? SUBJECTS : 0) + (digest.readUInt32LE(8) & (sets - 1)) * WAYS;
     let oldest = first;
     for (let slot = first; slot < first + WAYS; slot++) {
       const at = slot * WORDS;
@@ -130,6 +144,11 @@ export class Health {
     return this.#claim(at, Atomics.load(this.#words, at + PRINT_LOW), low, high);
   }
 
+  /** Tells whether a place is still the same subject's: a guest's may be another one's by now. */
+  mark(place: number): number {
+    return this.#word(place, PRINT_LOW);
+  }
+
   condition(place: number): Condition {
     const state = STATES[this.#word(place, STATE)] ?? 'closed';
     const now = this.#ticks();
@@ -140,23 +159,27 @@ export class Health {
 
   /**
    * Asks to try the subject now.
-   * @returns false when its breaker is open, or when somebody else is probing
+   * @returns BARRED when its breaker is open, or when somebody else is probing; FREE; else the lease of the one probe
    */
-  enter(place: number): boolean {
-    const state = this.#word(place, STATE);
-    if (state === CLOSED) return true;
+  enter(place: number): number {
+    if (this.#word(place, STATE) === CLOSED) return FREE;
     const now = this.#ticks();
-    if (this.#word(place, UNTIL) > now) return false;
-    // An expired lease of a probe is taken over like the end of an open time.
-    if (Atomics.compareExchange(this.#words, place + STATE, state, PROBING) !== state) return false;
-    Atomics.store(this.#words, place + UNTIL, now + PROBE_LEASE_MS / TICK_MS);
-    return true;
+    const until = this.#word(place, UNTIL);
+    if (until > now) return BARRED;
+    // Whoever moves the time is the one: an expired lease of a probe is taken over like the end of an open time.
+    const lease = now + Math.ceil(this.settings.probeMs / TICK_MS) + 1;
+    if (Atomics.compareExchange(this.#words, place + UNTIL, until, lease) !== until) return BARRED;
+    Atomics.store(this.#words, place + STATE, PROBING);
+    return lease;
   }
 
-  /** @param ttftMs time to first content; negative = not measured */
-  succeeded(place: number, ttftMs: number): void {
+  /**
+   * @param ttftMs time to first content; negative = not measured
+   * @param lease what `enter` gave: only the probe itself closes a breaker, nothing that began before it
+   */
+  succeeded(place: number, ttftMs: number, lease: number): void {
     this.#count(place, false);
-    if (this.#word(place, STATE) !== CLOSED) {
+    if (this.#isProbe(place, lease)) {
       Atomics.store(this.#words, place + REOPENED, 0);
       Atomics.store(this.#words, place + FAILED, 0);
       Atomics.store(this.#words, place + TOTAL, 0);
@@ -169,26 +192,35 @@ export class Health {
     Atomics.store(this.#words, place + TTFT, Math.min(Math.max(1, Math.round(next)), TTFT_MAX_MS));
   }
 
-  /** @returns true when this failure opened the breaker */
-  failed(place: number): boolean {
+  /**
+   * @param lease what `enter` gave
+   * @returns true when this failure opened the breaker
+   */
+  failed(place: number, lease: number): boolean {
     this.#count(place, true);
-    const state = this.#word(place, STATE);
-    const { failures, share } = this.settings;
-    if (state === CLOSED) {
-      const failed = this.#word(place, FAILED);
-      if (failed < failures || failed < this.#word(place, TOTAL) * share) return false;
+    if (this.#isProbe(place, lease)) {
+      const again = Atomics.add(this.#words, place + REOPENED, 1) + 1;
+      Atomics.store(this.#words, place + UNTIL, this.#ticks() + this.#openTicks(again));
+      Atomics.store(this.#words, place + STATE, OPEN);
+      return true;
     }
-    if (state === OPEN) return false;
-    const again = state === PROBING ? Atomics.add(this.#words, place + REOPENED, 1) + 1 : 0;
-    Atomics.store(this.#words, place + UNTIL, this.#ticks() + this.#openTicks(again));
-    return Atomics.compareExchange(this.#words, place + STATE, state, OPEN) === state;
+    const { failures, share } = this.settings;
+    const failed = this.#word(place, FAILED);
+    if (failures === 0 || failed < failures || failed < this.#word(place, TOTAL) * share)
+      return false;
+    if (this.#word(place, STATE) !== CLOSED) return false;
+    Atomics.store(this.#words, place + UNTIL, this.#ticks() + this.#openTicks(0));
+    return Atomics.compareExchange(this.#words, place + STATE, CLOSED, OPEN) === CLOSED;
   }
 
-  /** An attempt ended without saying anything of the subject: its client left, or the caller was at fault. */
-  left(place: number): void {
-    if (this.#word(place, STATE) !== PROBING) return;
-    Atomics.store(this.#words, place + UNTIL, this.#ticks());
-    Atomics.compareExchange(this.#words, place + STATE, PROBING, OPEN);
+  /**
+   * An attempt ended without saying anything of the subject: its client left, or the caller was at fault. The next one
+   * may probe at once.
+   * @param lease what `enter` gave
+   */
+  left(place: number, lease: number): void {
+    if (lease <= FREE) return;
+    Atomics.compareExchange(this.#words, place + UNTIL, lease, this.#ticks());
   }
 
   /** Leaves the subject alone for so long; a longer rest that is under way goes on. */
@@ -211,13 +243,20 @@ export class Health {
   #count(place: number, isFailure: boolean): void {
     const now = this.#ticks();
     Atomics.store(this.#words, place + TOUCHED, now);
-    if (now - this.#word(place, WINDOW) > this.settings.windowMs / TICK_MS) {
+    const { windowMs } = this.settings;
+    if (windowMs > 0 && now - this.#word(place, WINDOW) > windowMs / TICK_MS) {
       Atomics.store(this.#words, place + WINDOW, now);
       Atomics.store(this.#words, place + FAILED, 0);
       Atomics.store(this.#words, place + TOTAL, 0);
     }
     Atomics.add(this.#words, place + TOTAL, 1);
     if (isFailure) Atomics.add(this.#words, place + FAILED, 1);
+  }
+
+  #isProbe(place: number, lease: number): boolean {
+    return (
+      lease > FREE && this.#word(place, STATE) === PROBING && this.#word(place, UNTIL) === lease
+    );
   }
 
   /** Jittered by a tenth, so that nodes that lost a provider together do not come back together. */

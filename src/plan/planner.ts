@@ -3,12 +3,10 @@
  * It joins the pure plan with what is known of providers, targets and keys.
  */
 
-import { type PoolKey, type PoolKeys, settledKey } from '../providers/pool-keys.ts';
-import type { Provider } from '../providers/providers.ts';
-import { mixed, textHash } from '../providers/text-hash.ts';
+import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Dialect } from '../rejection.ts';
 import type { Failed } from './failover.ts';
-import type { BreakerState, Condition, Health } from './health.ts';
+import { BARRED, type BreakerState, type Condition, FREE, type Health } from './health.ts';
 import type { Pins } from './pins.ts';
 import { type Barred, type Plan, type Planned, type PlanView, plan } from './plan.ts';
 import {
@@ -18,6 +16,7 @@ import {
   type RouteTable,
   type Target,
 } from './route-table.ts';
+import { mixed, textHash } from './text-hash.ts';
 
 /** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
 interface KeyPlaces {
@@ -33,12 +32,17 @@ interface TargetPlaces {
   readonly target: number;
   readonly provider: number;
   readonly keys: readonly KeyPlaces[];
+  /** Of a name that only callers know: what `Health.mark` said of its own places. */
+  readonly marks: readonly (readonly [place: number, mark: number])[];
 }
 
 /** One target with one of its keys: what an attempt goes to. */
 export interface Trial {
   readonly target: Target;
   readonly key: PoolKey;
+  /** Whether it is the one probe of its provider, of its target: FREE once it was told how it went. */
+  providerLease: number;
+  targetLease: number;
 }
 
 /** What only this request asks of a plan. */
@@ -54,14 +58,9 @@ interface Wishes {
   readonly seed: number;
 }
 
-/** Where a request may go that names what is stored somewhere; null: anywhere. */
-export type Homes = ((provider: Provider, key: PoolKey) => boolean) | null;
+/** Names that callers spelled whose places are remembered: as many as have one. */
+const GUESTS_MAX = 1024;
 
-/** Names that callers spelled and whose places are remembered; beyond it, all are forgotten and looked up again. */
-const PLACES_MAX = 4096;
-
-/** A key that was refused is left alone for so long, unless the provider says otherwise. */
-const REFUSED_REST_MS = 600_000;
 /** A key that was told to slow down without being told for how long. */
 const RATE_REST_MS = 1_000;
 
@@ -70,14 +69,29 @@ export class Planner {
   readonly #health: Health;
   readonly #poolKeys: PoolKeys;
   readonly #pins: Pins;
+  /** Of the targets that the configuration names. */
   readonly #places = new Map<string, TargetPlaces>();
+  /** Of those that callers spelled, GUESTS_MAX of them: beyond it, all are forgotten and looked up again. */
+  readonly #guests = new Map<string, TargetPlaces>();
   #turn = 0;
 
-  constructor(table: RouteTable, health: Health, poolKeys: PoolKeys, pins: Pins) {
+  /** @param described names of further targets that the configuration describes */
+  constructor(
+    table: RouteTable,
+    health: Health,
+    poolKeys: PoolKeys,
+    pins: Pins,
+    described: Iterable<string> = [],
+  ) {
     this.#table = table;
     this.#health = health;
     this.#poolKeys = poolKeys;
     this.#pins = pins;
+    for (const target of table.targets) this.#places.set(target.name, this.#placesFor(target));
+    for (const name of described) {
+      const target = table.target(name);
+      if (target !== null) this.#places.set(target.name, this.#placesFor(target));
+    }
   }
 
   resolve(name: string): Resolved {
@@ -85,10 +99,10 @@ export class Planner {
   }
 
   /** @param route a route, or one target as if it were one */
-  plan(route: Route, { dialect, order, only, session, seed }: Wishes, homes: Homes = null): Plan {
+  plan(route: Route, { dialect, order, only, session, seed }: Wishes): Plan {
     const view: PlanView = {
       condition: (target) => this.condition(target),
-      barred: (target) => this.#barred(target, dialect, only, homes),
+      barred: (target) => this.#barred(target, dialect, only),
       price: () => null,
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.
@@ -136,7 +150,7 @@ export class Planner {
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
   mayAnswer(target: Target, dialect: Dialect): boolean {
-    return this.#barred(target, dialect, [], null) === null;
+    return this.#barred(target, dialect, []) === null;
   }
 
   /** One target as a route of its own. */
@@ -167,111 +181,103 @@ export class Planner {
    * Asks to try a target now.
    * @param tried keys of it that this request has tried
    * @param session a hash that keeps a conversation on one key, whose cache is warm; 0 = keys take turns
-   * @param homes only keys that it allows
    * @returns null when its breaker is open or all its other keys rest
    */
-  enter(
-    target: Target,
-    tried: ReadonlySet<PoolKey>,
-    session: number,
-    homes: Homes = null,
-  ): Trial | null {
+  enter(target: Target, tried: ReadonlySet<PoolKey>, session: number): Trial | null {
     const places = this.#placesOf(target);
-    const awake = places.keys.filter((key) => this.#mayTry(target, key, tried, homes));
+    const awake = places.keys.filter((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
     const chosen = this.#chosen(awake, session, places.print);
     if (chosen === undefined) return null;
-    if (!this.#health.enter(places.provider)) return null;
-    if (!this.#health.enter(places.target)) {
-      this.#health.left(places.provider);
+    const providerLease = this.#health.enter(places.provider);
+    if (providerLease === BARRED) return null;
+    const targetLease = this.#health.enter(places.target);
+    if (targetLease === BARRED) {
+      this.#health.left(places.provider, providerLease);
       return null;
     }
-    return { target, key: chosen.key };
+    return { target, key: chosen.key, providerLease, targetLease };
   }
 
   /**
    * The default provider's target for a plain name, with its next key: as in the relay, whatever is known of either.
-   * @param settled not null: the key that always has this one's requests
    * @returns null when the provider has no key
    */
-  enterAnyway(target: Target, settled: number | null = null): Trial | null {
-    const { provider } = target;
-    const key =
-      settled === null ? this.#poolKeys.next(provider) : this.#poolKeys.settled(provider, settled);
-    return key === null ? null : { target, key };
+  enterAnyway(target: Target): Trial | null {
+    const key = this.#poolKeys.next(target.provider);
+    return key === null ? null : { target, key, providerLease: FREE, targetLease: FREE };
   }
 
   /** Whether `enter` has a chance. */
-  mayEnter(target: Target, tried: ReadonlySet<PoolKey>, homes: Homes = null): boolean {
+  mayEnter(target: Target, tried: ReadonlySet<PoolKey>): boolean {
     const places = this.#placesOf(target);
     const isOpen = [places.provider, places.target].some(
       (place) => this.#health.condition(place).waitMs > 0,
     );
-    return !isOpen && places.keys.some((key) => this.#mayTry(target, key, tried, homes));
-  }
-
-  #mayTry(
-    { provider }: Target,
-    places: KeyPlaces,
-    tried: ReadonlySet<PoolKey>,
-    homes: Homes,
-  ): boolean {
-    if (tried.has(places.key) || this.#keyWaitMs(places) > 0) return false;
-    return homes === null || homes(provider, places.key);
+    return !isOpen && places.keys.some((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
   }
 
   /** @param ttftMs until its first content; negative = not measured */
-  succeeded({ target }: Trial, ttftMs: number): void {
-    const places = this.#placesOf(target);
-    this.#health.succeeded(places.provider, -1);
-    this.#health.succeeded(places.target, ttftMs);
+  succeeded(trial: Trial, ttftMs: number): void {
+    const places = this.#placesOf(trial.target);
+    this.#health.succeeded(places.provider, -1, trial.providerLease);
+    this.#health.succeeded(places.target, ttftMs, trial.targetLease);
+    wasTold(trial);
   }
 
   /** @param waitMs what the provider asked for; null = nothing */
-  failed(
-    { target, key }: Trial,
-    { reason, ofKey, ofProvider }: Failed,
-    waitMs: number | null,
-  ): void {
+  failed(trial: Trial, { reason, ofKey, ofProvider, ofNode }: Failed, waitMs: number | null): void {
+    if (ofNode) {
+      this.left(trial);
+      return;
+    }
+    const { target, key, providerLease, targetLease } = trial;
     const places = this.#placesOf(target);
     const keyPlaces = places.keys.find((known) => known.key === key);
     if (reason === 'rate_limit' && keyPlaces !== undefined)
       this.#health.rest(keyPlaces.ofModel, waitMs ?? RATE_REST_MS);
     else if (reason === 'auth' && keyPlaces !== undefined)
-      this.#health.rest(keyPlaces.ofKey, waitMs ?? REFUSED_REST_MS);
-    if (ofProvider) this.#health.failed(places.provider);
+      this.#health.rest(keyPlaces.ofKey, waitMs ?? this.#health.settings.refusedKeyMs);
+    if (ofProvider) this.#health.failed(places.provider, providerLease);
     // It was reached, whatever it said.
-    else this.#health.succeeded(places.provider, -1);
+    else this.#health.succeeded(places.provider, -1, providerLease);
     // What is wrong with a key or with a request says nothing of the model.
     const isTargets =
       reason === 'server_error' || reason === 'timeout' || reason === 'model_missing';
-    if (isTargets && !ofKey && !ofProvider) this.#health.failed(places.target);
-    else this.#health.left(places.target);
+    if (isTargets && !ofKey && !ofProvider) this.#health.failed(places.target, targetLease);
+    else this.#health.left(places.target, targetLease);
+    wasTold(trial);
   }
 
   /** An attempt ended without saying anything of its target. */
-  left({ target }: Trial): void {
-    const places = this.#placesOf(target);
-    this.#health.left(places.provider);
-    this.#health.left(places.target);
+  left(trial: Trial): void {
+    const places = this.#placesOf(trial.target);
+    this.#health.left(places.provider, trial.providerLease);
+    this.#health.left(places.target, trial.targetLease);
+    wasTold(trial);
   }
 
-  #barred(target: Target, dialect: Dialect, only: readonly string[], homes: Homes): Barred | null {
+  #barred(target: Target, dialect: Dialect, only: readonly string[]): Barred | null {
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
     if (target.provider.dialect !== dialect) return 'other_wire';
-    const { keys } = this.#placesOf(target);
-    if (keys.length === 0) return 'no_pool_key';
-    const isHome = homes === null || keys.some(({ key }) => homes(target.provider, key));
-    return isHome ? null : 'other_account';
+    return this.#placesOf(target).keys.length === 0 ? 'no_pool_key' : null;
   }
 
-  /** The key that has the prompt cached, else the one that has always this session's. */
+  /** The key that has the prompt cached, else the highest random weight: two nodes without contact choose the same key for a session (Thaler, Ravishankar 1998). */
   #chosen(keys: readonly KeyPlaces[], session: number, target: number): KeyPlaces | undefined {
     if (keys.length < 2) return keys[0];
     if (session === 0) return keys[this.#turn++ % keys.length];
     const pin = this.#pins.find(session);
     const home = pin?.target === target ? keys.find(({ key }) => key.print === pin.key) : undefined;
     if (home !== undefined) return home;
-    return settledKey(keys, session, ({ key }) => key.print) ?? undefined;
+    let best = keys[0];
+    let highest = -1;
+    for (const key of keys) {
+      const weight = mixed(session ^ key.key.print);
+      if (weight <= highest) continue;
+      highest = weight;
+      best = key;
+    }
+    return best;
   }
 
   #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {
@@ -279,22 +285,32 @@ export class Planner {
   }
 
   #placesOf(target: Target): TargetPlaces {
-    const known = this.#places.get(target.name);
-    if (known !== undefined) return known;
-    if (this.#places.size >= PLACES_MAX) this.#places.clear();
-    const { name, provider } = target;
-    const places: TargetPlaces = {
+    const known = this.#places.get(target.name) ?? this.#guests.get(target.name);
+    if (known?.marks.every(([place, mark]) => this.#health.mark(place) === mark)) return known;
+    if (this.#guests.size >= GUESTS_MAX) this.#guests.clear();
+    const places = this.#placesFor(target, true);
+    this.#guests.set(target.name, places);
+    return places;
+  }
+
+  #placesFor({ name, provider, model }: Target, isGuest = false): TargetPlaces {
+    const marks: (readonly [number, number])[] = [];
+    const place = (subject: string) => {
+      const at = this.#health.place(subject, isGuest);
+      if (isGuest) marks.push([at, this.#health.mark(at)]);
+      return at;
+    };
+    return {
       print: textHash(name),
-      target: this.#health.place(`target ${name}`),
+      target: place(`target ${name}`),
       provider: this.#health.place(`provider ${provider.name}`),
       keys: this.#poolKeys.of(provider).map((key) => ({
         key,
-        ofModel: this.#health.place(`key ${provider.name} ${key.print} ${target.model}`),
+        ofModel: place(`key ${provider.name} ${key.print} ${model}`),
         ofKey: this.#health.place(`key ${provider.name} ${key.print}`),
       })),
+      marks,
     };
-    this.#places.set(name, places);
-    return places;
   }
 }
 
@@ -304,6 +320,12 @@ function isWorthIt(wanted: Planned, home: Planned, view: PlanView): boolean {
   const here = view.price(home.target);
   if (there === null || here === null) return wanted.group !== home.group;
   return wanted.group === home.group ? there < here : there <= here;
+}
+
+/** What is told of it from here on is no probe's. */
+function wasTold(trial: Trial): void {
+  trial.providerLease = FREE;
+  trial.targetLease = FREE;
 }
 
 function isNamed({ name, provider }: Target, wish: string): boolean {

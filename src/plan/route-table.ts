@@ -128,6 +128,13 @@ export class RouteTable {
     return [...this.#routes.values()];
   }
 
+  /** Every target that a route names, each once. */
+  get targets(): readonly Target[] {
+    const entries = this.routes.flatMap(({ groups }) => groups.flat());
+    const named = entries.flatMap((entry) => ('target' in entry ? [entry.target] : []));
+    return [...new Map(named.map((target) => [target.name, target])).values()];
+  }
+
   /** @param name what stands in a request's `model` */
   resolve(name: string): Resolved {
     const route = this.#routes.get(name);

@@ -75,6 +75,7 @@ const RATE_LIMITED = {
   ofKey: true,
   ofProvider: false,
   again: false,
+  ofNode: false,
 } as const;
 const KEYS = { openai: ['a', 'b', 'c'], groq: ['d', 'e'], xai: ['f'] };
 const CONVERSATIONS = Array.from({ length: 4_000 }, (_, at) => Math.imul(at + 1, 0x9e3779b1) | 0);

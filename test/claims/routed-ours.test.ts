@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { post, RawClient } from '../support/raw-client.ts';
+import {
+  answers,
+  EVENTS,
+  PATHS,
+  type RoutedScene,
+  stallsBehind,
+  startRoutedScene,
+  streams,
+  streamsChunks,
+  WHOLE,
+} from '../support/routed-scene.ts';
+
+let scene: RoutedScene;
+
+// What is the gateway's own: its keys, its caps.
+beforeAll(async () => {
+  scene = await startRoutedScene(
+    ['openai', 'groq', 'xai', 'mistral'],
+    `breaker_failures = 1
+max_provider_connections = 1
+max_provider_queue = 0
+[routes.whole]
+targets = ["openai/one"]
+fallbacks = ["groq/two"]
+fallback_on = ["server_error"]
+[routes.stream]
+targets = ["xai/one"]
+fallbacks = ["groq/two"]
+fallback_on = ["server_error"]
+[routes.full]
+targets = ["mistral/one"]
+fallbacks = ["groq/two"]
+`,
+  );
+});
+afterAll(async () => await scene.stop());
+
+const REFUSED = '{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}';
+
+test.each([
+  ['whole', false, answers(200, REFUSED)],
+  ['stream', true, streamsChunks(`data: ${REFUSED}\n\n`)],
+] as const)('a pool key that is refused inside a 200 (%s) is not told as the caller’s own, and rests', async (route, stream, act) => {
+  scene.plays({ openai: act, xai: act });
+  const answer = await scene.ask(route, { stream });
+  expect([answer.status, answer.cut]).toEqual([502, false]);
+  expect(answer.text).toContain('pool_key_rejected');
+  expect(answer.text).not.toContain('Incorrect');
+  expect(answer.facts).toHaveLength(1);
+  // The next one goes elsewhere at once.
+  scene.plays({ groq: stream ? streams('chat', 'second') : answers(200, WHOLE) });
+  expect((await scene.ask(route, { stream })).status).toBe(200);
+  expect(scene.asked).toEqual({ groq: 1 });
+});
+
+test('a provider of which as much is under way as this node allows is passed over, and is no worse for it', async () => {
+  scene.plays({
+    mistral: [stallsBehind(EVENTS.chat.opening), streams('chat', 'first')],
+    groq: streams('chat', 'second'),
+  });
+  const first = new RawClient(scene.gateway.port).send(
+    post(scene.key, PATHS.chat, '{"model":"full","stream":true}'),
+  );
+  try {
+    await scene.upstreams['mistral']?.request(0);
+    const second = new RawClient(scene.gateway.port).send(
+      post(scene.key, PATHS.chat, '{"model":"full","stream":true}'),
+    );
+    const answer = await second.response();
+    second.close();
+    expect(answer.field('x-sluice-attempts')).toBe('mistral/one CONNECTION_LIMIT, groq/two 200');
+  } finally {
+    first.close();
+  }
+  await scene.gateway.idle();
+  // One failure would have opened its breaker.
+  expect((await scene.ask('full')).fields.get('x-sluice-target')).toBe('mistral/one');
+});
