@@ -113,6 +113,20 @@ export const REJECTIONS = {
     ['invalid_request_error', 'not_found_error'],
     'No route and no provider has this name. Write a route, provider/model, or a model of the default provider.',
   ),
+  state_not_found: row(
+    404,
+    'Not Found',
+    'client',
+    ['invalid_request_error', 'not_found_error'],
+    'Nothing of this id was stored with this gateway key, or it is gone. What other keys stored cannot be reached.',
+  ),
+  state_elsewhere: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'What is stored at one account cannot be used at another one.',
+  ),
   invalid_body: row(400, 'Bad Request', 'client', INVALID, 'The request body cannot be routed.'),
   method_not_allowed: row(
     405,

@@ -14,6 +14,7 @@ import { PoolKeys } from '../../src/providers/pool-keys.ts';
 import { providerTable } from '../../src/providers/providers.ts';
 import { Secret } from '../../src/secret.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
+import { nothingStored } from '../../test/support/stored.ts';
 import { sdkFields } from './sdk-fields.ts';
 import { type Task, taskTable } from './task-cost.ts';
 
@@ -45,6 +46,7 @@ function denying(entries: number): DenyLookup {
 const nobodyDenied = denying(0);
 const millionDenied = denying(MILLION);
 
+const poolKeys = new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0);
 const house: Admittance = {
   router,
   rates,
@@ -56,7 +58,8 @@ const house: Admittance = {
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints(providers, [], []),
   models: new ModelList({ openai: [], anthropic: [] }),
-  poolKeys: new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0),
+  poolKeys,
+  stored: nothingStored(providers, poolKeys),
   cors: new Cors([]),
   maxRequestBodyBytes: 209_715_200,
   refusing: false,

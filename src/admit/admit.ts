@@ -5,6 +5,9 @@ import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
+import { notFound } from '../stored/state-claim.ts';
+import type { StateHomes } from '../stored/state-homes.ts';
+import { tenantSeed } from '../stored/state-table.ts';
 import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { StreamWire } from '../wire/first-content.ts';
@@ -12,7 +15,7 @@ import type { RequestFraming } from '../wire/request-framing.ts';
 import { adviceBeside, hasSlipped, slip } from './base-url.ts';
 import { Cors } from './cors.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
-import type { ManagedEndpoints } from './endpoint.ts';
+import { keepsState, type ManagedEndpoints, namesState } from './endpoint.ts';
 import type { ModelList } from './model-list.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
@@ -37,6 +40,7 @@ export interface Admittance {
   readonly endpoints: ManagedEndpoints;
   readonly models: ModelList;
   readonly poolKeys: PoolKeys;
+  readonly stored: StateHomes;
   readonly cors: Cors;
   /** Bytes; 0 = no limit. */
   readonly maxRequestBodyBytes: number;
@@ -53,6 +57,12 @@ export interface Managed {
   readonly identity: KeyIdentity;
   readonly poolKey: PoolKey;
   readonly metering: EndpointMetering;
+  /** Where what the path names is stored, which may be another provider than the default one; null: it names nothing. */
+  readonly stored: { readonly provider: Provider; readonly path: string } | null;
+  /** The body may name what the provider has stored. */
+  readonly namesState: boolean;
+  /** The answer may. */
+  readonly keepsState: boolean;
   /** How the content is packed; null: it is not. What is packed cannot be metered, so it is unpacked on its way. */
   readonly coding: ContentCoding | null;
 }
@@ -61,6 +71,8 @@ export interface Managed {
 export interface Routed {
   readonly identity: KeyIdentity;
   readonly metering: EndpointMetering;
+  readonly namesState: boolean;
+  readonly keepsState: boolean;
   readonly coding: ContentCoding | null;
   /** Where plain model names go. */
   readonly provider: Provider;
@@ -141,6 +153,11 @@ const ONLY_GET = rejection(
   'method_not_allowed',
   'This endpoint takes GET and HEAD.',
   'allow: GET, HEAD\r\n',
+);
+const STORED_METHODS = rejection(
+  'method_not_allowed',
+  'What is stored takes GET, HEAD and DELETE, and POST behind it to cancel.',
+  'allow: GET, HEAD, DELETE\r\n',
 );
 // RFC 9110 §15.5.22: it says what to speak instead. Codex tries a WebSocket first and goes on over HTTP at once on a 426.
 const UPGRADE = rejection('upgrade_required', '', 'upgrade: HTTP/1.1\r\nconnection: upgrade\r\n');
@@ -232,8 +249,10 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
   if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
   if (managed !== null && 'listed' in managed) return managed;
   const query = isManaged ? withoutCredentials(asked.query) : asked.query;
-  const target = query === '' ? path : `${path}?${query}`;
-  const admitted = { rejection: null, provider, dialect, path, target };
+  const stored = managed !== null && 'stored' in managed ? managed.stored : null;
+  const to = stored ?? { provider, path };
+  const target = query === '' ? to.path : `${to.path}?${query}`;
+  const admitted = { rejection: null, ...to, dialect, target };
   if (managed === null || !('routed' in managed)) return { ...admitted, managed, routed: null };
   return { ...admitted, managed: null, routed: { ...managed.routed, query } };
 }
@@ -264,16 +283,56 @@ function manage(
     return no(rejection('endpoint_not_managed', adviceBeside(asked.path, path, provider)));
   if (metering === 'wrong-method-post') return no(ONLY_POST);
   if (metering === 'wrong-method-get') return no(ONLY_GET);
+  if (metering === 'wrong-method-stored') return no(STORED_METHODS);
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));
+  if (metering === 'stored') return manageStored(path, provider, named, identity, house);
+  const state = { namesState: namesState(path), keepsState: keepsState(path) };
   if (!named && asked.method === 'POST') {
     const suffix = path.slice(API_PREFIX.length);
     const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
     const wire = wireOf(suffix);
-    return { identity, routed: { identity, metering, coding, provider, suffix, wire, wishes } };
+    const routed = { identity, metering, ...state, coding, provider, suffix, wire, wishes };
+    return { identity, routed };
   }
-  const poolKey = house.poolKeys.next(provider);
+  // What one tenant stores is with one key, as far as it can be: a body may name it when its head has left.
+  const poolKey = state.keepsState
+    ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
+    : house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
-  return { identity, poolKey, metering, coding };
+  return { identity, poolKey, metering, ...state, coding, stored: null };
+}
+
+/** A stored response in the path: it goes where it was made, and only for whom it was made. */
+function manageStored(
+  path: string,
+  provider: Provider,
+  named: boolean,
+  identity: KeyIdentity,
+  house: Admittance,
+): Managed | Refused {
+  const stored = house.endpoints.stored(path, provider);
+  const homes = stored === null ? [] : house.stored.find(stored.id, identity.tenantWords);
+  const home =
+    homes.find((one) => one.provider.index === provider.index) ?? (named ? undefined : homes[0]);
+  const unknownKey = house.stored.allowsUnknown
+    ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
+    : null;
+  const poolKey = home?.key ?? unknownKey;
+  if (stored === null || poolKey === null)
+    return refused(notFound('the path', stored?.id ?? null), provider.dialect, provider, identity);
+  const at = home?.provider ?? provider;
+  return {
+    identity,
+    poolKey,
+    metering: 'free',
+    namesState: false,
+    keepsState: false,
+    coding: null,
+    stored: {
+      provider: at,
+      path: at.index === provider.index ? path : (at.prefixes[0] ?? '') + stored.suffix,
+    },
+  };
 }
 
 /** What the managed gate says of a request that its body routes. */

@@ -7,7 +7,14 @@ import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 
 /** Found out about one managed request's path and method. */
-type EndpointVerdict = EndpointMetering | 'unknown' | 'wrong-method-post' | 'wrong-method-get';
+type EndpointVerdict =
+  | EndpointMetering
+  | 'unknown'
+  | 'wrong-method-post'
+  | 'wrong-method-get'
+  /** A response that the provider has stored: whose it is decides. */
+  | 'stored'
+  | 'wrong-method-stored';
 
 /** What may be POSTed to, exactly so behind a prefix of the provider's API. */
 const BUILT_IN: readonly (readonly [path: string, metering: EndpointMetering])[] = [
@@ -35,6 +42,33 @@ const ID_PARTS_MAX = 4;
 const MODELS = new RegExp(
   `^/models(?:/${ID_PART}(?:(?:/|%2[Ff])${ID_PART}){0,${ID_PARTS_MAX - 1}})?$`,
 );
+
+/** A response that is stored (platform.openai.com/docs/api-reference/responses), and what may be done with it. */
+const STORED = /^\/responses\/([A-Za-z0-9_-]{1,256})(\/cancel|\/input_items)?$/;
+
+/** What answers to a POST may leave at the provider, to be named by later requests. */
+const KEEPS =
+  /\/(?:responses|responses\/compact|conversations|files|containers|batches|vector_stores)\/?$/;
+
+/** Whether the answer of an endpoint may name what the provider has stored. @param path as it is forwarded */
+export function keepsState(path: string): boolean {
+  return KEEPS.test(path);
+}
+
+/** What is posted there holds texts alone. */
+const TEXT_ONLY = /\/(?:embeddings|(?<!chat\/)completions)\/?$/;
+
+/** Whether a body may name what its provider has stored. @param path as it is forwarded */
+export function namesState(path: string): boolean {
+  return !TEXT_ONLY.test(path);
+}
+
+/** A path of something that is stored, its parts. */
+export interface StoredPath {
+  readonly id: string;
+  /** The path behind the provider's API prefix. */
+  readonly suffix: string;
+}
 
 /** The endpoints of one provider. */
 class ProviderEndpoints {
@@ -88,6 +122,16 @@ class ProviderEndpoints {
     return undefined;
   }
 
+  stored(path: string): StoredPath | null {
+    for (const prefix of this.#plain) {
+      if (!path.startsWith(prefix)) continue;
+      const suffix = path.slice(prefix.length);
+      const id = STORED.exec(suffix)?.[1];
+      if (id !== undefined) return { id, suffix };
+    }
+    return null;
+  }
+
   hasModel(path: string): boolean {
     return (
       this.#lists.some((pattern) => pattern.test(path)) ||
@@ -139,13 +183,26 @@ export class ManagedEndpoints {
     this.#providers = byIndex;
   }
 
+  /** What is stored under a path that was judged so; null for every other one. */
+  stored(path: string, provider: Provider): StoredPath | null {
+    return this.#providers[provider.index]?.stored(path) ?? null;
+  }
+
   /** @param path the forwarded path, raw, without query */
   judge(method: string, path: string, provider: Provider): EndpointVerdict {
     const endpoints = this.#providers[provider.index];
     if (endpoints === undefined) return 'unknown';
     const metering = endpoints.posted(path);
     if (metering !== undefined) return method === 'POST' ? metering : 'wrong-method-post';
+    const stored = endpoints.stored(path);
+    if (stored !== null) return mayBeDone(method, stored.suffix) ? 'stored' : 'wrong-method-stored';
     if (!endpoints.hasModel(path)) return 'unknown';
     return method === 'GET' || method === 'HEAD' ? 'free' : 'wrong-method-get';
   }
+}
+
+function mayBeDone(method: string, suffix: string): boolean {
+  if (suffix.endsWith('/cancel')) return method === 'POST';
+  if (method === 'GET' || method === 'HEAD') return true;
+  return method === 'DELETE' && !suffix.endsWith('/input_items');
 }

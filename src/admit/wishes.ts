@@ -3,7 +3,7 @@
  * unknown or odd is passed over.
  */
 
-import { textHash } from '../plan/text-hash.ts';
+import { textHash } from '../providers/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
 
 /** Read from a request's fields. */

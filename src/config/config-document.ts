@@ -80,6 +80,10 @@ export interface Config {
   readonly natsCredsFile: string | null;
   readonly configBucket: string;
   readonly snapshotPath: string | null;
+  /** Where the gateway keeps what must outlive it; null: nothing does. */
+  readonly dataDir: string | null;
+  /** What happens to ids of stored objects that nobody is known to have made. */
+  readonly foreignState: 'refuse' | 'allow';
   /** 0 = off, like the two below. */
   readonly rateLimitRps: number;
   readonly byoRateLimitRps: number;

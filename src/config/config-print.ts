@@ -74,6 +74,8 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('nats_creds_file', config.natsCredsFile),
     plain('config_bucket', config.configBucket),
     plain('snapshot_path', config.snapshotPath),
+    plain('data_dir', config.dataDir),
+    plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),

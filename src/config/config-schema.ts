@@ -271,6 +271,8 @@ export const SETTINGS = z.strictObject({
   nats_creds_file: path().prefault(null),
   config_bucket: BUCKET.prefault('ai-gateway'),
   snapshot_path: path().prefault(null),
+  data_dir: path().prefault(null),
+  foreign_state: z.enum(['refuse', 'allow'], { error: '"refuse" or "allow"' }).prefault('refuse'),
   allow_empty: boolean().prefault(false),
   provider_authorities: table('name = "authority"', AUTHORITY),
   provider_dialects: table(

@@ -111,6 +111,8 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     natsCredsFile: settings.nats_creds_file,
     configBucket: settings.config_bucket,
     snapshotPath: settings.snapshot_path,
+    dataDir: settings.data_dir,
+    foreignState: settings.foreign_state,
     rateLimitRps: settings.rate_limit_rps,
     byoRateLimitRps: settings.byo_rate_limit_rps,
     verifyRateLimitRps: settings.verify_rate_limit_rps,

@@ -2,7 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
 import type { Planner } from '../plan/planner.ts';
 import type { Route } from '../plan/route-table.ts';
-import { textHash } from '../plan/text-hash.ts';
+import { textHash } from '../providers/text-hash.ts';
 import { cacheLifeMs, conversationOf } from '../wire/conversation.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';

@@ -8,6 +8,7 @@ import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
+import type { StateHomes } from '../stored/state-homes.ts';
 import type { Due } from '../ticker.ts';
 import { poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
@@ -18,6 +19,7 @@ import {
   type UpstreamCall,
   type UpstreamEvents,
 } from '../upstream/transport.ts';
+import { AnswerIds } from '../wire/answer-ids.ts';
 import { isNamed } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
@@ -36,6 +38,7 @@ export interface AttemptContext {
   readonly scanner: JsonScanner;
   readonly ratios: TokenRatios;
   readonly unseen: UnseenAnswers;
+  readonly stored: StateHomes;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
   /** A bug was met, and one request ended by it: for the log. */
@@ -61,6 +64,8 @@ export interface AttemptTarget {
     readonly identity: KeyIdentity;
     readonly poolKey: PoolKey;
     readonly metering: EndpointMetering;
+    /** Its answer may name what the provider has stored. */
+    readonly keepsState: boolean;
   } | null;
   /** What the routed lane says of it; null in the relay lane. */
   readonly routing: Routing | null;
@@ -125,7 +130,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   readonly #context: AttemptContext;
   /** Without its fields once the request has left: an answer may stream for an hour behind it. */
   #asked: Asked;
-  readonly #target: AttemptTarget;
+  #target: AttemptTarget;
   readonly #sink: AttemptSink;
   /** Only with a pool key. */
   readonly #metering: Metering | null;
@@ -144,6 +149,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #filter: SecretFilter | null = null;
   /** Only for a success that came for a pool key. */
   #told: ToldErrors | null = null;
+  /** Only of an answer that may name what the provider has stored. */
+  #ids: AnswerIds | null = null;
   /** Read since the client left, of an answer that is read on; else -1. */
   #unseenBytes = -1;
   failure: UpstreamFailure | null = null;
@@ -195,12 +202,23 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     call.end();
   }
 
+  /** Before anything of it is sent: the account that it goes to. */
+  useKey(poolKey: PoolKey): void {
+    const { managed } = this.#target;
+    if (managed !== null) this.#target = { ...this.#target, managed: { ...managed, poolKey } };
+  }
+
+  /** The request must not become whole: what was sent of it is aborted, and no fact tells of it. */
+  takeBack(): void {
+    this.#wasRefused = true;
+    this.abort();
+  }
+
   /** Takes a request back that must not become whole. */
   #isRefused(): boolean {
     const why = this.#metering?.refusal() ?? null;
     if (why === null) return false;
-    this.#wasRefused = true;
-    this.abort();
+    this.takeBack();
     this.#sink.refused(this, why);
     return true;
   }
@@ -353,6 +371,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     }
     let head = this.#shown(status, reason, fields);
     this.#isEventStream = head.eventStream;
+    if (status < 300) this.#ids = this.#idsOfAnswer();
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
     if (mayQuote) {
       const isPacked = head.format === null;
@@ -365,6 +384,14 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     const shown: ResponseHead =
       isOpen && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
     if (this.#sink.head(this, shown, followed) === 'next') this.abort();
+  }
+
+  #idsOfAnswer(): AnswerIds | null {
+    const { managed, provider } = this.#target;
+    if (managed?.keepsState !== true || this.#metering?.storesNothing === true) return null;
+    const { identity, poolKey: key } = managed;
+    const { stored } = this.#context;
+    return new AnswerIds((id) => stored.remember(id, identity.tenantWords, { provider, key }));
   }
 
   /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */
@@ -383,6 +410,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
         this.#readUnseen(chunk, last);
         return;
       }
+      // Before the caller can have read it.
+      this.#ids?.push(chunk);
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
       if (!more) this.#call?.pause();
     } catch (error) {

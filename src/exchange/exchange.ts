@@ -111,9 +111,11 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   #laneOf(admitted: Admitted, asked: Asked, answer: Answer): Lane {
-    const { routed } = admitted;
-    if (routed === null)
-      return new RelayLane(this.#context, asked, { ...admitted, routing: null }, answer);
+    const { routed, managed } = admitted;
+    if (routed === null) {
+      const whom = { ...admitted, routing: null };
+      return new RelayLane(this.#context, asked, whom, managed?.namesState === true, answer);
+    }
     this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
     return new RoutedLane(this.#context, asked, routed, answer, {
       requestId: this.#requestId,

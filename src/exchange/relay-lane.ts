@@ -1,6 +1,8 @@
+import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
+import { StateClaim } from '../stored/state-claim.ts';
 import { failureDetail } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import {
@@ -21,11 +23,26 @@ export class RelayLane implements Lane, AttemptSink {
   readonly #target: AttemptTarget;
   readonly #answer: Answer;
   readonly #attempt: Attempt;
+  /** Until the body is whole: what it names of what is stored. */
+  #claim: StateClaim | null = null;
+  #key: PoolKey | null = null;
+  #hasBegun = false;
 
-  constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, answer: Answer) {
+  /** @param namesState the body may name what the provider has stored */
+  constructor(
+    context: AttemptContext,
+    asked: Asked,
+    target: AttemptTarget,
+    namesState: boolean,
+    answer: Answer,
+  ) {
     this.#target = target;
     this.#answer = answer;
     this.#attempt = new Attempt(context, asked, target, this);
+    const { managed, provider } = target;
+    if (managed === null || !namesState) return;
+    this.#key = managed.poolKey;
+    this.#claim = new StateClaim(context.stored, managed.identity.tenantWords, provider);
   }
 
   begin(): void {
@@ -33,7 +50,27 @@ export class RelayLane implements Lane, AttemptSink {
   }
 
   body(piece: Buffer, last: boolean): void {
+    if (this.#claim !== null && !this.#mayGoOn(this.#claim, piece, last)) return;
+    this.#hasBegun = true;
     this.#attempt.body(piece, last);
+  }
+
+  /** What the first piece names decides whose account is asked; what comes later must be there too. */
+  #mayGoOn(claim: StateClaim, piece: Buffer, last: boolean): boolean {
+    const { provider } = this.#target;
+    claim.push(piece);
+    const home = claim.homes?.[0];
+    if (!this.#hasBegun && home !== undefined) {
+      this.#key = home.key;
+      this.#attempt.useKey(home.key);
+    }
+    const why = this.#key === null ? claim.fault : claim.faultAt(provider, this.#key);
+    if (last) this.#claim = null;
+    if (why === null) return true;
+    this.#claim = null;
+    this.#attempt.takeBack();
+    this.#answer.refused(why);
+    return false;
   }
 
   writerDrained(): void {

@@ -14,11 +14,13 @@ import {
   KEY_REFUSED,
   NO_CONTENT_IN_TIME,
 } from '../plan/failover.ts';
-import type { Trial } from '../plan/planner.ts';
+import type { Homes, Trial } from '../plan/planner.ts';
 import { ROUTE_DEFAULTS, type Route, type RouteSettings } from '../plan/route-table.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
+import { STATE_ELSEWHERE, StateClaim } from '../stored/state-claim.ts';
+import { tenantSeed } from '../stored/state-table.ts';
 import type { Deadlines } from '../ticker.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
@@ -82,6 +84,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   #isBodyWhole = false;
   /** The body's beginning has left, and its rest streams behind it: behind the answer's beginning too. */
   #isStreamedUp = false;
+  /** Until the body is whole: what it names of what is stored. */
+  #claim: StateClaim | null;
 
   #route: Route | null = null;
   #settings: RouteSettings = ROUTE_DEFAULTS;
@@ -105,6 +109,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#routed = routed;
     this.#answer = answer;
     this.#said = said;
+    this.#claim = routed.namesState
+      ? new StateClaim(context.stored, routed.identity.tenantWords, null)
+      : null;
     this.#walk = new RoutedWalk(context);
     this.#clock = new RoutedClock(context.deadlines, context.holdMs, this);
     this.#flow = new RoutedFlow(answer);
@@ -117,6 +124,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   }
 
   body(piece: Buffer, last: boolean): void {
+    this.#claim?.push(piece);
     if (this.#state === 'gathering') this.#gather(piece, last);
     else if (this.#isStreamedUp && this.#state !== 'over') this.#passOn(piece, last);
   }
@@ -141,9 +149,16 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     }
   }
 
+  /** Why what the body names, now that all of it is read, cannot be had where it went. */
+  #misplaced(last: boolean): Rejection | null {
+    const trial = this.#trial;
+    if (!last || trial === null) return null;
+    return this.#claim?.faultAt(trial.target.provider, trial.key) ?? null;
+  }
+
   /** The rest of a body whose beginning has left. */
   #passOn(piece: Buffer, last: boolean): void {
-    const fault = this.#body?.faultOfRest(piece, this.#route !== null) ?? null;
+    const fault = this.#body?.faultOfRest(piece, this.#route !== null) ?? this.#misplaced(last);
     if (fault !== null) {
       this.#refuse(fault);
       return;
@@ -165,7 +180,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const name = body.model ?? '';
     const { planner } = this.#context;
     const resolved = planner.resolve(name);
-    const fault = body.faultOf(isWhole, resolved.kind === 'plain');
+    const fault = body.faultOf(isWhole, resolved.kind === 'plain') ?? this.#claim?.fault ?? null;
     if (fault !== null) this.#refuse(fault);
     else if (resolved.kind === 'unknown') this.#refuse(unknownModel(name, resolved.nearest));
     else {
@@ -178,12 +193,14 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
   #beginPlain(name: string, body: RoutedBody): void {
-    const { provider } = this.#routed;
-    const trial = this.#context.planner.enterAnyway({
-      name: `${provider.name}/${name}`,
-      provider,
-      model: name,
-    });
+    const { provider, keepsState, identity } = this.#routed;
+    const target = { name: `${provider.name}/${name}`, provider, model: name };
+    const home = this.#claim?.homes?.find((one) => one.provider.index === provider.index);
+    const settled = keepsState ? tenantSeed(identity.tenantWords) : null;
+    const trial =
+      home === undefined
+        ? this.#context.planner.enterAnyway(target, settled)
+        : this.#context.planner.enterAt(target, home.key);
     if (trial === null) this.#refuse(noPoolKey([provider.name]));
     else this.#try(trial, body);
   }
@@ -193,6 +210,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { settings } = route;
     this.#route = route;
     this.#settings = settings;
+    const claim = this.#claim;
+    const isBound = claim !== null && claim.homes !== null;
+    const homes: Homes = isBound ? claim.mayGoTo.bind(claim) : null;
     this.#affinity = affinityOf(
       route,
       this.#routed,
@@ -202,13 +222,20 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       planner,
     );
     const { session } = this.#affinity;
-    const made = planner.plan(route, { ...this.#routed.wishes, session });
+    const made = planner.plan(route, { ...this.#routed.wishes, session }, homes);
     const mayRepeat = isWhole && body.keep();
     if (isWhole && !mayRepeat) metrics.replaySkipped();
-    this.#walk.begin(made.targets, settings.retries, mayRepeat, session);
+    // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.
+    const isSealed = claim?.isSealed === true;
+    const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
+    this.#walk.begin(targets, settings.retries, mayRepeat, session, homes);
     const trial = this.#walk.next();
+    if (isSealed && trial !== null) this.#walk.stayWith(trial.key);
     if (trial === null) {
-      this.#refuse(noTarget(made.leftOut, made.waitMs));
+      const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
+      const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
+      if (isElsewhere && !isHomeLeft && targets.length === 0) this.#refuse(STATE_ELSEWHERE);
+      else this.#refuse(noTarget(made.leftOut, made.waitMs));
       return;
     }
     // A whole answer has no first content: its head comes when it is written, however long that takes.
@@ -224,7 +251,13 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   #try(trial: Trial, body: RoutedBody): void {
     const { target, key } = trial;
-    const { identity, metering, suffix, query } = this.#routed;
+    const { identity, metering, suffix, query, keepsState } = this.#routed;
+    const fault = this.#claim?.faultAt(target.provider, key) ?? null;
+    if (fault !== null) {
+      this.#context.planner.left(trial);
+      this.#refuse(fault);
+      return;
+    }
     const path = (target.provider.prefixes[0] ?? '') + suffix;
     this.#trial = trial;
     this.#context.metrics.attempted(target.provider.index);
@@ -241,7 +274,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
         provider: target.provider,
         path,
         target: query === '' ? path : `${path}?${query}`,
-        managed: { identity, poolKey: key, metering },
+        managed: { identity, poolKey: key, metering, keepsState },
         routing: {
           requestedModel: body.model ?? '',
           route: this.#route?.name ?? null,
@@ -442,7 +475,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#clock.stop();
     this.#body?.drop();
     // A stream may stay open for an hour behind it.
-    if (this.#isBodyWhole) this.#body = null;
+    if (this.#isBodyWhole) this.#body = this.#claim = null;
     if (isGood) planner.succeeded(trial, this.#clock.firstContentAfterMs);
     else planner.left(trial);
     const held = this.#held;

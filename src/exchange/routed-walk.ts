@@ -1,6 +1,6 @@
 import type { Failed } from '../plan/failover.ts';
 import type { Planned } from '../plan/plan.ts';
-import type { Planner, Trial } from '../plan/planner.ts';
+import type { Homes, Planner, Trial } from '../plan/planner.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 
 /** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
@@ -23,6 +23,8 @@ export class RoutedWalk {
   #retries = 0;
   /** The body is kept, so that another attempt can have it. */
   #mayRepeat = false;
+  /** What the request names is stored somewhere, and it goes nowhere else. */
+  #homes: Homes = null;
   /** Where in the plan the next target is. */
   #next = 0;
   #current: Planned | null = null;
@@ -40,11 +42,23 @@ export class RoutedWalk {
    * @param mayRepeat the body is kept, so that another attempt can have it
    * @param session keeps a conversation on one key; 0 = none
    */
-  begin(planned: readonly Planned[], retries: number, mayRepeat: boolean, session: number): void {
+  begin(
+    planned: readonly Planned[],
+    retries: number,
+    mayRepeat: boolean,
+    session: number,
+    homes: Homes,
+  ): void {
     this.#session = session;
     this.#planned = planned;
+    this.#homes = homes;
     this.#retries = retries;
     this.#mayRepeat = mayRepeat;
+  }
+
+  /** From here on nothing but this key is tried: what the request holds may be its account's alone. */
+  stayWith(key: PoolKey): void {
+    this.#homes = (_provider, other) => other === key;
   }
 
   get mayRepeat(): boolean {
@@ -73,7 +87,7 @@ export class RoutedWalk {
       const planned = this.#planned[this.#next];
       if (planned === undefined || planned.group > within) break;
       this.#next++;
-      const trial = planner.enter(planned.target, NO_KEYS, this.#session);
+      const trial = planner.enter(planned.target, NO_KEYS, this.#session, this.#homes);
       if (trial === null) continue;
       this.#triedKeys.clear();
       this.#current = planned;
@@ -88,10 +102,12 @@ export class RoutedWalk {
     if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;
     const { planner } = this.#context;
     const current = this.#current;
-    if (current !== null && planner.mayEnter(current.target, this.#triedKeys)) return true;
+    if (current !== null && planner.mayEnter(current.target, this.#triedKeys, this.#homes))
+      return true;
     for (let at = this.#next; at < this.#planned.length; at++) {
       const planned = this.#planned[at];
-      if (planned !== undefined && planner.mayEnter(planned.target, NO_KEYS)) return true;
+      if (planned !== undefined && planner.mayEnter(planned.target, NO_KEYS, this.#homes))
+        return true;
     }
     return false;
   }
@@ -147,6 +163,6 @@ export class RoutedWalk {
   }
 
   #enter({ target }: Planned): Trial | null {
-    return this.#context.planner.enter(target, this.#triedKeys, this.#session);
+    return this.#context.planner.enter(target, this.#triedKeys, this.#session, this.#homes);
   }
 }

@@ -90,6 +90,8 @@ export class Metering {
   #streamAsked = false;
   #requestTextBytes: number | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
+  /** The request says that nothing of its answer is to be stored. */
+  storesNothing = false;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
   /** Null while nothing came, and where nothing is read. */
@@ -175,6 +177,7 @@ export class Metering {
   #readRequest(): void {
     if (this.#facts === null) return;
     this.#goesOnAs = this.#facts.goesOnAs;
+    this.storesNothing = this.#facts.storesNothing;
     this.#requestTextBytes = this.#facts.textBytes;
     this.#requestedModel = this.#facts.model;
     this.#streamAsked = this.#facts.stream === 'true';

@@ -24,6 +24,8 @@ import type { Dialect } from '../rejection.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
+import { StateHomes } from '../stored/state-homes.ts';
+import { StoredState } from '../stored/state-table.ts';
 import { Deadlines, Ticker } from '../ticker.ts';
 import { type OpenTransports, openTransports } from '../upstream/transports.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
@@ -56,6 +58,8 @@ export class ThreadState {
   /** Shared with all workers; a configuration brings its thresholds. */
   readonly health: Health;
   readonly pins: Pins;
+  /** Shared with all workers. */
+  readonly stored: StoredState;
   readonly replayMemory: SharedArrayBuffer;
   readonly heldMemory: SharedArrayBuffer;
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
@@ -71,6 +75,7 @@ export class ThreadState {
     facts: LineSink,
     refusals: RefusalTally,
     report: (error: unknown) => void,
+    toldStored: (record: Uint8Array) => void,
   ) {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
@@ -79,6 +84,7 @@ export class ThreadState {
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     this.health = new Health(start.health);
     this.pins = new Pins(start.pins);
+    this.stored = new StoredState(start.stored, toldStored);
     this.replayMemory = start.replay;
     this.heldMemory = start.held;
     // What this worker's predecessor had kept went with it.
@@ -107,6 +113,7 @@ export class DataPlane implements WorkerContext {
   readonly endpoints: ManagedEndpoints;
   readonly models: ModelList;
   readonly poolKeys: PoolKeys;
+  readonly stored: StateHomes;
   readonly cors: Cors;
   readonly settler: Settler;
   readonly maxRequestBodyBytes: number;
@@ -139,6 +146,8 @@ export class DataPlane implements WorkerContext {
     );
     this.cors = new Cors(config.corsOrigins);
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
+    const allowsUnknown = config.foreignState === 'allow';
+    this.stored = new StateHomes(thread.stored, providers, this.poolKeys, allowsUnknown);
     this.settler = new Settler(
       thread.metrics,
       config.accessLog ? thread.accessLog : null,

@@ -26,6 +26,8 @@ export interface WorkerStart {
   readonly replay: SharedArrayBuffer;
   /** The same of answers that are held back. */
   readonly held: SharedArrayBuffer;
+  /** Who made what is stored at providers; `stored/state-table.ts` knows the layout. */
+  readonly stored: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */
@@ -38,6 +40,8 @@ export type ToMain =
   | { readonly kind: 'lines'; readonly lines: Uint8Array }
   /** Finished usage facts, each ended by a newline. */
   | { readonly kind: 'facts'; readonly lines: Uint8Array }
+  /** What answers brought that is stored at providers: whole records of `stored/state-table.ts`. */
+  | { readonly kind: 'stored'; readonly records: Uint8Array }
   /** Who was refused since the last time, and how many more that found no room. */
   | { readonly kind: 'refusals'; readonly rows: readonly Refusals[]; readonly unnamed: number }
   | {

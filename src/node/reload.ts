@@ -23,6 +23,7 @@ const FIXED = [
   'natsCredsFile',
   'configBucket',
   'snapshotPath',
+  'dataDir',
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 

@@ -18,6 +18,7 @@ import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
+import { StateKeeper } from '../stored/state-keeper.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
@@ -98,14 +99,16 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     snapshotPath: config.snapshotPath,
     log,
   });
+  const stored = new StateKeeper(config.dataDir, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate, health, pins, replay, held },
+    { memory, rates, tokens, deny, factGate, health, pins, replay, held, stored: stored.memory },
     out,
     refusals,
+    stored,
     log,
     warm,
   );
@@ -145,6 +148,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         denySetSize: keeper.size,
         denySetAgeSeconds: keeper.ageSeconds,
         natsConnected: keeper.connected,
+        storedState: stored.entries,
+        storedStateDropped: stored.dropped,
         reloads: reloader.results,
       }),
     refusals: () => refusals.page(),
@@ -166,6 +171,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     await supervisor.close(CLOSE_LIMIT_MS);
     await finish(out);
   });
+  stored.start();
   try {
     await supervisor.start();
   } catch (error) {
@@ -198,7 +204,9 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
-  const kept = keeper.stop(DISK_LIMIT_MS);
+  const kept = Promise.all([keeper.stop(DISK_LIMIT_MS), stored.stop(DISK_LIMIT_MS)]).then((all) =>
+    all.every((isSaved) => isSaved),
+  );
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);

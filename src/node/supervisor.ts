@@ -2,6 +2,7 @@ import type { Worker } from 'node:worker_threads';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
+import type { StateKeeper } from '../stored/state-keeper.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
 import type { RefusalList } from './refusal-list.ts';
 import { openThread, type WarmThread } from './worker-thread.ts';
@@ -16,7 +17,16 @@ const HEALTHY_AFTER_MS = 60_000;
 /** The memory that all workers share. */
 type SharedTables = Pick<
   WorkerStart,
-  'memory' | 'rates' | 'tokens' | 'deny' | 'factGate' | 'health' | 'pins' | 'replay' | 'held'
+  | 'memory'
+  | 'rates'
+  | 'tokens'
+  | 'deny'
+  | 'factGate'
+  | 'health'
+  | 'pins'
+  | 'replay'
+  | 'held'
+  | 'stored'
 >;
 
 interface Slot {
@@ -34,6 +44,7 @@ export class Supervisor {
   readonly #shared: SharedTables;
   readonly #out: LineOutlet;
   readonly #refusals: RefusalList;
+  readonly #stored: StateKeeper;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -51,6 +62,7 @@ export class Supervisor {
     shared: SharedTables,
     out: LineOutlet,
     refusals: RefusalList,
+    stored: StateKeeper,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -60,6 +72,7 @@ export class Supervisor {
     this.#shared = shared;
     this.#out = out;
     this.#refusals = refusals;
+    this.#stored = stored;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -152,6 +165,9 @@ export class Supervisor {
         break;
       case 'facts':
         this.#out.facts(message.lines);
+        break;
+      case 'stored':
+        this.#stored.add(message.records);
         break;
       case 'refusals':
         this.#refusals.add(message.rows, message.unnamed);

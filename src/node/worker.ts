@@ -9,6 +9,7 @@ import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
 import { receive } from '../exchange/receive.ts';
 import { LineBatch } from '../outlet/line-batch.ts';
 import { RefusalTally } from '../settle/refusal-tally.ts';
+import { RecordBatch } from '../stored/record-batch.ts';
 import { Ticker } from '../ticker.ts';
 import { DataPlane, ThreadState } from './data-plane.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
@@ -27,6 +28,9 @@ const lines = new LineBatch((batch) => {
 });
 const facts = new LineBatch((batch) => {
   parentPort?.postMessage({ kind: 'facts', lines: batch } satisfies ToMain, [batch.buffer]);
+});
+const stored = new RecordBatch((records) => {
+  parentPort?.postMessage({ kind: 'stored', records } satisfies ToMain, [records.buffer]);
 });
 const refusals = new RefusalTally((rows, unnamed) => tell({ kind: 'refusals', rows, unnamed }));
 const timeouts: ClientTimeouts = {
@@ -64,6 +68,7 @@ async function open(start: WorkerStart): Promise<Door> {
         event: 'internal_error',
         fields: { reason: reasonOf(error) },
       }),
+    (record) => stored.add(record),
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
@@ -114,6 +119,7 @@ function reasonOf(error: unknown): string {
 function flush(): void {
   lines.flush();
   facts.flush();
+  stored.flush();
   refusals.flush();
 }
 

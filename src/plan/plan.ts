@@ -16,7 +16,7 @@ export interface PlanView {
   price(target: Target): number | null;
 }
 
-export type Barred = 'no_pool_key' | 'not_allowed' | 'not_wished' | 'other_wire';
+export type Barred = 'no_pool_key' | 'not_allowed' | 'not_wished' | 'other_wire' | 'other_account';
 
 /** One target and its place, or why it has none. */
 export interface Planned {

@@ -3,7 +3,9 @@
  * It joins the pure plan with what is known of providers, targets and keys.
  */
 
-import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
+import { type PoolKey, type PoolKeys, settledKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
+import { mixed, textHash } from '../providers/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
 import type { Failed } from './failover.ts';
 import { BARRED, type BreakerState, type Condition, FREE, type Health } from './health.ts';
@@ -16,7 +18,6 @@ import {
   type RouteTable,
   type Target,
 } from './route-table.ts';
-import { mixed, textHash } from './text-hash.ts';
 
 /** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
 interface KeyPlaces {
@@ -57,6 +58,9 @@ interface Wishes {
   readonly session: number;
   readonly seed: number;
 }
+
+/** Where a request may go that names what is stored somewhere; null: anywhere. */
+export type Homes = ((provider: Provider, key: PoolKey) => boolean) | null;
 
 /** Names that callers spelled whose places are remembered: as many as have one. */
 const GUESTS_MAX = 1024;
@@ -99,10 +103,10 @@ export class Planner {
   }
 
   /** @param route a route, or one target as if it were one */
-  plan(route: Route, { dialect, order, only, session, seed }: Wishes): Plan {
+  plan(route: Route, { dialect, order, only, session, seed }: Wishes, homes: Homes = null): Plan {
     const view: PlanView = {
       condition: (target) => this.condition(target),
-      barred: (target) => this.#barred(target, dialect, only),
+      barred: (target) => this.#barred(target, dialect, only, homes),
       price: () => null,
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.
@@ -150,7 +154,7 @@ export class Planner {
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
   mayAnswer(target: Target, dialect: Dialect): boolean {
-    return this.#barred(target, dialect, []) === null;
+    return this.#barred(target, dialect, [], null) === null;
   }
 
   /** One target as a route of its own. */
@@ -181,11 +185,17 @@ export class Planner {
    * Asks to try a target now.
    * @param tried keys of it that this request has tried
    * @param session a hash that keeps a conversation on one key, whose cache is warm; 0 = keys take turns
+   * @param homes only keys that it allows
    * @returns null when its breaker is open or all its other keys rest
    */
-  enter(target: Target, tried: ReadonlySet<PoolKey>, session: number): Trial | null {
+  enter(
+    target: Target,
+    tried: ReadonlySet<PoolKey>,
+    session: number,
+    homes: Homes = null,
+  ): Trial | null {
     const places = this.#placesOf(target);
-    const awake = places.keys.filter((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
+    const awake = places.keys.filter((key) => this.#mayTry(target, key, tried, homes));
     const chosen = this.#chosen(awake, session, places.print);
     if (chosen === undefined) return null;
     const providerLease = this.#health.enter(places.provider);
@@ -200,20 +210,38 @@ export class Planner {
 
   /**
    * The default provider's target for a plain name, with its next key: as in the relay, whatever is known of either.
+   * @param settled not null: the key that always has this one's requests
    * @returns null when the provider has no key
    */
-  enterAnyway(target: Target): Trial | null {
-    const key = this.#poolKeys.next(target.provider);
-    return key === null ? null : { target, key, providerLease: FREE, targetLease: FREE };
+  enterAnyway(target: Target, settled: number | null = null): Trial | null {
+    const { provider } = target;
+    const key =
+      settled === null ? this.#poolKeys.next(provider) : this.#poolKeys.settled(provider, settled);
+    return key === null ? null : this.enterAt(target, key);
+  }
+
+  /** The same with the one key that will do. */
+  enterAt(target: Target, key: PoolKey): Trial {
+    return { target, key, providerLease: FREE, targetLease: FREE };
   }
 
   /** Whether `enter` has a chance. */
-  mayEnter(target: Target, tried: ReadonlySet<PoolKey>): boolean {
+  mayEnter(target: Target, tried: ReadonlySet<PoolKey>, homes: Homes = null): boolean {
     const places = this.#placesOf(target);
     const isOpen = [places.provider, places.target].some(
       (place) => this.#health.condition(place).waitMs > 0,
     );
-    return !isOpen && places.keys.some((key) => !tried.has(key.key) && this.#keyWaitMs(key) === 0);
+    return !isOpen && places.keys.some((key) => this.#mayTry(target, key, tried, homes));
+  }
+
+  #mayTry(
+    { provider }: Target,
+    places: KeyPlaces,
+    tried: ReadonlySet<PoolKey>,
+    homes: Homes,
+  ): boolean {
+    if (tried.has(places.key) || this.#keyWaitMs(places) > 0) return false;
+    return homes === null || homes(provider, places.key);
   }
 
   /** @param ttftMs until its first content; negative = not measured */
@@ -256,28 +284,23 @@ export class Planner {
     wasTold(trial);
   }
 
-  #barred(target: Target, dialect: Dialect, only: readonly string[]): Barred | null {
+  #barred(target: Target, dialect: Dialect, only: readonly string[], homes: Homes): Barred | null {
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
     if (target.provider.dialect !== dialect) return 'other_wire';
-    return this.#placesOf(target).keys.length === 0 ? 'no_pool_key' : null;
+    const { keys } = this.#placesOf(target);
+    if (keys.length === 0) return 'no_pool_key';
+    const isHome = homes === null || keys.some(({ key }) => homes(target.provider, key));
+    return isHome ? null : 'other_account';
   }
 
-  /** The key that has the prompt cached, else the highest random weight: two nodes without contact choose the same key for a session (Thaler, Ravishankar 1998). */
+  /** The key that has the prompt cached, else the one that has always this session's. */
   #chosen(keys: readonly KeyPlaces[], session: number, target: number): KeyPlaces | undefined {
     if (keys.length < 2) return keys[0];
     if (session === 0) return keys[this.#turn++ % keys.length];
     const pin = this.#pins.find(session);
     const home = pin?.target === target ? keys.find(({ key }) => key.print === pin.key) : undefined;
     if (home !== undefined) return home;
-    let best = keys[0];
-    let highest = -1;
-    for (const key of keys) {
-      const weight = mixed(session ^ key.key.print);
-      if (weight <= highest) continue;
-      highest = weight;
-      best = key;
-    }
-    return best;
+    return settledKey(keys, session, ({ key }) => key.print) ?? undefined;
   }
 
   #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {

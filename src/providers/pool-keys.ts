@@ -4,6 +4,7 @@ import { isCredentialField } from '../wire/credential-fields.ts';
 import { KeyPattern } from '../wire/key-watch.ts';
 import { SecretTraces } from '../wire/secret-traces.ts';
 import type { AuthScheme, Provider } from './providers.ts';
+import { mixed } from './text-hash.ts';
 
 /** The field that carries a provider's key, in the provider's own scheme. */
 const FIELD_OF: Readonly<Record<AuthScheme, string | null>> = {
@@ -139,6 +140,14 @@ export class PoolKeys {
     return this.#keys[provider.index] ?? [];
   }
 
+  /**
+   * The key that always has the same `seed`'s requests: two nodes without contact choose the same one.
+   * @returns null when the provider has none
+   */
+  settled(provider: Provider, seed: number): PoolKey | null {
+    return settledKey(this.of(provider), seed, (key) => key.print);
+  }
+
   /** @returns null when the provider has none */
   next(provider: Provider): PoolKey | null {
     const keys = this.#keys[provider.index] ?? [];
@@ -146,4 +155,25 @@ export class PoolKeys {
     this.#turns[provider.index] = turn + 1;
     return keys[turn % keys.length] ?? null;
   }
+}
+
+/**
+ * Highest random weight (Thaler, Ravishankar 1998): of keys that come and go, a seed keeps the one it has.
+ * @param print of a key, as `PoolKey` has it
+ * @returns null when there are none
+ */
+export function settledKey<Key>(
+  keys: readonly Key[],
+  seed: number,
+  print: (key: Key) => number,
+): Key | null {
+  let best: Key | null = null;
+  let highest = -1;
+  for (const key of keys) {
+    const weight = mixed(seed ^ print(key));
+    if (weight <= highest) continue;
+    highest = weight;
+    best = key;
+  }
+  return best;
 }

@@ -26,6 +26,9 @@ interface NodeFacts {
   readonly denySetAgeSeconds: number;
   /** Null when no NATS is configured. */
   readonly natsConnected: boolean | null;
+  /** Ids of stored objects that are remembered, and those that found no room. */
+  readonly storedState: number;
+  readonly storedStateDropped: number;
   /** Configurations read again since the start. */
   readonly reloads: { readonly ok: number; readonly failed: number };
 }
@@ -207,6 +210,18 @@ export function exposition(
     'gauge',
     'Seconds since the deny-set was last known to be what the bucket says; 0 without NATS.',
     [['', node.natsConnected === null ? 0 : node.denySetAgeSeconds]],
+  );
+  page.add(
+    'ai_stored_state_entries',
+    'gauge',
+    'Ids of what answers stored at providers that are remembered.',
+    [['', node.storedState]],
+  );
+  page.add(
+    'ai_stored_state_dropped_total',
+    'counter',
+    'Such ids that found no room, displaced older ones, or could not be kept for a restart.',
+    [['', node.storedStateDropped]],
   );
   page.add('ai_config_reload_total', 'counter', 'Configurations read again, by result.', [
     ['result="ok"', node.reloads.ok],

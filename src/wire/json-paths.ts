@@ -17,7 +17,7 @@ export interface PathTable {
 /**
  * Of a request: model, stream, stream_options (OpenAI chat completions,
  * https://platform.openai.com/docs/api-reference/chat/create), and what would go on behind the answer: `background` (OpenAI
- * Responses), `deferred` (xAI chat, https://docs.x.ai/docs/guides/deferred-chat-completions).
+ * Responses), `deferred` (xAI chat, https://docs.x.ai/docs/guides/deferred-chat-completions); whether the answer is stored (`store`, OpenAI Responses).
  */
 export const REQUEST_PATH = {
   root: 0,
@@ -27,6 +27,7 @@ export const REQUEST_PATH = {
   includeUsage: 4,
   background: 5,
   deferred: 6,
+  store: 7,
 } as const;
 
 /**
@@ -103,6 +104,7 @@ export const REQUEST_PATHS: PathTable = {
     { parent: streamOptions, name: 'include_usage' },
     { parent: root, name: 'background' },
     { parent: root, name: 'deferred' },
+    { parent: root, name: 'store' },
   ],
 };
 

@@ -31,11 +31,14 @@ export class RequestFacts implements JsonEvents {
     REQUEST_PATH.stream,
     REQUEST_PATH.background,
     REQUEST_PATH.deferred,
+    REQUEST_PATH.store,
   );
 
   stream: StreamAsked = 'absent';
   /** The field that asks for an answer behind the response (OpenAI Responses, xAI chat); null without one that says yes. */
   goesOnAs: 'background' | 'deferred' | null = null;
+  /** The last root `store` is false. */
+  storesNothing = false;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
   /**
@@ -44,7 +47,7 @@ export class RequestFacts implements JsonEvents {
    */
   readonly modelBounds: number[] = [];
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
-  /** The `stream`, `background` or `deferred` that is being read. */
+  /** The `stream`, `background`, `deferred` or `store` that is being read. */
   readonly #flag = new ValueCapture(FLAG_MAX_BYTES);
   readonly #text = new TextCount();
   #flagFrom = -1;
@@ -109,7 +112,8 @@ export class RequestFacts implements JsonEvents {
     } else if (isFlag(path)) {
       this.#flag.take(this.#chunk, this.#flagFrom, at);
       this.#flagFrom = -1;
-      this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
+      if (path === REQUEST_PATH.store) this.storesNothing = this.#flag.text() === 'false';
+      else this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
     }
   }
 
@@ -158,6 +162,7 @@ function isFlag(path: number): boolean {
   return (
     path === REQUEST_PATH.stream ||
     path === REQUEST_PATH.background ||
-    path === REQUEST_PATH.deferred
+    path === REQUEST_PATH.deferred ||
+    path === REQUEST_PATH.store
   );
 }

@@ -251,7 +251,7 @@ describe('a managed key reaches nothing else', () => {
   const bearer = [`Authorization: Bearer ${TOKEN}`];
   it.each([
     ['POST', '/v1/files', 404, 'endpoint_not_managed'],
-    ['GET', '/v1/responses/resp_1', 404, 'endpoint_not_managed'],
+    ['GET', '/v1/responses/resp_1', 404, 'state_not_found'],
     ['GET', '/v1/models/..%2ffiles', 404, 'endpoint_not_managed'],
     ['POST', '/v1/files%3F/chat/completions', 404, 'endpoint_not_managed'],
     ['POST', '/v1/%252e%252e/files/chat/completions', 404, 'endpoint_not_managed'],

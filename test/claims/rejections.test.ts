@@ -54,12 +54,14 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: a claim of `usage-facts`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names` and `stored-state`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
   'invalid_body',
   'no_target',
   'not_followed',
+  'state_not_found',
+  'state_elsewhere',
 ]);
 /** A provider's doing, and the claim of `pool-key`. */
 const OF_PROVIDERS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['pool_key_rejected']);

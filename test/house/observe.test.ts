@@ -29,6 +29,8 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   denySetSize: 0,
   denySetAgeSeconds: 0,
   natsConnected: true,
+  storedState: 0,
+  storedStateDropped: 0,
   reloads: { ok: 0, failed: 0 },
 });
 

@@ -71,8 +71,16 @@ describe('ManagedEndpoints', () => {
   it.each([
     '/v1/files',
     '/v1/batches',
-    '/v1/responses/resp_1',
-    '/v1/responses/resp_1/cancel',
+    '/v1/responses/resp_1/',
+    '/v1/responses/resp_1/..',
+    '/v1/responses/../files',
+    '/v1/responses//cancel',
+    '/v1/responses/resp%5f1',
+    '/v1/responses/a/b',
+    '/v1/responses/resp_1/output',
+    '/v1/responses/resp_1;x',
+    '/v1/responses/resp_1/cancel/',
+    '/v1/responses/resp_1/cancel/x',
     '/v1/fine_tuning/jobs',
     '/v1/chat/completions//',
     '/v1/chat/completions/chatcmpl-1',
@@ -123,6 +131,19 @@ describe('ManagedEndpoints', () => {
         expect(judge(method, path, of), of).toBe('unknown');
       }
     }
+  });
+
+  it.each([
+    ['GET', '', 'stored'],
+    ['HEAD', '', 'stored'],
+    ['DELETE', '', 'stored'],
+    ['POST', '', 'wrong-method-stored'],
+    ['POST', '/cancel', 'stored'],
+    ['GET', '/cancel', 'wrong-method-stored'],
+    ['GET', '/input_items', 'stored'],
+    ['DELETE', '/input_items', 'wrong-method-stored'],
+  ])('%s of a stored response%s is judged as %s', (method, rest, verdict) => {
+    expect(judge(method, `/v1/responses/resp_1${rest}`, 'openai')).toBe(verdict);
   });
 
   it('a slash behind an endpoint is the same one where servers redirect to it: not at vendors', () => {

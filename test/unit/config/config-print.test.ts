@@ -57,6 +57,8 @@ const documents = fc.record({
   accessLog: fc.boolean(),
   logLevel: fc.constantFrom('debug' as const, 'info' as const, 'warn' as const, 'error' as const),
   snapshotPath: fc.option(filePath),
+  dataDir: fc.option(filePath),
+  foreignState: fc.constantFrom('refuse' as const, 'allow' as const),
   managedEndpoints: fc.array(fc.stringMatching(/^(\/[a-z0-9_~-]{1,9}){1,3}$/), { maxLength: 4 }),
   managedPrefixes: fc.array(fc.stringMatching(/^(\/[a-z0-9_~-]{1,9}){1,3}(\/\{name\})?$/), {
     maxLength: 4,

@@ -20,6 +20,7 @@ import { openTransports } from '../../../src/upstream/transports.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { requestFraming } from '../../../src/wire/request-framing.ts';
 import { transportOptions } from '../../support/egress.ts';
+import { nothingStored } from '../../support/stored.ts';
 
 const providers = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
 const layout = new MetricsLayout(providers.map(({ name }) => name));
@@ -32,6 +33,7 @@ const context = {
   scanner: loadJsonScanner(),
   ratios: new TokenRatios(),
   unseen: new UnseenAnswers(new Deadlines(20)),
+  stored: nothingStored(providers),
   ownsCors: false,
   report(error: unknown) {
     throw error;
@@ -58,6 +60,7 @@ const MANAGED = {
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
   metering: 'completions',
+  keepsState: false,
 } as const;
 
 /** A lane's end of attempts: what it was told, by whom. */

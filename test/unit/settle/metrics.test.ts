@@ -12,6 +12,8 @@ const node = {
   denySetSize: 3,
   denySetAgeSeconds: 1.5,
   natsConnected: true,
+  storedState: 0,
+  storedStateDropped: 0,
   reloads: { ok: 2, failed: 1 },
 };
 

@@ -1,0 +1,96 @@
+import type { PoolKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
+import { type Rejection, rejection } from '../rejection.ts';
+import { NamedTexts, type TextSink } from '../wire/named-texts.ts';
+import { REQUEST_STATE, SEALED } from '../wire/state-places.ts';
+import type { Home, StateHomes } from './state-homes.ts';
+import type { TenantWords } from './state-table.ts';
+
+/** Of an id that is told back: enough to recognise it. */
+const SHOWN_CHARACTERS = 80;
+
+/** What one request names of what its provider has stored, looked up while its body streams by. */
+export class StateClaim implements TextSink {
+  readonly #state: StateHomes;
+  readonly #tenant: TenantWords;
+  /** The path names it, so no other one is asked; null: where it goes is still open. */
+  readonly #provider: Provider | null;
+  readonly #texts = new NamedTexts(REQUEST_STATE, this);
+  #homes: readonly Home[] | null = null;
+  #fault: Rejection | null = null;
+  /** It holds what only the account that made it can open: which one that was is not known. */
+  isSealed = false;
+
+  constructor(state: StateHomes, tenant: TenantWords, provider: Provider | null) {
+    this.#state = state;
+    this.#tenant = tenant;
+    this.#provider = provider;
+  }
+
+  /** Reads the body's next piece. */
+  push(piece: Buffer): void {
+    this.#texts.push(piece);
+  }
+
+  /** Where everything is that was named so far; null: nothing was named, and any account will do. */
+  get homes(): readonly Home[] | null {
+    return this.#homes;
+  }
+
+  /** Whether the request may go to this account, as far as it is known. */
+  mayGoTo(provider: Provider, key: PoolKey): boolean {
+    return this.#homes === null || this.#homes.some((home) => isHome(home, provider, key));
+  }
+
+  /** Why the request may go nowhere, as far as it is known; null when it may. */
+  get fault(): Rejection | null {
+    return this.#fault;
+  }
+
+  /** Why it may not go where it goes; null when it may. */
+  faultAt(provider: Provider, key: PoolKey): Rejection | null {
+    return this.#fault ?? (this.mayGoTo(provider, key) ? null : STATE_ELSEWHERE);
+  }
+
+  onText(place: string, text: string | null): void {
+    if (place === SEALED) {
+      if (text !== '') this.isSealed = true;
+      return;
+    }
+    // Nobody's id: providers take it for none.
+    if (text === '' || this.#fault !== null) return;
+    const found = text === null ? [] : this.#found(text);
+    if (found.length === 0) {
+      if (!this.#state.allowsUnknown) this.#fault = notFound(place, text);
+    } else if (this.#homes === null) this.#homes = found;
+    else {
+      const both = this.#homes.filter(({ provider, key }) =>
+        found.some((home) => isHome(home, provider, key)),
+      );
+      if (both.length === 0) this.#fault = APART;
+      else this.#homes = both;
+    }
+  }
+
+  #found(id: string): readonly Home[] {
+    const found = this.#state.find(id, this.#tenant);
+    const only = this.#provider;
+    return only === null ? found : found.filter(({ provider }) => provider.index === only.index);
+  }
+}
+
+/** Of an id of nobody, or of somebody else: nobody may tell the two apart. @param place where it stands */
+export function notFound(place: string, id: string | null): Rejection {
+  const shown = id === null ? 'An id longer than any' : `"${id.slice(0, SHOWN_CHARACTERS)}"`;
+  return rejection('state_not_found', `${shown} is named in ${place}.`);
+}
+
+const APART = rejection('state_elsewhere', 'What the request names is at more than one.');
+export const STATE_ELSEWHERE = rejection(
+  'state_elsewhere',
+  'The request goes to another one than what it names is at: ask for a model of that provider, and name it in front of what is large.',
+);
+
+function isHome(home: Home, provider: Provider, key: PoolKey): boolean {
+  return home.provider.index === provider.index && home.key === key;
+}

@@ -1,0 +1,325 @@
+import { Buffer } from 'node:buffer';
+
+/** A place in a JSON text: an object's members by name. Arrays are looked through. */
+export interface Place {
+  /** What a text at this place, or each text of an array there, is told as; null: the place is only on the way. */
+  readonly tells: string | null;
+  readonly members: ReadonlyMap<string, Place>;
+  /** Every member that is not named; null: they are passed over. */
+  readonly others: Place | null;
+}
+
+export interface TextSink {
+  /** @param text decoded; null when it is longer than TEXT_MAX_BYTES, or no text that can be decoded */
+  onText(place: string, text: string | null): void;
+}
+
+/** Longest text that is read, and longest name, in raw bytes: recorded ids have 80 at most, six bytes for each if escaped. */
+export const TEXT_MAX_BYTES = 1_024;
+
+/** What is kept at first: most names and ids are shorter. */
+const KEPT_BYTES = 96;
+
+/** Nested this deep on the way to a place nobody's API goes: what is deeper is passed over. */
+const DEPTH_MAX = 64;
+
+/** A string longer than this is searched natively; up to here a native call would cost more. */
+const NEAR_BYTES = 32;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+/** What a character beyond ASCII is read as where a body is in UTF-16 or UTF-32. */
+const BEYOND_ASCII = 0x80;
+
+const OUTSIDE = 0;
+const PASSING = 1;
+const NAME = 2;
+const TEXT = 3;
+
+/** Bytes that tell a body's encoding (RFC 4627 §3). */
+const OPENING_BYTES = 4;
+
+/**
+ * Reads the texts at a few places of a JSON text while it streams by, over any cuts, in memory bounded by DEPTH_MAX and
+ * TEXT_MAX_BYTES. Where the scanner of `json-scanner.ts` tells of members of objects, this one looks through arrays.
+ *
+ * Decision: it accepts more than JSON and never gives up, because what it reads decides who may reach what: a body that one
+ * parser refuses may be read by another one. Of a name given twice both values are told. Names are compared decoded. UTF-16
+ * and UTF-32 are read as well (Python's `json.loads` takes them from bytes).
+ */
+export class NamedTexts {
+  readonly #root: Place;
+  readonly #sink: TextSink;
+  /** The open containers that lead somewhere, and whether each is an object. */
+  readonly #places: Place[] = [];
+  readonly #isObject: boolean[] = [];
+  /** Open containers that lead nowhere, within those. */
+  #passed = 0;
+  #state = OUTSIDE;
+  #isEscaped = false;
+  /** In an object: the next string is a name. */
+  #expectsName = false;
+  /** Where the next value stands. */
+  #next: Place | null;
+  #kept = Buffer.allocUnsafe(KEPT_BYTES);
+  #keptBytes = 0;
+  #isOver = false;
+  #hasEscapes = false;
+  /** The first bytes, until there are enough to know the encoding. */
+  #opening: Buffer | null = Buffer.alloc(0);
+  #wide: Narrowing | null = null;
+
+  constructor(root: Place, sink: TextSink) {
+    this.#root = root;
+    this.#next = root;
+    this.#sink = sink;
+  }
+
+  push(chunk: Buffer): void {
+    this.read(chunk, 0, chunk.length);
+  }
+
+  /** Reads chunk bytes [from, to) as the text's next ones. */
+  read(chunk: Buffer, from: number, to: number): void {
+    if (this.#opening !== null) this.#open(chunk.subarray(from, to));
+    else if (this.#wide !== null) this.#narrow(this.#wide.narrowed(chunk.subarray(from, to)));
+    else this.#read(chunk, from, to);
+  }
+
+  /** The next byte begins another text. */
+  restart(): void {
+    this.#places.length = 0;
+    this.#isObject.length = 0;
+    this.#passed = 0;
+    this.#state = OUTSIDE;
+    this.#isEscaped = false;
+    this.#expectsName = false;
+    this.#next = this.#root;
+  }
+
+  #open(bytes: Buffer): void {
+    const opening = Buffer.concat([this.#opening ?? bytes, bytes]);
+    if (opening.length < OPENING_BYTES) {
+      this.#opening = opening;
+      return;
+    }
+    this.#opening = null;
+    this.#wide = narrowingOf(opening);
+    if (this.#wide === null) this.#read(opening, 0, opening.length);
+    else this.#narrow(this.#wide.narrowed(opening));
+  }
+
+  #narrow(bytes: Buffer): void {
+    this.#read(bytes, 0, bytes.length);
+  }
+
+  #read(chunk: Buffer, from: number, to: number): void {
+    let at = from;
+    while (at < to) {
+      if (this.#state === OUTSIDE) at = this.#outside(chunk, at, to);
+      else if (this.#state === PASSING) at = this.#pass(chunk, at, to);
+      else at = this.#keep(chunk, at, to);
+    }
+  }
+
+  /** Reads up to and with the next quote. */
+  #outside(chunk: Buffer, from: number, to: number): number {
+    for (let at = from; at < to; at++) {
+      switch (chunk[at]) {
+        case QUOTE:
+          this.#beginString();
+          return at + 1;
+        case OPEN_BRACE:
+          this.#enter(true);
+          break;
+        case OPEN_BRACKET:
+          this.#enter(false);
+          break;
+        case CLOSE_BRACE:
+        case CLOSE_BRACKET:
+          this.#leave();
+          break;
+        case COMMA:
+          if (this.#passed === 0) this.#afterComma();
+          break;
+        case COLON:
+          if (this.#passed === 0) this.#expectsName = false;
+          break;
+        default:
+      }
+    }
+    return to;
+  }
+
+  #enter(isObject: boolean): void {
+    const place = this.#next;
+    if (this.#passed > 0 || place === null || this.#places.length === DEPTH_MAX) {
+      this.#passed++;
+      return;
+    }
+    this.#places.push(place);
+    this.#isObject.push(isObject);
+    this.#expectsName = isObject;
+    this.#next = isObject ? null : place;
+  }
+
+  #leave(): void {
+    if (this.#passed > 0) this.#passed--;
+    else {
+      this.#places.pop();
+      this.#isObject.pop();
+    }
+    if (this.#passed === 0) this.#next = this.#places.length === 0 ? this.#root : null;
+  }
+
+  #afterComma(): void {
+    const depth = this.#places.length - 1;
+    if (depth < 0) return;
+    const isObject = this.#isObject[depth] === true;
+    this.#expectsName = isObject;
+    this.#next = isObject ? null : (this.#places[depth] ?? null);
+  }
+
+  #beginString(): void {
+    this.#state = this.#stateOfString();
+    this.#keptBytes = 0;
+    this.#isOver = false;
+    this.#hasEscapes = false;
+  }
+
+  #stateOfString(): number {
+    if (this.#passed > 0) return PASSING;
+    if (this.#expectsName) return NAME;
+    return this.#next?.tells == null ? PASSING : TEXT;
+  }
+
+  /** Passes a string by, up to and with its quote. */
+  #pass(chunk: Buffer, from: number, to: number): number {
+    let at = from;
+    const near = Math.min(to, from + NEAR_BYTES);
+    for (; at < near; at++) {
+      const byte = chunk[at];
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (byte === BACKSLASH) this.#isEscaped = true;
+      else if (byte === QUOTE) return this.#endString(at);
+    }
+    if (this.#isEscaped && at < to) {
+      this.#isEscaped = false;
+      at++;
+    }
+    while (at < to) {
+      const quote = chunk.indexOf(QUOTE, at);
+      const end = quote < 0 || quote >= to ? to : quote;
+      const isEscaped = backslashesBefore(chunk, at, end) % 2 === 1;
+      if (end === to) {
+        this.#isEscaped = isEscaped;
+        return to;
+      }
+      if (!isEscaped) return this.#endString(end);
+      at = end + 1;
+    }
+    return to;
+  }
+
+  #endString(at: number): number {
+    this.#state = OUTSIDE;
+    return at + 1;
+  }
+
+  /** Reads a name, or a text that is wanted, up to and with its quote. */
+  #keep(chunk: Buffer, from: number, to: number): number {
+    for (let at = from; at < to; at++) {
+      const byte = chunk[at] ?? 0;
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (byte === BACKSLASH) {
+        this.#isEscaped = true;
+        this.#hasEscapes = true;
+      } else if (byte === QUOTE) {
+        const isName = this.#state === NAME;
+        this.#state = OUTSIDE;
+        if (isName) this.#named();
+        else this.#sink.onText(this.#next?.tells ?? '', this.#text());
+        return at + 1;
+      }
+      if (this.#keptBytes === this.#kept.length) this.#grow();
+      if (this.#keptBytes < this.#kept.length) this.#kept[this.#keptBytes++] = byte;
+      else this.#isOver = true;
+    }
+    return to;
+  }
+
+  #grow(): void {
+    if (this.#kept.length >= TEXT_MAX_BYTES) return;
+    const larger = Buffer.allocUnsafe(TEXT_MAX_BYTES);
+    this.#kept.copy(larger);
+    this.#kept = larger;
+  }
+
+  #named(): void {
+    const place = this.#places.at(-1);
+    const name = this.#text();
+    this.#next = (name === null ? undefined : place?.members.get(name)) ?? place?.others ?? null;
+  }
+
+  #text(): string | null {
+    if (this.#isOver) return null;
+    const raw = this.#kept.toString('utf8', 0, this.#keptBytes);
+    if (!this.#hasEscapes) return raw;
+    try {
+      const text: unknown = JSON.parse(`"${raw}"`);
+      return typeof text === 'string' ? text : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+function backslashesBefore(chunk: Buffer, from: number, end: number): number {
+  let count = 0;
+  for (let at = end - 1; at >= from && chunk[at] === BACKSLASH; at--) count++;
+  return count;
+}
+
+/** Makes one byte of each character of UTF-16 or UTF-32: what JSON's own characters are, and a stand-in for the others. */
+class Narrowing {
+  readonly #width: number;
+  /** Where in a character its low byte is. */
+  readonly #low: number;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(width: number, low: number) {
+    this.#width = width;
+    this.#low = low;
+  }
+
+  narrowed(bytes: Buffer): Buffer {
+    const all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    const count = Math.floor(all.length / this.#width);
+    const narrow = Buffer.allocUnsafe(count);
+    for (let unit = 0; unit < count; unit++) narrow[unit] = this.#one(all, unit * this.#width);
+    this.#rest = Buffer.from(all.subarray(count * this.#width));
+    return narrow;
+  }
+
+  #one(bytes: Buffer, from: number): number {
+    for (let at = 0; at < this.#width; at++)
+      if (at !== this.#low && bytes[from + at] !== 0) return BEYOND_ASCII;
+    return Math.min(bytes[from + this.#low] ?? 0, BEYOND_ASCII);
+  }
+}
+
+/** As Python's `json.detect_encoding` has it; null for UTF-8. */
+function narrowingOf([first, second, third, fourth]: Buffer): Narrowing | null {
+  const isWide = third === 0 && fourth === 0;
+  if (first === 0xff && second === 0xfe) return isWide ? new Narrowing(4, 0) : new Narrowing(2, 0);
+  if (first === 0xfe && second === 0xff) return new Narrowing(2, 1);
+  if (first === 0) return second === 0 ? new Narrowing(4, 3) : new Narrowing(2, 1);
+  if (second !== 0) return null;
+  return isWide ? new Narrowing(4, 0) : new Narrowing(2, 0);
+}

@@ -1,0 +1,67 @@
+import type { Place } from './named-texts.ts';
+
+/** A place as it is written down: a name it tells, or its members; `''` tells a text beside members, `*` is every other one. */
+type Written = string | { readonly [name: string]: Written };
+
+function place(written: Written): Place {
+  if (typeof written === 'string') return { tells: written, members: new Map(), others: null };
+  const { '': tells, '*': others, ...members } = written;
+  return {
+    tells: typeof tells === 'string' ? tells : null,
+    members: new Map(Object.entries(members).map(([name, inner]) => [name, place(inner)])),
+    others: others === undefined ? null : place(others),
+  };
+}
+
+/** What only the account that made it can open again: encrypted reasoning, signatures of thoughts. */
+export const SEALED = 'sealed';
+
+const FILE = 'file_id';
+const FILES = 'file_ids';
+const CONTAINER = 'container';
+
+/** Parts of a message: Responses' `input_file` and `input_image`, Anthropic's `source` and `container_upload`, chat's `file`. */
+const PARTS = { file_id: FILE, source: { file_id: FILE }, file: { file_id: FILE } } as const;
+/** Of a message or an input item; a tool's result has parts of its own. */
+const MESSAGE = {
+  content: { ...PARTS, content: PARTS, signature: SEALED, data: SEALED },
+  output: PARTS,
+  encrypted_content: SEALED,
+  thinking_blocks: { signature: SEALED, data: SEALED },
+  tool_calls: { extra_content: { google: { thought_signature: SEALED } } },
+} as const;
+
+/**
+ * Where a request names an object that its provider has stored: it is told by its field's name. From the vendors'
+ * references: OpenAI Responses (`previous_response_id`, `conversation`, `input`, `tools`, `prompt.variables`), chat
+ * completions (`file`), Files, Vector stores and Batches (`file_id`, `file_ids`, `input_file_id`); Anthropic Messages
+ * (`container`, `source`). Places for arguments and schemas of a caller's own tools are none of them: they hold what the
+ * caller likes.
+ */
+export const REQUEST_STATE: Place = place({
+  previous_response_id: 'previous_response_id',
+  conversation: { '': 'conversation', id: 'conversation' },
+  container: { '': CONTAINER, id: CONTAINER },
+  input: MESSAGE,
+  items: MESSAGE,
+  messages: MESSAGE,
+  tools: {
+    container: { '': CONTAINER, file_ids: FILES },
+    environment: { container_id: CONTAINER, file_ids: FILES },
+    vector_store_ids: 'vector_store_ids',
+    file_ids: FILES,
+    input_image_mask: { file_id: FILE },
+  },
+  prompt: { variables: { '*': { file_id: FILE } } },
+  file_id: FILE,
+  file_ids: FILES,
+  input_file_id: 'input_file_id',
+  contents: { parts: { thoughtSignature: SEALED } },
+});
+
+/** Where an answer says what its provider has stored: the root of a JSON answer, `response` of a stream's events. */
+export const ANSWER_STATE: Place = place({
+  id: 'id',
+  response: { id: 'id', conversation: { id: 'id' } },
+  conversation: { id: 'id' },
+});

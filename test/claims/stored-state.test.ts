@@ -1,0 +1,215 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import OpenAI, { APIError } from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { poolKeys, signingKeys, token } from '../support/managed.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { ResponseAccounts } from '../support/stored-responses.ts';
+
+const OTHER = token({ tenantId: 43n });
+const KEYS = ['sk-openai-one-pool', 'sk-openai-two-pool', 'sk-openai-three-pool'];
+
+let openai: ScriptedUpstream;
+let xai: ScriptedUpstream;
+let gateway: Gateway;
+let folder: string;
+
+const config = (workers: number, more = ''): string =>
+  `workers = ${workers}\ndata_dir = "${folder}"\n${more}` +
+  authorities({ openai: openai.port, xai: xai.port }) +
+  poolKeys({ openai: KEYS, xai: 'sk-xai-pool' }) +
+  signingKeys() +
+  '[routes.chat]\ntargets = ["openai/gpt-5"]\nfallbacks = ["xai/grok"]\n';
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-state-'));
+  openai = await startUpstream(new ResponseAccounts().act, { keepBodies: true });
+  xai = await startUpstream(new ResponseAccounts('xai-').act, { keepBodies: true });
+  gateway = await startGateway({ config: config(2) });
+});
+afterAll(async () => {
+  await gateway.stop();
+  await openai.close();
+  await xai.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A stock client; each call on a connection of its own, so that both workers are met. */
+function client(apiKey = token(), base = '/v1'): OpenAI {
+  return new OpenAI({
+    apiKey,
+    baseURL: `${gateway.origin}${base}`,
+    maxRetries: 0,
+    defaultHeaders: { connection: 'close' },
+  });
+}
+
+async function statusOf(call: Promise<unknown>): Promise<number | undefined> {
+  try {
+    await call;
+    return 200;
+  } catch (error) {
+    return (error as APIError).status;
+  }
+}
+
+const PATHS = ['/v1', '/openai/v1', ''] as const;
+
+describe.each(PATHS)('through %j a response that is stored', (base) => {
+  it('is gone on with, turn by turn, at the account that has it', async () => {
+    const own = client(token(), base);
+    const streamed = await own.responses.create({ model: 'gpt-5', input: 'a', stream: true });
+    let last = '';
+    for await (const event of streamed)
+      if (event.type === 'response.created') last = event.response.id;
+    for (let turn = 0; turn < 12; turn++) {
+      const next = await own.responses.create({
+        model: 'gpt-5',
+        input: 'b',
+        previous_response_id: last,
+      });
+      last = next.id;
+    }
+    expect(last).toMatch(/^resp_/);
+  });
+
+  it('is retrieved, listed, cancelled and deleted', async () => {
+    const own = client(token(), base);
+    const { id } = await own.responses.create({ model: 'gpt-5', input: 'a' });
+    expect((await own.responses.retrieve(id)).id).toBe(id);
+    expect((await own.responses.inputItems.list(id)).data).toHaveLength(1);
+    expect((await own.responses.cancel(id)).status).toBe('cancelled');
+    await own.responses.delete(id);
+    expect(await statusOf(own.responses.retrieve(id))).toBe(404);
+  });
+
+  it('is 404 to another tenant, as one that nobody made is, and no provider is asked', async () => {
+    const { id } = await client(token(), base).responses.create({ model: 'gpt-5', input: 'a' });
+    const foreign = client(OTHER, base);
+    const asked = openai.requests.length;
+    const told = async (call: (id: string) => Promise<unknown>): Promise<void> => {
+      for (const one of [id, 'resp_nobody', 'resp_%31', 'x']) {
+        const error = await call(one).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(APIError);
+        expect((error as APIError).status).toBe(404);
+        if (one === 'resp_%31') continue;
+        expect((error as APIError).code).toBe('state_not_found');
+      }
+    };
+    await told((one) => foreign.responses.retrieve(one));
+    await told((one) => foreign.responses.delete(one));
+    await told((one) => foreign.responses.cancel(one));
+    await told(async (one) => await foreign.responses.inputItems.list(one));
+    expect(
+      await statusOf(
+        foreign.responses.create({ model: 'gpt-5', input: 'a', previous_response_id: id }),
+      ),
+    ).toBe(404);
+    expect(openai.requests.length).toBe(asked);
+  });
+});
+
+describe('stored state', () => {
+  it('keeps a request from falling over to another provider, and to another account', async () => {
+    const own = client();
+    const { id } = await own.responses.create({ model: 'chat', input: 'a' });
+    const script = openai.script;
+    const asked = xai.requests.length;
+    const used = new Set<string | undefined>();
+    openai.script = async (turn) => {
+      await turn.bodyDone();
+      used.add(turn.request.field('authorization'));
+      await turn.write(
+        'HTTP/1.1 500 No\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}',
+      );
+    };
+    try {
+      const status = await statusOf(
+        own.responses.create({ model: 'chat', input: 'b', previous_response_id: id }),
+      );
+      expect(status).toBe(500);
+      expect(used.size).toBe(1);
+      expect(xai.requests.length).toBe(asked);
+      // Without it the same request is answered.
+      expect(await statusOf(own.responses.create({ model: 'chat', input: 'b' }))).toBe(200);
+      expect(xai.requests.length).toBeGreaterThan(asked);
+    } finally {
+      openai.script = script;
+    }
+    await gateway.reload(config(2).replace('gpt-5', 'gpt-5-again'));
+  });
+
+  it('at another provider than the default one is found by its id, unless the path says where', async () => {
+    const own = client();
+    const { id } = await own.responses.create({ model: 'xai/grok', input: 'a' });
+    expect((await own.responses.retrieve(id)).id).toBe(id);
+    expect(await statusOf(client(token(), '/openai/v1').responses.retrieve(id))).toBe(404);
+    expect(
+      await statusOf(
+        own.responses.create({ model: 'openai/gpt-5', input: 'b', previous_response_id: id }),
+      ),
+    ).toBe(400);
+    expect(
+      await statusOf(own.responses.create({ model: 'chat', input: 'b', previous_response_id: id })),
+    ).toBe(200);
+  });
+
+  it('named behind a large input in a body that comes in pieces is looked up before its end', async () => {
+    const own = client(token(), '/openai/v1');
+    const input = 'x'.repeat(3_000_000);
+    const { id } = await own.responses.create({ model: 'gpt-5', input: 'a' });
+    expect(
+      await statusOf(own.responses.create({ model: 'gpt-5', input, previous_response_id: id })),
+    ).toBe(200);
+    for (const base of PATHS) {
+      const foreign = client(OTHER, base);
+      const whole = openai.requests.filter(({ bodyDone }) => bodyDone).length;
+      expect(
+        await statusOf(
+          foreign.responses.create({ model: 'gpt-5', input, previous_response_id: id }),
+        ),
+      ).toBe(404);
+      expect(openai.requests.filter(({ bodyDone }) => bodyDone).length).toBe(whole);
+    }
+  });
+
+  it('that was not to be stored is not remembered', async () => {
+    const own = client();
+    const { id } = await own.responses.create({ model: 'gpt-5', input: 'a', store: false });
+    expect(await statusOf(own.responses.retrieve(id))).toBe(404);
+  });
+
+  it('outlives the process, and a reload', async () => {
+    const ids: string[] = [];
+    for (let at = 0; at < 8; at++)
+      ids.push((await client().responses.create({ model: 'gpt-5', input: 'a' })).id);
+    await gateway.reload(config(2));
+    for (const id of ids) expect(await statusOf(client().responses.retrieve(id))).toBe(200);
+    gateway.signal('SIGTERM');
+    expect((await gateway.exited).code).toBe(0);
+    gateway = await startGateway({ config: config(1) });
+    for (const id of ids) {
+      expect(await statusOf(client().responses.retrieve(id))).toBe(200);
+      expect(await statusOf(client(OTHER).responses.retrieve(id))).toBe(404);
+    }
+    expect((await gateway.metrics()).get('ai_stored_state_entries')).toBeGreaterThanOrEqual(8);
+  });
+
+  it("that nobody is known to have made goes through where foreign_state allows it, another tenant's does not", async () => {
+    const { id } = await client().responses.create({ model: 'gpt-5', input: 'a' });
+    await gateway.reload(config(1, 'foreign_state = "allow"\n'));
+    const asked = openai.requests.length;
+    await statusOf(client().responses.retrieve('resp_of_before'));
+    await statusOf(
+      client().responses.create({
+        model: 'gpt-5',
+        input: 'b',
+        previous_response_id: 'resp_of_before',
+      }),
+    );
+    expect(openai.requests.length).toBe(asked + 2);
+    expect(await statusOf(client(OTHER).responses.retrieve(id))).toBe(404);
+  });
+});
