@@ -222,7 +222,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       planner,
     );
     const { session } = this.#affinity;
-    const made = planner.plan(route, { ...this.#routed.wishes, session }, homes);
+    const { wishes } = this.#routed;
+    const made = planner.plan(route, { ...wishes, session }, homes);
+    if (wishes.order.length + wishes.only.length > 0)
+      metrics.wishesDropped(planner.unknownWishes(wishes));
     const mayRepeat = isWhole && body.keep();
     if (isWhole && !mayRepeat) metrics.replaySkipped();
     // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.

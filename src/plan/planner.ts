@@ -102,8 +102,10 @@ export class Planner {
     return this.#table.resolve(name);
   }
 
-  /** @param route a route, or one target as if it were one */
-  plan(route: Route, { dialect, order, only, session, seed }: Wishes, homes: Homes = null): Plan {
+  /** @param route a route, or one target as if it were one. Wishes for what nobody knows count for nothing */
+  plan(route: Route, { dialect, session, seed, ...wishes }: Wishes, homes: Homes = null): Plan {
+    const order = this.#known(wishes.order);
+    const only = this.#known(wishes.only);
     const view: PlanView = {
       condition: (target) => this.condition(target),
       barred: (target) => this.#barred(target, dialect, only, homes),
@@ -113,6 +115,17 @@ export class Planner {
     const made = plan(route, view, session === 0 ? seed : session);
     const pinned = session === 0 ? made.targets : this.#pinned(made.targets, session, view);
     return { ...made, targets: order.length === 0 ? pinned : wished(pinned, order) };
+  }
+
+  /** How many of the names that are wished for are neither a provider nor a target. */
+  unknownWishes({ order, only }: Pick<Wishes, 'order' | 'only'>): number {
+    const all = [...order, ...only];
+    return all.length - this.#known(all).length;
+  }
+
+  #known(names: readonly string[]): readonly string[] {
+    if (names.length === 0) return names;
+    return names.map((name) => this.#table.known(name)).filter((name) => name !== null);
   }
 
   /** A conversation on a route: what it was pinned to on another one may not even be a target of this one. */

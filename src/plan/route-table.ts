@@ -145,6 +145,12 @@ export class RouteTable {
     return { kind: 'unknown', nearest: this.#nearest(name) };
   }
 
+  /** @returns a provider, or a target, as it is called here; null for what is neither: an alias is one of a provider */
+  known(name: string): string | null {
+    const provider = this.#providers.get(this.#aliases.get(name) ?? name);
+    return provider?.name ?? this.target(name)?.name ?? null;
+  }
+
   /** Splits at the first slash, where the left part is a provider or an alias of one. */
   target(name: string): Target | null {
     const slash = name.indexOf('/');

@@ -169,6 +169,12 @@ export function exposition(
     'Held answers let go before it was known what they are worth: too large, or the node held too much.',
     [['', at(layout.holdCutShort)]],
   );
+  page.add(
+    'ai_wishes_dropped_total',
+    'counter',
+    'Names in x-sluice-order and x-sluice-only that are neither a provider nor a target.',
+    [['', at(layout.wishesDropped)]],
+  );
   page.histogram(
     'ai_hold_bytes',
     'Bytes of routed answers that were held and passed on.',

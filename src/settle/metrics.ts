@@ -80,6 +80,7 @@ export class MetricsLayout {
   readonly failovers: number;
   readonly replaySkipped: number;
   readonly holdCutShort: number;
+  readonly wishesDropped: number;
   readonly holdBytes: number;
   readonly hold: number;
   readonly cells: number;
@@ -104,7 +105,8 @@ export class MetricsLayout {
     this.failovers = this.attempts + count;
     this.replaySkipped = this.failovers + FAILOVER_REASONS.length;
     this.holdCutShort = this.replaySkipped + 1;
-    this.holdBytes = this.holdCutShort + 1;
+    this.wishesDropped = this.holdCutShort + 1;
+    this.holdBytes = this.wishesDropped + 1;
     this.hold = this.holdBytes + cellsOf(HOLD_BYTES_BUCKETS);
     this.cells = this.hold + cellsOf(HOLD_BUCKETS);
   }
@@ -243,6 +245,11 @@ export class WorkerMetrics {
   /** An answer or its beginning was let go because it, or what the node holds, is more than may be held. */
   holdCutShort(): void {
     this.#add(this.#layout.holdCutShort, 1);
+  }
+
+  /** Callers wished for what nobody knows. */
+  wishesDropped(count: number): void {
+    this.#add(this.#layout.wishesDropped, count);
   }
 
   /** An answer's beginning was held and then passed on. */
