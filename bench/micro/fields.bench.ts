@@ -45,7 +45,7 @@ const response = [
   ],
   ...['alt-svc', 'h3=":443"; ma=86400'],
 ];
-const audience = { isManaged: true, ownsCors: false, followable: () => null };
+const audience = { isManaged: true, ownsCors: false, asksForStream: false, followable: () => null };
 const bare = ['content-type', 'application/json', 'content-length', '711'];
 
 await taskTable(

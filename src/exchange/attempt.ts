@@ -27,6 +27,7 @@ import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
+import { asksForStream } from '../wire/stream-wish.ts';
 import { ToldErrors } from '../wire/told-errors.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
@@ -140,6 +141,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   /** Everything of the request was given, or the answer came without it. */
   #isRequestWhole = false;
   #wasRefused = false;
+  /** Of a caller's own key: the content asked for a stream, as far as anybody looked. */
+  #asksForStream = false;
   #isOver = false;
   #status: number | null = null;
   #isEventStream = false;
@@ -180,6 +183,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   body(piece: Buffer, last: boolean): void {
     if (this.#isOver) return;
     this.#requestBytes += piece.length;
+    if (this.#metering === null && !this.#asksForStream) this.#asksForStream = asksForStream(piece);
     if (last) this.#isRequestWhole = true;
     if (this.#call === null) {
       this.#openWith(piece, last);
@@ -499,6 +503,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   get isManaged(): boolean {
     return this.#target.managed !== null;
+  }
+
+  get asksForStream(): boolean {
+    return this.#metering?.asksForStream ?? this.#asksForStream;
   }
 
   get ownsCors(): boolean {

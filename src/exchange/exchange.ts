@@ -23,6 +23,7 @@ import { type Account, NO_ACCOUNT, type Settlement, type Settler } from '../sett
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
+import { headAsksForStream } from '../wire/stream-wish.ts';
 import type { Asked } from './attempt.ts';
 import { Delivery } from './delivery.ts';
 import {
@@ -209,16 +210,23 @@ export class Exchange implements ClientEvents, Answer {
     this.#body.resume();
   }
 
-  head({ head, size, eventStream, status }: ResponseHead, followed: boolean): void {
+  head(answer: ResponseHead, followed: boolean): void {
+    const { head, size, eventStream, status } = answer;
     this.#responseState = nextResponseState(this.#responseState, 'head');
     this.#status = status;
     if (eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, eventStream);
-    // An error under this name is mostly one JSON text, which a comment would break; and nobody thinks long over it.
-    const mayComment = eventStream && status === 200;
+    // What comes under this name may be one JSON text, which a comment would break: an error mostly is, and so is what
+    // some servers answer to whoever did not ask for a stream.
+    const mayComment = eventStream && status === 200 && this.#isStreamAsked(answer);
     this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
     this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
     this.#head = { ...this.#head, fields: NO_FIELDS };
+  }
+
+  #isStreamAsked({ streamAsked }: ResponseHead): boolean {
+    const { path, query, fields } = this.#head;
+    return streamAsked || headAsksForStream(query === '' ? path : `${path}?${query}`, fields);
   }
 
   piece(piece: Buffer, last: boolean): boolean {

@@ -134,6 +134,12 @@ export class Metering {
     this.#openBody(declaredBytes >= 0);
   }
 
+  /** What is known of the request by now asks for a stream. */
+  get asksForStream(): boolean {
+    this.#readRequest();
+    return this.#streamAsked;
+  }
+
   /** @returns the length to declare upstream, once the first piece was taken; -1 for chunked */
   lengthFor(declaredBytes: number): number {
     return declaredBytes < 0 ? -1 : (this.#editor?.lengthFor(declaredBytes) ?? declaredBytes);

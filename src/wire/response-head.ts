@@ -17,6 +17,8 @@ export interface ResponseHead {
   readonly size: number | 'chunked' | 'none';
   /** An event stream whose bytes are its text: an error event may be put at an event boundary. */
   readonly eventStream: boolean;
+  /** The request's content asked for a stream. */
+  readonly streamAsked: boolean;
   /** How the body is made of JSON texts, if it is; null when its bytes are compressed. */
   readonly format: BodyFormat | null;
 }
@@ -27,6 +29,8 @@ export interface Audience {
   readonly isManaged: boolean;
   /** What pages may read is the gateway's to say: a provider's word on it does not count. */
   readonly ownsCors: boolean;
+  /** Its request's content asked for a stream. */
+  readonly asksForStream: boolean;
   /** A provider's URI reference as the client can follow it on the gateway; null when it does not stay with the provider. */
   followable(reference: string): string | null;
 }
@@ -81,6 +85,7 @@ export function responseHead(
     head,
     size,
     eventStream: format === 'events' && !encoded,
+    streamAsked: audience.asksForStream,
     format: encoded ? null : format,
   };
 }

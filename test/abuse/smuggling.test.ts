@@ -184,6 +184,12 @@ const SLOPPY: readonly (readonly [what: string, behind: string])[] = [
   ['bare LFs at the end', '5\r\nhello\r\n0\n\n'],
   ['a trailer', '5\r\nhello\r\n0\r\nX-A: 1\r\n\r\n'],
   ['a length as a trailer', '5\r\nhello\r\n0\r\nContent-Length: 100\r\n\r\n'],
+  ['trailers that spell a request', `5\r\nhello\r\n0\r\n${HIDDEN}`],
+  ['a coding as a trailer', `5\r\nhello\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+  ['a key as a trailer', '5\r\nhello\r\n0\r\nAuthorization: Bearer sk-evil\r\n\r\n'],
+  ['a virtual key as a trailer', `5\r\nhello\r\n0\r\nX-A: ${token({ tenantId: 43n })}\r\n\r\n`],
+  ['a hundred trailers', `5\r\nhello\r\n0\r\n${'X-A: 1\r\n'.repeat(100)}\r\n`],
+  ['an endless trailer', `5\r\nhello\r\n0\r\nX-A: ${'a'.repeat(100_000)}\r\n\r\n`],
   ['a size larger than what comes', `ff\r\nhello\r\n0\r\n\r\n`],
 ];
 
@@ -282,6 +288,9 @@ describe.each(Object.entries(keys))('a request %s', (_who, sender) => {
       await settled();
       expect(reached().filter(({ target }) => target !== CHAT)).toEqual([]);
       expect(reached().length).toBeLessThanOrEqual(1);
+      // Trailers are nobody's: neither fields nor content.
+      for (const { fields } of reached())
+        expect(JSON.stringify(fields)).not.toMatch(/"x-a"|sk-evil|bai_v/i);
       const contents = reached().filter(({ bodyDone }) => bodyDone);
       for (const { body } of contents) expect(['hello', '']).toContain(body.toString('latin1'));
     });

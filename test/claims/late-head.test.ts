@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
-import { head, RawClient } from '../support/raw-client.ts';
+import { poolKeys, signingKeys, token } from '../support/managed.ts';
+import { head, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 
 const EVENTS = 'data: 1\n\ndata: [DONE]\n\n';
@@ -14,7 +15,8 @@ let upstream: ScriptedUpstream;
 
 /** `/v1/FORM/MS/END`: a head at once, then nothing for so long, then the body, or the connection's end. */
 async function answer(turn: Turn): Promise<void> {
-  const [, , form = '', ms = '0', end] = turn.request.target.split('/');
+  await turn.bodyDone();
+  const [, , form = '', ms = '0', end] = turn.request.target.split('?')[0]?.split('/') ?? [];
   const type = form === 'json' ? 'application/json' : 'text/event-stream';
   const coding = form === 'packed' ? ['content-encoding: gzip'] : [];
   if (form === 'error')
@@ -34,7 +36,10 @@ async function answer(turn: Turn): Promise<void> {
 beforeAll(async () => {
   upstream = await startUpstream(answer);
   gateway = await startGateway({
-    config: `workers = 1\naccess_log = true\n${authorities({ openai: upstream.port })}`,
+    config:
+      `workers = 1\naccess_log = true\nmanaged_endpoints = ["/events/1500"]\n${authorities({ openai: upstream.port })}` +
+      poolKeys({ openai: 'sk-pool-openai' }) +
+      signingKeys(),
   });
 });
 afterAll(async () => {
@@ -43,7 +48,8 @@ afterAll(async () => {
   await upstream.close();
 });
 
-const ask = (target: string): RawClient => new RawClient(gateway.port).send(head('GET', target));
+const ask = (target: string): RawClient =>
+  new RawClient(gateway.port).send(head('GET', target, ['Accept: text/event-stream']));
 
 async function textOf(client: RawClient) {
   const response = await client.response();
@@ -81,4 +87,45 @@ it.each(['json', 'packed'])('nothing is put into a body that is %s', async (form
 
 it('nothing is put into an error that is labelled as an event stream: most are one JSON text', async () => {
   expect(await textOf(ask(`/v1/error/${LATE_MS}`))).toEqual([500, true, EVENTS]);
+});
+
+const LATE = `/v1/events/${LATE_MS}`;
+const COMMENTED = `:\n${EVENTS}`;
+const FILLER = 'x'.repeat(60_000);
+
+/** How a request may ask for a stream, or not; each is answered with events, late. */
+const WISHES: readonly (readonly [what: string, target: string, body: string, late: string])[] = [
+  ['asks for a stream', LATE, '{"model":"m","stream":true}', COMMENTED],
+  ['asks with white space', LATE, '{"stream" : \n true,"model":"m"}', COMMENTED],
+  ['asks in front of much', LATE, `{"stream":true,"input":"${FILLER}"}`, COMMENTED],
+  ['asks behind much', LATE, `{"input":"${FILLER}","stream":true,"tools":[]}`, COMMENTED],
+  ['asks in its query', `${LATE}?stream=true`, '{"model":"m"}', COMMENTED],
+  ['asks as Gemini wants it', `${LATE}?alt=sse`, '{"contents":[]}', COMMENTED],
+  ['asks for none', LATE, '{"model":"m","stream":false}', EVENTS],
+  ['says nothing of it', LATE, '{"model":"m"}', EVENTS],
+  ['speaks of it in a text', LATE, '{"input":"\\"stream\\":true"}', EVENTS],
+  ['asks for options only', LATE, '{"stream_options":{"include_usage":true}}', EVENTS],
+];
+
+/** By key: all of them at once, because each is late. */
+const answers = new Map<string, Promise<ReadonlyMap<string, readonly unknown[]>>>();
+
+async function askAll(key: string, at: string): Promise<ReadonlyMap<string, readonly unknown[]>> {
+  const told = WISHES.map(async ([, target, body]) => {
+    const client = new RawClient(gateway.port).send(post(key, at + target, body));
+    return [target + body, await textOf(client)] as const;
+  });
+  return new Map(await Promise.all(told));
+}
+
+// A server that labels JSON as an event stream: what nobody asked to be streamed is likely to be one JSON text.
+describe.each([
+  ['an own key', 'sk-test', ''],
+  ['a virtual key', token(), '/openai'],
+] as const)('a late answer that is called an event stream, to %s whose request', (_who, key, at) => {
+  it.each(WISHES)('%s', async (_what, target, body, late) => {
+    const all = answers.get(key) ?? askAll(key, at);
+    answers.set(key, all);
+    expect((await all).get(target + body)).toEqual([200, true, late]);
+  });
 });

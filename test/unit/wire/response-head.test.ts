@@ -6,6 +6,7 @@ import { traceId } from '../../../src/wire/trace-context.ts';
 const OWN_KEY: Audience = {
   isManaged: false,
   ownsCors: false,
+  asksForStream: false,
   followable: (reference) => reference,
 };
 const VIRTUAL_KEY: Audience = { ...OWN_KEY, isManaged: true };
@@ -115,6 +116,7 @@ describe('a reference in a head', () => {
   const audience = (isManaged: boolean): Audience => ({
     isManaged,
     ownsCors: false,
+    asksForStream: false,
     followable: (reference) => (reference.startsWith('/') ? `/p${reference}` : null),
   });
   const lines = (isManaged: boolean, ...fields: string[]) =>
