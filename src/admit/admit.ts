@@ -211,7 +211,7 @@ const capacity: Gate<Asked> = (_asked, house) => {
 
 // Cheapest first, and each may rely on those before it. `npm run bench:keys` measures the steps for a virtual key.
 /** Whether the head can be trusted at all. */
-const HEAD_GATES: readonly Gate<Asked>[] = [framing, method, upgrade];
+const HEAD_GATES: readonly Gate<Asked>[] = [framing, method];
 /** Behind the route. */
 const KEY_GATES: readonly Gate<Directed>[] = [baseUrl, key, rate];
 /** Behind the virtual key. */
@@ -224,6 +224,9 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
   // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
   // nevertheless told first: the key it would need depends on the provider.
   const credential = findCredential(asked.fields, asked.query, asked.path);
+  const outdated = upgrade(asked, house);
+  if (outdated !== null)
+    return refused(outdated, guessDialect(asked), null, identityOf(credential, house));
   if (credential.misplaced !== null)
     return refused(misplaced(credential.misplaced), guessDialect(asked), null, null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
@@ -255,6 +258,15 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
   const admitted = { rejection: null, ...to, dialect, target };
   if (managed === null || !('routed' in managed)) return { ...admitted, managed, routed: null };
   return { ...admitted, managed: null, routed: { ...managed.routed, query } };
+}
+
+/** Whose request is refused whatever its key is: Codex offers to upgrade with the first use of a key. */
+function identityOf({ kind, token }: Credential, house: Admittance): KeyIdentity | null {
+  if (kind !== 'managed') return null;
+  // Like any request: what is counted first is what keeps a flood from the cryptography.
+  if (house.rates.admitCredential(token.reveal()) > 0) return house.tokens.known(token.reveal());
+  const identity = house.tokens.check(token.reveal());
+  return 'code' in identity ? null : identity;
 }
 
 /** A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this. */

@@ -246,7 +246,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
    */
   readOn(): boolean {
     if (this.#isOver || !this.#isRequestWhole || this.#metering?.awaitsBill !== true) return false;
-    if (!this.#context.unseen.enter(this)) return false;
+    if (!this.#context.unseen.enter(this)) {
+      this.#context.metrics.billUnread();
+      return false;
+    }
     this.#unseenBytes = 0;
     // The client may have been slow.
     this.#call?.resume();

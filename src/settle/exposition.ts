@@ -70,6 +70,12 @@ export function exposition(
     'Bytes that came of uploads although they were held back, to notice clients that leave.',
     [['', at(layout.slippedBytes)]],
   );
+  page.add(
+    'ai_bills_unread_total',
+    'counter',
+    'Streams whose client left behind their end, and whose usage was not waited for because too many were.',
+    [['', at(layout.billsUnread)]],
+  );
   page.add('ai_rejections_total', 'counter', 'Answers given by the gateway itself.', [
     ...REJECTION_CODES.map(
       (code, index): Sample => [`reason="${code}"`, at(layout.rejections + index)],

@@ -63,7 +63,8 @@ export class MetricsLayout {
   readonly activeStreams = 2;
   readonly unboundedBuffers = 3;
   readonly slippedBytes = 4;
-  readonly rejections = 5;
+  readonly billsUnread = 5;
+  readonly rejections = 6;
   readonly outcomes: number;
   readonly responses: number;
   readonly connectFailures: number;
@@ -167,6 +168,11 @@ export class WorkerMetrics {
   /** @param bytes negative when they are given back */
   uploadSlipped(bytes: number): void {
     this.#add(this.#layout.slippedBytes, bytes);
+  }
+
+  /** A client left behind its answer's end sign, and its bill is not waited for: too many are. */
+  billUnread(): void {
+    this.#add(this.#layout.billsUnread, 1);
   }
 
   get inFlight(): number {

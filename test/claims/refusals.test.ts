@@ -3,7 +3,7 @@ import { until } from '../support/conditions.ts';
 import { ask } from '../support/every-worker.ts';
 import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
-import { CHAT } from '../support/raw-client.ts';
+import { CHAT, head, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 let upstream: ScriptedUpstream;
@@ -54,6 +54,27 @@ it('a line of the access log names tenant and key of whoever is known, served or
   ] as const) {
     expect(await lineOf(key)).toMatchObject({ status, tenant_id: null, key_id: null });
   }
+});
+
+it('a line of an offer to upgrade names whose it was, with the first use of a key as well', async () => {
+  const offered = async (key: string): Promise<LogLine> => {
+    const lines = [`x-api-key: ${key}`, 'Connection: Upgrade', 'Upgrade: websocket'];
+    const asked = head('GET', '/v1/responses', lines).replace(
+      'Authorization: Bearer sk-test\r\n',
+      '',
+    );
+    const client = new RawClient(gateway.port).send(asked);
+    const response = await client.response();
+    client.close();
+    const id = response.field('x-sluice-request-id');
+    return await gateway.waitForLog(
+      (line) => line['event'] === 'access' && line['request_id'] === id,
+    );
+  };
+  const codex = token({ tenantId: 51n, keyId: 52n });
+  expect(await offered(codex)).toMatchObject({ status: 426, tenant_id: '51', key_id: '52' });
+  for (const key of [codex.replace(/.{8}$/, 'AAAAAAAA').replace(/.$/, 'A'), 'sk-own'])
+    expect(await offered(key)).toMatchObject({ status: 426, tenant_id: null, key_id: null });
 });
 
 it('/refusals lists who is refused and why, from every worker, those over their rate as well', async () => {

@@ -10,6 +10,7 @@ import { ROOT, textOf } from '../support/source-tree.ts';
 interface Panel {
   readonly title: string;
   readonly datasource: { readonly uid: string };
+  readonly gridPos: { readonly x: number; readonly y: number };
   readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
 }
 
@@ -76,6 +77,27 @@ describe('deploy/observe', () => {
     expect(wrong).toEqual([]);
     expect(EXPRESSIONS.length).toBeGreaterThan(20);
     expect(SERIES.size).toBeGreaterThan(20);
+  });
+
+  test('what is refused, waits or is lost at a bound is on a panel and in an alert', () => {
+    const bounds = [
+      'ai_usage_facts_lost_total',
+      'ai_usage_facts_spilled_total',
+      'ai_upstream_waiting',
+      'ai_upstream_turned_away_total',
+      'ai_pool_key_rejections_total',
+      'ai_bills_unread_total',
+    ];
+    const alerts = textOf('deploy/observe/alerts.yaml');
+    const panels = DASHBOARD.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    const unseen = bounds.filter(
+      (name) => !alerts.includes(name) || !panels.some((expr) => expr.includes(name)),
+    );
+    expect(unseen).toEqual([]);
+    const alerted = [...alerts.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
+    expect(new Set(alerted).size).toBe(alerted.length);
+    const places = DASHBOARD.panels.map(({ gridPos: { x, y } }) => `${x} ${y}`);
+    expect(new Set(places).size).toBe(places.length);
   });
 
   test('every panel reads from the source that is provisioned', () => {
