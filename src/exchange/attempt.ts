@@ -426,12 +426,12 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     }
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(byConnection = false): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#isRequestWhole = true;
     try {
-      this.#metering?.responseEnded(this);
+      this.#metering?.responseEnded(this, byConnection);
       this.#filter?.end();
       if (this.#unseenBytes < 0) this.#told?.end();
       this.#sink.over(this, COMPLETE);

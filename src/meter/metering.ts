@@ -101,6 +101,8 @@ export class Metering {
   #status = 0;
   #withEvents = false;
   #ended = false;
+  /** Nothing but the connection's end said so. */
+  #endedByConnection = false;
   /** What was passed on last may hold an error, as far as the reader knows. */
   mayTell = true;
 
@@ -241,16 +243,21 @@ export class Metering {
     return this.#status < 300 && this.#reader?.awaitsBill === true;
   }
 
-  /** The provider's response is complete. */
-  responseEnded(client: PieceSink): void {
+  /**
+   * The provider's response is complete.
+   * @param byConnection nothing but the connection's end said so
+   */
+  responseEnded(client: PieceSink, byConnection = false): void {
     this.#ended = true;
+    this.#endedByConnection = byConnection;
     this.#reader?.end();
     this.#withholder?.end(client);
   }
 
   /**
    * A 200 may hold nothing that anybody bills: an error instead of an answer, a page, not a word, or an event stream
-   * without an event that names a model or holds a text.
+   * without an event that names a model or holds a text. Where only the connection's end says that this is all, it counts
+   * as that when it says so itself (a whole JSON text, `[DONE]`): a provider that dies has begun to bill, and looks the same.
    */
   #holdsNothing(reading: UsageReading | null): boolean {
     if (this.#probe === null || this.#probe.format === 'packed') return false;
@@ -258,9 +265,14 @@ export class Metering {
     if ((reading?.textBytes ?? 0) > 0) return false;
     if (reading?.sawError === true) return true;
     if (!this.#ended || this.#endpoint === 'reports') return false;
+    if (this.#endedByConnection && !this.#saysItsEnd(reading)) return false;
     if (reading === null) return true;
     if (reading.isBlind || reading.model !== null) return false;
     return this.#withEvents || !reading.sawJson;
+  }
+
+  #saysItsEnd(reading: UsageReading | null): boolean {
+    return reading?.sawEnd === true || (!this.#withEvents && reading?.sawJson === true);
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------

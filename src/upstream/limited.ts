@@ -259,9 +259,9 @@ class LimitedCall implements UpstreamCall, UpstreamEvents {
     this.#events.onResponseChunk(chunk, last);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(byConnection?: boolean): void {
     this.#over();
-    this.#events.onResponseEnd();
+    this.#events.onResponseEnd(byConnection);
   }
 
   onUpstreamFailure(failure: UpstreamFailure): void {

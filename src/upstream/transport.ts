@@ -56,7 +56,11 @@ export interface UpstreamEvents {
    * @param last a hint, which may always be false: the response's end follows in the same turn
    */
   onResponseChunk(chunk: Buffer, last: boolean): void;
-  onResponseEnd(): void;
+  /**
+   * @param byConnection nothing but the connection's end said so (RFC 9112 §6.3 rule 8): a server that died looks the same.
+   *   Never for HTTP/2, whose streams announce their end
+   */
+  onResponseEnd(byConnection?: boolean): void;
   onUpstreamFailure(failure: UpstreamFailure): void;
 }
 

@@ -43,10 +43,11 @@ type Members = Readonly<Record<string, unknown>>;
 
 /**
  * Whether a JSON text is an error whatever its status says: it names one, or all its members are such as errors have and one
- * of them says what is wrong (FastAPI's `{"detail":…}`), or it is an object of nothing.
+ * of them says what is wrong (FastAPI's `{"detail":…}`), or it holds nothing at all.
  */
 export function isError(value: unknown): boolean {
   const root = Array.isArray(value) ? value[0] : value;
+  if (root === undefined || root === null || root === '') return true;
   if (!isObject(root)) return false;
   if (says(root['error']) || says(root['errors'])) return true;
   if (root['type'] === 'error' || root['object'] === 'error') return true;

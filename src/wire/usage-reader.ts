@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { type Billed, BilledUsage } from './billed-usage.ts';
 import type { BodyFormat } from './body-format.ts';
+import { isError } from './error-object.ts';
 import { type EventSink, EventStream, lastBlockStart } from './event-stream.ts';
 import { JsonCaptures } from './json-captures.ts';
 import { pathBits, RESPONSE_PATH, RESPONSE_PATHS } from './json-paths.ts';
@@ -78,6 +79,9 @@ const WANTED_OF_ODD = WANTED | pathBits(P.root, P.choices);
  */
 const CUT_MAX_BYTES = 4_096;
 
+/** An answer that may be an error of a kind of its own is kept so far: FastAPI's `{"detail":…}`. In bytes. */
+const SMALL_MAX_BYTES = 4_096;
+
 /** Events behind which a stream says nothing more about usage. */
 const FINAL_TYPES: ReadonlySet<string> = new Set([
   'message_stop',
@@ -114,6 +118,9 @@ export class UsageReader implements EventSink {
   #captures: JsonCaptures | null = null;
   readonly #usage = new BilledUsage();
   readonly #countsCalls: boolean;
+  /** What came of a small JSON body in several pieces; null when it is none. */
+  #small: Buffer[] | null = [];
+  #smallBytes = 0;
   /** Bits of the paths that the next JSON text is read for. */
   #wanted: number;
   /** Of the current JSON text. */
@@ -151,8 +158,11 @@ export class UsageReader implements EventSink {
   push(chunk: Buffer, last: boolean): boolean {
     if (this.#format === 'events') return this.#pushEvents(chunk);
     if (this.#format === 'lines') this.#pushLines(chunk);
-    else if (last && this.#captures === null) this.#pushWhole(chunk);
-    else this.#pushTexts(chunk, last);
+    else if (last && this.#captures === null && this.#smallBytes === 0) this.#pushWhole(chunk);
+    else {
+      this.#keepSmall(chunk);
+      this.#pushTexts(chunk, last);
+    }
     if (last) this.#readText();
     // Most answers have one piece, and usage in it: then nobody asks for their text.
     if (!last || !this.#usage.hasCounts) this.#skim.deltas.countAnswer(chunk);
@@ -161,11 +171,31 @@ export class UsageReader implements EventSink {
 
   /** The body is complete. */
   end(): void {
+    if (this.#format === 'json') this.#judgeSmall();
     if (this.#format !== 'events') this.#readText();
     // An event that no blank line ended is none (WHATWG HTML §9.2.6), but some providers end their last one so.
     else if (!this.#stream.betweenEvents) {
       this.#stream.finish();
       this.#endEvent();
+    }
+  }
+
+  #keepSmall(chunk: Buffer): void {
+    this.#smallBytes += chunk.length;
+    if (this.#smallBytes > SMALL_MAX_BYTES) this.#small = null;
+    else this.#small?.push(Buffer.from(chunk));
+  }
+
+  /** What names no model and no usage may be an error that does not say so. */
+  #judgeSmall(): void {
+    const small = this.#small;
+    this.#small = null;
+    if (small === null || this.#smallBytes === 0 || this.#usage.hasCounts || this.#model !== null)
+      return;
+    try {
+      if (isError(JSON.parse(Buffer.concat(small).toString()))) this.#sawError = true;
+    } catch {
+      // Several texts, or none.
     }
   }
 
@@ -214,6 +244,7 @@ export class UsageReader implements EventSink {
     const isJson = this.#captures?.isJson === true;
     this.#readText();
     if (isJson && this.#usage.hasCounts) return;
+    this.#keepSmall(chunk);
     this.#wanted = WANTED_OF_ODD;
     this.#pushTexts(chunk, true);
   }

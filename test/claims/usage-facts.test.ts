@@ -17,6 +17,8 @@ const delta = (text: string): string =>
 const USAGE = '{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}';
 const REPORT = `data: {"id":"c","model":"gpt-served","choices":[],"usage":${USAGE}}\n\n`;
 const DONE = 'data: [DONE]\n\n';
+const JSON_TYPE = 'content-type: application/json\r\n';
+const EVENTS_TYPE = 'content-type: text/event-stream\r\n';
 const PROMPT = 'What did the river say to the stone? '.repeat(40);
 const BODY = JSON.stringify({
   model: 'gpt-asked',
@@ -139,6 +141,28 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
     await turn.chunk(`: processing\n\n${DONE}`);
     await turn.lastChunk();
   },
+  detail: (turn) => turn.answer('{"detail":"Not authenticated"}'),
+  'detail-in-list': (turn) => turn.answer('{"detail":[{"loc":["body"],"msg":"field required"}]}'),
+  'detail-in-pieces': async (turn) => {
+    await turn.write(`HTTP/1.1 200 OK\r\n${JSON_TYPE}transfer-encoding: chunked\r\n\r\n`);
+    for (const piece of ['{"det', 'ail":"no', '"}']) await turn.chunk(piece);
+    await turn.lastChunk();
+  },
+  problem: (turn) => turn.answer('{"type":"about:blank","title":"Bad gateway","status":502}'),
+  'code-and-message': (turn) => turn.answer('{"code":1301,"message":"overloaded","success":false}'),
+  'empty-object': (turn) => turn.answer('{}'),
+  null: (turn) => turn.answer('null'),
+  'closed-error': (turn) => closing(turn, JSON_TYPE, '{"error":{"code":502}}'),
+  'closed-detail': (turn) => closing(turn, JSON_TYPE, '{"detail":"no"}'),
+  'closed-done': (turn) => closing(turn, EVENTS_TYPE, `: processing\n\n${DONE}`),
+  // ---- a 200 that may be billed, although it says nothing of it
+  unknown: (turn) => turn.answer('{"result":{"said":"hello"}}'),
+  'content-beside-message': (turn) => turn.answer('{"message":"ok","output":[1,2,3]}'),
+  'closed-empty': (turn) => closing(turn, JSON_TYPE, ''),
+  'closed-in-name': (turn) => closing(turn, JSON_TYPE, '{"mod'),
+  'closed-in-error': (turn) => closing(turn, JSON_TYPE, '{"error":{"mess'),
+  'closed-comments': (turn) => closing(turn, EVENTS_TYPE, ': processing\n\n'),
+  'closed-words': (turn) => closing(turn, 'content-type: text/plain\r\n', 'upstream '),
   gzip: (turn) =>
     turn.answer(gzipSync(`{"model":"gpt-served","usage":${USAGE}}`), [
       'content-type: application/json',
@@ -149,6 +173,12 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
       `{"model":"gpt-served","usage":{"prompt_tokens":1,"completion_tokens":2,"note":"${'x'.repeat(5_000)}"}}`,
     ),
 };
+
+/** A content that ends with its connection. */
+async function closing(turn: Turn, type: string, content: string): Promise<void> {
+  await turn.write(`HTTP/1.1 200 OK\r\n${type}\r\n${content}`);
+  turn.socket.end();
+}
 
 let sent = { body: '', type: '' };
 
@@ -473,6 +503,16 @@ describe('none', () => {
     'empty',
     'empty-stream',
     'comments',
+    'detail',
+    'detail-in-list',
+    'detail-in-pieces',
+    'problem',
+    'code-and-message',
+    'empty-object',
+    'null',
+    'closed-error',
+    'closed-detail',
+    'closed-done',
   ])('when a 200 holds nothing that anybody bills: %s', async (act) => {
     const { response, fact } = await chat(act);
     expect(response.status).toBe(200);
@@ -483,6 +523,21 @@ describe('none', () => {
       upstream_status: 200,
       outcome: 'complete',
     });
+  });
+
+  // Only the connection's end delimits the closed ones: a provider that died with its answer begun ends so too.
+  it.each([
+    'unknown',
+    'content-beside-message',
+    'closed-empty',
+    'closed-in-name',
+    'closed-in-error',
+    'closed-comments',
+    'closed-words',
+  ])('not for what may have been billed: %s', async (act) => {
+    const { fact } = await chat(act);
+    expect(fact).toMatchObject({ usage_source: 'estimated', outcome: 'complete' });
+    expect(Number(fact['input_tokens'])).toBeGreaterThan(0);
   });
 
   it('when the provider answered with an error', async () => {

@@ -131,9 +131,9 @@ export class Http1Call implements UpstreamCall, Carried {
     this.#events.onResponseChunk(piece, last);
   }
 
-  onMessageEnd(): void {
+  onMessageEnd(byConnection: boolean): void {
     this.#over();
-    this.#events.onResponseEnd();
+    this.#events.onResponseEnd(byConnection);
   }
 
   onFailure(failure: UpstreamFailure): void {

@@ -28,7 +28,8 @@ export interface Carried {
   onHead(status: number, reason: string, fields: readonly string[], followed: boolean): void;
   /** @param piece a view that is overwritten by the next read */
   onContent(piece: Buffer, last: boolean): void;
-  onMessageEnd(): void;
+  /** @param byConnection nothing but the connection's end said so */
+  onMessageEnd(byConnection: boolean): void;
   onFailure(failure: UpstreamFailure): void;
 }
 
@@ -59,6 +60,8 @@ export class Connection implements SocketEvents, ResponseSink {
   #carried: Carried | null = null;
   #isConnected = false;
   #isClosed = false;
+  /** The provider sends nothing more: what ends now ends with the connection. */
+  #hasReadEnd = false;
   #isRequestSent = false;
   #isHeadSeen = false;
   /** A response began on it, now or earlier. */
@@ -203,6 +206,7 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onReadEnd(): void {
+    this.#hasReadEnd = true;
     try {
       // Only a content that the end itself delimits is asked about: every other one is whole before it, or cut.
       if (this.#parser.endsWithConnection && wasReset(this.#socket)) this.#fail(RESET);
@@ -243,7 +247,7 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onMessageEnd(clean: boolean): void {
     // First of all: whoever throws here is still there to be told that it failed.
-    this.#carried?.onMessageEnd();
+    this.#carried?.onMessageEnd(this.#hasReadEnd);
     this.#carried = null;
     this.resume();
     // A request that is still being sent would be read as the next one's start, or hold that one up.

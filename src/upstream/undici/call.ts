@@ -100,6 +100,8 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
   #isUploaded: boolean;
   #isSent = false;
   #isHeadSeen = false;
+  /** The answer's own fields say where its content ends. */
+  #isDelimited = false;
   #isPaused = false;
   #isOver = false;
   /** When something last happened that ends a silence; milliseconds of the ticker. */
@@ -257,6 +259,7 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
       return;
     }
     this.#isHeadSeen = true;
+    this.#isDelimited = isDelimited(fields);
     this.#sinceMs = this.#home.now;
     this.#events.onResponseHead(status, reason ?? '', fields, false);
     if (this.#isPaused) controller.pause();
@@ -275,7 +278,7 @@ export class UndiciCall implements UpstreamCall, StreamOwner, Dispatcher.Dispatc
       return;
     }
     this.#over();
-    this.#events.onResponseEnd();
+    this.#events.onResponseEnd(this.#stream === null && !this.#isDelimited);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -360,6 +363,14 @@ function hasForeignCoding(fields: readonly string[]): boolean {
     if ((fields[i + 1] ?? '').trim().toLowerCase() !== 'chunked') return true;
   }
   return false;
+}
+
+/** RFC 9112 §6.3: without a length or a coding, the connection's end is the content's. */
+function isDelimited(fields: readonly string[]): boolean {
+  return fields.some(
+    (name, at) =>
+      at % 2 === 0 && (isNamed(name, 'content-length') || isNamed(name, 'transfer-encoding')),
+  );
 }
 
 type RawFields = Dispatcher.DispatchController['rawHeaders'];

@@ -68,13 +68,17 @@ class Lane implements AttemptSink {
   readonly told: (readonly [attempt: Attempt, what: string])[] = [];
   verdict: Verdict = 'commit';
 
-  attempt(transports: Transports = context.transports, isManaged = false): Attempt {
+  attempt(
+    transports: Transports = context.transports,
+    isManaged = false,
+    unseen = context.unseen,
+  ): Attempt {
     const [provider] = providers;
     if (provider === undefined) throw new Error('no provider');
     const asked = { method: 'POST', fields: [], framing: requestFraming('POST', []) };
     const managed = isManaged ? MANAGED : null;
     const target = { provider, path: '/v1/x', target: '/v1/x', managed, routing: null };
-    return new Attempt({ ...context, transports }, asked, target, this);
+    return new Attempt({ ...context, transports, unseen }, asked, target, this);
   }
 
   uploadFull(attempt: Attempt): void {
@@ -210,6 +214,18 @@ describe('an attempt', () => {
     expect(attempt.readOn()).toBe(true);
     expect(calls).toEqual(['pause', 'resume']);
   });
+});
+
+it('a bill that is not waited for, because too many are, is counted', () => {
+  const unseen = new UnseenAnswers(new Deadlines(20));
+  while (unseen.enter({ onDue() {}, onDueBroken() {} }));
+  const before = layout.slab(counters, 0)[layout.billsUnread] ?? 0;
+  const attempt = new Lane().attempt(transports([]), true, unseen);
+  attempt.body(Buffer.from('{"model":"m","stream":true}'), true);
+  attempt.onResponseHead(200, 'OK', ['content-type', 'text/event-stream'], false);
+  attempt.onResponseChunk(Buffer.from(`data: {"choices":[{"finish_reason":"stop"}]}\n\n`), false);
+  expect(attempt.readOn()).toBe(false);
+  expect(layout.slab(counters, 0)[layout.billsUnread]).toBe(before + 1);
 });
 
 /** A way out that tells what its call is told. */
