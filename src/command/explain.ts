@@ -1,18 +1,20 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
-import { createHealthTable, Health } from '../plan/health.ts';
+import { type Condition, createHealthTable, Health } from '../plan/health.ts';
 import { createPinTable, Pins } from '../plan/pins.ts';
 import type { Planned } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
-import { RouteTable } from '../plan/route-table.ts';
+import { RouteTable, type Target } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
+import { targetStatesAt } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
 export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--seed N] [--config FILE]
 
 Says where a request for MODEL goes with this configuration: each target in the order in which it is tried, and why one is
-left out. Nothing is sent. What a running gateway knows of its providers (breakers, resting keys) is not known here.
+left out. No provider is asked. What breakers and resting keys leave out is told by the gateway that runs with this
+configuration, if one answers at its metrics_listen; else the plan says that nothing is known of them.
 
   --wire     the wire that the caller speaks (default: openai)
   --seed N   the chance that weight and latency are drawn with: the same number, the same plan (default: 1)`;
@@ -52,24 +54,37 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
  * `sluice explain`.
  * @returns the exit code: 1 where a request would be refused
  */
-export function explain({ model, dialect, seed }: ExplainArguments, config: Config): number {
+export async function explain(
+  { model, dialect, seed }: ExplainArguments,
+  config: Config,
+): Promise<number> {
   const providers = providerTable(config.providers);
   const { aliases, routes, breaker } = config.routing;
   const table = new RouteTable(providers, aliases, routes);
   const health = new Health(createHealthTable(), breaker);
   const keys = new PoolKeys(providers, config.poolKeys, 0);
-  const planner = new Planner(table, health, keys, new Pins(createPinTable()));
+  const planner = new ToldPlanner(table, health, keys, new Pins(createPinTable()));
   const resolved = table.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
   if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
-  const made = planner.plan(route, { dialect, order: [], only: [], session: 0, seed });
+  const wishes = { dialect, order: [], only: [], session: 0, seed };
+  const unknowing = planner.plan(route, wishes);
+  const names = [...unknowing.targets, ...unknowing.leftOut].map((planned) => planned.target.name);
+  const states = await targetStatesAt(config.metricsListen, names);
+  if (states !== null) planner.states = states;
+  const made = planner.plan(route, wishes);
   const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
   const lines = [
     resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,
     ...made.targets.map((planned, at) => `  ${at + 1}. ${target(planned)}`),
-    ...made.leftOut.map((planned) => `  -  ${target(planned)}: left out, ${planned.leftOut}`),
+    ...made.leftOut.map(
+      (planned) => `  -  ${target(planned)}: left out, ${planned.leftOut}${wait(planned)}`,
+    ),
+    states === null
+      ? `breakers and rests are not known: no gateway answers at ${printed(config.metricsListen)}`
+      : `breakers and rests are those of the gateway at ${printed(config.metricsListen)}`,
     `the next one answers on ${fallbackOn.join(', ')}; ${retries} more ${retries === 1 ? 'try' : 'tries'} of one before a fallback`,
     `first content of a stream within ${limit(firstContentTimeoutMs)}, all attempts within ${limit(deadlineMs)}`,
   ];
@@ -79,6 +94,15 @@ export function explain({ model, dialect, seed }: ExplainArguments, config: Conf
     [...lines, `503 ${onlyKeys ? 'no_pool_key' : 'no_target'}: nothing is left to try`],
     1,
   );
+}
+
+/** Plans with what a running gateway says of its targets. */
+class ToldPlanner extends Planner {
+  states: ReadonlyMap<string, Condition> = new Map();
+
+  override condition(target: Target): Condition {
+    return this.states.get(target.name) ?? super.condition(target);
+  }
 }
 
 function plain(
@@ -101,6 +125,14 @@ function target({ target: { name, provider }, through, group }: Planned): string
   const way = through.length > 1 ? `, through ${through.slice(1).join(' > ')}` : '';
   const kind = group === 0 ? '' : `, fallback ${group}`;
   return `${name} at ${tls ? 'https' : 'http'}://${host}:${port}${way}${kind}`;
+}
+
+function wait({ waitMs }: Planned): string {
+  return waitMs === 0 ? '' : ` for ${(waitMs / 1_000).toFixed(1)} s`;
+}
+
+function printed({ host, port }: Config['metricsListen']): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function limit(ms: number): string {

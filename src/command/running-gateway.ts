@@ -1,6 +1,8 @@
 import { request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
+import { z } from 'zod';
 import type { ListenAddress } from '../config/config-document.ts';
+import type { Condition } from '../plan/health.ts';
 
 /** How long whoever has a port may take to say who it is, in milliseconds. */
 const ANSWER_MS = 2_000;
@@ -26,8 +28,48 @@ export async function isSluiceAt(address: ListenAddress, isTls: boolean): Promis
   return answer !== null && (answer.field !== undefined || answer.text.includes(ADMIN_METRIC));
 }
 
-function asked({ host, port }: ListenAddress, isTls: boolean): Promise<Answer> {
-  const to = { host: ANY[host] ?? host, port, path: '/metrics', timeout: ANSWER_MS, agent: false };
+/**
+ * How targets are doing, as the gateway that has this admin port says.
+ * @param names `provider/model`
+ * @returns by name; null when no gateway answers there
+ */
+export async function targetStatesAt(
+  address: ListenAddress,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, Condition> | null> {
+  const query = new URLSearchParams(names.map((name): [string, string] => ['name', name]));
+  const answer = await asked(address, false, `/targets?${query}`).catch(() => null);
+  const told = STATES.safeParse(parsed(answer?.text ?? ''));
+  if (!told.success) return null;
+  return new Map(
+    told.data.targets.map(({ name, state, wait_ms, ttft_ms }) => [
+      name,
+      { state, waitMs: wait_ms, ttftMs: ttft_ms },
+    ]),
+  );
+}
+
+const STATES = z.object({
+  targets: z.array(
+    z.object({
+      name: z.string(),
+      state: z.enum(['closed', 'open', 'probing']),
+      wait_ms: z.number(),
+      ttft_ms: z.number(),
+    }),
+  ),
+});
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function asked({ host, port }: ListenAddress, isTls: boolean, path = '/metrics'): Promise<Answer> {
+  const to = { host: ANY[host] ?? host, port, path, timeout: ANSWER_MS, agent: false };
   return new Promise((resolve, reject) => {
     const outgoing = isTls ? requestTls({ ...to, rejectUnauthorized: false }) : requestPlain(to);
     outgoing.once('timeout', () => outgoing.destroy(new Error('no answer')));

@@ -14,6 +14,8 @@ interface AdminFacts {
   metrics(): string;
   /** JSON. */
   refusals(): string;
+  /** How targets are doing, JSON. @param names those asked for; empty = all that the configuration names */
+  targets(names: readonly string[]): string;
   /** Whether a load balancer should send anything, and why not. */
   ready(): NodeFacts;
 }
@@ -24,7 +26,7 @@ interface AdminListener {
 }
 
 /**
- * `/metrics`, `/livez`, `/readyz`, `/refusals` on a port of their own, on the main thread: a scrape never waits for a relay.
+ * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets` on a port of their own, on the main thread: a scrape never waits for a relay.
  * @throws NodeJS.ErrnoException when the port cannot be bound
  */
 export async function openAdmin(address: ListenAddress, facts: AdminFacts): Promise<AdminListener> {
@@ -48,7 +50,8 @@ function page(
   url: string,
   facts: AdminFacts,
 ): readonly [status: number, type: string, body: string] {
-  switch (url.split('?', 1)[0]) {
+  const [path, query] = url.split('?', 2);
+  switch (path) {
     case '/metrics':
       return [200, 'text/plain; version=0.0.4; charset=utf-8', facts.metrics()];
     case '/livez':
@@ -59,8 +62,10 @@ function page(
     }
     case '/refusals':
       return [200, 'application/json', facts.refusals()];
+    case '/targets':
+      return [200, 'application/json', facts.targets(new URLSearchParams(query).getAll('name'))];
     default:
-      return [404, PLAIN, 'Here are /metrics, /livez, /readyz and /refusals.\n'];
+      return [404, PLAIN, 'Here are /metrics, /livez, /readyz, /refusals and /targets.\n'];
   }
 }
 

@@ -25,6 +25,7 @@ import { banner } from './banner.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
 import { RefusalList } from './refusal-list.ts';
 import { Reloader } from './reload.ts';
+import { RoutingView } from './routing-view.ts';
 import { Supervisor } from './supervisor.ts';
 import type { WarmThread } from './worker-thread.ts';
 
@@ -137,6 +138,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       hasRoom ? 'Usage facts are kept again.\n' : `Usage facts have nowhere to go: ${lost}.\n`,
     );
   };
+  const routing = new RoutingView(health, pins);
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
@@ -150,9 +152,11 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         natsConnected: keeper.connected,
         storedState: stored.entries,
         storedStateDropped: stored.dropped,
+        targets: routing.states(reloader.running),
         reloads: reloader.results,
       }),
     refusals: () => refusals.page(),
+    targets: (names) => `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
     ready: () => ({
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,

@@ -29,6 +29,8 @@ interface NodeFacts {
   /** Ids of stored objects that are remembered, and those that found no room. */
   readonly storedState: number;
   readonly storedStateDropped: number;
+  /** The targets that the configuration names: `closed`, `open` or `probing`. */
+  readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
   readonly reloads: { readonly ok: number; readonly failed: number };
 }
@@ -164,6 +166,14 @@ export function exposition(
     ),
   ]);
   page.add(
+    'ai_breaker_state',
+    'gauge',
+    'Of each target that a route names: 0 closed, 1 open, 2 one probe is under way.',
+    node.targets.map(
+      ({ name, state }): Sample => [`target="${labelValue(name)}"`, BREAKER_STATES.indexOf(state)],
+    ),
+  );
+  page.add(
     'ai_replay_skipped_total',
     'counter',
     'Routed bodies that could not be kept for another attempt.',
@@ -243,6 +253,13 @@ export function exposition(
     [`version="${node.version}",node="${process.version}"`, 1],
   ]);
   return page.text;
+}
+
+const BREAKER_STATES: readonly string[] = ['closed', 'open', 'probing'];
+
+/** As the text format wants it: names come from the configuration, where any printable character may stand. */
+function labelValue(text: string): string {
+  return text.replace(/[\\"]/g, '\\$&');
 }
 
 type Sample = readonly [labels: string, value: number];

@@ -32,6 +32,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   natsConnected: true,
   storedState: 0,
   storedStateDropped: 0,
+  targets: [{ name: 'openai/one', state: 'open' }],
   reloads: { ok: 0, failed: 0 },
 });
 

@@ -14,6 +14,7 @@ const node = {
   natsConnected: true,
   storedState: 0,
   storedStateDropped: 0,
+  targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
 };
 
