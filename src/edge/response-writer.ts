@@ -225,6 +225,7 @@ export class UwsResponseWriter implements ResponseWriter {
     this.#head = null;
     this.#progress.headBytes = 0;
     this.#lateHead?.forget();
+    this.#lateHead = null;
     // Field values are bytes; a string would be sent as UTF-8.
     this.#res.writeStatus(isAscii(head) ? head : Buffer.from(head, 'latin1'));
   }

@@ -115,7 +115,12 @@ export interface AttemptSink {
 }
 
 const NOTHING: readonly Buffer[] = [];
-const NO_FIELDS: readonly string[] = [];
+/** What is left of a request that was given to its call. */
+export const LEFT: Asked = {
+  method: '',
+  fields: [],
+  framing: { contentLength: -1, chunked: false, fault: null, lengthMissing: false },
+};
 const COMPLETE: AttemptEnd = { failure: null };
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
@@ -129,8 +134,9 @@ const STALLED: UpstreamFailure = {
  */
 export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   readonly #context: AttemptContext;
-  /** Without its fields once the request has left: an answer may stream for an hour behind it. */
+  /** Until the request has left: an answer may stream for an hour behind it. */
   #asked: Asked;
+  readonly #method: string;
   #target: AttemptTarget;
   readonly #sink: AttemptSink;
   /** Only with a pool key. */
@@ -161,6 +167,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
     this.#context = context;
     this.#asked = asked;
+    this.#method = asked.method;
     this.#target = target;
     this.#sink = sink;
     const { managed, provider } = target;
@@ -321,8 +328,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     whole: boolean,
   ): void {
     const { target, managed, provider } = this.#target;
-    const { method, fields, framing } = this.#asked;
-    this.#asked = { method, fields: NO_FIELDS, framing };
+    const { method, fields } = this.#asked;
+    this.#asked = LEFT;
     const poolKey = managed?.poolKey ?? null;
     const owner =
       managed === null ? '' : `${managed.identity.tenantText}/${managed.identity.vpcText}`;
@@ -466,7 +473,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (this.#unseenBytes >= 0) return true;
     if (this.#told !== null) return this.#told.push(piece, this.#metering?.mayTell ?? true);
     if (this.#filter !== null) return this.#filter.push(piece);
-    return this.#sink.piece(this, piece, this.#endFollows);
+    return this.show(piece);
   }
 
   /**
@@ -481,10 +488,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   /** Nobody knows what a provider takes for a success: a key in one is hidden too, byte for byte. */
   #successFilter(poolKey: PoolKey, format: ResponseHead['format']): ToldErrors {
-    const client: EndingSink = {
-      push: (piece) => this.#sink.piece(this, piece, this.#endFollows),
-      end: () => {},
-    };
+    const client = new Shown(this);
     const { pattern } = poolKey;
     return new ToldErrors(
       poolKey,
@@ -493,9 +497,14 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     );
   }
 
+  /** For its own filters alone: what is left for the client. */
+  show(piece: Buffer): boolean {
+    return this.#sink.piece(this, piece, this.#endFollows);
+  }
+
   /** The head as the client may see it: an upstream that repeats what it was sent must not hand out the pool key. */
   #shown(status: number, reason: string, fields: readonly string[]): ResponseHead {
-    const { method } = this.#asked;
+    const method = this.#method;
     const { managed } = this.#target;
     const head = responseHead(method, status, reason, fields, this);
     if (managed === null || !leaksKey(status, head.head, fields, managed.poolKey)) return head;
@@ -577,6 +586,21 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       return unmetered(requestBytes);
     }
   }
+}
+
+/** Where the filters of an answer end. A class, because an open stream would pay for two closures and what they close over. */
+class Shown implements EndingSink {
+  readonly #attempt: Attempt;
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt;
+  }
+
+  push(piece: Buffer): boolean {
+    return this.#attempt.show(piece);
+  }
+
+  end(): void {}
 }
 
 function withoutCoding(fields: readonly string[]): readonly string[] {

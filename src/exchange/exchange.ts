@@ -22,6 +22,7 @@ import type { Payer } from '../settle/refusal-tally.ts';
 import { type Account, NO_ACCOUNT, type Settlement, type Settler } from '../settle/settle.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import { fieldValue } from '../wire/fields.ts';
+import type { RequestFraming } from '../wire/request-framing.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import { headAsksForStream } from '../wire/stream-wish.ts';
 import type { Asked } from './attempt.ts';
@@ -50,10 +51,16 @@ export interface WorkerContext extends Admittance, RoutedContext {
 }
 
 const NO_FIELDS: readonly string[] = [];
+const NO_FRAMING: RequestFraming = {
+  contentLength: -1,
+  chunked: false,
+  fault: null,
+  lengthMissing: false,
+};
 
 export class Exchange implements ClientEvents, Answer {
   readonly #context: WorkerContext;
-  /** Without its fields once the answer's head was told: a stream may stay open for an hour behind it. */
+  /** Without fields and framing once the answer's head was told: a stream may stay open for an hour behind it. */
   #head: RequestHead;
   readonly #body: RequestBody;
   readonly #writer: ResponseWriter;
@@ -221,7 +228,7 @@ export class Exchange implements ClientEvents, Answer {
     const mayComment = eventStream && status === 200 && this.#isStreamAsked(answer);
     this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
     this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
-    this.#head = { ...this.#head, fields: NO_FIELDS };
+    this.#head = { ...this.#head, fields: NO_FIELDS, framing: NO_FRAMING };
   }
 
   #isStreamAsked({ streamAsked }: ResponseHead): boolean {

@@ -15,7 +15,14 @@ export interface Timed extends Due {
 
 /** The times of one routed request: of an attempt, of a wait, and of all attempts together. */
 export class RoutedClock {
-  readonly #deadlines: Deadlines;
+  /** For whoever needs none any more. */
+  static readonly STOPPED = new RoutedClock({ set() {}, clear() {} }, 0, {
+    onDue() {},
+    onDueBroken() {},
+    onDeadline() {},
+  });
+
+  readonly #deadlines: Pick<Deadlines, 'set' | 'clear'>;
   readonly #timed: Timed;
   readonly #holdMs: number;
   /** Only of a route that has one. */
@@ -29,7 +36,7 @@ export class RoutedClock {
   #firstContentAfterMs = 0;
 
   /** @param holdMs for how long an opening is held behind its head */
-  constructor(deadlines: Deadlines, holdMs: number, timed: Timed) {
+  constructor(deadlines: Pick<Deadlines, 'set' | 'clear'>, holdMs: number, timed: Timed) {
     this.#deadlines = deadlines;
     this.#holdMs = holdMs;
     this.#timed = timed;

@@ -31,6 +31,7 @@ import {
   type AttemptContext,
   type AttemptEnd,
   type AttemptSink,
+  LEFT,
   type Verdict,
 } from './attempt.ts';
 import { HeldAnswer, type Holding } from './held-answer.ts';
@@ -42,7 +43,7 @@ import { RoutedFlow } from './routed-flow.ts';
 import { failureOfEnd, holdModeOf, waitAskedFor, wordOf } from './routed-judgement.ts';
 import { noPoolKey, noTarget, unknownModel } from './routed-refusals.ts';
 import { nextRoutedState, type RoutedEvent, type RoutedState } from './routed-state.ts';
-import { RoutedTrail, toldHead } from './routed-trail.ts';
+import { NO_TRAIL, toldHead } from './routed-trail.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
 
 /** What the routed requests of a worker share. */
@@ -65,18 +66,23 @@ const KEY_REFUSED_INBAND: UpstreamFailure = {
   code: 'POOL_KEY_INBAND',
 };
 
+/** Nothing more is said of attempts once the answer is the client's. */
+const UNSAID = { requestId: '', traceparent: null, payer: null };
+
 /** Of an error's body that is not held, nothing is known: not even that it is empty. */
 const UNREAD = ' ';
 
 export class RoutedLane implements Lane, AttemptSink, Timed {
   readonly #context: RoutedContext;
-  readonly #asked: Asked;
-  readonly #routed: Routed;
+  /** Until the answer is the client's, as everything that led to it: a stream may stay open for an hour behind that. */
+  #asked: Asked;
+  #routed: Routed | null;
   readonly #answer: Answer;
-  readonly #said: Pick<Settlement, 'requestId' | 'traceparent' | 'payer'>;
-  readonly #walk: RoutedWalk;
-  readonly #clock: RoutedClock;
-  readonly #trail = new RoutedTrail();
+  #said: Pick<Settlement, 'requestId' | 'traceparent' | 'payer'>;
+  /** Only of a name that has a plan. */
+  #walk: RoutedWalk | null = null;
+  #clock: RoutedClock;
+  #trail = NO_TRAIL;
   readonly #flow: RoutedFlow;
   #state: RoutedState = 'gathering';
   /** From the first piece until the answer is the client's. */
@@ -112,7 +118,6 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#claim = routed.namesState
       ? new StateClaim(context.stored, routed.identity.tenantWords, null)
       : null;
-    this.#walk = new RoutedWalk(context);
     this.#clock = new RoutedClock(context.deadlines, context.holdMs, this);
     this.#flow = new RoutedFlow(answer);
   }
@@ -193,7 +198,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
   #beginPlain(name: string, body: RoutedBody): void {
-    const { provider, keepsState, identity } = this.#routed;
+    const routed = this.#routed;
+    if (routed === null) return;
+    const { provider, keepsState, identity } = routed;
     const target = { name: `${provider.name}/${name}`, provider, model: name };
     const home = this.#claim?.homes?.find((one) => one.provider.index === provider.index);
     const settled = keepsState ? tenantSeed(identity.tenantWords) : null;
@@ -208,6 +215,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   #beginNamed(route: Route, isWhole: boolean, body: RoutedBody): void {
     const { planner, metrics } = this.#context;
     const { settings } = route;
+    const routed = this.#routed;
+    if (routed === null) return;
     this.#route = route;
     this.#settings = settings;
     const claim = this.#claim;
@@ -215,14 +224,14 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const homes: Homes = isBound ? claim.mayGoTo.bind(claim) : null;
     this.#affinity = affinityOf(
       route,
-      this.#routed,
+      routed,
       this.#asked.fields,
       isWhole ? body.bytes(null) : null,
       this.#context.scanner,
       planner,
     );
     const { session } = this.#affinity;
-    const { wishes } = this.#routed;
+    const { wishes } = routed;
     const made = planner.plan(route, { ...wishes, session }, homes);
     if (wishes.order.length + wishes.only.length > 0)
       metrics.wishesDropped(planner.unknownWishes(wishes));
@@ -231,9 +240,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.
     const isSealed = claim?.isSealed === true;
     const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
-    this.#walk.begin(targets, settings.retries, mayRepeat, session, homes);
-    const trial = this.#walk.next();
-    if (isSealed && trial !== null) this.#walk.stayWith(trial.key);
+    const walk = new RoutedWalk(this.#context);
+    this.#walk = walk;
+    walk.begin(targets, settings.retries, mayRepeat, session, homes);
+    const trial = walk.next();
+    if (isSealed && trial !== null) walk.stayWith(trial.key);
     if (trial === null) {
       const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
       const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
@@ -250,11 +261,23 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#try(trial, body);
   }
 
+  /** Whether anything but the current attempt could still answer: only then is its answer held. */
+  get #hasAlternative(): boolean {
+    return this.#walk?.hasAlternative === true;
+  }
+
+  /** The least wait that remains among what was planned, in milliseconds; 0 when none of it waits. */
+  get #leastWaitMs(): number {
+    return this.#walk?.leastWaitMs ?? 0;
+  }
+
   // ---- one attempt after the other ---------------------------------------------------------------------------------
 
   #try(trial: Trial, body: RoutedBody): void {
     const { target, key } = trial;
-    const { identity, metering, suffix, query, keepsState } = this.#routed;
+    const routed = this.#routed;
+    if (routed === null) return;
+    const { identity, metering, suffix, query, keepsState } = routed;
     const fault = this.#claim?.faultAt(target.provider, key) ?? null;
     if (fault !== null) {
       this.#context.planner.left(trial);
@@ -281,16 +304,16 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
         routing: {
           requestedModel: body.model ?? '',
           route: this.#route?.name ?? null,
-          attempt: this.#walk.begun(trial),
+          attempt: this.#walk?.begun(trial) ?? 1,
           targetModel: target.name,
         },
       },
       this,
     );
     this.#attempt = attempt;
-    if (this.#clock.limitsContent && this.#walk.hasAlternative) this.#clock.awaitContent();
+    if (this.#clock.limitsContent && this.#hasAlternative) this.#clock.awaitContent();
     attempt.body(bytes, isWhole);
-    if (!isWhole || !this.#walk.mayRepeat) body.drop();
+    if (!isWhole || this.#walk?.mayRepeat !== true) body.drop();
   }
 
   /**
@@ -304,9 +327,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     if (trial === null) return false;
     const waitMs = this.#waitMs();
     this.#context.planner.failed(trial, failed, waitMs);
-    if (body === null || !this.#walk.mayRepeat) return false;
+    const walk = this.#walk;
+    if (body === null || walk?.mayRepeat !== true) return false;
     if (!this.#settings.fallbackOn.includes(failed.reason)) return false;
-    const next = this.#walk.follower(failed, waitMs);
+    const next = walk.follower(failed, waitMs);
     if (next === null) return false;
     this.#close(word, failed);
     if (next === 'wait') {
@@ -348,7 +372,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       },
       false,
     );
-    this.#trail.ended(trial.target.name, word, fact);
+    this.#trail = this.#trail.with(trial.target.name, word, fact);
     this.#held?.drop();
     this.#attempt = null;
     this.#trial = null;
@@ -367,10 +391,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   }
 
   head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
-    if (attempt !== this.#attempt) return 'next';
+    const routed = this.#routed;
+    if (attempt !== this.#attempt || routed === null) return 'next';
     this.#head = head;
     const { streamSafety } = this.#settings;
-    const mode = this.#walk.hasAlternative ? holdModeOf(head, streamSafety) : null;
+    const mode = this.#hasAlternative ? holdModeOf(head, streamSafety) : null;
     if (mode === null) {
       const failed = head.status >= 400 ? failureOfStatus(head.status, UNREAD) : null;
       // No other target, but the same one may be asked once more.
@@ -380,7 +405,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#commit(followed, failed === null && head.status < 400);
       return 'commit';
     }
-    this.#held = new HeldAnswer(mode, this.#routed.wire, head.status, this.#context.held);
+    this.#held = new HeldAnswer(mode, routed.wire, head.status, this.#context.held);
     this.#clock.holdBegan();
     if (mode === 'stream') this.#clock.awaitOpening();
     return 'hold';
@@ -412,7 +437,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   over(attempt: Attempt, end: AttemptEnd): void {
     if (attempt !== this.#attempt) return;
     const held = this.#held;
-    if (held === null && this.#head !== null) {
+    if (this.#state === 'committed') {
       this.#finish(end);
       return;
     }
@@ -477,8 +502,6 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { planner, metrics } = this.#context;
     this.#clock.stop();
     this.#body?.drop();
-    // A stream may stay open for an hour behind it.
-    if (this.#isBodyWhole) this.#body = this.#claim = null;
     if (isGood) planner.succeeded(trial, this.#clock.firstContentAfterMs);
     else planner.left(trial);
     const held = this.#held;
@@ -492,8 +515,21 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#step('content');
     const lines = this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status);
     const mayWait = head.status === 429 || head.status === 503;
-    const told = toldHead(head, lines, mayWait ? this.#walk.leastWaitMs : 0);
+    const told = toldHead(head, lines, mayWait ? this.#leastWaitMs : 0);
+    this.#forgetRequest();
     this.#answer.head({ ...head, head: told }, isFollowed);
+  }
+
+  /** What led to the answer: a stream may stay open for an hour behind it. */
+  #forgetRequest(): void {
+    this.#asked = LEFT;
+    this.#said = UNSAID;
+    this.#clock = RoutedClock.STOPPED;
+    this.#routed = null;
+    this.#walk = null;
+    this.#head = null;
+    // A body of which more comes is read on.
+    if (this.#isBodyWhole) this.#body = this.#claim = null;
   }
 
   /** Passes on what was held. @returns false when the client takes no more for now */
@@ -557,8 +593,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   #again(): void {
     this.#step('due');
-    const trial = this.#walk.afterWait();
-    if (trial === null || this.#body === null) this.#refuse(noTarget([], this.#walk.leastWaitMs));
+    const trial = this.#walk?.afterWait() ?? null;
+    if (trial === null || this.#body === null) this.#refuse(noTarget([], this.#leastWaitMs));
     else this.#try(trial, this.#body);
   }
 
@@ -605,7 +641,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const fact = attempt?.fact(settlement, true) ?? null;
     this.#keepHome(fact);
     return {
-      provider: this.#trial?.target.provider ?? this.#routed.provider,
+      provider: this.#trial?.target.provider ?? this.#routed?.provider ?? null,
       failure: attempt?.failure?.code ?? null,
       facts: this.#trail.facts(fact),
     };

@@ -12,13 +12,21 @@ const WAITS = /^(?:retry-after|retry-after-ms|x-ms-retry-after-ms):[^\n]*\n/gim;
 /** What became of the attempts of one request: for the answer's fields, and for the settlement. */
 export class RoutedTrail {
   /** A target's name, and a status or a word. */
-  readonly #tried: string[] = [];
-  readonly #facts: UsageFact[] = [];
+  readonly #tried: readonly string[];
+  readonly #facts: readonly UsageFact[];
 
-  /** @param fact null when it never reached its provider */
-  ended(target: string, came: string, fact: UsageFact | null): void {
-    this.#tried.push(shown(target, came));
-    if (fact !== null) this.#facts.push(fact);
+  constructor(tried: readonly string[], facts: readonly UsageFact[]) {
+    this.#tried = tried;
+    this.#facts = facts;
+  }
+
+  /**
+   * @param fact null when it never reached its provider
+   * @returns the trail with one attempt more
+   */
+  with(target: string, came: string, fact: UsageFact | null): RoutedTrail {
+    const facts = fact === null ? this.#facts : [...this.#facts, fact];
+    return new RoutedTrail([...this.#tried, shown(target, came)], facts);
   }
 
   /** What the gateway says of the way: bounded, and never a secret. */
@@ -35,6 +43,9 @@ export class RoutedTrail {
     return before === undefined ? facts : [...facts.slice(0, -1), { ...before, final: true }];
   }
 }
+
+/** Of a request whose first attempt is the only one, as nearly all are. */
+export const NO_TRAIL = new RoutedTrail([], []);
 
 /**
  * @param lines of the gateway itself

@@ -31,7 +31,7 @@ export class RoutedWalk {
   #retriesLeft = 0;
   #count = 0;
   /** Keys of the current target that were tried. */
-  readonly #triedKeys = new Set<PoolKey>();
+  #triedKeys: Set<PoolKey> | null = null;
 
   constructor(context: WalkContext) {
     this.#context = context;
@@ -72,7 +72,10 @@ export class RoutedWalk {
 
   /** An attempt begins. @returns which one it is, from 1 on */
   begun({ key }: Trial): number {
-    this.#triedKeys.add(key);
+    if (this.#mayRepeat) {
+      this.#triedKeys ??= new Set();
+      this.#triedKeys.add(key);
+    }
     return ++this.#count;
   }
 
@@ -89,7 +92,7 @@ export class RoutedWalk {
       this.#next++;
       const trial = planner.enter(planned.target, NO_KEYS, this.#session, this.#homes);
       if (trial === null) continue;
-      this.#triedKeys.clear();
+      this.#triedKeys = null;
       this.#current = planned;
       this.#retriesLeft = this.#retries;
       return trial;
@@ -102,8 +105,7 @@ export class RoutedWalk {
     if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;
     const { planner } = this.#context;
     const current = this.#current;
-    if (current !== null && planner.mayEnter(current.target, this.#triedKeys, this.#homes))
-      return true;
+    if (current !== null && planner.mayEnter(current.target, this.#tried, this.#homes)) return true;
     for (let at = this.#next; at < this.#planned.length; at++) {
       const planned = this.#planned[at];
       if (planned !== undefined && planner.mayEnter(planned.target, NO_KEYS, this.#homes))
@@ -134,13 +136,13 @@ export class RoutedWalk {
     if (this.#retriesLeft > 0) {
       if (failed.again) {
         this.#retriesLeft--;
-        this.#triedKeys.clear();
+        this.#triedKeys = null;
         const trial = this.#enter(current);
         if (trial !== null) return trial;
       }
       if (failed.reason === 'rate_limit' && waitMs !== null && waitMs <= retryAfterMaxMs) {
         this.#retriesLeft--;
-        this.#triedKeys.clear();
+        this.#triedKeys = null;
         return 'wait';
       }
     }
@@ -162,7 +164,11 @@ export class RoutedWalk {
     return waits.length === 0 ? 0 : Math.min(...waits);
   }
 
+  get #tried(): ReadonlySet<PoolKey> {
+    return this.#triedKeys ?? NO_KEYS;
+  }
+
   #enter({ target }: Planned): Trial | null {
-    return this.#context.planner.enter(target, this.#triedKeys, this.#session, this.#homes);
+    return this.#context.planner.enter(target, this.#tried, this.#session, this.#homes);
   }
 }

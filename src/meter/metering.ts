@@ -94,8 +94,11 @@ export class Metering {
   storesNothing = false;
   /** The provider was asked for an event that the client did not ask for. */
   #asksUnseen = false;
-  /** Null while nothing came, and where nothing is read. */
+  /** Until the response's format is known; null where nothing is read. */
   #probe: FormatProbe | null = null;
+  /** Null while nothing but white space came, and where nothing is read. */
+  #format: FormatProbe['format'] = null;
+  #isRead = false;
   #reader: UsageReader | null = null;
   #withholder: UsageEventWithholder | null = null;
   #status = 0;
@@ -202,6 +205,7 @@ export class Metering {
     this.#status = status;
     if (this.#endpoint === 'free' || format === null) return false;
     this.#probe = new FormatProbe(format);
+    this.#isRead = true;
     // An answer may begin before the request is over.
     this.#readRequest();
     return this.#asksUnseen && (format === 'events' || status < 300);
@@ -213,18 +217,19 @@ export class Metering {
    * @returns false when the client takes no more for now
    */
   response(chunk: Buffer, client: PieceSink, last: boolean): boolean {
-    if (this.#probe === null || this.#probe.format !== null)
-      return this.#content(chunk, client, last);
+    if (this.#probe === null) return this.#content(chunk, client, last);
     const at = this.#probe.push(chunk);
     // White space keeps a connection alive: it must not wait.
     if (at < 0) return client.push(chunk);
     this.#recognised(this.#probe.format);
+    this.#probe = null;
     if (at === 0) return this.#content(chunk, client, last);
     const more = client.push(chunk.subarray(0, at));
     return this.#content(chunk.subarray(at), client, last) && more;
   }
 
   #recognised(format: FormatProbe['format']): void {
+    this.#format = format;
     if (format === null || format === 'page' || format === 'packed') return;
     this.#withEvents = format === 'events';
     this.#reader = new UsageReader(this.#scanner, format, this.#endpoint === 'answers');
@@ -260,8 +265,8 @@ export class Metering {
    * as that when it says so itself (a whole JSON text, `[DONE]`): a provider that dies has begun to bill, and looks the same.
    */
   #holdsNothing(reading: UsageReading | null): boolean {
-    if (this.#probe === null || this.#probe.format === 'packed') return false;
-    if (this.#probe.format === 'page') return true;
+    if (!this.#isRead || this.#format === 'packed') return false;
+    if (this.#format === 'page') return true;
     if ((reading?.textBytes ?? 0) > 0) return false;
     if (reading?.sawError === true) return true;
     if (!this.#ended || this.#endpoint === 'reports') return false;

@@ -134,7 +134,7 @@ export class UsageReader implements EventSink {
   #isBlind = false;
   #isOpening = false;
   /** Data of an event that reads cut, as far as it is kept to count its text. */
-  #cut: Buffer[] = [];
+  #cut: Buffer[] | null = null;
   #cutBytes = 0;
   /** The event being read lies whole in a chunk, where its text is counted. */
   #isWhole = false;
@@ -327,6 +327,7 @@ export class UsageReader implements EventSink {
     this.#scan(chunk.subarray(from, to), this.#isWhole);
     if (this.#isWhole || this.#cutBytes >= CUT_MAX_BYTES) return;
     const kept = chunk.subarray(from, Math.min(to, from + CUT_MAX_BYTES - this.#cutBytes));
+    this.#cut ??= [];
     this.#cut.push(Buffer.from(kept));
     this.#cutBytes += kept.length;
   }
@@ -350,10 +351,10 @@ export class UsageReader implements EventSink {
   }
 
   #countCut(): void {
-    if (this.#cutBytes === 0) return;
+    if (this.#cut === null) return;
     const data = Buffer.concat(this.#cut, this.#cutBytes);
     this.#skim.countIn(data, 0, data.length);
-    this.#cut = [];
+    this.#cut = null;
     this.#cutBytes = 0;
   }
 

@@ -33,7 +33,7 @@ export class Http1Call implements UpstreamCall, Carried {
   readonly #coding: RequestCoding;
   #connection: Connection | null = null;
   /** What is to be written once the connection stands. */
-  #waiting: Buffer[];
+  #waiting: readonly Buffer[];
   /** The request's content is complete. */
   #isEnded: boolean;
   /** The connection stands and has the request's head. */
@@ -73,7 +73,7 @@ export class Http1Call implements UpstreamCall, Carried {
     if (this.#isOver || piece.length === 0) return true;
     const framed = message('', this.#coding, [piece], false);
     if (this.#isWriting && this.#connection !== null) return this.#connection.write(framed);
-    this.#waiting.push(framed);
+    this.#waiting = [...this.#waiting, framed];
     return false;
   }
 
@@ -83,7 +83,7 @@ export class Http1Call implements UpstreamCall, Carried {
     const rest = message('', this.#coding, NOTHING, true);
     if (rest.length > 0) {
       if (this.#isWriting) this.#connection?.write(rest);
-      else this.#waiting.push(rest);
+      else this.#waiting = [...this.#waiting, rest];
     }
     if (this.#isWriting) this.#connection?.requestSent();
   }
@@ -108,7 +108,7 @@ export class Http1Call implements UpstreamCall, Carried {
     this.reached = true;
     this.#isWriting = true;
     const [first, ...rest] = this.#waiting;
-    this.#waiting = [];
+    this.#waiting = NOTHING;
     if (first === undefined) return;
     const takesMore = this.#connection?.write(
       rest.length === 0 ? first : Buffer.concat([first, ...rest]),
@@ -172,7 +172,7 @@ export class Http1Call implements UpstreamCall, Carried {
 
   #over(): void {
     this.#isOver = true;
-    this.#waiting = [];
+    this.#waiting = NOTHING;
     this.#repeatable = null;
   }
 }

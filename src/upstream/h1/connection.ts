@@ -16,7 +16,7 @@ import {
 } from '../failure.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { Connector, SocketEvents } from './connector.ts';
-import { isQuiet, wasReset } from './peer-state.ts';
+import { isQuiet, peerAddress, wasReset } from './peer-state.ts';
 
 /** Whose request a connection carries. */
 export interface Carried {
@@ -173,7 +173,7 @@ export class Connection implements SocketEvents, ResponseSink {
 
   onConnected(): void {
     this.#isConnected = true;
-    this.address = this.#socket.remoteAddress ?? '';
+    this.address = peerAddress(this.#socket);
     this.#sinceMs = this.#home.ticker.now;
     try {
       this.#home.onStanding(this, this.#carried === null);

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { createServer as createTlsServer, connect as tlsConnect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { kernelCalls } from '../../../../src/kernel-calls.ts';
-import { isQuiet } from '../../../../src/upstream/h1/peer-state.ts';
+import { isQuiet, peerAddress } from '../../../../src/upstream/h1/peer-state.ts';
 import { until } from '../../../support/conditions.ts';
 import { selfSigned } from '../../../support/tls.ts';
 
@@ -49,6 +49,17 @@ const WAYS = [
 const CASES = [false, true].flatMap((tls) =>
   WAYS.flatMap(([way, calls]) => ENDS.map(([how, act]) => ({ tls, way, calls, how, act }))),
 );
+
+it.each([
+  false,
+  true,
+])("a peer's address is the one that Node tells, and kept nowhere (TLS: %s)", async (tls) => {
+  await join(tls);
+  const address = peerAddress(near);
+  expect(Object.keys(near)).not.toContain('_peername');
+  expect(address).toBe('127.0.0.1');
+  expect(near.remoteAddress).toBe(address);
+});
 
 describe('one look at a connection', () => {
   it.each(
