@@ -7,6 +7,25 @@ export interface Place {
   readonly members: ReadonlyMap<string, Place>;
   /** Every member that is not named; null: they are passed over. */
   readonly others: Place | null;
+  /** The members' names, as `spelled` has them. */
+  readonly spelled: SpelledNames;
+}
+
+/** Names by their length in bytes: a body's names are compared where they stand, and most have no length that is wanted. */
+type SpelledNames = readonly (readonly Spelled[] | undefined)[];
+interface Spelled {
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+/** @param names in ASCII */
+export function spelled(names: readonly string[]): SpelledNames {
+  const byLength: Spelled[][] = [];
+  for (const name of names) {
+    const others = byLength[name.length] ?? [];
+    byLength[name.length] = [...others, { name, bytes: Buffer.from(name) }];
+  }
+  return byLength;
 }
 
 export interface TextSink {
@@ -42,6 +61,8 @@ const PASSING = 1;
 const NAME = 2;
 const TEXT = 3;
 
+const NOTHING = Buffer.alloc(0);
+
 /** Bytes that tell a body's encoding (RFC 4627 §3). */
 const OPENING_BYTES = 4;
 
@@ -67,12 +88,13 @@ export class NamedTexts {
   #expectsName = false;
   /** Where the next value stands. */
   #next: Place | null;
-  #kept = Buffer.allocUnsafe(KEPT_BYTES);
+  /** Made for the first text, or name that is not to be read where it stands. */
+  #kept = NOTHING;
   #keptBytes = 0;
   #isOver = false;
   #hasEscapes = false;
   /** The first bytes, until there are enough to know the encoding. */
-  #opening: Buffer | null = Buffer.alloc(0);
+  #opening: Buffer | null = NOTHING;
   #wide: Narrowing | null = null;
 
   constructor(root: Place, sink: TextSink) {
@@ -104,9 +126,10 @@ export class NamedTexts {
   }
 
   #open(bytes: Buffer): void {
-    const opening = Buffer.concat([this.#opening ?? bytes, bytes]);
+    const before = this.#opening ?? bytes;
+    const opening = before.length === 0 ? bytes : Buffer.concat([before, bytes]);
     if (opening.length < OPENING_BYTES) {
-      this.#opening = opening;
+      this.#opening = Buffer.from(opening);
       return;
     }
     this.#opening = null;
@@ -122,7 +145,8 @@ export class NamedTexts {
   #read(chunk: Buffer, from: number, to: number): void {
     let at = from;
     while (at < to) {
-      if (this.#state === OUTSIDE) at = this.#outside(chunk, at, to);
+      if (this.#state === OUTSIDE)
+        at = this.#passed > 0 ? this.#passContainers(chunk, at, to) : this.#outside(chunk, at, to);
       else if (this.#state === PASSING) at = this.#pass(chunk, at, to);
       else at = this.#keep(chunk, at, to);
     }
@@ -133,23 +157,23 @@ export class NamedTexts {
     for (let at = from; at < to; at++) {
       switch (chunk[at]) {
         case QUOTE:
-          this.#beginString();
-          return at + 1;
+          return this.#beginString(chunk, at + 1, to);
         case OPEN_BRACE:
-          this.#enter(true);
-          break;
         case OPEN_BRACKET:
-          this.#enter(false);
+          this.#enter(chunk[at] === OPEN_BRACE);
+          if (this.#passed > 0) return at + 1;
           break;
         case CLOSE_BRACE:
         case CLOSE_BRACKET:
-          this.#leave();
+          this.#places.pop();
+          this.#isObject.pop();
+          this.#left();
           break;
         case COMMA:
-          if (this.#passed === 0) this.#afterComma();
+          this.#afterComma();
           break;
         case COLON:
-          if (this.#passed === 0) this.#expectsName = false;
+          this.#expectsName = false;
           break;
         default:
       }
@@ -157,9 +181,32 @@ export class NamedTexts {
     return to;
   }
 
+  /** Reads to the end of the containers that lead nowhere: one loop, because most of a large body is there. */
+  #passContainers(chunk: Buffer, from: number, to: number): number {
+    let passed = this.#passed;
+    let at = from;
+    while (at < to && passed > 0) {
+      const byte = chunk[at++];
+      if (byte === QUOTE) {
+        const near = Math.min(to, at + NEAR_BYTES);
+        while (at < near && chunk[at] !== QUOTE && chunk[at] !== BACKSLASH) at++;
+        if (at < near && chunk[at] === QUOTE) {
+          at++;
+          continue;
+        }
+        this.#state = PASSING;
+        at = this.#pass(chunk, at, to);
+      } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) passed++;
+      else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) passed--;
+    }
+    this.#passed = passed;
+    if (passed === 0) this.#left();
+    return at;
+  }
+
   #enter(isObject: boolean): void {
     const place = this.#next;
-    if (this.#passed > 0 || place === null || this.#places.length === DEPTH_MAX) {
+    if (place === null || this.#places.length === DEPTH_MAX) {
       this.#passed++;
       return;
     }
@@ -169,13 +216,8 @@ export class NamedTexts {
     this.#next = isObject ? null : place;
   }
 
-  #leave(): void {
-    if (this.#passed > 0) this.#passed--;
-    else {
-      this.#places.pop();
-      this.#isObject.pop();
-    }
-    if (this.#passed === 0) this.#next = this.#places.length === 0 ? this.#root : null;
+  #left(): void {
+    this.#next = this.#places.length === 0 ? this.#root : null;
   }
 
   #afterComma(): void {
@@ -186,17 +228,36 @@ export class NamedTexts {
     this.#next = isObject ? null : (this.#places[depth] ?? null);
   }
 
-  #beginString(): void {
-    this.#state = this.#stateOfString();
+  /** @param from behind the quote. @returns where to read on */
+  #beginString(chunk: Buffer, from: number, to: number): number {
+    if (!this.#expectsName && this.#next?.tells == null) {
+      this.#state = PASSING;
+      return from;
+    }
+    if (this.#expectsName) {
+      const end = plainEnd(chunk, from, to);
+      if (end >= 0) {
+        this.#named(this.#memberAt(chunk, from, end));
+        return end + 1;
+      }
+    }
+    this.#state = this.#expectsName ? NAME : TEXT;
     this.#keptBytes = 0;
     this.#isOver = false;
     this.#hasEscapes = false;
+    return from;
   }
 
-  #stateOfString(): number {
-    if (this.#passed > 0) return PASSING;
-    if (this.#expectsName) return NAME;
-    return this.#next?.tells == null ? PASSING : TEXT;
+  /** The name that stands in the chunk, if it is one that is wanted. */
+  #memberAt(chunk: Buffer, from: number, end: number): string | null {
+    const candidates = this.#places.at(-1)?.spelled[end - from];
+    if (candidates === undefined) return null;
+    for (const { name, bytes } of candidates) {
+      let at = 0;
+      while (at < bytes.length && bytes[at] === chunk[from + at]) at++;
+      if (at === bytes.length) return name;
+    }
+    return null;
   }
 
   /** Passes a string by, up to and with its quote. */
@@ -243,7 +304,7 @@ export class NamedTexts {
       } else if (byte === QUOTE) {
         const isName = this.#state === NAME;
         this.#state = OUTSIDE;
-        if (isName) this.#named();
+        if (isName) this.#named(this.#text());
         else this.#sink.onText(this.#next?.tells ?? '', this.#text());
         return at + 1;
       }
@@ -256,14 +317,14 @@ export class NamedTexts {
 
   #grow(): void {
     if (this.#kept.length >= TEXT_MAX_BYTES) return;
-    const larger = Buffer.allocUnsafe(TEXT_MAX_BYTES);
+    const larger = Buffer.allocUnsafe(this.#kept.length === 0 ? KEPT_BYTES : TEXT_MAX_BYTES);
     this.#kept.copy(larger);
     this.#kept = larger;
   }
 
-  #named(): void {
+  /** @param name null: none that is wanted */
+  #named(name: string | null): void {
     const place = this.#places.at(-1);
-    const name = this.#text();
     this.#next = (name === null ? undefined : place?.members.get(name)) ?? place?.others ?? null;
   }
 
@@ -278,6 +339,16 @@ export class NamedTexts {
       return null;
     }
   }
+}
+
+/** Where a name without escapes ends that lies in the chunk; -1 for every other one. */
+function plainEnd(chunk: Buffer, from: number, to: number): number {
+  const near = Math.min(to, from + KEPT_BYTES);
+  for (let at = from; at < near; at++) {
+    if (chunk[at] === QUOTE) return at;
+    if (chunk[at] === BACKSLASH) return -1;
+  }
+  return -1;
 }
 
 function backslashesBefore(chunk: Buffer, from: number, end: number): number {

@@ -217,3 +217,34 @@ describe('the texts at places of a body', () => {
     ).toEqual([['previous_response_id', 'r']]);
   });
 });
+
+/** A body for each place that tells something, as the references have it. */
+function bodiesOf(place: Place): readonly unknown[] {
+  const members = [...place.members].flatMap(([name, inner]) =>
+    bodiesOf(inner).map((value) => ({ [name]: value })),
+  );
+  const others =
+    place.others === null ? [] : bodiesOf(place.others).map((value) => ({ any: value }));
+  return [...(place.tells === null ? [] : ['id']), ...members, ...others];
+}
+
+describe('each place there is', () => {
+  const bodies = bodiesOf(REQUEST_STATE).map((body) => JSON.stringify(body));
+
+  it('is found, with any character of any name on the way to it escaped, wherever the body is cut', () => {
+    expect(bodies.length).toBeGreaterThan(40);
+    for (const body of bodies) {
+      for (const [, name = ''] of body.matchAll(/"(\w+)":/g)) {
+        const at = body.indexOf(`"${name}":`) + 1;
+        for (let letter = 0; letter < name.length; letter++) {
+          const code = name.charCodeAt(letter).toString(16).padStart(4, '0');
+          const spelled = `${name.slice(0, letter)}\\u${code}${name.slice(letter + 1)}`;
+          const text = body.slice(0, at) + spelled + body.slice(at + name.length);
+          expect(told([Buffer.from(text)]), text).toHaveLength(1);
+        }
+      }
+      for (let length = 1; length < body.length; length++)
+        expect(told(cut(Buffer.from(body), [length]))).toHaveLength(1);
+    }
+  });
+});
