@@ -27,9 +27,11 @@ import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
+import { ANSWER_ID } from '../wire/state-places.ts';
 import { asksForStream } from '../wire/stream-wish.ts';
 import { ToldErrors } from '../wire/told-errors.ts';
 import { traceId } from '../wire/trace-context.ts';
+import type { BackgroundAnswers } from './background-answers.ts';
 import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
 
 /** What the attempts of a worker share. */
@@ -40,6 +42,7 @@ export interface AttemptContext {
   readonly ratios: TokenRatios;
   readonly unseen: UnseenAnswers;
   readonly stored: StateHomes;
+  readonly background: BackgroundAnswers;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
   /** A bug was met, and one request ended by it: for the log. */
@@ -115,6 +118,9 @@ export interface AttemptSink {
 }
 
 const NOTHING: readonly Buffer[] = [];
+const RESPONSES = /\/responses\/?$/;
+/** An id that can stand in a path as it is. */
+const PLAIN_ID = /^[A-Za-z0-9_-]{1,256}$/;
 /** What is left of a request that was given to its call. */
 export const LEFT: Asked = {
   method: '',
@@ -160,6 +166,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #told: ToldErrors | null = null;
   /** Only of an answer that may name what the provider has stored. */
   #ids: AnswerIds | null = null;
+  /** What the provider has stored it as; null when nothing told. */
+  #storedId: string | null = null;
   /** Read since the client left, of an answer that is read on; else -1. */
   #unseenBytes = -1;
   failure: UpstreamFailure | null = null;
@@ -227,7 +235,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   /** Takes a request back that must not become whole. */
   #isRefused(): boolean {
-    const why = this.#metering?.refusal() ?? null;
+    const why = this.#metering?.refusal(this.#mayFollow) ?? null;
     if (why === null) return false;
     this.takeBack();
     this.#sink.refused(this, why);
@@ -405,7 +413,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (managed?.keepsState !== true || this.#metering?.storesNothing === true) return null;
     const { identity, poolKey: key } = managed;
     const { stored } = this.#context;
-    return new AnswerIds((id) => stored.remember(id, identity.tenantWords, { provider, key }));
+    return new AnswerIds((id, place) => {
+      if (place === ANSWER_ID) this.#storedId = id;
+      stored.remember(id, identity.tenantWords, { provider, key });
+    });
   }
 
   /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */
@@ -425,7 +436,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
         return;
       }
       // Before the caller can have read it.
-      this.#ids?.push(chunk);
+      if (this.#ids?.push(chunk) === false) this.#ids = null;
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
       if (!more) this.#call?.pause();
     } catch (error) {
@@ -537,12 +548,47 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
    * @param final no other attempt follows
    */
   fact(settlement: Settlement, final = true): UsageFact | null {
-    const { managed, provider, path, routing } = this.#target;
+    const { managed } = this.#target;
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
-    const { tenantText, vpcText, keyText, keyClass } = managed.identity;
+    const fact = this.#factOf(managed.identity, usage, settlement, final);
+    return usage.source !== 'reported' && this.#isFollowed(fact) ? null : fact;
+  }
+
+  /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
+  get #mayFollow(): boolean {
+    const { managed, path } = this.#target;
+    const isStored = managed?.keepsState === true && RESPONSES.test(path);
+    return isStored && this.#context.background.hasRoom;
+  }
+
+  /** An answer that is written behind its response has its fact when it has ended. */
+  #isFollowed(fact: UsageFact): boolean {
+    const { managed, provider, path } = this.#target;
+    const id = this.#storedId;
+    if (managed === null || id === null || this.#metering?.isBackground !== true) return false;
+    if (!PLAIN_ID.test(id)) return false;
+    const { identity, poolKey } = managed;
+    return this.#context.background.follow({
+      provider,
+      poolKey,
+      transports: this.#context.transports,
+      target: `${path.replace(/\/$/, '')}/${id}`,
+      owner: `${identity.tenantText}/${identity.vpcText}`,
+      fact,
+      requestBytes: this.#requestBytes,
+    });
+  }
+
+  #factOf(
+    { tenantText, vpcText, keyText, keyClass }: KeyIdentity,
+    usage: MeteredUsage,
+    settlement: Settlement,
+    final: boolean,
+  ): UsageFact {
+    const { provider, path, routing } = this.#target;
     return {
       requestId: settlement.requestId,
       traceId: traceId(settlement.traceparent),

@@ -90,6 +90,7 @@ export class Metering {
   #streamAsked = false;
   #requestTextBytes: number | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
+  #isDeferred = false;
   /** The request says that nothing of its answer is to be stored. */
   storesNothing = false;
   /** The provider was asked for an event that the client did not ask for. */
@@ -178,16 +179,24 @@ export class Metering {
   /**
    * Why the request must not become whole; null when it may. Asked when everything of it is known and before its last piece
    * is let go: a provider cannot begin to work before that.
+   * @param mayFollow what its provider stores of it can be looked at until it has ended
    */
-  refusal(): Rejection | null {
+  refusal(mayFollow: boolean): Rejection | null {
+    if (mayFollow && !this.#isDeferred && !this.storesNothing) return null;
     return this.#goesOnAs === null || this.#endpoint === 'reports' || this.#endpoint === 'free'
       ? null
       : rejection('not_followed', `The field is ${this.#goesOnAs}.`);
   }
 
+  /** The answer is written behind the response. */
+  get isBackground(): boolean {
+    return this.#goesOnAs === 'background';
+  }
+
   #readRequest(): void {
     if (this.#facts === null) return;
     this.#goesOnAs = this.#facts.goesOnAs;
+    this.#isDeferred = this.#facts.isDeferred;
     this.storesNothing = this.#facts.storesNothing;
     this.#requestTextBytes = this.#facts.textBytes;
     this.#requestedModel = this.#facts.model;

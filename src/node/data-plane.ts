@@ -7,6 +7,7 @@ import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
 import type { Config, RoutingConfig } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
+import { BackgroundAnswers } from '../exchange/background-answers.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { KeptBudget } from '../exchange/kept-budget.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
@@ -24,6 +25,7 @@ import type { Dialect } from '../rejection.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
+import { usageFactLine } from '../settle/usage-fact.ts';
 import { StateHomes } from '../stored/state-homes.ts';
 import { StoredState } from '../stored/state-table.ts';
 import { Deadlines, Ticker } from '../ticker.ts';
@@ -64,6 +66,7 @@ export class ThreadState {
   readonly heldMemory: SharedArrayBuffer;
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
   readonly unseen = new UnseenAnswers(this.deadlines);
+  readonly background: BackgroundAnswers;
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
@@ -97,6 +100,16 @@ export class ThreadState {
     this.refusals = refusals;
     this.report = report;
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
+    this.background = new BackgroundAnswers({
+      ticker: this.upstreamTicker,
+      scanner: this.scanner,
+      ratios: this.ratios,
+      metrics: this.metrics,
+      told: (fact) => {
+        this.metrics.metered(fact.source, fact.counts);
+        facts(usageFactLine(fact));
+      },
+    });
   }
 
   nextRequestId(): string {
@@ -211,6 +224,10 @@ export class DataPlane implements WorkerContext {
 
   get keepsFacts(): boolean {
     return this.#thread.factGate.isOpen;
+  }
+
+  get background(): BackgroundAnswers {
+    return this.#thread.background;
   }
 
   get unseen(): UnseenAnswers {

@@ -150,6 +150,8 @@ function close(door: Door, outcome: 'drained' | 'gateway_error'): void {
   door.close();
   // Their clients left before: no connection's end settles them.
   thread.unseen.endAll();
+  // Nobody will look at them any more.
+  thread.background.endAll();
   flush();
   setTimeout(() => {
     tell({ kind: 'closed' });

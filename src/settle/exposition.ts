@@ -234,6 +234,18 @@ export function exposition(
     [['', node.natsConnected === null ? 0 : node.denySetAgeSeconds]],
   );
   page.add(
+    'ai_background_followed',
+    'gauge',
+    'Answers written behind their responses that are followed to their end.',
+    [['', at(layout.backgroundFollowed)]],
+  );
+  page.add(
+    'ai_background_given_up_total',
+    'counter',
+    'Such answers of whose end nothing was learned: their facts are estimates.',
+    [['', at(layout.backgroundGivenUp)]],
+  );
+  page.add(
     'ai_stored_state_entries',
     'gauge',
     'Ids of what answers stored at providers that are remembered.',

@@ -64,7 +64,9 @@ export class MetricsLayout {
   readonly unboundedBuffers = 3;
   readonly slippedBytes = 4;
   readonly billsUnread = 5;
-  readonly rejections = 6;
+  readonly backgroundFollowed = 6;
+  readonly backgroundGivenUp = 7;
+  readonly rejections = 8;
   readonly outcomes: number;
   readonly responses: number;
   readonly connectFailures: number;
@@ -147,6 +149,7 @@ export class WorkerMetrics {
     this.#slab[layout.unboundedBuffers] = 0;
     this.#slab.fill(0, layout.waiting, layout.turnedAway);
     this.#slab[layout.slippedBytes] = 0;
+    this.#slab[layout.backgroundFollowed] = 0;
   }
 
   /** Exchanges running on the node: exact but for those that other workers are admitting in this very moment. */
@@ -241,6 +244,16 @@ export class WorkerMetrics {
   /** An attempt came to nothing, and another one takes its place. */
   failedOver(reason: FailoverReason): void {
     this.#add(this.#layout.failovers + FAILOVER_REASONS.indexOf(reason), 1);
+  }
+
+  /**
+   * Answers that are written behind their responses, and followed to their end.
+   * @param change of how many there are now
+   * @param givenUp of whose end nobody knows
+   */
+  followed(change: number, givenUp: number): void {
+    this.#add(this.#layout.backgroundFollowed, change);
+    this.#add(this.#layout.backgroundGivenUp, givenUp);
   }
 
   /** A body could not be kept for another attempt. */

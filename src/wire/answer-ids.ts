@@ -11,7 +11,7 @@ const OPEN_BRACKET = 0x5b;
  * stream those of its first event that has one. Behind it nothing is read any more.
  */
 export class AnswerIds implements EventSink, TextSink {
-  readonly #found: (id: string) => void;
+  readonly #found: (id: string, place: string) => void;
   readonly #texts = new NamedTexts(ANSWER_STATE, this);
   /** Null for JSON, and while nothing came. */
   #stream: EventStream | null = null;
@@ -19,15 +19,18 @@ export class AnswerIds implements EventSink, TextSink {
   #hasFound = false;
   #isOver = false;
 
-  constructor(found: (id: string) => void) {
+  /** @param found told each id and where it stands: the answer's own one as ANSWER_ID */
+  constructor(found: (id: string, place: string) => void) {
     this.#found = found;
   }
 
-  push(chunk: Buffer): void {
-    if (this.#isOver) return;
+  /** @returns false when nothing more is to be read */
+  push(chunk: Buffer): boolean {
+    if (this.#isOver) return false;
     if (!this.#hasBegun) this.#begin(chunk);
     if (this.#stream === null) this.#texts.push(chunk);
     else this.#pushEvents(this.#stream, chunk);
+    return !this.#isOver;
   }
 
   #begin(chunk: Buffer): void {
@@ -55,9 +58,9 @@ export class AnswerIds implements EventSink, TextSink {
     this.#texts.read(chunk, from, to);
   }
 
-  onText(_place: string, id: string | null): void {
+  onText(place: string, id: string | null): void {
     if (id === null || id === '') return;
     this.#hasFound = true;
-    this.#found(id);
+    this.#found(id, place);
   }
 }

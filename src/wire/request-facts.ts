@@ -37,6 +37,8 @@ export class RequestFacts implements JsonEvents {
   stream: StreamAsked = 'absent';
   /** The field that asks for an answer behind the response (OpenAI Responses, xAI chat); null without one that says yes. */
   goesOnAs: 'background' | 'deferred' | null = null;
+  /** A root `deferred` says yes. */
+  isDeferred = false;
   /** The last root `store` is false. */
   storesNothing = false;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
@@ -120,7 +122,9 @@ export class RequestFacts implements JsonEvents {
   #readFlag(path: number, value: boolean): void {
     if (path === REQUEST_PATH.stream) this.stream = value ? 'true' : 'false';
     // Not taken back by a second one: which of two a provider reads is not known.
-    else if (value) this.goesOnAs ??= path === REQUEST_PATH.background ? 'background' : 'deferred';
+    else if (value && path === REQUEST_PATH.deferred) this.isDeferred = true;
+    if (path !== REQUEST_PATH.stream && value)
+      this.goesOnAs ??= path === REQUEST_PATH.background ? 'background' : 'deferred';
   }
 
   /** True when the bytes so far are one JSON text; else what was read of it is not to be relied on. */

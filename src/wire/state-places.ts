@@ -61,9 +61,15 @@ export const REQUEST_STATE: Place = place({
   contents: { parts: { thoughtSignature: SEALED } },
 });
 
+/** What an answer's own id is told as. */
+export const ANSWER_ID = 'id';
+
 /** Where an answer says what its provider has stored: the root of a JSON answer, `response` of a stream's events. */
 export const ANSWER_STATE: Place = place({
-  id: 'id',
-  response: { id: 'id', conversation: { id: 'id' } },
-  conversation: { id: 'id' },
+  id: ANSWER_ID,
+  response: { id: ANSWER_ID, conversation: { id: 'conversation' } },
+  conversation: { id: 'conversation' },
 });
+
+/** How far a stored response is (OpenAI Responses, `status`). */
+export const STATUS_OF_ANSWER: Place = place({ status: 'status' });

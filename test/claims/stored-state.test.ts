@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI, { APIError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
-import { poolKeys, signingKeys, token } from '../support/managed.ts';
+import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
+import { factOf, facts, poolKeys, signingKeys, token } from '../support/managed.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { ResponseAccounts } from '../support/stored-responses.ts';
 
@@ -211,5 +211,78 @@ describe('stored state', () => {
     );
     expect(openai.requests.length).toBe(asked + 2);
     expect(await statusOf(client(OTHER).responses.retrieve(id))).toBe(404);
+  });
+});
+
+describe('an answer that is written behind its response', () => {
+  const behind = { model: 'gpt-5', input: 'a', background: true } as const;
+  let accounts: ResponseAccounts;
+  beforeAll(async () => {
+    await gateway.reload(config(1));
+    accounts = new ResponseAccounts('resp_behind_');
+    openai.script = accounts.act;
+  });
+
+  const factFor = async (id: string | null | undefined): Promise<LogLine> =>
+    await factOf(gateway, id);
+
+  it.each([
+    '/v1',
+    '/openai/v1',
+  ])('has its fact when it has ended, although its caller never looks: %s', async (base) => {
+    const own = client(token(), base);
+    const { data, response } = await own.responses.create(behind).withResponse();
+    expect(data.status).toBe('queued');
+    const fact = await factFor(response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      usage_source: 'reported',
+      input_tokens: 5,
+      output_tokens: 2,
+      model: 'm',
+    });
+    // By the gateway, with the key that made it.
+    const looks = openai.requests.filter(
+      ({ method, target }) => method === 'GET' && target.endsWith(data.id),
+    );
+    expect(looks).toHaveLength(2);
+    expect(new Set(looks.map((look) => look.field('authorization'))).size).toBe(1);
+    expect((await gateway.metrics()).get('ai_background_followed')).toBe(0);
+    expect((await own.responses.retrieve(data.id)).status).toBe('completed');
+  });
+
+  it('has it although its caller left its stream', async () => {
+    const own = client();
+    const { data, response } = await own.responses
+      .create({ ...behind, stream: true })
+      .withResponse();
+    for await (const event of data) if (event.type === 'response.created') break;
+    const fact = await factFor(response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      usage_source: 'reported',
+      output_tokens: 2,
+      outcome: 'client_gone',
+    });
+  });
+
+  it('that is deleted before its end is counted, and its fact an estimate', async () => {
+    const before = (await gateway.metrics()).get('ai_background_given_up_total');
+    accounts.looks = 5;
+    const own = client();
+    const { data, response } = await own.responses.create(behind).withResponse();
+    await own.responses.delete(data.id);
+    const fact = await factFor(response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({ usage_source: 'estimated' });
+    expect((await gateway.metrics()).get('ai_background_given_up_total')).toBe(before + 1);
+  });
+
+  it('has one fact, when the gateway stops before it has ended too', async () => {
+    accounts.looks = 1_000;
+    const { response } = await client().responses.create(behind).withResponse();
+    expect(await statusOf(client().responses.create({ ...behind, store: false }))).toBe(400);
+    gateway.signal('SIGTERM');
+    expect((await gateway.exited).code).toBe(0);
+    const id = response.headers.get('x-sluice-request-id');
+    const all = facts(gateway).filter((fact) => fact['request_id'] === id);
+    expect(all).toMatchObject([{ usage_source: 'estimated' }]);
   });
 });

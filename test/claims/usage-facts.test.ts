@@ -584,8 +584,9 @@ describe('no fact at all', () => {
 
 describe('an answer behind the response', () => {
   const ASKS = [
-    ['/v1/responses', '{"model":"m","input":"x","background":true}'],
-    ['/v1/responses', '{"background":true,"stream":true,"model":"m","input":"x"}'],
+    ['/v1/responses', '{"model":"m","input":"x","background":true,"store":false}'],
+    ['/v1/responses', '{"background":true,"stream":true,"model":"m","input":"x","deferred":true}'],
+    ['/v1/responses/compact', '{"model":"m","input":"x","background":true}'],
     ['/v1/chat/completions', '{"model":"m","messages":[],"deferred":true}'],
     ['/v1/chat/completions', '{"stream":true,"model":"m","messages":[],"deferred":1}'],
   ] as const;

@@ -1,11 +1,20 @@
 import type { Act } from './routed-scene.ts';
 import type { Turn } from './scripted-upstream.ts';
 
+interface Stored {
+  /** Until a background answer has ended. */
+  looksLeft: number;
+}
+
 const JSON_HEAD = 'content-type: application/json';
 
 /** A provider's accounts, one behind each pool key: what one stored, no other one knows. */
 export class ResponseAccounts {
-  readonly #stored = new Map<string, Map<string, { readonly text: string }>>();
+  readonly #stored = new Map<string, Map<string, Stored>>();
+  /** How often a background answer is looked at before it has ended. */
+  looks = 1;
+  /** What a background answer ends as. */
+  end = 'completed';
   readonly #prefix: string;
   #count = 0;
 
@@ -31,21 +40,29 @@ export class ResponseAccounts {
     else if (method === 'DELETE') {
       account.delete(id);
       await reply(turn, 200, { id, object: 'response', deleted: true });
-    } else await reply(turn, 200, responseOf(id, rest === '/cancel' ? 'cancelled' : 'completed'));
+    } else await reply(turn, 200, this.#seen(id, account.get(id), rest === '/cancel'));
   };
 
-  #accountOf(turn: Turn): Map<string, { readonly text: string }> {
+  #seen(id: string, stored: Stored | undefined, isCancel: boolean): object {
+    if (isCancel) return responseOf(id, 'cancelled');
+    if (stored === undefined || stored.looksLeft === 0) return responseOf(id, this.end);
+    stored.looksLeft--;
+    return { ...responseOf(id, 'in_progress'), usage: null };
+  }
+
+  #accountOf(turn: Turn): Map<string, Stored> {
     const key = turn.request.field('authorization') ?? '';
-    const known = this.#stored.get(key) ?? new Map<string, { readonly text: string }>();
+    const known = this.#stored.get(key) ?? new Map<string, Stored>();
     this.#stored.set(key, known);
     return known;
   }
 
-  async #made(turn: Turn, account: Map<string, { readonly text: string }>): Promise<void> {
+  async #made(turn: Turn, account: Map<string, Stored>): Promise<void> {
     const body = JSON.parse(turn.request.body.toString()) as {
       readonly previous_response_id?: string;
       readonly stream?: boolean;
       readonly store?: boolean;
+      readonly background?: boolean;
     };
     const before = body.previous_response_id;
     if (before !== undefined && !account.has(before)) {
@@ -53,15 +70,19 @@ export class ResponseAccounts {
       return;
     }
     const id = `${this.#prefix}${++this.#count}`;
-    if (body.store !== false) account.set(id, { text: '' });
+    const isBackground = body.background === true;
+    if (body.store !== false) account.set(id, { looksLeft: isBackground ? this.looks : 0 });
     if (body.stream !== true) {
-      await reply(turn, 200, responseOf(id, 'completed'));
+      const made = responseOf(id, isBackground ? 'queued' : 'completed');
+      await reply(turn, 200, isBackground ? { ...made, usage: null } : made);
       return;
     }
     await turn.stream(['content-type: text/event-stream']);
     const event = (type: string, response: object): string =>
       `event: ${type}\ndata: ${JSON.stringify({ type, response })}\n\n`;
     await turn.chunk(event('response.created', { ...responseOf(id, 'in_progress'), usage: null }));
+    // Its caller leaves before more of it comes.
+    if (isBackground) return;
     await turn.chunk(event('response.completed', responseOf(id, 'completed')));
     await turn.lastChunk();
   }

@@ -5,6 +5,7 @@ import {
   type AttemptSink,
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
+import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
 import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
@@ -27,11 +28,15 @@ const layout = new MetricsLayout(providers.map(({ name }) => name));
 const counters = layout.allocate(1);
 const ticker = new Ticker(10_000);
 const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 };
+const metrics = new WorkerMetrics(layout, counters, 0);
+const scanner = loadJsonScanner();
+const ratios = new TokenRatios();
 const context = {
   transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
-  metrics: new WorkerMetrics(layout, counters, 0),
-  scanner: loadJsonScanner(),
-  ratios: new TokenRatios(),
+  metrics,
+  scanner,
+  ratios,
+  background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
   unseen: new UnseenAnswers(new Deadlines(20)),
   stored: nothingStored(providers),
   ownsCors: false,
