@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { failureOfStatus, KEY_REFUSED, UNREACHABLE } from '../../../src/plan/failover.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../../src/plan/pins.ts';
 import { Planner, type Trial } from '../../../src/plan/planner.ts';
@@ -242,5 +243,118 @@ describe('a conversation', () => {
           ? planner.routeOf(resolved.target)
           : null;
     expect(route === null ? null : planner.hasChoice(route)).toBe(has);
+  });
+});
+
+describe('what an attempt says', () => {
+  const NOBODY = new Set<never>();
+  const failures = (name: string) => {
+    const { planner, pass } = node({}, { openai: ['a', 'b'], groq: ['c'] });
+    const resolved = planner.resolve(name);
+    if (resolved.kind !== 'target') throw new Error(`${name} is no target.`);
+    const { target } = resolved;
+    const enter = () => planner.enter(target, NOBODY, 0);
+    return { planner, pass, target, enter };
+  };
+  const target = (name: string) => {
+    const resolved = node({}, KEYS).planner.resolve(name);
+    if (resolved.kind !== 'target') throw new Error(`${name} is no target.`);
+    return resolved.target;
+  };
+
+  test('ten thousand mistakes of callers and ten thousand callers that leave open nothing (B1)', () => {
+    const { planner, target, enter } = failures('openai/m');
+    const mistakes = [
+      failureOfStatus(400, 'context_length_exceeded'),
+      failureOfStatus(400, 'content_filter'),
+    ];
+    for (let n = 0; n < 10_000; n++) {
+      const trial = enter();
+      const failed = mistakes[n % mistakes.length] ?? null;
+      if (trial === null || failed === null) throw new Error('Nobody may be asked.');
+      planner.failed(trial, failed, null);
+      const leaver = enter();
+      if (leaver === null) throw new Error('Nobody may be asked.');
+      planner.left(leaver);
+    }
+    expect(planner.condition(target)).toMatchObject({ state: 'closed', waitMs: 0 });
+  });
+
+  test('a model that fails says nothing of the provider’s other models, a provider that cannot be reached does', () => {
+    for (const [failed, others] of [
+      [failureOfStatus(500, '') ?? UNREACHABLE, 'closed'],
+      [UNREACHABLE, 'open'],
+    ] as const) {
+      const { planner, enter } = failures('openai/m');
+      for (let n = 0; n < 5; n++) {
+        const trial = enter();
+        if (trial !== null) planner.failed(trial, failed, null);
+      }
+      expect(enter()).toBeNull();
+      expect(planner.condition(target('openai/other')).state).toBe(others);
+      expect(planner.condition(target('groq/m')).state).toBe('closed');
+    }
+  });
+
+  test('a key that is told to wait without a time rests for a second, for that model alone', () => {
+    const { planner, pass, target: own, enter } = failures('groq/m');
+    const trial = enter();
+    if (trial === null) throw new Error('Nobody may be asked.');
+    planner.failed(trial, RATE_LIMITED, null);
+    expect(enter()).toBeNull();
+    expect(planner.condition(target('groq/other')).waitMs).toBe(0);
+    pass(980);
+    expect(enter()).toBeNull();
+    pass(30);
+    expect([planner.condition(own).waitMs, enter() === null]).toEqual([0, false]);
+  });
+
+  test('a key that was refused rests for ten minutes, for all models, and its sibling works (F8)', () => {
+    const { planner, pass, enter } = failures('openai/m');
+    const trial = enter();
+    if (trial === null) throw new Error('Nobody may be asked.');
+    planner.failed(trial, KEY_REFUSED, null);
+    for (let n = 0; n < 10; n++) {
+      for (const name of ['openai/m', 'openai/other']) {
+        const next = planner.enter(target(name), NOBODY, 0);
+        expect(next?.key === trial.key).toBe(false);
+        expect(next).not.toBeNull();
+      }
+    }
+    pass(600_010);
+    const seen = new Set(Array.from({ length: 4 }, () => enter()?.key));
+    expect(seen.has(trial.key)).toBe(true);
+  });
+
+  test('keys take turns where no conversation holds one', () => {
+    const { enter } = failures('openai/m');
+    expect(new Set([enter()?.key, enter()?.key]).size).toBe(2);
+  });
+});
+
+describe('wishes', () => {
+  const planned = (order: readonly string[], only: readonly string[]) => {
+    const { planner } = node(
+      { chat: { targets: entries('openai/a', 'groq/b'), fallbacks: ['xai/c'] } },
+      KEYS,
+    );
+    const resolved = planner.resolve('chat');
+    if (resolved.kind !== 'route') throw new Error('chat is no route.');
+    const wishes = { dialect: 'openai' as const, order, only, session: 0, seed: 1 };
+    return {
+      names: planner.plan(resolved.route, wishes).targets.map(({ target }) => target.name),
+      unknown: planner.unknownWishes(wishes),
+    };
+  };
+
+  test.each([
+    [[], [], ['openai/a', 'groq/b', 'xai/c'], 0],
+    [['xai', 'groq/b'], [], ['xai/c', 'groq/b', 'openai/a'], 0],
+    [[], ['groq'], ['groq/b'], 0],
+    [['nobody', 'groq'], ['no/such'], ['groq/b', 'openai/a', 'xai/c'], 2],
+    [['grok'], [], ['xai/c', 'openai/a', 'groq/b'], 0],
+    [[], ['anthropic'], [], 0],
+  ])('first %j, only %j: %j (R4)', (order, only, names, unknown) => {
+    expect(planned(order, only)).toEqual({ names, unknown });
   });
 });
