@@ -78,6 +78,20 @@ export const REJECTIONS = {
     ['insufficient_quota', 'billing_error'],
     'The budget behind this gateway key is used up. Ask whoever runs the gateway to raise it.',
   ),
+  cost_limit: row(
+    402,
+    'Payment Required',
+    'client',
+    ['insufficient_quota', 'billing_error'],
+    'The request may cost more than it is allowed to. Ask for fewer output tokens, send less, or raise the limit.',
+  ),
+  unpriced_model: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'The model has no price here, and its cost is limited. Ask for one that has, or whoever runs the gateway to write its price.',
+  ),
   denied: row(
     403,
     'Forbidden',

@@ -14,6 +14,8 @@ export interface FieldWishes {
   readonly only: readonly string[];
   /** 32 bits that stay the same through a conversation; 0 = nothing tells. */
   readonly session: number;
+  /** Pico-dollars that the request may cost at most; 0 = it says nothing. */
+  readonly maxCostPico: number;
   readonly seed: number;
   /** The wire that the body is written in. */
   readonly dialect: Dialect;
@@ -53,16 +55,18 @@ export function fieldWishes(
   let order = NONE;
   let only = NONE;
   let session = 0;
+  let maxCostPico = 0;
   for (let at = 0; at < fields.length; at += 2) {
     const name = fields[at] ?? '';
     const value = fields[at + 1] ?? '';
     if (name === 'x-sluice-order') order = names(value);
     else if (name === 'x-sluice-only') only = names(value);
+    else if (name === 'x-sluice-max-cost') maxCostPico = picoDollars(value);
     else if (name === OWN_SESSION && value !== '') session = textHash(`${tenant} ${value}`);
     else if (session === 0 && SESSION_FIELDS.has(name) && value !== '')
       session = textHash(`${tenant} ${value}`);
   }
-  return { order, only, session, seed: (Math.random() * 2 ** 32) | 0, dialect };
+  return { order, only, session, maxCostPico, seed: (Math.random() * 2 ** 32) | 0, dialect };
 }
 
 function names(value: string): readonly string[] {
@@ -71,4 +75,9 @@ function names(value: string): readonly string[] {
     .slice(0, NAMES_MAX)
     .map((name) => name.trim())
     .filter((name) => name !== '' && name.length <= NAME_CHARACTERS);
+}
+
+/** USD as a decimal text; what is none says nothing. */
+function picoDollars(value: string): number {
+  return /^\d{1,4}(?:\.\d{1,12})?$/.test(value.trim()) ? Math.round(Number(value) * 1e12) : 0;
 }

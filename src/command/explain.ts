@@ -1,10 +1,12 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
 import { type Condition, createHealthTable, Health } from '../plan/health.ts';
+import { openPlanner } from '../plan/open-planner.ts';
 import { createPinTable, Pins } from '../plan/pins.ts';
 import type { Planned } from '../plan/plan.ts';
 import { Planner } from '../plan/planner.ts';
-import { RouteTable, type Target } from '../plan/route-table.ts';
+import { NO_PRICES } from '../plan/price-door.ts';
+import type { Target } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { targetStatesAt } from './running-gateway.ts';
@@ -59,17 +61,17 @@ export async function explain(
   config: Config,
 ): Promise<number> {
   const providers = providerTable(config.providers);
-  const { aliases, routes, breaker } = config.routing;
-  const table = new RouteTable(providers, aliases, routes);
-  const health = new Health(createHealthTable(), breaker);
+  const { routing } = config;
+  const health = new Health(createHealthTable(), routing.breaker);
   const keys = new PoolKeys(providers, config.poolKeys, 0);
-  const planner = new ToldPlanner(table, health, keys, new Pins(createPinTable()));
-  const resolved = table.resolve(model);
+  const pins = new Pins(createPinTable());
+  const { planner } = openPlanner(routing, providers, keys, health, pins, NO_PRICES, ToldPlanner);
+  const resolved = planner.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
   if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
-  const wishes = { dialect, order: [], only: [], session: 0, seed };
+  const wishes = { dialect, order: [], only: [], session: 0, needs: null, maxCostPico: 0, seed };
   const unknowing = planner.plan(route, wishes);
   const names = [...unknowing.targets, ...unknowing.leftOut].map((planned) => planned.target.name);
   const states = await targetStatesAt(config.metricsListen, names);

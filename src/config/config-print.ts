@@ -177,6 +177,7 @@ function routeTexts({ routes }: RoutingConfig): readonly string[] {
       `deadline_secs = ${route.deadlineMs / 1000}`,
       `stream_safety = ${toml(route.streamSafety)}`,
       `affinity = ${toml(route.affinity)}`,
+      `max_cost_usd = ${route.maxCostPico / 1e12}`,
     ].join('\n');
   });
   return ['', heading, ...tables];

@@ -47,6 +47,20 @@ function entry() {
   );
 }
 
+/** USD: no single request costs more; above it a pico-dollar is no whole number any more. */
+const COST_MAX_USD = 1_000;
+const PICO_PER_USD = 1e12;
+
+function usd() {
+  const error = `USD: 0 (no limit), or a number up to ${COST_MAX_USD}`;
+  return z
+    .number({ error })
+    .min(0, { error })
+    .max(COST_MAX_USD, { error })
+    .transform((value) => Math.round(value * PICO_PER_USD))
+    .prefault(0);
+}
+
 const AFFINITY = '"auto", "off" or "header:NAME"';
 
 /** A field's name (RFC 9110 §5.1), which arrives in lower case. */
@@ -88,6 +102,7 @@ export const ROUTE = z
         })
         .prefault(ROUTE_DEFAULTS.streamSafety),
       affinity: affinity(),
+      max_cost_usd: usd(),
     },
     { error: 'a table: targets = ["provider/model"], and what else a route may say' },
   )
@@ -103,5 +118,6 @@ export const ROUTE = z
       deadlineMs: table.deadline_secs,
       streamSafety: table.stream_safety,
       affinity: table.affinity,
+      maxCostPico: table.max_cost_usd,
     }),
   );

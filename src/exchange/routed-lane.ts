@@ -15,7 +15,12 @@ import {
   NO_CONTENT_IN_TIME,
 } from '../plan/failover.ts';
 import type { Homes, Trial } from '../plan/planner.ts';
-import { ROUTE_DEFAULTS, type Route, type RouteSettings } from '../plan/route-table.ts';
+import {
+  type Resolved,
+  ROUTE_DEFAULTS,
+  type Route,
+  type RouteSettings,
+} from '../plan/route-table.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
@@ -24,7 +29,6 @@ import { tenantSeed } from '../stored/state-table.ts';
 import type { Deadlines } from '../ticker.ts';
 import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
-import { type Affinity, affinityOf, NO_AFFINITY } from './affinity.ts';
 import {
   type Asked,
   Attempt,
@@ -37,11 +41,12 @@ import {
 import { HeldAnswer, type Holding } from './held-answer.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import type { Answer, Lane } from './lane.ts';
+import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
 import { RoutedClock, type Timed } from './routed-clock.ts';
 import { RoutedFlow } from './routed-flow.ts';
 import { failureOfEnd, holdModeOf, waitAskedFor, wordOf } from './routed-judgement.ts';
-import { noPoolKey, noTarget, unknownModel } from './routed-refusals.ts';
+import { noPoolKey, noTarget, notPaidFor, unknownModel } from './routed-refusals.ts';
 import { nextRoutedState, type RoutedEvent, type RoutedState } from './routed-state.ts';
 import { NO_TRAIL, toldHead } from './routed-trail.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
@@ -95,7 +100,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   #route: Route | null = null;
   #settings: RouteSettings = ROUTE_DEFAULTS;
-  #affinity: Affinity = NO_AFFINITY;
+  #reading: RequestReading = NOTHING_READ;
   #trial: Trial | null = null;
   #attempt: Attempt | null = null;
   #head: ResponseHead | null = null;
@@ -148,7 +153,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#context.metrics.replaySkipped();
       if (model === null) this.#refuse(body.tooLate);
       else this.#begin(false, body);
-    } else if (model !== null && this.#context.planner.resolve(model).kind === 'plain') {
+    } else if (model !== null && this.#resolve(model).kind === 'plain') {
       // Nothing is wished for but the default provider: no more is held, and nothing is kept.
       this.#begin(false, body);
     }
@@ -184,7 +189,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#isBodyWhole = isWhole;
     const name = body.model ?? '';
     const { planner } = this.#context;
-    const resolved = planner.resolve(name);
+    const resolved = this.#resolve(name);
     const fault = body.faultOf(isWhole, resolved.kind === 'plain') ?? this.#claim?.fault ?? null;
     if (fault !== null) this.#refuse(fault);
     else if (resolved.kind === 'unknown') this.#refuse(unknownModel(name, resolved.nearest));
@@ -194,6 +199,19 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       else if (resolved.kind === 'route') this.#beginNamed(resolved.route, isWhole, body);
       else this.#beginNamed(planner.routeOf(resolved.target), isWhole, body);
     }
+  }
+
+  /** A plain name whose cost is limited is looked at like any other: the default provider's model. */
+  #resolve(name: string): Resolved {
+    const routed = this.#routed;
+    const resolved = this.#context.planner.resolve(name);
+    if (resolved.kind !== 'plain' || routed === null || routed.wishes.maxCostPico === 0)
+      return resolved;
+    const { provider } = routed;
+    return {
+      kind: 'target',
+      target: { name: `${provider.name}/${name}`, provider, model: name },
+    };
   }
 
   /** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
@@ -219,20 +237,21 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     if (routed === null) return;
     this.#route = route;
     this.#settings = settings;
+    const { wishes } = routed;
     const claim = this.#claim;
     const isBound = claim !== null && claim.homes !== null;
     const homes: Homes = isBound ? claim.mayGoTo.bind(claim) : null;
-    this.#affinity = affinityOf(
+    this.#reading = readRequest(
       route,
       routed,
       this.#asked.fields,
       isWhole ? body.bytes(null) : null,
+      Math.max(this.#asked.framing.contentLength, body.keptBytes),
       this.#context.scanner,
       planner,
     );
-    const { session } = this.#affinity;
-    const { wishes } = routed;
-    const made = planner.plan(route, { ...wishes, session }, homes);
+    const { session, needs } = this.#reading;
+    const made = planner.plan(route, { ...wishes, session, needs }, homes);
     if (wishes.order.length + wishes.only.length > 0)
       metrics.wishesDropped(planner.unknownWishes(wishes));
     const mayRepeat = isWhole && body.keep();
@@ -249,7 +268,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
       const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
       if (isElsewhere && !isHomeLeft && targets.length === 0) this.#refuse(STATE_ELSEWHERE);
-      else this.#refuse(noTarget(made.leftOut, made.waitMs));
+      else this.#refuse(notPaidFor(made) ?? noTarget(made.leftOut, made.waitMs));
       return;
     }
     // A whole answer has no first content: its head comes when it is written, however long that takes.
@@ -649,10 +668,15 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** Who answered and said what that used has the prompt in its cache now. */
   #keepHome(fact: UsageFact | null): void {
-    const { session, lifeMs } = this.#affinity;
+    const { session, lifeMs } = this.#reading;
     if (session === 0 || this.#trial === null || fact?.source !== 'reported') return;
     const status = fact.upstreamStatus ?? 0;
-    if (status >= 200 && status < 300) this.#context.planner.keep(this.#trial, session, lifeMs);
+    if (status < 200 || status >= 300) return;
+    const { inputTokens, cacheReadTokens, cacheWriteTokens } = fact.counts;
+    // Anthropic counts what its cache had, and took, beside the input.
+    const beside =
+      fact.dialect === 'anthropic' ? (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0) : 0;
+    this.#context.planner.keep(this.#trial, session, lifeMs, (inputTokens ?? 0) + beside);
   }
 
   #refuse(rejected: Rejection): void {

@@ -1,6 +1,8 @@
 /** Why a routed request goes nowhere, as its caller is told. */
 
 import type { Planned } from '../plan/plan.ts';
+import type { PricedPlan } from '../plan/planner.ts';
+import { shownUsd } from '../plan/usd.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 
 /** Enough to recognise a typing error. */
@@ -19,6 +21,22 @@ export function noTarget(leftOut: readonly Planned[], waitMs: number): Rejection
   }
   const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
   return rejection('no_target', shown === '' ? '' : `${shown}.`, retryAfter(waitMs));
+}
+
+/** Retried, it would be as dear (A4): both stock Node SDKs obey the field. */
+const NO_RETRY = 'x-should-retry: false\r\n';
+
+/** What the request may cost is more than it is allowed to, or is not known; null where that is not in the way. */
+export function notPaidFor({ tooDear, targets, leftOut }: PricedPlan): Rejection | null {
+  if (tooDear !== null) {
+    const { limitPico, wantedPico, cheapestPico } = tooDear;
+    const told = `It may cost ${shownUsd(wantedPico)}, at the cheapest target ${shownUsd(cheapestPico)}; the limit is ${shownUsd(limitPico)}.`;
+    return rejection('cost_limit', told, NO_RETRY);
+  }
+  const unpriced = leftOut.filter(({ leftOut: why }) => why === 'unpriced');
+  if (targets.length > 0 || unpriced.length === 0 || unpriced.length < leftOut.length) return null;
+  const names = unpriced.map(({ target }) => target.name).join(', ');
+  return rejection('unpriced_model', `Nobody says what ${names} costs.`, NO_RETRY);
 }
 
 export function noPoolKey(providers: readonly string[]): Rejection {

@@ -5,7 +5,7 @@ import { type ListedModel, ModelList } from '../admit/model-list.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
-import type { Config, RoutingConfig } from '../config/config-document.ts';
+import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import { BackgroundAnswers } from '../exchange/background-answers.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
@@ -14,11 +14,11 @@ import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
-import { askableNames } from '../plan/askable-names.ts';
 import { Health } from '../plan/health.ts';
+import { openPlanner, type Plans } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
-import { RouteTable } from '../plan/route-table.ts';
+import { NO_PRICES } from '../plan/price-door.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import type { Dialect } from '../rejection.ts';
@@ -171,17 +171,19 @@ export class DataPlane implements WorkerContext {
     this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
     const { routing } = config;
-    const table = new RouteTable(providers, routing.aliases, routing.routes);
-    this.planner = new Planner(
-      table,
-      thread.health,
+    const plans = openPlanner(
+      routing,
+      providers,
       this.poolKeys,
+      thread.health,
       thread.pins,
-      routing.models.keys(),
+      NO_PRICES,
+      Planner,
     );
+    this.planner = plans.planner;
     this.models = new ModelList({
-      openai: listedModels(table, routing, this.planner, 'openai'),
-      anthropic: listedModels(table, routing, this.planner, 'anthropic'),
+      openai: listedModels(plans, 'openai'),
+      anthropic: listedModels(plans, 'anthropic'),
     });
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
@@ -277,22 +279,14 @@ export class DataPlane implements WorkerContext {
 }
 
 /** What a caller of one wire may ask for, as it is listed. */
-function listedModels(
-  table: RouteTable,
-  { models }: RoutingConfig,
-  planner: Planner,
-  dialect: Dialect,
-): readonly ListedModel[] {
-  const traits = new Map([...models].map(([name, said]) => [table.target(name)?.name, said]));
-  return askableNames(table, models.keys(), (target) => planner.mayAnswer(target, dialect)).map(
-    ({ name, target }) => {
-      const said = target === null ? undefined : traits.get(target.name);
-      return {
-        id: name,
-        owner: target?.provider.name ?? 'sluice',
-        contextTokens: said?.contextTokens ?? null,
-        maxOutputTokens: said?.maxOutputTokens ?? null,
-      };
-    },
-  );
+function listedModels({ planner, prices, names }: Plans, dialect: Dialect): readonly ListedModel[] {
+  return names((target) => planner.mayAnswer(target, dialect)).map(({ name, target }) => {
+    const traits = target === null ? null : prices.traits(target.provider.name, target.model);
+    return {
+      id: name,
+      owner: target?.provider.name ?? 'sluice',
+      contextTokens: traits?.contextTokens ?? null,
+      maxOutputTokens: traits?.maxOutputTokens ?? null,
+    };
+  });
 }

@@ -1,8 +1,10 @@
 import { type ConfigDocument, configFromDocument } from '../config/config-document.ts';
 import { type BreakerState, Health } from '../plan/health.ts';
+import { openPlanner, type Plans } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
-import { RouteTable, type Target } from '../plan/route-table.ts';
+import { NO_PRICES } from '../plan/price-door.ts';
+import type { Target } from '../plan/route-table.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { providerTable } from '../providers/providers.ts';
 
@@ -24,8 +26,7 @@ export class RoutingView {
   readonly #health: Health;
   readonly #pins: Pins;
   #document: ConfigDocument | null = null;
-  #table: RouteTable | null = null;
-  #planner: Planner | null = null;
+  #plans: Plans | null = null;
 
   /** @param health what `createHealthTable` made. @param pins what `createPinTable` made */
   constructor(health: SharedArrayBuffer, pins: SharedArrayBuffer) {
@@ -44,17 +45,23 @@ export class RoutingView {
   }
 
   /** Made anew when the configuration is another one. */
-  #read(document: ConfigDocument): { readonly table: RouteTable; readonly planner: Planner } {
-    if (this.#document !== document || this.#table === null || this.#planner === null) {
-      const { routing, poolKeys, providers: overrides } = configFromDocument(document);
-      const providers = providerTable(overrides);
-      const table = new RouteTable(providers, routing.aliases, routing.routes);
-      const keys = new PoolKeys(providers, poolKeys, 0);
-      this.#planner = new Planner(table, this.#health, keys, this.#pins, routing.models.keys());
-      this.#table = table;
-      this.#document = document;
-    }
-    return { table: this.#table, planner: this.#planner };
+  #read(document: ConfigDocument): Plans {
+    if (this.#document === document && this.#plans !== null) return this.#plans;
+    const { routing, poolKeys, providers: overrides } = configFromDocument(document);
+    const providers = providerTable(overrides);
+    const keys = new PoolKeys(providers, poolKeys, 0);
+    const plans = openPlanner(
+      routing,
+      providers,
+      keys,
+      this.#health,
+      this.#pins,
+      NO_PRICES,
+      Planner,
+    );
+    this.#plans = plans;
+    this.#document = document;
+    return plans;
   }
 }
 

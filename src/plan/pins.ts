@@ -21,6 +21,7 @@ const KEY = 2;
 const UNTIL = 3;
 const BEFORE = 4;
 const BEFORE_UNTIL = 5;
+const TOKENS = 6;
 const WORDS = 8;
 
 /** Times are kept in 100 ms, from a node's start: 6 years fit an int32. */
@@ -41,6 +42,8 @@ interface Pin {
   readonly key: number;
   /** Where it was before a failover moved it, while it is still cached there; 0 = nowhere. */
   readonly before: number;
+  /** What of the prompt was read or written there last: so much of the next one is cached, at most. */
+  readonly tokens: number;
 }
 
 /** One thread's access to the table. */
@@ -64,14 +67,16 @@ export class Pins {
       target: this.#word(at, TARGET),
       key: this.#word(at, KEY),
       before: this.#word(at, BEFORE_UNTIL) > now ? this.#word(at, BEFORE) : 0,
+      tokens: this.#word(at, TOKENS),
     };
   }
 
   /**
    * A target answered it, and said what was used: it has the prompt in its cache for so long.
    * @param session not 0
+   * @param tokens of the prompt
    */
-  keep(session: number, target: number, key: number, lifeMs: number): void {
+  keep(session: number, target: number, key: number, lifeMs: number, tokens: number): void {
     const at = this.#placeOf(session);
     const until = this.#ticks() + Math.ceil(lifeMs / TICK_MS);
     const isKnown = this.#word(at, SESSION) === session;
@@ -84,6 +89,7 @@ export class Pins {
     this.#store(at, KEY, key);
     // What was cached for an hour stays so, whatever a later turn asks for.
     this.#store(at, UNTIL, isSame ? Math.max(until, this.#word(at, UNTIL)) : until);
+    this.#store(at, TOKENS, tokens);
     this.#store(at, SESSION, session);
   }
 

@@ -3,6 +3,7 @@
  * the route, what is known of its targets, and one number of chance, so that `sluice explain` and a real run agree.
  */
 
+import type { Lack } from './estimate.ts';
 import type { Condition } from './health.ts';
 import type { Entry, Route, RouteSettings, Target } from './route-table.ts';
 
@@ -12,11 +13,19 @@ export interface PlanView {
   condition(target: Target): Condition | null;
   /** Whether the caller may use the target at all, and the gateway has a key for it. */
   barred(target: Target): Barred | null;
-  /** What a million tokens of this target cost, for `balance = "cost"`; null = unpriced, last. */
+  /** What the request will cost there, for `balance = "cost"`; null = unpriced, last. */
   price(target: Target): number | null;
 }
 
-export type Barred = 'no_pool_key' | 'not_allowed' | 'not_wished' | 'other_wire' | 'other_account';
+export type Barred =
+  | 'no_pool_key'
+  | 'not_allowed'
+  | 'not_wished'
+  | 'other_wire'
+  | 'other_account'
+  | 'unpriced'
+  | 'too_dear'
+  | `lacks_${Lack}`;
 
 /** One target and its place, or why it has none. */
 export interface Planned {

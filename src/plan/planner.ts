@@ -7,10 +7,13 @@ import { type PoolKey, type PoolKeys, settledKey } from '../providers/pool-keys.
 import type { Provider } from '../providers/providers.ts';
 import { mixed, textHash } from '../providers/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
+import { needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
+import { expectedCost, highestCost, inputTokens, inputTokensHigh, unfitness } from './estimate.ts';
 import type { Failed } from './failover.ts';
 import { BARRED, type BreakerState, type Condition, FREE, type Health } from './health.ts';
 import type { Pins } from './pins.ts';
 import { type Barred, type Plan, type Planned, type PlanView, plan } from './plan.ts';
+import { NO_PRICES, type PriceDoor } from './price-door.ts';
 import {
   type Resolved,
   ROUTE_DEFAULTS,
@@ -18,6 +21,7 @@ import {
   type RouteTable,
   type Target,
 } from './route-table.ts';
+import { AUTO } from './small-models.ts';
 
 /** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
 interface KeyPlaces {
@@ -56,6 +60,10 @@ interface Wishes {
   readonly only: readonly string[];
   /** What `sessionOf` says of its conversation; 0 = it has none that is known. */
   readonly session: number;
+  /** What it asks of a model; null: nothing is known, and every model fits. */
+  readonly needs: RequestNeeds | null;
+  /** Pico-dollars that it may cost at most; 0 = no wish. */
+  readonly maxCostPico: number;
   readonly seed: number;
 }
 
@@ -65,6 +73,30 @@ export type Homes = ((provider: Provider, key: PoolKey) => boolean) | null;
 /** Names that callers spelled whose places are remembered: as many as have one. */
 const GUESTS_MAX = 1024;
 
+/** What the request may cost at targets that are left out because of that, in pico-dollars. */
+export interface TooDear {
+  readonly limitPico: number;
+  /** At the target that is wanted first. */
+  readonly wantedPico: number;
+  /** At the cheapest one of all. */
+  readonly cheapestPico: number;
+}
+
+/** A plan, and why none of it may be paid for; null where that is not what is in the way. */
+export interface PricedPlan extends Plan {
+  readonly tooDear: TooDear | null;
+}
+
+/** What one request is at one target: worked out once for each plan. */
+interface Offer {
+  /** Pico-dollars; null = unpriced. */
+  readonly expected: number | null;
+  readonly highest: number | null;
+  readonly barred: Barred | null;
+  /** It is not known to have all that is asked for: others first. */
+  readonly isUnsure: boolean;
+}
+
 /** A key that was told to slow down without being told for how long. */
 const RATE_REST_MS = 1_000;
 
@@ -73,6 +105,7 @@ export class Planner {
   readonly #health: Health;
   readonly #poolKeys: PoolKeys;
   readonly #pins: Pins;
+  readonly #prices: PriceDoor;
   /** Of the targets that the configuration names. */
   readonly #places = new Map<string, TargetPlaces>();
   /** Of those that callers spelled, GUESTS_MAX of them: beyond it, all are forgotten and looked up again. */
@@ -86,11 +119,13 @@ export class Planner {
     poolKeys: PoolKeys,
     pins: Pins,
     described: Iterable<string> = [],
+    prices: PriceDoor = NO_PRICES,
   ) {
     this.#table = table;
     this.#health = health;
     this.#poolKeys = poolKeys;
     this.#pins = pins;
+    this.#prices = prices;
     for (const target of table.targets) this.#places.set(target.name, this.#placesFor(target));
     for (const name of described) {
       const target = table.target(name);
@@ -103,18 +138,83 @@ export class Planner {
   }
 
   /** @param route a route, or one target as if it were one. Wishes for what nobody knows count for nothing */
-  plan(route: Route, { dialect, session, seed, ...wishes }: Wishes, homes: Homes = null): Plan {
+  plan(route: Route, wishes: Wishes, homes: Homes = null): PricedPlan {
+    const { session, needs } = wishes;
     const order = this.#known(wishes.order);
+    const whole = this.#planned(route, wishes, homes, true);
+    // Who lacks something may be wrongly said to: where nobody else is left, its provider is the one to say so.
+    const isOnlyUnfit =
+      route.name !== AUTO && whole.targets.length === 0 && whole.leftOut.some(isUnfit);
+    const made = isOnlyUnfit ? this.#planned(route, wishes, homes, false) : whole;
+    const pinned = session === 0 ? made.targets : this.#pinned(made.targets, route, wishes);
+    const targets = needs === null ? pinned : pinned.toSorted(surerFirst(made.unsure));
+    return {
+      ...made,
+      targets: order.length === 0 ? targets : wished(targets, order),
+    };
+  }
+
+  #planned(
+    route: Route,
+    wishes: Wishes,
+    homes: Homes,
+    fits: boolean,
+  ): PricedPlan & { readonly unsure: ReadonlySet<Target> } {
+    const { dialect, session, needs, seed } = wishes;
     const only = this.#known(wishes.only);
+    const limitPico = leastLimit(route.settings.maxCostPico, wishes.maxCostPico);
+    const pin = session === 0 ? null : this.#pins.find(session);
+    const offers = new Map<Target, Offer>();
+    const offer = (target: Target): Offer => {
+      const known = offers.get(target);
+      if (known !== undefined) return known;
+      const warmTokens = pin?.target === this.#placesOf(target).print ? pin.tokens : 0;
+      const made = this.#offer(target, needs, route.name === AUTO, limitPico, warmTokens, fits);
+      offers.set(target, made);
+      return made;
+    };
     const view: PlanView = {
       condition: (target) => this.condition(target),
-      barred: (target) => this.#barred(target, dialect, only, homes),
-      price: () => null,
+      barred: (target) => this.#barred(target, dialect, only, homes) ?? offer(target).barred,
+      price: (target) => offer(target).expected,
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.
     const made = plan(route, view, session === 0 ? seed : session);
-    const pinned = session === 0 ? made.targets : this.#pinned(made.targets, session, view);
-    return { ...made, targets: order.length === 0 ? pinned : wished(pinned, order) };
+    const unsure = new Set([...offers].filter(([, { isUnsure }]) => isUnsure).map(([at]) => at));
+    return { ...made, unsure, tooDear: tooDear(made, offers, limitPico) };
+  }
+
+  /**
+   * @param isStrict what is not known counts as lacking (A3), and what has no price is out (A2)
+   * @param fits false: what a target lacks is no reason to leave it out
+   */
+  #offer(
+    { provider, model }: Target,
+    needs: RequestNeeds | null,
+    isStrict: boolean,
+    limitPico: number,
+    warmTokens: number,
+    fits: boolean,
+  ): Offer {
+    const asked = needs ?? NO_NEEDS;
+    const traits = this.#prices.traits(provider.name, model);
+    const rates = this.#prices.rates(provider.name, model, inputTokens(asked));
+    const high = this.#prices.rates(provider.name, model, inputTokensHigh(asked, traits));
+    // Anthropic caches what is marked, and nothing else (docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
+    const caches = provider.dialect !== 'anthropic' || asked.marksCache;
+    const expected = rates === null ? null : expectedCost(asked, rates, warmTokens, caches);
+    const highest = high === null ? null : highestCost(asked, high, traits);
+    const unfit =
+      needs === null ? null : unfitness(needs, traits, TAKES_CHOICES.has(provider.name));
+    const isOut = unfit !== null && (isStrict || (unfit.isSaid && fits));
+    // Every request needs a window: one that is not known would move a target behind the others each time.
+    const isUnsure = unfit !== null && !isOut && unfit.lack !== 'context';
+    if (isOut) return { expected, highest, barred: `lacks_${unfit.lack}`, isUnsure };
+    const needsPrice = isStrict || limitPico > 0;
+    if (needsPrice && (expected === null || highest === null))
+      return { expected, highest, barred: 'unpriced', isUnsure };
+    const barred = limitPico > 0 && (highest ?? 0) > limitPico ? 'too_dear' : null;
+    return { expected, highest, barred, isUnsure };
   }
 
   /** How many of the names that are wished for are neither a provider nor a target. */
@@ -140,13 +240,22 @@ export class Planner {
     return this.#placesOf(only.target).keys.length > 1;
   }
 
+  /** Whether what a request asks for has a say in where it goes: only then is it read. */
+  weighs({ name, groups }: Route): boolean {
+    const entries = groups.flat();
+    const [only] = entries;
+    if (name === AUTO || entries.length !== 1 || only === undefined) return true;
+    return 'route' in only && this.weighs(only.route);
+  }
+
   /**
    * A conversation was answered, and what it used was told: its prompt is cached there.
    * @param session of `sessionOf`
    * @param lifeMs for how long the provider keeps it
+   * @param tokens of the prompt, as the provider counted them
    */
-  keep({ target, key }: Trial, session: number, lifeMs: number): void {
-    this.#pins.keep(session, this.#placesOf(target).print, key.print, lifeMs);
+  keep({ target, key }: Trial, session: number, lifeMs: number, tokens: number): void {
+    this.#pins.keep(session, this.#placesOf(target).print, key.print, lifeMs, tokens);
   }
 
   /**
@@ -154,15 +263,31 @@ export class Planner {
    * back only while the old cache lives too, and only where that is worth it: to a target of the same group when it is
    * cheaper, to one that is wanted more when it is not known to be dearer (P3).
    */
-  #pinned(targets: readonly Planned[], session: number, view: PlanView): readonly Planned[] {
+  #pinned(
+    targets: readonly Planned[],
+    route: Route,
+    { session, needs }: Wishes,
+  ): readonly Planned[] {
     const pin = this.#pins.find(session);
     const [wanted] = targets;
     if (pin === null || wanted === undefined) return targets;
     const home = targets.find(({ target }) => this.#placesOf(target).print === pin.target);
     if (home === undefined || home === wanted) return targets;
+    // What its cache is worth is in its price there (A1).
+    if (route.settings.balance === 'cost' && home.group === wanted.group) return targets;
     const isCached = this.#placesOf(wanted.target).print === pin.before;
-    if (isCached && isWorthIt(wanted, home, view)) return targets;
+    if (isCached && this.#isWorthIt(wanted, home, needs ?? NO_NEEDS)) return targets;
     return [home, ...targets.filter((planned) => planned !== home)];
+  }
+
+  /** Both have the prompt cached: whether going back is worth it. */
+  #isWorthIt(wanted: Planned, home: Planned, needs: RequestNeeds): boolean {
+    const [there, here] = [wanted, home].map(({ target: { provider, model } }) => {
+      const rates = this.#prices.rates(provider.name, model, inputTokens(needs));
+      return rates === null ? null : expectedCost(needs, rates, inputTokens(needs), true);
+    });
+    if (there == null || here == null) return wanted.group !== home.group;
+    return wanted.group === home.group ? there < here : there <= here;
   }
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
@@ -350,12 +475,39 @@ export class Planner {
   }
 }
 
-/** Both have the prompt cached: whether going back is worth it. */
-function isWorthIt(wanted: Planned, home: Planned, view: PlanView): boolean {
-  const there = view.price(wanted.target);
-  const here = view.price(home.target);
-  if (there === null || here === null) return wanted.group !== home.group;
-  return wanted.group === home.group ? there < here : there <= here;
+/** What a request is taken for of which nothing is known: a thousand tokens, and an answer of the usual size. */
+const NO_NEEDS: RequestNeeds = needsOfSize(4_096);
+
+/** Providers that answer `n` times at once on their OpenAI wire; others refuse it, or nobody says. */
+const TAKES_CHOICES: ReadonlySet<string> = new Set(['openai', 'azure']);
+
+function isUnfit({ leftOut }: Planned): boolean {
+  return leftOut?.startsWith('lacks_') === true;
+}
+
+/** Of two limits, of which 0 is none. */
+function leastLimit(one: number, other: number): number {
+  return one === 0 || other === 0 ? Math.max(one, other) : Math.min(one, other);
+}
+
+/** Within a group, what is known to fit comes first. The sort is stable. */
+function surerFirst(unsure: ReadonlySet<Target>): (a: Planned, b: Planned) => number {
+  return (a, b) =>
+    a.group === b.group ? Number(unsure.has(a.target)) - Number(unsure.has(b.target)) : 0;
+}
+
+/** Null where anything is left to try, or something else than the limit is in the way. */
+function tooDear(
+  { targets, leftOut }: Plan,
+  offers: ReadonlyMap<Target, Offer>,
+  limitPico: number,
+): TooDear | null {
+  const dear = leftOut.filter(({ leftOut: why }) => why === 'too_dear');
+  const [wanted] = dear;
+  if (targets.length > 0 || wanted === undefined) return null;
+  if (leftOut.some(({ waitMs }) => waitMs > 0)) return null;
+  const costs = dear.map(({ target }) => offers.get(target)?.highest ?? 0);
+  return { limitPico, wantedPico: costs[0] ?? 0, cheapestPico: Math.min(...costs) };
 }
 
 /** What is told of it from here on is no probe's. */

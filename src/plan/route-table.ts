@@ -39,6 +39,8 @@ export interface RouteSettings {
   readonly deadlineMs: number;
   readonly streamSafety: StreamSafety;
   readonly affinity: RouteAffinity;
+  /** Pico-dollars: a target at which the request may cost more is left out; 0 = no limit. */
+  readonly maxCostPico: number;
 }
 
 export const ROUTE_DEFAULTS: RouteSettings = {
@@ -52,6 +54,7 @@ export const ROUTE_DEFAULTS: RouteSettings = {
   deadlineMs: 0,
   streamSafety: 'relay',
   affinity: 'auto',
+  maxCostPico: 0,
 };
 
 /** One provider and one of its models. */

@@ -88,6 +88,11 @@ export const OUTLINE_PATH = {
   tools: 10,
   messages: 11,
   input: 12,
+  maxTokens: 13,
+  maxCompletionTokens: 14,
+  maxOutputTokens: 15,
+  n: 16,
+  audio: 17,
 } as const;
 
 const { streamOptions } = REQUEST_PATH;
@@ -160,6 +165,11 @@ export const OUTLINE_PATHS: PathTable = {
     { parent: root, name: 'tools' },
     { parent: root, name: 'messages' },
     { parent: root, name: 'input' },
+    { parent: root, name: 'max_tokens' },
+    { parent: root, name: 'max_completion_tokens' },
+    { parent: root, name: 'max_output_tokens' },
+    { parent: root, name: 'n' },
+    { parent: root, name: 'audio' },
   ],
 };
 

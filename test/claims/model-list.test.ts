@@ -53,7 +53,7 @@ beforeEach(() =>
   }),
 );
 
-const OPENAI_NAMES = ['chat', 'both', 'meta/llama 3 + more', 'auto', 'openai/gpt-4o', 'groq/llama'];
+const OPENAI_NAMES = ['chat', 'both', 'meta/llama 3 + more', 'openai/gpt-4o', 'groq/llama'];
 const ANTHROPIC_NAMES = [
   'claude-house',
   'both',

@@ -54,11 +54,13 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names` and `stored-state`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost` and `stored-state`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
   'invalid_body',
   'no_target',
+  'cost_limit',
+  'unpriced_model',
   'not_followed',
   'state_not_found',
   'state_elsewhere',

@@ -50,7 +50,15 @@ function walk({ keys = {}, targets, fallbacks = [], retries = 1, mayRepeat = tru
   );
   const resolved = planner.resolve('chat');
   if (resolved.kind !== 'route') throw new Error('chat is no route');
-  const wishes = { dialect: 'openai' as const, order: [], only: [], session: 0, seed: 1 };
+  const wishes = {
+    dialect: 'openai' as const,
+    order: [],
+    only: [],
+    session: 0,
+    needs: null,
+    maxCostPico: 0,
+    seed: 1,
+  };
   const made = new RoutedWalk({ planner, retryAfterMaxMs: RETRY_AFTER_MAX_MS });
   made.begin(planner.plan(resolved.route, wishes).targets, retries, mayRepeat, 0, null);
   const begun = (trial: Trial | null): string => {

@@ -54,14 +54,30 @@ function node(
     plan: (name: string, conversation: number, seed = 1): readonly string[] => {
       const route = routeOf(name);
       const session = conversation === 0 ? 0 : planner.sessionOf(route, conversation);
-      const wishes = { dialect: 'openai' as const, order: [], only: [], session, seed };
+      const wishes = {
+        dialect: 'openai' as const,
+        order: [],
+        only: [],
+        session,
+        needs: null,
+        maxCostPico: 0,
+        seed,
+      };
       return planner.plan(route, wishes).targets.map(({ target }) => target.name);
     },
     /** Where the first attempt of a turn goes: target and key. */
     turn: (name: string, conversation: number): { trial: Trial; said: string } => {
       const route = routeOf(name);
       const session = planner.sessionOf(route, conversation);
-      const wishes = { dialect: 'openai' as const, order: [], only: [], session, seed: 1 };
+      const wishes = {
+        dialect: 'openai' as const,
+        order: [],
+        only: [],
+        session,
+        needs: null,
+        maxCostPico: 0,
+        seed: 1,
+      };
       for (const { target } of planner.plan(route, wishes).targets) {
         const trial = planner.enter(target, NO_KEYS, session);
         if (trial !== null) return { trial, said: `${target.name} ${keyName(trial)}` };
@@ -89,7 +105,7 @@ describe('P1: how long a conversation stays', () => {
     );
     const id = CONVERSATIONS.find((id) => plan('chat', id)[0] === 'openai/a') ?? 0;
     const other = turn('chat', CONVERSATIONS.find((id) => plan('chat', id)[0] === 'groq/b') ?? 0);
-    planner.keep(other.trial, session('chat', id), CACHE_MS);
+    planner.keep(other.trial, session('chat', id), CACHE_MS, 1_000);
     expect(turn('chat', id).said).toBe(other.said);
     pass(CACHE_MS - 1_000);
     expect(turn('chat', id).said).toBe(other.said);
@@ -153,11 +169,11 @@ describe('P3: a failover moves the conversation', () => {
     const { planner, turn, session, pass } = node({}, { openai: ['a', 'b', 'c'] });
     const [id = 0] = CONVERSATIONS;
     const first = turn('openai/a', id);
-    planner.keep(first.trial, session('openai/a', id), CACHE_MS);
+    planner.keep(first.trial, session('openai/a', id), CACHE_MS, 1_000);
     planner.failed(first.trial, RATE_LIMITED, 2_000);
     const second = turn('openai/a', id);
     expect(second.said).not.toBe(first.said);
-    planner.keep(second.trial, session('openai/a', id), CACHE_MS);
+    planner.keep(second.trial, session('openai/a', id), CACHE_MS, 1_000);
     pass(3_000);
     expect(turn('openai/a', id).said).toBe(second.said);
     pass(CACHE_MS);
@@ -170,11 +186,11 @@ describe('P3: a failover moves the conversation', () => {
       { xai: ['x'], groq: ['g'] },
     );
     const first = turn('chat', 5);
-    planner.keep(first.trial, session('chat', 5), CACHE_MS);
+    planner.keep(first.trial, session('chat', 5), CACHE_MS, 1_000);
     planner.failed(first.trial, RATE_LIMITED, 2_000);
     const second = turn('chat', 5);
     expect([first.said, second.said]).toEqual(['xai/a x', 'groq/b g']);
-    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    planner.keep(second.trial, session('chat', 5), CACHE_MS, 1_000);
     pass(3_000);
     expect(turn('chat', 5).said).toBe('groq/b g');
     expect(turn('chat', 6).said).toBe('xai/a x');
@@ -186,15 +202,15 @@ describe('P3: a failover moves the conversation', () => {
       { xai: ['x'], groq: ['g'] },
     );
     const first = turn('chat', 5);
-    planner.keep(first.trial, session('chat', 5), CACHE_MS);
+    planner.keep(first.trial, session('chat', 5), CACHE_MS, 1_000);
     planner.failed(first.trial, RATE_LIMITED, 2_000);
     const second = turn('chat', 5);
     expect(second.said).toBe('groq/b g');
-    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    planner.keep(second.trial, session('chat', 5), CACHE_MS, 1_000);
     pass(3_000);
     expect(turn('chat', 5).said).toBe('xai/a x');
     pass(CACHE_MS - 4_000);
-    planner.keep(second.trial, session('chat', 5), CACHE_MS);
+    planner.keep(second.trial, session('chat', 5), CACHE_MS, 1_000);
     pass(2_000);
     expect(turn('chat', 5).said).toBe('groq/b g');
   });
@@ -206,7 +222,12 @@ describe('a conversation', () => {
     const { planner, plan, session, turn } = node({ one: both, two: both }, KEYS);
     const second = planner.resolve('groq/b');
     if (second.kind !== 'target') throw new Error(second.kind);
-    planner.keep({ ...turn('one', 5).trial, target: second.target }, session('one', 5), CACHE_MS);
+    planner.keep(
+      { ...turn('one', 5).trial, target: second.target },
+      session('one', 5),
+      CACHE_MS,
+      1_000,
+    );
     expect(plan('one', 5)).toEqual(['groq/b', 'xai/a']);
     expect(plan('two', 5)).toEqual(['xai/a', 'groq/b']);
   });
@@ -340,7 +361,15 @@ describe('wishes', () => {
     );
     const resolved = planner.resolve('chat');
     if (resolved.kind !== 'route') throw new Error('chat is no route.');
-    const wishes = { dialect: 'openai' as const, order, only, session: 0, seed: 1 };
+    const wishes = {
+      dialect: 'openai' as const,
+      order,
+      only,
+      session: 0,
+      needs: null,
+      maxCostPico: 0,
+      seed: 1,
+    };
     return {
       names: planner.plan(resolved.route, wishes).targets.map(({ target }) => target.name),
       unknown: planner.unknownWishes(wishes),

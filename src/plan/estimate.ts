@@ -1,0 +1,119 @@
+/** What a request is going to cost at a model, and whether it fits: pure, from what it asks and what is known of the model. */
+
+import type { RequestNeeds } from '../wire/request-needs.ts';
+import type { ModelTraits } from './model-traits.ts';
+import type { TokenRates } from './price-door.ts';
+
+/** Bytes of text for a token, as most prompts have it; of pictures and files, where nobody says what they cost. */
+const TEXT_BYTES_PER_TOKEN = 4;
+const DATA_BYTES_PER_TOKEN = 512;
+
+/**
+ * The most that a prompt can have: of 105 recorded plain requests, bytes/3 + 800 is too low for 4, bytes/3 alone for 23
+ * (tools add 350 to 600 tokens that nobody sees, random text reaches 0.74 tokens a byte).
+ */
+const HIGH_BYTES_PER_TOKEN = 3;
+const HIGH_OVERHEAD_TOKENS = 800;
+const HIGH_DATA_BYTES_PER_TOKEN = 64;
+
+/** What an answer is taken to have that no limit was asked for. */
+const OUTPUT_ASSUMED_TOKENS = 8_192;
+/** A share of the limit, as answers mostly have it: what counts for an expected cost, and no more than this. */
+const OUTPUT_SHARE = 0.25;
+const OUTPUT_EXPECTED_TOKENS = 1_024;
+
+/** Tokens of the prompt, as they are expected. */
+export function inputTokens({ textBytes, dataBytes }: RequestNeeds): number {
+  return Math.ceil(textBytes / TEXT_BYTES_PER_TOKEN + dataBytes / DATA_BYTES_PER_TOKEN);
+}
+
+/** Tokens of the prompt at most. */
+export function inputTokensHigh(
+  { textBytes, dataBytes }: RequestNeeds,
+  { tokensPerByte }: ModelTraits,
+): number {
+  const text =
+    tokensPerByte === null ? textBytes / HIGH_BYTES_PER_TOKEN : textBytes * tokensPerByte;
+  return Math.ceil(text + dataBytes / HIGH_DATA_BYTES_PER_TOKEN) + HIGH_OVERHEAD_TOKENS;
+}
+
+/** Tokens of the answer at most, all choices together. */
+export function outputTokensHigh(
+  { outputTokens, choices }: RequestNeeds,
+  { maxOutputTokens }: ModelTraits,
+): number {
+  const most = maxOutputTokens ?? Number.POSITIVE_INFINITY;
+  return Math.min(outputTokens ?? OUTPUT_ASSUMED_TOKENS, most) * choices;
+}
+
+/**
+ * What it will cost, as far as one can say, in pico-dollars.
+ * @param warmTokens of the prompt that this model has cached; the others are written into its cache where it keeps one
+ * @param caches false: the model caches nothing of this request
+ */
+export function expectedCost(
+  needs: RequestNeeds,
+  rates: TokenRates,
+  warmTokens: number,
+  caches: boolean,
+): number {
+  const tokens = inputTokens(needs);
+  const warm = caches ? Math.min(warmTokens, tokens) : 0;
+  const cold = caches ? Math.max(rates.input, rates.cacheWrite) : rates.input;
+  const answer =
+    Math.min(
+      OUTPUT_EXPECTED_TOKENS,
+      Math.ceil((needs.outputTokens ?? OUTPUT_ASSUMED_TOKENS) * OUTPUT_SHARE),
+    ) * needs.choices;
+  return Math.ceil(
+    rates.perRequest + warm * rates.cacheRead + (tokens - warm) * cold + answer * rates.output,
+  );
+}
+
+/** The most that it can cost, but for fees of the provider's own tools, in pico-dollars: what a limit is compared with. */
+export function highestCost(needs: RequestNeeds, rates: TokenRates, traits: ModelTraits): number {
+  const written = needs.marksCache ? Math.max(rates.input, rates.cacheWrite) : rates.input;
+  return Math.ceil(
+    rates.perRequest +
+      inputTokensHigh(needs, traits) * written +
+      outputTokensHigh(needs, traits) * rates.output,
+  );
+}
+
+/** What a model cannot, or is not known to. */
+export type Lack = 'context' | 'images' | 'tools' | 'json_schema' | 'audio' | 'choices';
+
+/** @property isSaid the model is said not to; else nobody says that it can */
+interface Unfit {
+  readonly lack: Lack;
+  readonly isSaid: boolean;
+}
+
+/**
+ * What keeps a request from a model; null: it fits. What is said counts before what is not known.
+ * @param takesChoices whether it answers `n` times at once
+ */
+export function unfitness(
+  needs: RequestNeeds,
+  traits: ModelTraits,
+  takesChoices: boolean,
+): Unfit | null {
+  const { contextTokens } = traits;
+  const asked: readonly (readonly [lack: Lack, isNeeded: boolean, can: boolean | null])[] = [
+    ['images', needs.images, traits.images],
+    ['tools', needs.tools, traits.tools],
+    ['json_schema', needs.jsonSchema, traits.jsonSchema],
+    ['audio', needs.audio, traits.audio],
+    ['choices', needs.choices > 1, takesChoices ? true : null],
+    [
+      'context',
+      true,
+      contextTokens === null ? null : inputTokensHigh(needs, traits) <= contextTokens,
+    ],
+  ];
+  const missing = asked.filter(([, isNeeded, can]) => isNeeded && can !== true);
+  const [lack] = missing.find(([, , can]) => can === false) ?? [];
+  if (lack !== undefined) return { lack, isSaid: true };
+  const [unknown] = missing[0] ?? [];
+  return unknown === undefined ? null : { lack: unknown, isSaid: false };
+}

@@ -1,0 +1,78 @@
+import type { PoolKeys } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
+import { type AskableName, askableNames } from './askable-names.ts';
+import type { Health } from './health.ts';
+import type { ModelTraits } from './model-traits.ts';
+import type { Pins } from './pins.ts';
+import type { Planner } from './planner.ts';
+import { type PriceDoor, withTraits } from './price-door.ts';
+import { type Route, type RouteSettings, RouteTable, type Target } from './route-table.ts';
+import { AUTO, withAuto } from './small-models.ts';
+
+/** What a configuration says of names. */
+interface Said {
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly routes: ReadonlyMap<string, RouteSettings>;
+  readonly models: ReadonlyMap<string, ModelTraits>;
+}
+
+/** One configuration's plans and names. */
+export interface Plans<Kind extends Planner = Planner> {
+  readonly planner: Kind;
+  readonly table: RouteTable;
+  /** Prices and what is known of models, the configuration's word first. */
+  readonly prices: PriceDoor;
+  /**
+   * What is to be listed for callers whose wire these targets answer on: nothing where the configuration writes no name
+   * that they can ask for, because then the default provider's own list is the true one.
+   */
+  names(mayAnswer: (target: Target) => boolean): readonly AskableName[];
+}
+
+/**
+ * @param poolKeys the turns of which are the planner's
+ * @throws Error when the settings have a problem that `routeProblems` would have told
+ */
+export function openPlanner<Kind extends Planner>(
+  { aliases, routes, models }: Said,
+  providers: readonly Provider[],
+  poolKeys: PoolKeys,
+  health: Health,
+  pins: Pins,
+  book: PriceDoor,
+  planner: new (...made: ConstructorParameters<typeof Planner>) => Kind,
+): Plans<Kind> {
+  const written = new RouteTable(providers, aliases, routes);
+  const table = new RouteTable(providers, aliases, withAuto(routes, providers, poolKeys));
+  const traits = [...models].flatMap(([name, said]) => {
+    const target = table.target(name);
+    return target === null ? [] : [[target.name, said] as const];
+  });
+  const prices = withTraits(book, new Map(traits));
+  return {
+    table,
+    prices,
+    planner: new planner(table, health, poolKeys, pins, models.keys(), prices),
+    names: (mayAnswer) => {
+      if (askableNames(written, models.keys(), mayAnswer).length === 0) return [];
+      const priced = providers.flatMap(({ name }) =>
+        prices.models(name).map((model) => `${name}/${model}`),
+      );
+      const names = askableNames(table, [...models.keys(), ...priced], mayAnswer);
+      const auto = table.resolve(AUTO);
+      // It never goes to what has no price (A2).
+      const hasAuto =
+        auto.kind === 'route' &&
+        targetsOf(auto.route).some(
+          (target) => mayAnswer(target) && prices.rates(target.provider.name, target.model, 0),
+        );
+      return hasAuto ? names : names.filter(({ name }) => name !== AUTO);
+    },
+  };
+}
+
+function targetsOf({ groups }: Route): readonly Target[] {
+  return groups
+    .flat()
+    .flatMap((entry) => ('route' in entry ? targetsOf(entry.route) : [entry.target]));
+}
