@@ -482,7 +482,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   /** What the metering passes on of the answer. */
   push(piece: Buffer): boolean {
     if (this.#unseenBytes >= 0) return true;
-    if (this.#told !== null) return this.#told.push(piece, this.#metering?.mayTell ?? true);
+    if (this.#told !== null)
+      return this.#told.push(piece, this.#metering?.mayTell ?? true, this.#endFollows);
     if (this.#filter !== null) return this.#filter.push(piece);
     return this.show(piece);
   }

@@ -51,8 +51,11 @@ export function isError(value: unknown): boolean {
   if (!isObject(root)) return false;
   if (says(root['error']) || says(root['errors'])) return true;
   if (root['type'] === 'error' || root['object'] === 'error') return true;
-  const { response } = root;
-  return (isObject(response) && says(response['error'])) || holdsOnlyError(root);
+  const { response, choices } = root;
+  if (isObject(response) && says(response['error'])) return true;
+  // OpenRouter tells so of one choice what its provider told.
+  const inChoice = (choice: unknown): boolean => isObject(choice) && says(choice['error']);
+  return (Array.isArray(choices) && choices.some(inChoice)) || holdsOnlyError(root);
 }
 
 function holdsOnlyError(root: Members): boolean {

@@ -15,6 +15,12 @@ const FIRST_MEMBER = /^[^{]{0,200}\{\s*"([^"]{0,40})"\s*:\s*([^\s])/;
 const FIRST_OF_ERRORS =
   /^(?:error\w*|details?|message|msg|code|status|status_?code|statusCode|success|title|reason|fault)$/;
 
+const FIRST_LETTERS = Buffer.from('edmcstrf');
+/** So near its piece's start most answers' first text begins. */
+const NEAR_BYTES = 64;
+const OPEN_BRACE = 0x7b;
+const QUOTE = 0x22;
+
 /** A sign and what tells whether it is one are no longer, but for white space that nobody writes. */
 const SIGN_BYTES = 24;
 /** A member or a value `error` that is not null, and an event of that name; inside a text its quotes would be escaped. */
@@ -77,8 +83,9 @@ export class ToldErrors {
   /**
    * @param piece lent
    * @param mayTell false when it is known to hold no error: whole events of which none names one
+   * @param last nothing follows
    */
-  push(piece: Buffer, mayTell: boolean): boolean {
+  push(piece: Buffer, mayTell: boolean, last: boolean): boolean {
     if (this.#held !== null) return this.#hold(piece);
     if (this.#isOver || (!mayTell && this.#beginning === null)) {
       this.#tail = '';
@@ -87,7 +94,7 @@ export class ToldErrors {
     }
     const from = this.#errorIn(piece);
     if (from < 0) {
-      this.#remember(piece);
+      if (!last) this.#remember(piece);
       return this.#sink.push(piece);
     }
     this.#isWhole = from > 0 || this.#isBetween;
@@ -121,6 +128,10 @@ export class ToldErrors {
   }
 
   #beginsAsError(piece: Buffer, before: string): boolean {
+    if (before === '' && beginsOtherwise(piece)) {
+      this.#beginning = null;
+      return false;
+    }
     const beginning = before + piece.toString('latin1', 0, BEGINNING_BYTES);
     const first = FIRST_MEMBER.exec(beginning);
     this.#beginning = first !== null || beginning.length >= BEGINNING_BYTES ? null : beginning;
@@ -162,7 +173,7 @@ export class ToldErrors {
     this.#heldBytes += kept.length;
     if (end >= 0) {
       const more = this.#release(true);
-      return (end === piece.length || this.push(piece.subarray(end), true)) && more;
+      return (end === piece.length || this.push(piece.subarray(end), true, false)) && more;
     }
     if (this.#heldBytes <= ERROR_MAX_BYTES) return true;
     const { format } = this.#probe;
@@ -207,6 +218,16 @@ export class ToldErrors {
       return true;
     }
   }
+}
+
+/** Whether the first member's name begins with a letter that no error's does: `id`, `object`. */
+function beginsOtherwise(piece: Buffer): boolean {
+  const to = Math.min(piece.length - 2, NEAR_BYTES);
+  for (let at = 0; at < to; at++) {
+    if (piece[at] !== OPEN_BRACE) continue;
+    return piece[at + 1] === QUOTE && FIRST_LETTERS.indexOf(piece[at + 2] ?? 0) < 0;
+  }
+  return false;
 }
 
 function nextName(piece: Buffer, from: number): number {

@@ -24,7 +24,7 @@ function told(format: Format | null, pieces: readonly string[], mayTell = true):
     at = n;
     out[at] = '';
     const lent = Buffer.from(piece, 'latin1');
-    errors.push(lent, mayTell);
+    errors.push(lent, mayTell, false);
     lent.fill(0x21);
   }
   at = pieces.length;
@@ -44,11 +44,12 @@ const BODIES: readonly string[] = [
   `{"message":"bad ${MASKED}","code":401}`,
   `{"status":401,"title":"bad ${MASKED}"}`,
   `{"success":false,"errors":["bad ${MASKED}"]}`,
+  `{"id":"1","choices":[{"error":{"code":502,"message":"bad ${MASKED}"}}]}`,
   `[{"error":{"code":400,"message":"bad ${MASKED}"}}]`,
   `<html><body>bad ${MASKED}</body></html>`,
 ];
 const EVENTS: readonly string[] = [
-  ...BODIES.slice(0, 10).map((body) => `data: ${body}\n\n`),
+  ...BODIES.slice(0, 11).map((body) => `data: ${body}\n\n`),
   `event: error\ndata: {"type":"error","message":"bad ${MASKED}"}\n\n`,
   `event: error\ndata: bad ${MASKED}\n\n`,
   `event: error\r\ndata: {"error":\r\ndata: "bad ${MASKED}"}\r\n\r\n`,
