@@ -70,6 +70,7 @@ export function unmetered(requestBytes: number): MeteredUsage {
     source: 'estimated',
     counts,
     lines: null,
+    details: null,
     serviceTier: null,
     toolUses: {},
     raw: null,
@@ -305,6 +306,7 @@ export class Metering {
       streamAsked: this.#streamAsked,
       raw: reading?.raw ?? null,
       lines: reading?.lines ?? null,
+      details: reading?.details ?? null,
       serviceTier: reading?.serviceTier ?? null,
       toolUses: reading?.toolUses ?? {},
     };

@@ -7,6 +7,13 @@ import {
   type UsageCounts,
   usageCounts,
 } from './usage-counters.ts';
+import {
+  NO_DETAILS,
+  replacedDetails,
+  summedDetails,
+  type UsageDetails,
+  usageDetails,
+} from './usage-details.ts';
 
 /** One model's part of what an answer cost. */
 export interface BillingLine {
@@ -15,6 +22,8 @@ export interface BillingLine {
   /** What the pass was for: `message`, or the provider's own word (`compaction`, `advisor_message`, `image_gen`). */
   readonly kind: string;
   readonly counts: UsageCounts;
+  /** What its price depends on beside the counts. */
+  readonly details: UsageDetails | null;
 }
 
 /** How often which tool of the provider was used, where it is billed by the use. Names are lower case with underscores. */
@@ -24,6 +33,8 @@ export type ToolUses = Readonly<Record<string, number>>;
 export interface Billed {
   /** All of it; the sum of the lines. Null: it told nothing. */
   readonly counts: UsageCounts | null;
+  /** What its price depends on beside the counts; of the answering model where there are lines. */
+  readonly details: UsageDetails | null;
   /** Null where it was one model's single pass. */
   readonly lines: readonly BillingLine[] | null;
   /** The tier that served it, in the provider's own word. */
@@ -51,6 +62,7 @@ const NO_LINES: readonly BillingLine[] = [];
  */
 export class BilledUsage {
   #counts: UsageCounts | null = null;
+  #details: UsageDetails | null = null;
   /** Passes that the last report which tells of passes bills beside its root. */
   #passes: readonly BillingLine[] = NO_LINES;
   /** Tokens of tools that are models (OpenAI's image_gen). */
@@ -69,6 +81,7 @@ export class BilledUsage {
     if (counts === null) return false;
     const said = usage as Reported;
     this.#counts = replaced(this.#counts, counts);
+    this.#details = replacedDetails(this.#details, usageDetails(usage));
     if (Array.isArray(said.iterations)) this.#passes = passesBeside(said.iterations, counts);
     this.tier(said.service_tier ?? said.serviceTier ?? said.trafficType);
     const uses = usesOf(said);
@@ -86,7 +99,8 @@ export class BilledUsage {
       const requests = count(tool.num_requests) ?? 0;
       if (requests > 0) uses[name] = requests;
       const counts = usageCounts(tool);
-      if (counts !== null && isSome(counts)) lines.push({ model: null, kind: name, counts });
+      if (counts !== null && isSome(counts))
+        lines.push({ model: null, kind: name, counts, details: usageDetails(tool) });
     }
     this.#toolLines = lines;
     this.#toolUses = uses;
@@ -104,14 +118,20 @@ export class BilledUsage {
 
   /** @param model that served the answer: lines that name no model are its own */
   billed(model: string | null): Billed {
+    const details = this.#details;
     const known = {
+      details,
       serviceTier: this.#serviceTier,
       toolUses: this.#calls === NO_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses },
     };
     if (this.#counts === null || this.#passes.length + this.#toolLines.length === 0)
       return { counts: this.#counts, lines: null, ...known };
-    const own: BillingLine = { model, kind: 'message', counts: this.#counts };
-    const passes = this.#passes.map((line) => ({ ...line, model: line.model ?? model }));
+    const own: BillingLine = { model, kind: 'message', counts: this.#counts, details };
+    const passes = this.#passes.map((line) => ({
+      ...line,
+      model: line.model ?? model,
+      details: inPlace(line.details, details),
+    }));
     const lines = grouped([own, ...passes, ...this.#toolLines]);
     return { counts: lines.map(({ counts }) => counts).reduce(summed), lines, ...known };
   }
@@ -139,10 +159,18 @@ interface Iteration extends Usage {
   readonly model?: unknown;
 }
 
+/** Where an answer was worked out, and how fast, is told once for all of its passes. */
+function inPlace(own: UsageDetails | null, answer: UsageDetails | null): UsageDetails | null {
+  if (answer === null || (answer.geo === null && answer.speed === null)) return own;
+  const { geo, speed } = answer;
+  return { ...(own ?? NO_DETAILS), geo, speed };
+}
+
 interface Pass {
   readonly kind: string;
   readonly model: string | null;
   readonly counts: UsageCounts;
+  readonly details: UsageDetails | null;
 }
 
 /**
@@ -171,6 +199,7 @@ function passOf(value: unknown): readonly Pass[] {
       kind: typeof type === 'string' ? type.slice(0, WORD_MAX_CHARS) : 'message',
       model: typeof model === 'string' && model !== '' ? model.slice(0, MODEL_MAX_CHARS) : null,
       counts,
+      details: usageDetails(entry),
     },
   ];
 }
@@ -196,7 +225,13 @@ function grouped(lines: readonly BillingLine[]): readonly BillingLine[] {
     const before = groups.get(name);
     groups.set(
       name,
-      before === undefined ? group : { ...before, counts: summed(before.counts, line.counts) },
+      before === undefined
+        ? group
+        : {
+            ...before,
+            counts: summed(before.counts, line.counts),
+            details: summedDetails(before.details, line.details),
+          },
     );
   }
   return [...groups.values()];

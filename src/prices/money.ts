@@ -1,0 +1,74 @@
+/**
+ * Money as integers of pico-dollars (1e-12 USD). A price of six decimals in USD per million tokens, finer than anybody
+ * publishes, is a whole number of them for each token, so that no price is ever rounded.
+ *
+ * A `number` holds them exactly up to 2^53, which is 9,007 USD: more than any one request costs (a million tokens at the
+ * dearest published rate are 600). What goes beyond is worked out with bigint (`exactProduct`), which is slower and as exact.
+ */
+
+export const PICO_PER_USD = 1_000_000_000_000;
+
+/** Decimals of USD that a pico-dollar has. */
+const USD_DECIMALS = 12;
+/** USD per million tokens, as a decimal text, has so many decimals at most. */
+export const RATE_DECIMALS_MAX = 6;
+
+const DECIMAL = /^(\d{1,12})(?:\.(\d{1,24}))?(?:[eE]([+-]?\d{1,2}))?$/;
+
+/**
+ * A decimal text as a whole number of 10^-decimals. An exponent is read too (`5e-7`: what JSON and TOML make of numbers).
+ * @returns null when it is none, is negative, has more decimals than that, or exceeds 2^53
+ */
+export function decimalOf(text: string, decimals: number): number | null {
+  const scaled = scaledOf(text, decimals);
+  return scaled === null || scaled.rest !== '' ? null : safe(scaled.whole);
+}
+
+/** The same, rounded half up: for what somebody else worked out with floats. */
+export function roundedDecimalOf(text: string, decimals: number): number | null {
+  const scaled = scaledOf(text, decimals);
+  if (scaled === null) return null;
+  const up = scaled.rest !== '' && scaled.rest.charCodeAt(0) >= 0x35 ? 1n : 0n;
+  return safe(scaled.whole + up);
+}
+
+function scaledOf(
+  text: string,
+  decimals: number,
+): { readonly whole: bigint; readonly rest: string } | null {
+  const match = DECIMAL.exec(text);
+  if (match === null) return null;
+  const [, whole = '', fraction = '', exponent = '0'] = match;
+  const digits = whole + fraction;
+  const point = whole.length + Number(exponent) + decimals;
+  const cut = point <= 0 ? '' : digits.slice(0, point).padEnd(point, '0');
+  const behind = point <= 0 ? '0'.repeat(-point) + digits : digits.slice(point);
+  return { whole: BigInt(cut === '' ? '0' : cut), rest: behind.replace(/0+$/, '') };
+}
+
+function safe(value: bigint): number | null {
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? null : Number(value);
+}
+
+/**
+ * Pico-dollars as USD: the shortest decimal text that is exact, without an exponent.
+ * @param pico a whole number, not negative
+ */
+export function usdText(pico: number | bigint): string {
+  const digits = String(pico).padStart(USD_DECIMALS + 1, '0');
+  const point = digits.length - USD_DECIMALS;
+  let end = digits.length;
+  while (end > point && digits.charCodeAt(end - 1) === 0x30) end--;
+  const whole = digits.slice(0, point);
+  return end === point ? whole : `${whole}.${digits.slice(point, end)}`;
+}
+
+/** Pico-dollars for each token as USD for a million of them, as price lists have it. */
+export function rateText(picoPerToken: number): string {
+  return usdText(picoPerToken * 1_000_000);
+}
+
+/** Half up, to the unit in which budgets are kept. */
+export function nanoOf(pico: number | bigint): bigint {
+  return (BigInt(pico) + 500n) / 1_000n;
+}
