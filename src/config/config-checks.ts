@@ -158,7 +158,7 @@ export function namedFiles(raw: RawConfig): readonly string[] {
   const own = entriesOf(raw, 'providers').flatMap((name) =>
     ['ca_file', 'client_cert_file', 'client_key_file'].map((key) => ['providers', name, key]),
   );
-  return [['ca_file'], ['tls_cert_file'], ['tls_key_file'], ...own]
+  return [['ca_file'], ['prices_file'], ['tls_cert_file'], ['tls_key_file'], ...own]
     .map((at) => valueAt(raw.values, at))
     .filter((path): path is string => typeof path === 'string' && path !== '');
 }

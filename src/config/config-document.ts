@@ -6,6 +6,7 @@
 import type { BreakerSettings } from '../plan/health.ts';
 import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
+import type { PricingConfig } from '../prices/price-book.ts';
 import {
   type Egress,
   type EgressDocument,
@@ -112,6 +113,9 @@ export interface Config {
   /** A reload may leave `signing_keys`, `pool_keys` or `provider_authorities` without an entry. */
   readonly allowEmpty: boolean;
   readonly routing: RoutingConfig;
+  /** A price list of the operator's own, as a path. */
+  readonly pricesFile: string | null;
+  readonly pricing: PricingConfig;
 }
 
 /**

@@ -5,6 +5,7 @@ import { formatListen } from './config-address.ts';
 import type { Config, RoutingConfig } from './config-document.ts';
 import { SETTINGS, type Settings } from './config-schema.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
+import { priceTexts } from './price-print.ts';
 
 type Printable = string | number | boolean | null | readonly string[];
 type Table = readonly (readonly [name: string, value: Printable])[];
@@ -23,6 +24,7 @@ export function printConfig(config: Config): string {
     ...tables,
     ...routeTexts(config.routing),
     ...modelTexts(config.routing),
+    ...priceTexts(config.pricing),
     '',
   ].join('\n');
 }
@@ -77,6 +79,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('data_dir', config.dataDir),
     plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
+    plain('prices_file', config.pricesFile),
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),
     time('hold_secs', config.routing.holdMs),

@@ -296,6 +296,9 @@ export const SETTINGS = z.strictObject({
   ),
   routes: table('NAME = { targets = [...] }', ROUTE),
   models: table('"provider/model" = what is known of it', MODEL),
+  prices_file: path().prefault(null),
+  // Read where their problems can be told with a path of their own (config-prices.ts).
+  prices: table('"provider/model" = { input = "0.20", output = "0.60" }', z.unknown()),
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -345,6 +348,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['providers', 'table'],
   ['provider_aliases', 'table'],
   ['routes', 'table'],
+  ['prices', 'table'],
   ['models', 'table'],
   ['replay_max_bytes', 'number'],
   ['replay_memory_bytes', 'number'],

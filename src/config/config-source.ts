@@ -103,10 +103,17 @@ export function problemAt(
   const show = isSecretAt(path) ? showSecret : showValue;
   return {
     file: origin?.file ?? raw.source ?? ENVIRONMENT,
-    key: origin?.file === ENVIRONMENT ? origin.key : dotted(path.map(withoutSecret)),
+    key: origin?.file === ENVIRONMENT ? origin.key : dotted(shownPath(path)),
     found: found ?? raw.references.get(dotted(path)) ?? show(valueAt(raw.values, path)),
     expected,
   };
+}
+
+/** Models have long names, and nobody puts a key where one belongs. */
+const TABLES_OF_MODELS: ReadonlySet<unknown> = new Set(['prices', 'models']);
+
+function shownPath(path: readonly PropertyKey[]): readonly PropertyKey[] {
+  return TABLES_OF_MODELS.has(path[0]) ? path : path.map(withoutSecret);
 }
 
 /**

@@ -1,10 +1,12 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import { modelProblems, routeProblems } from '../plan/route-table.ts';
+import type { PricingConfig } from '../prices/price-book.ts';
 import { type ProviderOverride, providerTable } from '../providers/providers.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
+import { readPricing } from './config-prices.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
@@ -45,15 +47,18 @@ export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConf
   const raw = readSources(path, found ?? null, env, only ?? null);
   for (const path of namedFiles(raw)) raw.files.set(path, fileSignature(path));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
+  const priced = result.data === undefined ? null : readPricing(raw, result.data);
   const problems = [
     ...raw.problems,
     ...(result.error?.issues ?? []).flatMap((issue) => schemaProblems(raw, issue)),
     ...checkTogether(raw),
     ...proxyProblems(env),
     ...(result.data === undefined ? [] : checkRoutes(raw, result.data)),
+    ...(priced?.problems ?? []),
   ];
-  if (problems.length > 0 || result.data === undefined) throw new ConfigError(problems, raw.files);
-  const document = documentOf(result.data, env);
+  if (problems.length > 0 || result.data === undefined || priced === null)
+    throw new ConfigError(problems, raw.files);
+  const document = documentOf(result.data, priced.pricing, env);
   const config = configFromDocument(document);
   const { source, fileShape, files } = raw;
   return { document, config, source, fileShape, files };
@@ -88,7 +93,11 @@ function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly Confi
   );
 }
 
-function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocument {
+function documentOf(
+  settings: Settings,
+  pricing: PricingConfig,
+  env: ConfigSource['env'],
+): ConfigDocument {
   const providers = providersOf(settings);
   return {
     listen: settings.listen,
@@ -132,6 +141,8 @@ function documentOf(settings: Settings, env: ConfigSource['env']): ConfigDocumen
     usageSpillPath: settings.usage_spill_path,
     factsLost: settings.facts_lost,
     allowEmpty: settings.allow_empty,
+    pricesFile: settings.prices_file,
+    pricing,
     routing: {
       aliases: settings.provider_aliases,
       routes: settings.routes,

@@ -98,7 +98,7 @@ interface RouteProblem {
 }
 
 /** Aliases that exist without being written. */
-const BUILT_IN_ALIASES: ReadonlyMap<string, string> = new Map([
+export const BUILT_IN_ALIASES: ReadonlyMap<string, string> = new Map([
   ['claude', 'anthropic'],
   ['google', 'gemini'],
   ['grok', 'xai'],

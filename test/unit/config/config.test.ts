@@ -45,7 +45,7 @@ describe('the example', () => {
   });
 
   it('has no commented key that would not parse', () => {
-    const paths = ['tls_cert_file', 'tls_key_file', 'ca_file', 'nats_creds_file'];
+    const paths = ['tls_cert_file', 'tls_key_file', 'ca_file', 'nats_creds_file', 'prices_file'];
     const text = readFileSync(EXAMPLE, 'utf8')
       .split('\n')
       .filter((line) => !paths.some((key) => line.startsWith(`# ${key} =`)))
