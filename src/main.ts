@@ -67,6 +67,24 @@ ${CONFIG_HELP}`,
       return explain(asked, await loaded(asked.config));
     },
   },
+  price: {
+    summary: 'say what an answer of a model costs, and how that is worked out',
+    help: async () => (await import('./command/price.ts')).PRICE_HELP,
+    run: async (argv) => {
+      const { price, priceArguments } = await import('./command/price.ts');
+      const asked = priceArguments(argv, Date.now());
+      return price(asked, await loaded(asked.config));
+    },
+  },
+  prices: {
+    summary: 'look the price book over, and what facts could not be priced',
+    help: async () => (await import('./command/prices.ts')).PRICES_HELP,
+    run: async (argv) => {
+      const { checkPrices, pricesArguments } = await import('./command/prices.ts');
+      const asked = pricesArguments(argv);
+      return await checkPrices(asked, await loaded(asked.config));
+    },
+  },
   keygen: {
     summary: 'make a key to sign virtual keys with',
     help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,
