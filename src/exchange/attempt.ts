@@ -1,6 +1,7 @@
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
+import { COST_UNKNOWN, type Cost, type Pricing } from '../prices/cost.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -43,6 +44,7 @@ export interface AttemptContext {
   readonly unseen: UnseenAnswers;
   readonly stored: StateHomes;
   readonly background: BackgroundAnswers;
+  readonly pricing: Pricing;
   /** What pages may read is the gateway's to say, not the provider's. */
   readonly ownsCors: boolean;
   /** A bug was met, and one request ended by it: for the log. */
@@ -607,6 +609,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       lines: usage.lines,
       serviceTier: usage.serviceTier,
       toolUses: usage.toolUses,
+      cost: this.#cost(usage, settlement.durationMs),
       source: usage.source,
       raw: usage.raw,
       upstreamStatus: this.#status,
@@ -621,6 +624,29 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       final,
       targetModel: routing?.targetModel ?? null,
     };
+  }
+
+  #cost(usage: MeteredUsage, durationMs: number): Cost {
+    const { provider, routing } = this.#target;
+    try {
+      return this.#context.pricing.cost({
+        provider: provider.name,
+        model: usage.model,
+        asked: routing === null ? usage.requestedModel : modelOf(routing.targetModel),
+        counts: usage.counts,
+        details: usage.details,
+        lines: usage.lines,
+        serviceTier: usage.serviceTier,
+        toolUses: usage.toolUses,
+        source: usage.source,
+        // By the prices of when it began: one that changes meanwhile is the next request's.
+        atMs: Date.now() - durationMs,
+      });
+    } catch (error) {
+      // What was used is told, whatever it cost.
+      this.#context.report(error);
+      return COST_UNKNOWN;
+    }
   }
 
   #used(metering: Metering): MeteredUsage {
@@ -648,6 +674,11 @@ class Shown implements EndingSink {
   }
 
   end(): void {}
+}
+
+/** @param target `provider/model`; no provider's name has a slash */
+function modelOf(target: string): string {
+  return target.slice(target.indexOf('/') + 1);
 }
 
 function withoutCoding(fields: readonly string[]): readonly string[] {

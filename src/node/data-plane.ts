@@ -19,6 +19,8 @@ import { openPlanner, type Plans } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { NO_PRICES } from '../plan/price-door.ts';
+import { Pricing } from '../prices/cost.ts';
+import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import type { Dialect } from '../rejection.ts';
@@ -48,6 +50,7 @@ export class ThreadState {
   readonly tokens: VerifiedTokens;
   readonly scanner = loadJsonScanner();
   readonly ratios = new TokenRatios();
+  readonly prices = shippedBook();
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
   readonly facts: LineSink;
@@ -135,6 +138,7 @@ export class DataPlane implements WorkerContext {
   readonly #maxInFlight: number;
   readonly transports: OpenTransports;
   readonly planner: Planner;
+  readonly pricing: Pricing;
   readonly replay: KeptBudget;
   readonly held: KeptBudget;
   readonly replayMaxBytes: number;
@@ -170,6 +174,7 @@ export class DataPlane implements WorkerContext {
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
+    this.pricing = new Pricing(new PriceBook(thread.prices, config.pricing));
     const { routing } = config;
     const plans = openPlanner(
       routing,

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { KeyClass } from '../keys/key-class.ts';
+import type { Cost } from '../prices/cost.ts';
 import type { Dialect } from '../rejection.ts';
 import type { BillingLine, ToolUses } from '../wire/billed-usage.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
@@ -33,6 +34,7 @@ export interface UsageFact {
   readonly serviceTier: string | null;
   /** What is billed by the use, beside tokens. */
   readonly toolUses: ToolUses;
+  readonly cost: Cost;
   readonly source: UsageSource;
   /** The provider's own usage object, as sent: a JSON text. */
   readonly raw: string | null;
@@ -63,7 +65,7 @@ const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
  * own object is a JSON text already (3.4 to 1.4 us a fact here).
  */
 export function usageFactLine(fact: UsageFact): string {
-  const { counts } = fact;
+  const { counts, cost } = fact;
   return (
     `{"event":"ai.usage","v":1,"time":"${timestamp(Date.now())}","request_id":"${fact.requestId}"` +
     `,"dialect":"${fact.dialect}","tenant_id":"${fact.tenantId}","vpc_id":"${fact.vpcId}","key_id":${word(fact.keyId)}` +
@@ -73,9 +75,11 @@ export function usageFactLine(fact: UsageFact): string {
     `,"upstream_status":${fact.upstreamStatus},"outcome":"${fact.outcome}","bytes_in":${fact.bytesIn}` +
     `,"bytes_out":${fact.bytesOut},"ttfb_ms":${fact.ttfbMs === null ? null : Math.round(fact.ttfbMs)}` +
     `,"duration_ms":${Math.round(fact.durationMs)},"node":${NODE},"trace_id":${word(fact.traceId)}` +
-    `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines)}` +
+    `,"service_tier":${text(fact.serviceTier)},"tool_uses":${toolUses(fact.toolUses)},"lines":${lines(fact.lines, cost.lines)}` +
     `,"lane":"${fact.lane}","route":${text(fact.route)},"attempt":${fact.attempt},"final":${fact.final}` +
-    `,"target_model":${text(fact.targetModel)},"key_class":"${fact.keyClass}"}`
+    `,"target_model":${text(fact.targetModel)},"key_class":"${fact.keyClass}"` +
+    `,"cost_usd":${word(cost.usd)},"cost_status":"${cost.status}"` +
+    `,"unpriced_reason":${word(cost.reason)},"price_version":${text(cost.version)}}`
   );
 }
 
@@ -87,12 +91,15 @@ function tokens(counts: UsageCounts): string {
   );
 }
 
-function lines(billed: readonly BillingLine[] | null): string {
+function lines(
+  billed: readonly BillingLine[] | null,
+  costs: readonly (string | null)[] | null,
+): string {
   if (billed === null) return 'null';
   return `[${billed
     .map(
-      ({ model, kind, counts }) =>
-        `{"model":${text(model)},"kind":${text(kind)},${tokens(counts)}}`,
+      ({ model, kind, counts }, at) =>
+        `{"model":${text(model)},"kind":${text(kind)},${tokens(counts)},"cost_usd":${word(costs?.[at] ?? null)}}`,
     )
     .join(',')}]`;
 }

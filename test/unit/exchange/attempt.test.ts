@@ -9,6 +9,8 @@ import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
 import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
+import { Pricing } from '../../../src/prices/cost.ts';
+import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import { PoolKey } from '../../../src/providers/pool-keys.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
@@ -39,6 +41,7 @@ const context = {
   background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
   unseen: new UnseenAnswers(new Deadlines(20)),
   stored: nothingStored(providers),
+  pricing: new Pricing(new PriceBook(shippedBook())),
   ownsCors: false,
   report(error: unknown) {
     throw error;

@@ -25,6 +25,7 @@ const FACT: UsageFact = {
   lines: null,
   serviceTier: null,
   toolUses: {},
+  cost: { usd: '0.0125', status: 'priced', reason: null, version: '2026-10-21', lines: null },
   source: 'reported',
   raw: '{"prompt_tokens":1}',
   upstreamStatus: 200,
@@ -49,7 +50,8 @@ describe('usageFactLine', () => {
       (
         'event v time request_id dialect tenant_id vpc_id key_id provider endpoint model requested_model stream ' +
         'input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source usage_raw ' +
-        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines lane route attempt final target_model key_class'
+        'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines lane route attempt final target_model key_class ' +
+        'cost_usd cost_status unpriced_reason price_version'
       ).split(' '),
     );
   });
@@ -57,8 +59,8 @@ describe('usageFactLine', () => {
   it('has a line for each model and kind, the tier and what tools were used', () => {
     const { counts } = FACT;
     const lines = [
-      { model: 'm', kind: 'message', counts },
-      { model: null, kind: 'a "kind"', counts },
+      { model: 'm', kind: 'message', counts, details: null },
+      { model: null, kind: 'a "kind"', counts, details: null },
     ];
     const toolUses = { web_search: 2, mcp: 1 };
     expect(line({ lines, toolUses, serviceTier: 'flex' })).toMatchObject({
@@ -70,6 +72,30 @@ describe('usageFactLine', () => {
       ],
     });
     expect(line()).toMatchObject({ service_tier: null, tool_uses: {}, lines: null });
+  });
+
+  it('has the cost of the answer and of each line, and null where there is none', () => {
+    const { counts, cost } = FACT;
+    expect(line()).toMatchObject({
+      cost_usd: '0.0125',
+      cost_status: 'priced',
+      unpriced_reason: null,
+      price_version: '2026-10-21',
+    });
+    const lines = ['a', 'b'].map((kind) => ({ model: 'm', kind, counts, details: null }));
+    const unpriced = {
+      usd: null,
+      status: 'unpriced',
+      reason: 'unknown_model',
+      version: null,
+    } as const;
+    const told = line({ lines, cost: { ...cost, ...unpriced, lines: ['0.25', null] } });
+    expect(told).toMatchObject({
+      cost_usd: null,
+      unpriced_reason: 'unknown_model',
+      price_version: null,
+      lines: [{ cost_usd: '0.25' }, { cost_usd: null }],
+    });
   });
 
   it('keeps "not reported" and zero apart', () => {
