@@ -28,7 +28,7 @@ export const UNPRICED_REASONS = [
   'fee_unknown',
   /** A part is larger than its whole. */
   'inconsistent_tokens',
-  /** Nothing was counted that could be charged, although something was billed. */
+  /** It was not told what went in. */
   'no_counts',
   /** A bug of the gateway's own, which its log tells of. */
   'gateway_error',
@@ -302,7 +302,8 @@ function partsOf(counts: UsageCounts, details: UsageDetails | null): Parts | Unp
   const cacheRead = counts.cacheReadTokens ?? 0;
   const writes = counts.cacheWriteTokens ?? 0;
   const told = inputTokens ?? 0;
-  if (inputTokens === null && outputTokens === null && cacheRead + writes === 0) return 'no_counts';
+  // An answer without a prompt is none: its half would look like all of it.
+  if (inputTokens === null && cacheRead + writes === 0) return 'no_counts';
   const excludes = details?.inputExcludesCache === true;
   const totalInput = excludes ? told + cacheRead + writes : told;
   const fresh = excludes ? told : told - cacheRead - writes;

@@ -137,6 +137,8 @@ const OTHER_UNITS =
 
 /** Fees that the list does not have, from the vendors' pages: openai.com/api/pricing (file search), docs.anthropic.com. */
 const FEES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  // platform.claude.com/docs/en/about-claude/pricing: 10 USD for a thousand searches, whatever the model.
+  anthropic: { web_search: '0.01' },
   openai: { file_search: '0.0025' },
   azure: { file_search: '0.0025' },
 };
