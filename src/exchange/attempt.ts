@@ -557,7 +557,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
     const fact = this.#factOf(managed.identity, usage, settlement, final);
-    return usage.source !== 'reported' && this.#isFollowed(fact) ? null : fact;
+    const atMs = Date.now() - settlement.durationMs;
+    return usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs) ? null : fact;
   }
 
   /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
@@ -568,7 +569,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   /** An answer that is written behind its response has its fact when it has ended. */
-  #isFollowed(fact: UsageFact): boolean {
+  #isFollowed(fact: UsageFact, { requestedModel }: MeteredUsage, atMs: number): boolean {
     const { managed, provider, path } = this.#target;
     const id = this.#storedId;
     if (managed === null || id === null || this.#metering?.isBackground !== true) return false;
@@ -581,6 +582,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       target: `${path.replace(/\/$/, '')}/${id}`,
       owner: `${identity.tenantText}/${identity.vpcText}`,
       fact,
+      priced: (usage) => this.#cost({ ...usage, requestedModel }, atMs),
       requestBytes: this.#requestBytes,
     });
   }
@@ -609,7 +611,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       lines: usage.lines,
       serviceTier: usage.serviceTier,
       toolUses: usage.toolUses,
-      cost: this.#cost(usage, settlement.durationMs),
+      cost: this.#cost(usage, Date.now() - settlement.durationMs),
       source: usage.source,
       raw: usage.raw,
       upstreamStatus: this.#status,
@@ -626,7 +628,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     };
   }
 
-  #cost(usage: MeteredUsage, durationMs: number): Cost {
+  #cost(usage: MeteredUsage, atMs: number): Cost {
     const { provider, routing } = this.#target;
     try {
       return this.#context.pricing.cost({
@@ -640,7 +642,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
         toolUses: usage.toolUses,
         source: usage.source,
         // By the prices of when it began: one that changes meanwhile is the next request's.
-        atMs: Date.now() - durationMs,
+        atMs,
       });
     } catch (error) {
       // What was used is told, whatever it cost.

@@ -1,6 +1,7 @@
 import type { Buffer } from 'node:buffer';
-import { Metering } from '../meter/metering.ts';
+import { type MeteredUsage, Metering } from '../meter/metering.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
+import type { Cost } from '../prices/cost.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
@@ -39,6 +40,8 @@ export interface BackgroundAnswer {
   readonly owner: string;
   /** What is known of it so far: an estimate. */
   readonly fact: UsageFact;
+  /** By the prices of when it was asked for. */
+  readonly priced: (usage: MeteredUsage) => Cost;
   /** Of the request's body. */
   readonly requestBytes: number;
 }
@@ -143,11 +146,13 @@ class Following {
   }
 
   #billed(look: Look): UsageFact {
-    const { fact, requestBytes } = this.#answer;
+    const { fact, requestBytes, priced } = this.#answer;
     const usage = look.usage(requestBytes);
+    const model = usage.model ?? fact.model;
     return {
       ...fact,
-      model: usage.model ?? fact.model,
+      model,
+      cost: priced({ ...usage, model }),
       counts: usage.counts,
       lines: usage.lines,
       serviceTier: usage.serviceTier,
