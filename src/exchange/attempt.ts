@@ -170,6 +170,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #ids: AnswerIds | null = null;
   /** What the provider has stored it as; null when nothing told. */
   #storedId: string | null = null;
+  #mayHaveContainers = false;
   /** Read since the client left, of an answer that is read on; else -1. */
   #unseenBytes = -1;
   failure: UpstreamFailure | null = null;
@@ -227,6 +228,11 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   useKey(poolKey: PoolKey): void {
     const { managed } = this.#target;
     if (managed !== null) this.#target = { ...this.#target, managed: { ...managed, poolKey } };
+  }
+
+  /** Before its answer: the request offers a tool that leaves containers. */
+  expectContainers(): void {
+    this.#mayHaveContainers = true;
   }
 
   /** The request must not become whole: what was sent of it is aborted, and no fact tells of it. */
@@ -412,13 +418,18 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   #idsOfAnswer(): AnswerIds | null {
     const { managed, provider } = this.#target;
-    if (managed?.keepsState !== true || this.#metering?.storesNothing === true) return null;
+    if (managed === null) return null;
+    const keeps = managed.keepsState && this.#metering?.storesNothing !== true;
+    const mayHaveContainers = this.#mayHaveContainers;
+    if (!keeps && !mayHaveContainers) return null;
     const { identity, poolKey: key } = managed;
     const { stored } = this.#context;
     return new AnswerIds((id, place) => {
       if (place === ANSWER_ID) this.#storedId = id;
-      stored.remember(id, identity.tenantWords, { provider, key });
-    });
+      // An answer that is not stored has an id as well.
+      if (keeps || place !== ANSWER_ID)
+        stored.remember(id, identity.tenantWords, { provider, key });
+    }, mayHaveContainers);
   }
 
   /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */

@@ -65,6 +65,7 @@ export class RelayLane implements Lane, AttemptSink {
       this.#attempt.useKey(home.key);
     }
     const why = this.#key === null ? claim.fault : claim.faultAt(provider, this.#key);
+    if (claim.leavesContainers) this.#attempt.expectContainers();
     if (last) this.#claim = null;
     if (why === null) return true;
     this.#claim = null;

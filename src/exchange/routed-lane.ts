@@ -173,6 +173,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#refuse(fault);
       return;
     }
+    if (last && this.#claim?.leavesContainers === true) this.#attempt?.expectContainers();
     this.#attempt?.body(piece, last);
     if (last) {
       this.#body?.release();
@@ -330,6 +331,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this,
     );
     this.#attempt = attempt;
+    if (this.#claim?.leavesContainers === true) attempt.expectContainers();
     if (this.#clock.limitsContent && this.#hasAlternative) this.#clock.awaitContent();
     attempt.body(bytes, isWhole);
     if (!isWhole || this.#walk?.mayRepeat !== true) body.drop();

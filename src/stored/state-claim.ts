@@ -2,9 +2,12 @@ import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import { NamedTexts, type TextSink } from '../wire/named-texts.ts';
-import { REQUEST_STATE, SEALED } from '../wire/state-places.ts';
+import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
 import type { Home, StateHomes } from './state-homes.ts';
 import type { TenantWords } from './state-table.ts';
+
+/** OpenAI's `code_interpreter` and `shell`, Anthropic's `code_execution_…`. */
+const LEAVES_CONTAINERS = /^(?:code_|shell)/;
 
 /** Of an id that is told back: enough to recognise it. */
 const SHOWN_CHARACTERS = 80;
@@ -20,6 +23,8 @@ export class StateClaim implements TextSink {
   #fault: Rejection | null = null;
   /** It holds what only the account that made it can open: which one that was is not known. */
   isSealed = false;
+  /** It offers a tool that leaves a container, and files in it. */
+  leavesContainers = false;
 
   constructor(state: StateHomes, tenant: TenantWords, provider: Provider | null) {
     this.#state = state;
@@ -55,6 +60,10 @@ export class StateClaim implements TextSink {
   onText(place: string, text: string | null): void {
     if (place === SEALED) {
       if (text !== '') this.isSealed = true;
+      return;
+    }
+    if (place === TOOL_TYPE) {
+      if (text !== null && LEAVES_CONTAINERS.test(text)) this.leavesContainers = true;
       return;
     }
     // Nobody's id: providers take it for none.

@@ -1,6 +1,6 @@
 import { type EventSink, EventStream } from './event-stream.ts';
 import { NamedTexts, type TextSink } from './named-texts.ts';
-import { ANSWER_STATE } from './state-places.ts';
+import { ANSWER_STATE, CONTAINER_STATE } from './state-places.ts';
 
 const SPACE = 0x20;
 const OPEN_BRACE = 0x7b;
@@ -8,20 +8,27 @@ const OPEN_BRACKET = 0x5b;
 
 /**
  * The ids of what an answer has stored, told once each while it streams by: of a JSON answer those at its root, of an event
- * stream those of its first event that has one. Behind it nothing is read any more.
+ * stream those of its first event that has one. Behind it nothing is read any more, but where the answer may tell of
+ * containers, and of files that they wrote.
  */
 export class AnswerIds implements EventSink, TextSink {
   readonly #found: (id: string, place: string) => void;
-  readonly #texts = new NamedTexts(ANSWER_STATE, this);
+  readonly #texts: NamedTexts;
+  readonly #isRead: boolean;
   /** Null for JSON, and while nothing came. */
   #stream: EventStream | null = null;
   #hasBegun = false;
   #hasFound = false;
   #isOver = false;
 
-  /** @param found told each id and where it stands: the answer's own one as ANSWER_ID */
-  constructor(found: (id: string, place: string) => void) {
+  /**
+   * @param found told each id and where it stands: the answer's own one as ANSWER_ID
+   * @param mayHaveContainers a tool was asked for that leaves them
+   */
+  constructor(found: (id: string, place: string) => void, mayHaveContainers = false) {
     this.#found = found;
+    this.#isRead = mayHaveContainers;
+    this.#texts = new NamedTexts(mayHaveContainers ? CONTAINER_STATE : ANSWER_STATE, this);
   }
 
   /** @returns false when nothing more is to be read */
@@ -48,7 +55,7 @@ export class AnswerIds implements EventSink, TextSink {
       at = stream.read(chunk, at, this);
       if (at < 0) return;
       this.#texts.restart();
-      if (!this.#hasFound) continue;
+      if (!this.#hasFound || this.#isRead) continue;
       this.#isOver = true;
       return;
     }

@@ -18,6 +18,9 @@ function place(written: Written): Place {
 /** What only the account that made it can open again: encrypted reasoning, signatures of thoughts. */
 export const SEALED = 'sealed';
 
+/** What kind of tool it is: some leave a container, and files in it. */
+export const TOOL_TYPE = 'type';
+
 const FILE = 'file_id';
 const FILES = 'file_ids';
 const CONTAINER = 'container';
@@ -48,6 +51,7 @@ export const REQUEST_STATE: Place = place({
   items: MESSAGE,
   messages: MESSAGE,
   tools: {
+    type: TOOL_TYPE,
     container: { '': CONTAINER, file_ids: FILES },
     environment: { container_id: CONTAINER, file_ids: FILES },
     vector_store_ids: 'vector_store_ids',
@@ -69,6 +73,32 @@ export const ANSWER_STATE: Place = place({
   id: ANSWER_ID,
   response: { id: ANSWER_ID, conversation: { id: 'conversation' } },
   conversation: { id: 'conversation' },
+});
+
+/** Files that a container wrote, in the results of Anthropic's code execution. */
+const WRITTEN = { file_id: FILE, content: { file_id: FILE } } as const;
+/** OpenAI's calls of the code interpreter, and its citations of what that wrote. */
+const ITEM = {
+  container_id: CONTAINER,
+  content: { annotations: { container_id: CONTAINER, file_id: FILE } },
+} as const;
+
+/**
+ * Where an answer of code execution names its container and what that wrote: OpenAI's items (`output`, an event's `item`,
+ * `annotation`), Anthropic's `container` (of the answer, of `message_start`, of `message_delta`) and blocks.
+ */
+export const CONTAINER_STATE: Place = place({
+  id: ANSWER_ID,
+  container: { id: CONTAINER },
+  content: { content: WRITTEN },
+  output: ITEM,
+  item: ITEM,
+  annotation: { container_id: CONTAINER, file_id: FILE },
+  message: { container: { id: CONTAINER }, content: { content: WRITTEN } },
+  delta: { container: { id: CONTAINER } },
+  content_block: { content: WRITTEN },
+  conversation: { id: 'conversation' },
+  response: { id: ANSWER_ID, conversation: { id: 'conversation' }, output: ITEM },
 });
 
 /** How far a stored response is (OpenAI Responses, `status`). */

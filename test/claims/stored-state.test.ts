@@ -211,6 +211,53 @@ describe('stored state', () => {
     );
     expect(openai.requests.length).toBe(asked + 2);
     expect(await statusOf(client(OTHER).responses.retrieve(id))).toBe(404);
+    await gateway.reload(config(1));
+  });
+});
+
+describe('a container that code was run in, and a file that it wrote', () => {
+  it.each(['/v1', '/openai/v1'])("are the tenant's whose answer brought them: %s", async (base) => {
+    const container = `cntr_of${base.replaceAll('/', '_')}`;
+    const item = { type: 'code_interpreter_call', id: 'ci_1', container_id: container };
+    const script = openai.script;
+    openai.script = async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream']);
+      for (const data of [
+        { type: 'response.created', response: { id: `resp_c${base}` } },
+        { type: 'response.output_item.done', output_index: 0, item },
+        {
+          type: 'response.completed',
+          response: { id: 'r', output: [item], usage: { input_tokens: 1, output_tokens: 1 } },
+        },
+      ])
+        await turn.chunk(`data: ${JSON.stringify(data)}\n\n`);
+      await turn.lastChunk();
+    };
+    try {
+      const ask = async (
+        key: string,
+        name: string | { type: 'auto' },
+      ): Promise<number | undefined> =>
+        await statusOf(
+          client(key, base)
+            .responses.create({
+              model: 'gpt-5',
+              input: 'x',
+              stream: true,
+              tools: [{ type: 'code_interpreter', container: name }],
+            })
+            .then(async (events) => {
+              for await (const _ of events);
+            }),
+        );
+      expect(await ask(token(), container)).toBe(404);
+      expect(await ask(token(), { type: 'auto' })).toBe(200);
+      expect(await ask(token(), container)).toBe(200);
+      expect(await ask(OTHER, container)).toBe(404);
+    } finally {
+      openai.script = script;
+    }
   });
 });
 

@@ -34,6 +34,32 @@ describe('the ids of what an answer has stored', () => {
     expect(idsOf(STREAM.replaceAll('\n', '\r\n'), cut)).toEqual(['resp_1']);
   });
 
+  it('are those of containers and of what they wrote too, where a tool was asked for that leaves them', () => {
+    const found = (text: string, mayHaveContainers: boolean): readonly string[] => {
+      const all: string[] = [];
+      new AnswerIds((id) => all.push(id), mayHaveContainers).push(Buffer.from(text));
+      return all;
+    };
+    const item = { type: 'code_interpreter_call', container_id: 'cntr_1' };
+    const event = (data: object) => `data: ${JSON.stringify(data)}\n\n`;
+    const cited = { type: 'container_file_citation', container_id: 'cntr_1', file_id: 'cfile_1' };
+    const openai =
+      event({ type: 'response.created', response: { id: 'resp_1' } }) +
+      event({ type: 'response.output_item.done', item }) +
+      event({ type: 'response.output_text.annotation.added', annotation: cited });
+    expect(found(openai, false)).toEqual(['resp_1']);
+    expect(found(openai, true)).toEqual(['resp_1', 'cntr_1', 'cntr_1', 'cfile_1']);
+    const result = { type: 'bash_code_execution_result', content: [{ file_id: 'file_1' }] };
+    const block = { type: 'bash_code_execution_tool_result', content: result };
+    const anthropic =
+      event({ type: 'message_start', message: { id: 'msg_1', container: { id: 'container_1' } } }) +
+      event({ type: 'content_block_start', content_block: block }) +
+      event({ type: 'message_delta', delta: { container: { id: 'container_1' } } });
+    expect(found(anthropic, true)).toEqual(['container_1', 'file_1', 'container_1']);
+    const whole = { id: 'msg_1', container: { id: 'container_1' }, content: [block] };
+    expect(found(JSON.stringify(whole), true)).toEqual(['msg_1', 'container_1', 'file_1']);
+  });
+
   it('are none of an answer that names none', () => {
     expect(idsOf('{"object":"response.compaction"}')).toEqual([]);
     expect(idsOf('')).toEqual([]);
