@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 
 export const CHAT_PATH = '/v1/chat/completions';
 
-const MODEL = 'gpt-5-mini';
+export const MODEL = 'gpt-5-mini';
 const USAGE = { prompt_tokens: 231, completion_tokens: 88, total_tokens: 319 };
 
 /** 1 KB up, 0.7 KB down: what the goal of issue 5 is stated for. */
@@ -24,6 +24,25 @@ const answer = (content: string): string =>
   });
 
 export const CHAT_ANSWER = answer('It said that it would be back. '.repeat(14));
+
+/** The same for another model, streamed or not. */
+export function requestFor(model: string, stream: boolean): string {
+  const asked = JSON.parse(CHAT_REQUEST) as object;
+  const options = stream ? { stream: true, stream_options: { include_usage: true } } : {};
+  return JSON.stringify({ ...asked, model, ...options });
+}
+
+const event = (choices: readonly object[], more: object = {}): string =>
+  `data: ${JSON.stringify({ id: 'chatcmpl-C1hKpZ5vXyT9qLw2', object: 'chat.completion.chunk', model: MODEL, choices, ...more })}\n\n`;
+
+/** A short stream, written at once: what its end is late by, its first content is late by. */
+export const CHAT_STREAM = [
+  event([{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }]),
+  event([{ index: 0, delta: { content: 'It said that it would be back.' }, finish_reason: null }]),
+  event([{ index: 0, delta: {}, finish_reason: 'stop' }]),
+  event([], { usage: USAGE }),
+  'data: [DONE]\n\n',
+].join('');
 
 const NOISE = randomBytes(49_152).toString('base64');
 

@@ -2,7 +2,7 @@
 // One upstream that is never the bottleneck, one peer after the other, round by round. Twice in each round: as fast as
 // answers come (CPU, requests per second), and at a constant rate (latency, from the moment when a request was due).
 import { freePort } from '../test/support/free-port.ts';
-import { CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST } from './chat.ts';
+import { CHAT_ANSWER, CHAT_PATH, CHAT_REQUEST, CHAT_STREAM, MODEL, requestFor } from './chat.ts';
 import {
   callersFile,
   cpuOf,
@@ -13,7 +13,7 @@ import {
   warm,
 } from './load.ts';
 import { startStaticUpstream } from './peers/nginx.ts';
-import { FLOOR, NGINX, otherPeers, type Peer, sluice } from './peers/peer.ts';
+import { FLOOR, lanes, NGINX, otherPeers, type Peer, RELAYED, sluice } from './peers/peer.ts';
 import { needCommands, type Running } from './peers/processes.ts';
 import { residentBytes } from './process-cpu.ts';
 import { fixed, mebibytes, printTable, ranged, writeSection } from './results.ts';
@@ -34,6 +34,7 @@ interface Row {
   readonly running: Running | null;
   readonly requests: Requests;
   readonly load: JsonLoad;
+  readonly caller: readonly [path: string, key: string];
   rate: number;
 }
 
@@ -45,15 +46,21 @@ interface Sample {
   readonly open: ReadonlyMap<number, OpenLoopResult>;
 }
 
-async function begin(name: string, peer: Peer | null, upstream: number): Promise<Row> {
+async function begin(
+  name: string,
+  peer: Peer | null,
+  upstream: number,
+  stream = false,
+): Promise<Row> {
   const port = peer === null ? upstream : await freePort();
   const running = peer === null ? null : await peer.start(port, upstream);
-  const requests = { port, fields: peer?.fields(upstream) ?? '', body: CHAT_REQUEST };
+  const body = requestFor(peer?.model ?? MODEL, stream);
+  const requests = { port, fields: peer?.fields(upstream) ?? '', body };
   const load = new JsonLoad();
-  const key = peer?.key ?? 'sk-own';
-  await load.target(requests, callersFile(`caller-${port}`, [[CHAT_PATH, key]]));
+  const caller = [peer?.path ?? CHAT_PATH, peer?.key ?? 'sk-own'] as const;
+  await load.target(requests, callersFile(`caller-${port}`, [caller]));
   const { perSecond } = await warm(running?.pid ?? process.pid, async () => {
-    const { requests: units, perSecond } = await flood(requests, [CHAT_PATH, key], CONNECTIONS, 1);
+    const { requests: units, perSecond } = await flood(requests, caller, CONNECTIONS, 1);
     return { units, perSecond };
   });
   const lower = LOWER_RATES.find((rate) => rate * 2 <= perSecond) ?? 20;
@@ -63,16 +70,15 @@ async function begin(name: string, peer: Peer | null, upstream: number): Promise
     running,
     requests,
     load,
+    caller,
     rate: perSecond >= 2 * RATE ? RATE : lower,
   };
 }
 
 async function measure(row: Row, rates: readonly number[]): Promise<Sample> {
-  const { running, requests, load, peer } = row;
+  const { running, requests, load, peer, caller } = row;
   const pid = running?.pid ?? process.pid;
-  const { cpuUs, result } = await cpuOf(pid, () =>
-    flood(requests, [CHAT_PATH, peer?.key ?? 'sk-own'], CONNECTIONS, seconds),
-  );
+  const { cpuUs, result } = await cpuOf(pid, () => flood(requests, caller, CONNECTIONS, seconds));
   const open = new Map<number, OpenLoopResult>();
   for (const rate of peer === null ? rates : [row.rate]) {
     await load.connect(CONNECTIONS);
@@ -95,23 +101,37 @@ async function main(): Promise<void> {
   await startStaticUpstream(upstream, CHAT_ANSWER);
   const peers = [...otherPeers(), FLOOR];
   for (const workers of [1, 2]) peers.push(sluice('BYO', workers), sluice('managed', workers));
-  const rows = [await begin('direct', null, upstream)];
-  for (const peer of peers) rows.push(await begin(peer.name, peer, upstream));
-  const rates = [...new Set(rows.map(({ rate }) => rate))];
+  const results = await compared([...peers, ...lanes(1)], upstream, false);
+  print(results, 'JSON', CHAT_ANSWER.length);
+  const streams = await freePort();
+  await startStaticUpstream(streams, CHAT_STREAM, 'text/event-stream');
+  const streamed = await compared([NGINX, ...lanes(1)], streams, true);
+  print(streamed, 'Time to first content of a stream that is written at once', CHAT_STREAM.length);
+  const extents = { quick, rounds, seconds, connections: CONNECTIONS };
+  writeSection('e2e', { ...extents, rows: results, streamed });
+}
 
+async function compared(
+  peers: readonly Peer[],
+  upstream: number,
+  stream: boolean,
+): Promise<readonly Summary[]> {
+  const rows = [await begin('direct', null, upstream, stream)];
+  for (const peer of peers) rows.push(await begin(peer.name, peer, upstream, stream));
+  const rates = [...new Set(rows.map(({ rate }) => rate))];
   const samples = await interleaved(rounds, rows, (row) => measure(row, rates));
-  const results = rows.map((row) => summary(row, rows, samples));
-  print(results);
-  writeSection('e2e', { quick, rounds, seconds, connections: CONNECTIONS, rows: results });
   for (const { load, running } of rows) {
     await load.stop();
     await running?.stop();
   }
+  return rows.map((row) => summary(row, rows, samples));
 }
 
 interface Summary {
   readonly name: string;
   readonly cpuToNginx: Spread | null;
+  /** Of the metered rows alone. */
+  readonly cpuToRelayed: Spread | null;
   readonly cpuUs: Spread | null;
   readonly perSecond: number;
   readonly rate: number;
@@ -140,9 +160,12 @@ function summary(
       ? spread(open(row, field))
       : differences(open(row, field), open(direct, field));
   const yardstick = cpu(rows.find(({ peer }) => peer === NGINX));
+  const isMetered = row.peer?.name.startsWith('Sluice') === true && !row.name.includes('BYO');
+  const relayed = cpu(rows.find(({ name }) => name.startsWith(RELAYED)));
   return {
     name: row.name,
     cpuToNginx: row.peer === null ? null : ratios(cpu(row), yardstick),
+    cpuToRelayed: isMetered ? ratios(cpu(row), relayed) : null,
     cpuUs: row.peer === null ? null : spread(cpu(row)),
     perSecond: median(of(row).map(({ perSecond }) => perSecond)),
     rate: row.rate,
@@ -154,15 +177,16 @@ function summary(
   };
 }
 
-function print(results: readonly Summary[]): void {
+function print(results: readonly Summary[], what: string, answerBytes: number): void {
   const sign = (row: Summary, value: Spread): string =>
     (row.cpuUs === null || value.median < 0 ? '' : '+') + fixed(value.median, 2);
   printTable(
-    `JSON, ${CHAT_REQUEST.length} bytes up, ${CHAT_ANSWER.length} down, ${CONNECTIONS} connections, ${rounds} rounds.\n` +
+    `${what}, ${CHAT_REQUEST.length} bytes up, ${answerBytes} down, ${CONNECTIONS} connections, ${rounds} rounds.\n` +
       `Latency at a constant rate, more than direct (that row: as it is); each figure is the median of its rounds.`,
     [
       { title: 'peer', cell: ({ name }) => name },
       { title: 'CPU : nginx', cell: ({ cpuToNginx }) => ranged(cpuToNginx, 2) },
+      { title: 'CPU : relay', cell: ({ cpuToRelayed }) => ranged(cpuToRelayed, 2) },
       { title: 'CPU us', cell: ({ cpuUs }) => fixed(cpuUs?.median, 1) },
       { title: 'req/s', cell: ({ perSecond }) => fixed(perSecond, 0) },
       { title: 'at /s', cell: ({ rate }) => String(rate) },

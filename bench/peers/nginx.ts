@@ -25,10 +25,17 @@ http {
   return await new Running('nginx', args, { endSignal: 'SIGTERM' }).listening(port);
 }
 
-/** One worker that answers every request with the same JSON text; it must hold no apostrophe. */
-export function startStaticUpstream(port: number, answer: string): Promise<Running> {
-  const location = `default_type application/json; return 200 '${answer}';`;
-  return start('upstream', port, location, '');
+/**
+ * One worker that answers every request with the same text; it must hold no apostrophe and no dollar.
+ * @param type its content type
+ */
+export function startStaticUpstream(
+  port: number,
+  answer: string,
+  type = 'application/json',
+): Promise<Running> {
+  const location = `default_type ${type}; return 200 '${answer}';`;
+  return start(`upstream-${port}`, port, location, '');
 }
 
 /** The yardstick: `proxy_pass` as one configures it for event streams, one worker, kept connections upstream. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { ROOT } from '../../test/support/gateway.ts';
 import { token } from '../../test/support/managed.ts';
+import { CHAT_PATH } from '../chat.ts';
 import { startHaproxy } from './haproxy.ts';
 import { startNginxProxy } from './nginx.ts';
 import { portkeyFields, portkeyIsThere, startPortkey } from './portkey.ts';
@@ -12,6 +13,9 @@ export interface Peer {
   readonly name: string;
   /** What the caller sends as its key. */
   readonly key: string;
+  /** What it is asked at, and for which model, where that is not what all are. */
+  readonly path?: string;
+  readonly model?: string;
   /** Further field lines of its requests, each with its CRLF. */
   readonly fields: (upstream: number) => string;
   readonly start: (port: number, upstream: number) => Promise<Running>;
@@ -62,6 +66,31 @@ export function sluice(kind: 'BYO' | 'managed', workers: number, root?: string):
       startSluice(port, upstream, { workers, ...(root === undefined ? {} : { root }) }),
   };
 }
+
+/** A route of two targets, the first of which answers. */
+const ROUTE = `[routes.two]
+targets = ["openai/gpt-5-mini"]
+fallbacks = ["groq/llama-3.3-70b-versatile"]
+`;
+
+/**
+ * A virtual key's request, metered, by each way that it can take: a path that names its provider (the relay lane), a plain
+ * model, a route (the routed lane).
+ */
+export function lanes(workers: number): readonly Peer[] {
+  const start: Peer['start'] = (port, upstream) =>
+    startSluice(port, upstream, { workers, providers: ['openai', 'groq'], tables: ROUTE });
+  const said = `${workers} worker${workers === 1 ? '' : 's'}`;
+  const lane = { key: token(), fields: noFields, start };
+  return [
+    { ...lane, name: `${RELAYED}, ${said}`, path: `/openai${CHAT_PATH}` },
+    { ...lane, name: `Sluice plain model, ${said}` },
+    { ...lane, name: `Sluice route of two, ${said}`, model: 'two' },
+  ];
+}
+
+/** What the other lanes are compared with. */
+export const RELAYED = 'Sluice metered relay';
 
 /** The peers that are no part of this project; those that are not on this machine are named on stdout. */
 export function otherPeers(): readonly Peer[] {

@@ -10,6 +10,8 @@ interface SluiceOptions {
   readonly workers?: number;
   /** Keys of the configuration in front of its tables. */
   readonly settings?: string;
+  /** Tables behind all others. */
+  readonly tables?: string;
   /** Names of providers, all of them at the same upstream. */
   readonly providers?: readonly string[];
 }
@@ -24,7 +26,13 @@ const RATES = ['rate_limit_rps', 'byo_rate_limit_rps', 'verify_rate_limit_rps']
 export function startSluice(
   port: number,
   upstream: number,
-  { root = ROOT, workers = 1, settings = '', providers = ['openai'] }: SluiceOptions = {},
+  {
+    root = ROOT,
+    workers = 1,
+    settings = '',
+    tables = '',
+    providers = ['openai'],
+  }: SluiceOptions = {},
 ): Promise<Running> {
   const file = join(FOLDER, `sluice-${port}.toml`);
   writeFileSync(
@@ -32,7 +40,8 @@ export function startSluice(
     `listen = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:0"\nworkers = ${workers}\n${RATES}${settings}` +
       authorities(Object.fromEntries(providers.map((name) => [name, upstream]))) +
       poolKeys(Object.fromEntries(providers.map((name) => [name, 'sk-pool']))) +
-      signingKeys(),
+      signingKeys() +
+      tables,
   );
   const args = [join(root, 'src/main.ts'), 'serve', '--config', file];
   const options = { log: `sluice-${port}.log`, cwd: root };
