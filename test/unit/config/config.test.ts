@@ -207,3 +207,13 @@ describe('what is known of a model', () => {
     expect(problems('[models."openai/x"]\ncontext_tokens = 0\n')).toMatch(/a whole number from 1/);
   });
 });
+
+describe('stream_safety', () => {
+  it('does not load as "resume", and says what it may be instead', () => {
+    const route = (safety: string): string =>
+      `[routes.chat]\ntargets = ["openai/a"]\nstream_safety = "${safety}"\n`;
+    expect(problems(route('resume'))).toContain('routes.chat.stream_safety');
+    expect(problems(route('resume'))).toContain('"relay" or "hold" ("resume" is not built yet)');
+    expect(load(route('hold')).routing.routes.get('chat')?.streamSafety).toBe('hold');
+  });
+});

@@ -1,0 +1,173 @@
+import { describe, expect, test } from 'vitest';
+import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
+import type { Answer } from '../../../src/exchange/lane.ts';
+import { RoutedLane } from '../../../src/exchange/routed-lane.ts';
+import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
+import { idWords } from '../../../src/keys/virtual-key.ts';
+import { TokenRatios } from '../../../src/meter/token-ratios.ts';
+import { type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
+import { providerTable } from '../../../src/providers/providers.ts';
+import type { Rejection } from '../../../src/rejection.ts';
+import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
+import { Deadlines } from '../../../src/ticker.ts';
+import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
+import type { UpstreamCall, UpstreamEvents } from '../../../src/upstream/transport.ts';
+import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
+import { requestFraming } from '../../../src/wire/request-framing.ts';
+import { entries, PlannedScene } from '../../support/planned-scene.ts';
+import { nothingStored } from '../../support/stored.ts';
+
+const providers = providerTable([]);
+const [provider] = providers;
+const layout = new MetricsLayout(providers.map(({ name }) => name));
+const deadlines = new Deadlines(20);
+const unbounded = (): KeptBudget => new KeptBudget(createKeptMemory(1), 0, 0);
+const SERVER_ERROR = failureOfStatus(500, '') as Failed;
+
+/** The client's side: what it was told. */
+class Client implements Answer {
+  readonly told: string[] = [];
+
+  uploadFull(): void {}
+  uploadDrained(): void {}
+  head(): void {
+    this.told.push('head');
+  }
+  piece(): boolean {
+    this.told.push('piece');
+    return true;
+  }
+  answered(): void {
+    this.told.push('answered');
+  }
+  failed(failure: UpstreamFailure): void {
+    this.told.push(failure.code);
+  }
+  refused(why: Rejection): void {
+    this.told.push(why.code);
+  }
+  onBroken(error: unknown): void {
+    throw error;
+  }
+}
+
+const CALL: UpstreamCall = {
+  reached: true,
+  push: () => true,
+  end() {},
+  pause() {},
+  resume() {},
+  abort() {},
+};
+
+/** One request for the route `chat`, whose upstream does what the test tells it to. */
+function asked(scene: PlannedScene, client: Client): UpstreamEvents {
+  if (provider === undefined) throw new Error('no provider');
+  const opened: UpstreamEvents[] = [];
+  const context = {
+    transports: {
+      of: () => ({
+        open(_request: unknown, _content: unknown, _whole: unknown, events: UpstreamEvents) {
+          opened.push(events);
+          return CALL;
+        },
+      }),
+    },
+    metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
+    scanner: loadJsonScanner(),
+    ratios: new TokenRatios(),
+    unseen: new UnseenAnswers(deadlines),
+    stored: nothingStored(providers),
+    ownsCors: false,
+    report(error: unknown) {
+      throw error;
+    },
+    planner: scene.planner,
+    retryAfterMaxMs: 2_000,
+    deadlines,
+    holdMs: 3_000,
+    replay: unbounded(),
+    replayMaxBytes: 0,
+    held: unbounded(),
+  };
+  const body = Buffer.from('{"model":"chat","messages":[]}');
+  const fields = ['content-length', String(body.length)];
+  const lane = new RoutedLane(
+    context,
+    { method: 'POST', fields, framing: requestFraming('POST', fields) },
+    {
+      identity: {
+        kid: 1,
+        tenantId: 42n,
+        vpcId: 7n,
+        keyId: null,
+        keyClass: 'application',
+        tenantText: '42',
+        vpcText: '7',
+        keyText: null,
+        tenantWords: idWords(42n),
+        keyWords: null,
+      },
+      metering: 'completions',
+      namesState: false,
+      keepsState: false,
+      coding: null,
+      provider,
+      suffix: '/chat/completions',
+      query: '',
+      wire: 'openai-chat',
+      wishes: { order: [], only: [], session: 0, seed: 1, dialect: 'openai' },
+    },
+    client,
+    { requestId: 'r', traceparent: null, payer: null },
+  );
+  lane.body(body, true);
+  const [events] = opened;
+  if (events === undefined) throw new Error(`Nothing was opened: ${client.told}`);
+  return events;
+}
+
+/** A target whose breaker lets one probe through. */
+function probed(): PlannedScene {
+  const scene = new PlannedScene({ targets: entries('openai/a') }, { openai: ['one'] });
+  for (let i = 0; i < 5; i++) {
+    const [planned] = scene.plan().targets;
+    const trial = planned && scene.planner.enter(planned.target, new Set(), 0);
+    if (trial) scene.planner.failed(trial, SERVER_ERROR, null);
+  }
+  expect(scene.plan().targets).toEqual([]);
+  scene.pass(6_000);
+  return scene;
+}
+
+describe('a probe', () => {
+  test('that failed by the gateway’s own fault lets the next request probe at once', () => {
+    const scene = probed();
+    const client = new Client();
+    const upstream = asked(scene, client);
+    // While it is under way, nobody else may.
+    expect(scene.plan().targets).toEqual([]);
+    upstream.onUpstreamFailure({ kind: 'exhausted', rejection: 'overloaded', code: 'EMFILE' });
+    expect(client.told).toEqual(['EMFILE']);
+    expect(scene.plan().targets).toHaveLength(1);
+  });
+
+  test('that was answered brings its target back, and one that was not keeps it away', () => {
+    const scene = probed();
+    const upstream = asked(scene, new Client());
+    upstream.onUpstreamFailure({
+      kind: 'reset',
+      rejection: 'upstream_unreachable',
+      code: 'ECONNRESET',
+    });
+    expect(scene.plan().targets).toEqual([]);
+    scene.pass(11_000);
+    const client = new Client();
+    const again = asked(scene, client);
+    again.onResponseHead(200, 'OK', ['content-type', 'application/json'], true);
+    again.onResponseChunk(Buffer.from('{"choices":[{}]}'), true);
+    again.onResponseEnd();
+    expect(client.told).toEqual(['head', 'piece', 'answered']);
+    expect(scene.plan().leftOut).toEqual([]);
+  });
+});
