@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
 import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
 import type { Answer } from '../../../src/exchange/lane.ts';
 import { RoutedLane } from '../../../src/exchange/routed-lane.ts';
@@ -9,7 +10,7 @@ import { type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
-import { Deadlines } from '../../../src/ticker.ts';
+import { Deadlines, Ticker } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
 import type { UpstreamCall, UpstreamEvents } from '../../../src/upstream/transport.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
@@ -21,6 +22,10 @@ const providers = providerTable([]);
 const [provider] = providers;
 const layout = new MetricsLayout(providers.map(({ name }) => name));
 const deadlines = new Deadlines(20);
+const ticker = new Ticker(10_000);
+const scanner = loadJsonScanner();
+const ratios = new TokenRatios();
+const metrics = new WorkerMetrics(layout, layout.allocate(1), 0);
 const unbounded = (): KeptBudget => new KeptBudget(createKeptMemory(1), 0, 0);
 const SERVER_ERROR = failureOfStatus(500, '') as Failed;
 
@@ -73,9 +78,10 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         },
       }),
     },
-    metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
-    scanner: loadJsonScanner(),
-    ratios: new TokenRatios(),
+    metrics,
+    scanner,
+    ratios,
+    background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
     unseen: new UnseenAnswers(deadlines),
     stored: nothingStored(providers),
     ownsCors: false,
