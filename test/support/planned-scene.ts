@@ -1,3 +1,4 @@
+import { fieldWishes } from '../../src/admit/wishes.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../src/plan/pins.ts';
 import type { Plan } from '../../src/plan/plan.ts';
@@ -40,8 +41,7 @@ export class PlannedScene {
   plan(): Plan {
     const resolved = this.planner.resolve('chat');
     if (resolved.kind !== 'route') throw new Error('chat is no route');
-    const wishes = { dialect: 'openai', order: [], only: [], session: 0, seed: 1 } as const;
-    return this.planner.plan(resolved.route, wishes);
+    return this.planner.plan(resolved.route, { ...fieldWishes([], '42', 'openai'), needs: null });
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { fieldWishes } from '../../../src/admit/wishes.ts';
 import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
 import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
 import type { Answer } from '../../../src/exchange/lane.ts';
@@ -122,7 +123,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
       suffix: '/chat/completions',
       query: '',
       wire: 'openai-chat',
-      wishes: { order: [], only: [], session: 0, seed: 1, dialect: 'openai' },
+      wishes: fieldWishes([], '42', 'openai'),
     },
     client,
     { requestId: 'r', traceparent: null, payer: null },
