@@ -8,6 +8,8 @@ import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
 import { type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
+import { Pricing } from '../../../src/prices/cost.ts';
+import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
 import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
@@ -82,6 +84,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
     metrics,
     scanner,
     ratios,
+    pricing: new Pricing(new PriceBook(shippedBook())),
     background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
     unseen: new UnseenAnswers(deadlines),
     stored: nothingStored(providers),
