@@ -50,9 +50,14 @@ export interface ClientEvents extends UploadEvents {
 
 /** The client's body. Pausing is advisory: what one read already holds is still delivered. */
 export interface RequestBody {
+  /** Everything of it was lent out, and it is not held back: neither method has anything to do any more. */
+  readonly isOver: boolean;
   pause(): void;
   resume(): void;
 }
+
+/** What has no body, or has it no longer. */
+export const NO_BODY: RequestBody = { isOver: true, pause() {}, resume() {} };
 
 /** How a response's body is delimited towards the client. */
 export type ResponseSize = number | 'chunked' | 'none';

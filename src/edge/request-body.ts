@@ -76,6 +76,11 @@ export class ClientBody implements RequestBody, Ticking {
     this.#writer = writer;
   }
 
+  /** Its last byte came while it was not held back, or its response is over. */
+  get isOver(): boolean {
+    return this.#state === 'over';
+  }
+
   /** The client is held back: its socket's event mask and timer are this body's. */
   get held(): boolean {
     return this.#state === 'held';

@@ -85,6 +85,11 @@ export class UwsResponseWriter implements ResponseWriter {
     this.#body = body;
   }
 
+  /** It is over, and was not held back: nothing of its socket is its own any more. */
+  forgetBody(): void {
+    this.#body = null;
+  }
+
   get open(): boolean {
     return this.#phase !== 'closed';
   }

@@ -1,7 +1,7 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
 import { Ticker } from '../ticker.ts';
 import { boundClientBuffers } from './client-buffers.ts';
-import type { Door, ListenOptions, Receive } from './door.ts';
+import { type Door, type ListenOptions, NO_BODY, type Receive } from './door.ts';
 import { HEAD_TICK_MS } from './late-head.ts';
 import { ClientBody } from './request-body.ts';
 import { copyRequestHead } from './request-head.ts';
@@ -80,7 +80,7 @@ function answer(
     const head = copyRequestHead(req);
     const { framing } = head;
     const bears = framing.chunked || framing.contentLength > 0;
-    const body = bears ? new ClientBody(res, ticker, timeouts, slips) : null;
+    let body = bears ? new ClientBody(res, ticker, timeouts, slips) : null;
     const events = receive(head, body ?? NO_BODY, writer);
     writer.bind(events, body);
     body?.bind(events, writer);
@@ -88,9 +88,15 @@ function answer(
     res.onData((chunk, last) => {
       // After the response ended, the rest of an upload is read and thrown away: closing instead would reset the
       // connection and could swallow the answer on its way.
-      if (!writer.open) return;
+      if (!writer.open || body === null) return;
       try {
-        events.onBodyChunk(body.take(chunk, last), last);
+        const piece = body.take(chunk, last);
+        if (body.isOver) {
+          // Nothing of it is left to be done: its response may stream for an hour.
+          body = null;
+          writer.forgetBody();
+        }
+        events.onBodyChunk(piece, last);
       } catch (error) {
         events.onBroken(error);
       }
@@ -99,5 +105,3 @@ function answer(
     writer.onBroken(error);
   }
 }
-
-const NO_BODY = { pause() {}, resume() {} };

@@ -7,7 +7,13 @@
 // The globals of these names are getters, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
 import { type Admittance, type Admitted, tooLarge } from '../admit/admit.ts';
-import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
+import {
+  type ClientEvents,
+  NO_BODY,
+  type RequestBody,
+  type RequestHead,
+  type ResponseWriter,
+} from '../edge/door.ts';
 import {
   type Dialect,
   REJECTIONS,
@@ -60,9 +66,12 @@ const NO_FRAMING: RequestFraming = {
 
 export class Exchange implements ClientEvents, Answer {
   readonly #context: WorkerContext;
-  /** Without fields and framing once the answer's head was told: a stream may stay open for an hour behind it. */
-  #head: RequestHead;
-  readonly #body: RequestBody;
+  readonly #method: string;
+  readonly #path: string;
+  /** Until the answer's head was told: a stream may stay open for an hour behind it. */
+  #head: RequestHead | null;
+  /** As long as something of it may come. */
+  #body: RequestBody;
   readonly #writer: ResponseWriter;
   readonly #requestId: string;
   readonly #beganMs: number;
@@ -101,6 +110,8 @@ export class Exchange implements ClientEvents, Answer {
     beganMs: number,
   ) {
     this.#context = context;
+    this.#method = head.method;
+    this.#path = head.path;
     this.#head = head;
     this.#body = body;
     this.#writer = writer;
@@ -124,7 +135,7 @@ export class Exchange implements ClientEvents, Answer {
       const whom = { ...admitted, routing: null };
       return new RelayLane(this.#context, asked, whom, managed?.namesState === true, answer);
     }
-    this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
+    this.#traceparent = fieldValue(this.#fields, 'traceparent');
     return new RoutedLane(this.#context, asked, routed, answer, {
       requestId: this.#requestId,
       traceparent: this.#traceparent,
@@ -134,7 +145,7 @@ export class Exchange implements ClientEvents, Answer {
 
   /** What has no body is sent at once, the rest with its body's first piece. */
   begin(): void {
-    const { chunked, contentLength } = this.#head.framing;
+    const { chunked, contentLength } = this.#head?.framing ?? NO_FRAMING;
     if (chunked || contentLength > 0) {
       this.#overheadMs = performance.now() - this.#beganMs;
       return;
@@ -159,6 +170,7 @@ export class Exchange implements ClientEvents, Answer {
       return;
     }
     if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
+    if (this.#body.isOver) this.#body = NO_BODY;
     if (this.#hasBegun) this.#lane.body(chunk, last);
     else this.#beginWith(chunk, last);
   }
@@ -227,13 +239,14 @@ export class Exchange implements ClientEvents, Answer {
     // some servers answer to whoever did not ask for a stream.
     const mayComment = eventStream && status === 200 && this.#isStreamAsked(answer);
     this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
-    this.#traceparent = fieldValue(this.#head.fields, 'traceparent');
-    this.#head = { ...this.#head, fields: NO_FIELDS, framing: NO_FRAMING };
+    this.#traceparent = fieldValue(this.#fields, 'traceparent');
+    this.#head = null;
   }
 
   #isStreamAsked({ streamAsked }: ResponseHead): boolean {
-    const { path, query, fields } = this.#head;
-    return streamAsked || headAsksForStream(query === '' ? path : `${path}?${query}`, fields);
+    const query = this.#head?.query ?? '';
+    const asked = query === '' ? this.#path : `${this.#path}?${query}`;
+    return streamAsked || headAsksForStream(asked, this.#fields);
   }
 
   piece(piece: Buffer, last: boolean): boolean {
@@ -311,7 +324,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = nextResponseState(this.#responseState, 'unanswered');
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
-    this.#writer.respond(head + this.#cors, body, this.#head.method === 'HEAD', closes || isLast);
+    this.#writer.respond(head + this.#cors, body, this.#method === 'HEAD', closes || isLast);
     this.#settle(outcome);
   }
 
@@ -339,12 +352,17 @@ export class Exchange implements ClientEvents, Answer {
     const id = `x-sluice-request-id: ${this.#requestId}${this.#cors}`;
     // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
     // ended is read to its end and thrown away, so the client had better not send the next one behind it.
-    const closes = this.#head.closes || this.#context.draining || this.#requestState === 'reading';
+    const closes =
+      this.#head?.closes === true || this.#context.draining || this.#requestState === 'reading';
     return closes ? `connection: close\r\n${id}` : id;
   }
 
+  get #fields(): readonly string[] {
+    return this.#head?.fields ?? NO_FIELDS;
+  }
+
   get #cors(): string {
-    this.#corsLines ??= this.#context.cors.lines(this.#head.fields);
+    this.#corsLines ??= this.#context.cors.lines(this.#fields);
     return this.#corsLines;
   }
 
@@ -353,9 +371,9 @@ export class Exchange implements ClientEvents, Answer {
     this.#settled = true;
     const settlement: Settlement = {
       requestId: this.#requestId,
-      traceparent: this.#traceparent ?? fieldValue(this.#head.fields, 'traceparent'),
-      method: this.#head.method,
-      path: this.#head.path,
+      traceparent: this.#traceparent ?? fieldValue(this.#fields, 'traceparent'),
+      method: this.#method,
+      path: this.#path,
       payer: this.#payer,
       status: this.#status,
       outcome,

@@ -52,7 +52,9 @@ const LETTER_R = 0x72;
 export class ToldErrors {
   readonly #key: { readonly traces: SecretTraces };
   readonly #sink: EndingSink;
-  readonly #probe: FormatProbe;
+  /** Until the format is known. */
+  #probe: FormatProbe | null;
+  #format: FormatProbe['format'] = null;
   /** Of the first JSON text, while it is not known how it begins. */
   #beginning: string | null = '';
   /** The last bytes that were passed on, where a sign may begin in them. */
@@ -114,8 +116,8 @@ export class ToldErrors {
 
   /** @returns from where on the piece is to be held; -1 when nothing in it looks like an error */
   #errorIn(piece: Buffer): number {
-    if (this.#probe.format === null && this.#probe.push(piece) < 0) return -1;
-    const { format } = this.#probe;
+    if (!this.#isRecognised(piece)) return -1;
+    const format = this.#format;
     if (format === 'page') return 0;
     if (format === 'packed') {
       this.#isOver = true;
@@ -125,6 +127,15 @@ export class ToldErrors {
     if (at >= 0 && format === 'events') return lastBlockStart(piece, 0, at);
     if (at >= 0) return format === 'lines' ? piece.lastIndexOf(LF, at) + 1 : 0;
     return this.#beginning !== null && this.#beginsAsError(piece, this.#beginning) ? 0 : -1;
+  }
+
+  /** @returns whether it is known what the answer is made of */
+  #isRecognised(piece: Buffer): boolean {
+    if (this.#probe === null) return true;
+    if (this.#probe.push(piece) < 0) return false;
+    this.#format = this.#probe.format;
+    this.#probe = null;
+    return true;
   }
 
   #beginsAsError(piece: Buffer, before: string): boolean {
@@ -144,7 +155,7 @@ export class ToldErrors {
   #signIn(piece: Buffer): number {
     const begun = this.#tail;
     if (begun !== '' && SIGN.test(begun + piece.toString('latin1', 0, SIGN_BYTES))) return 0;
-    const next = this.#probe.format === 'events' ? nextError : nextName;
+    const next = this.#format === 'events' ? nextError : nextName;
     for (let at = next(piece, 0); at >= 0; at = next(piece, at + ERROR_BYTES)) {
       const from = Math.max(0, at - SIGN_BEFORE_BYTES);
       if (SIGN.test(piece.toString('latin1', from, at + SIGN_BYTES))) return at;
@@ -155,7 +166,7 @@ export class ToldErrors {
   #remember(piece: Buffer): void {
     const { length } = piece;
     const last = piece[length - 1];
-    const { format } = this.#probe;
+    const format = this.#format;
     const endsLine = last === LF || last === CR;
     this.#isBetween = endsLine && (format === 'lines' || endsBlank(piece));
     if (endsLine) this.#tail = '';
@@ -176,7 +187,7 @@ export class ToldErrors {
       return (end === piece.length || this.push(piece.subarray(end), true, false)) && more;
     }
     if (this.#heldBytes <= ERROR_MAX_BYTES) return true;
-    const { format } = this.#probe;
+    const format = this.#format;
     this.#isOver = format !== 'events' && format !== 'lines';
     // A page may be as long as it likes.
     return this.#release(format === 'page');
@@ -184,7 +195,7 @@ export class ToldErrors {
 
   /** @returns the offset behind the held text's end; -1 when that does not stand in the piece */
   #endIn(piece: Buffer): number {
-    const { format } = this.#probe;
+    const format = this.#format;
     if (format !== 'events' && format !== 'lines') return -1;
     const last = this.#held?.at(-1);
     const before = last === undefined ? '' : last.toString('latin1', last.length - 1);
@@ -204,12 +215,8 @@ export class ToldErrors {
 
   /** What is no whole JSON text, and stands where an error was announced, is taken for one. */
   #isError(text: string): boolean {
-    const isEvent = this.#probe.format === 'events';
-    if (
-      !this.#isWhole ||
-      this.#probe.format === 'page' ||
-      (isEvent && /^event: ?error/m.test(text))
-    )
+    const isEvent = this.#format === 'events';
+    if (!this.#isWhole || this.#format === 'page' || (isEvent && /^event: ?error/m.test(text)))
       return true;
     const lines = isEvent ? [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data]) => data) : [text];
     try {
