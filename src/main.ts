@@ -46,16 +46,21 @@ A second signal ends it at once.`,
   },
   check: {
     summary: 'validate the configuration and print the effective one',
-    help: async () => `sluice check [--config FILE]
+    help: async () => `sluice check [--effective] [--config FILE]
 
 Prints the effective configuration as TOML, secrets as ***. Exit code 1, and a line per problem with file, key, what was
 found and what was expected, when it is not valid.
 
+  --effective     print instead what holds for each key, tenant and class, each value with what says it
+
 ${CONFIG_HELP}`,
     run: async (argv) => {
-      const { check } = await import('./command/check.ts');
+      const { check, checkEffective } = await import('./command/check.ts');
       const { loadConfig } = await import('./config/config.ts');
-      return check(loadConfig(configOptions(argv)));
+      const isEffective = argv.includes('--effective');
+      const rest = argv.filter((word) => word !== '--effective');
+      const loadedConfig = loadConfig(configOptions(rest));
+      return isEffective ? checkEffective(loadedConfig) : check(loadedConfig);
     },
   },
   explain: {

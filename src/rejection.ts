@@ -71,6 +71,13 @@ export const REJECTIONS = {
     AUTH,
     'This gateway key is not valid here. Check that all of it was copied and nothing else, or ask whoever runs the gateway for a new one.',
   ),
+  key_expired: row(
+    401,
+    'Unauthorized',
+    'client',
+    AUTH,
+    'This gateway key has expired. Ask whoever runs the gateway for a new one.',
+  ),
   spend_limit: row(
     402,
     'Payment Required',
@@ -98,6 +105,13 @@ export const REJECTIONS = {
     'client',
     ['permission_error', 'permission_error'],
     'This gateway key has been cut off. Ask whoever runs the gateway why.',
+  ),
+  model_not_allowed: row(
+    403,
+    'Forbidden',
+    'client',
+    ['permission_error', 'permission_error'],
+    'This gateway key may not ask for this model.',
   ),
   unknown_provider: row(
     404,

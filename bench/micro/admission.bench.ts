@@ -10,6 +10,7 @@ import { VerifiedTokens } from '../../src/admit/verified-tokens.ts';
 import { createDenyTable, DenyHalves, DenyLookup } from '../../src/deny/deny-table.ts';
 import { mintToken, newSecretKey, publicKeyOf } from '../../src/keys/minting.ts';
 import { signingKeys } from '../../src/keys/signing-keys.ts';
+import { PolicyTable } from '../../src/policy/policy-table.ts';
 import { PoolKeys } from '../../src/providers/pool-keys.ts';
 import { providerTable } from '../../src/providers/providers.ts';
 import { Secret } from '../../src/secret.ts';
@@ -47,6 +48,8 @@ const nobodyDenied = denying(0);
 const millionDenied = denying(MILLION);
 
 const poolKeys = new PoolKeys(providers, new Map([['openai', [new Secret('sk-pool')]]]), 0);
+const NO_MODELS = new ModelList({ openai: [], anthropic: [] });
+
 const house: Admittance = {
   router,
   rates,
@@ -57,7 +60,11 @@ const house: Admittance = {
   ),
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints(providers, [], []),
-  models: new ModelList({ openai: [], anthropic: [] }),
+  policies: new PolicyTable(
+    { policies: new Map(), keys: new Map(), tenants: new Map(), classes: new Map() },
+    (name) => name,
+  ),
+  modelsOf: () => NO_MODELS,
   poolKeys,
   stored: nothingStored(providers, poolKeys),
   cors: new Cors([]),

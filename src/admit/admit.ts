@@ -1,5 +1,7 @@
 import type { DenyLookup, DenyReason } from '../deny/deny-table.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
+import type { ModelPermission } from '../policy/model-permission.ts';
+import type { EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -38,7 +40,9 @@ export interface Admittance {
   readonly tokens: VerifiedTokens;
   readonly deny: DenyLookup;
   readonly endpoints: ManagedEndpoints;
-  readonly models: ModelList;
+  readonly policies: PolicyTable;
+  /** What a key with this policy may ask for, as it is listed. */
+  modelsOf(policy: EffectivePolicy): ModelList;
   readonly poolKeys: PoolKeys;
   readonly stored: StateHomes;
   readonly cors: Cors;
@@ -55,6 +59,7 @@ export interface Admittance {
 /** What a managed request has beside the others: who pays, with which key, and how it is metered. */
 export interface Managed {
   readonly identity: KeyIdentity;
+  readonly policy: EffectivePolicy;
   readonly poolKey: PoolKey;
   readonly metering: EndpointMetering;
   /** Where what the path names is stored, which may be another provider than the default one; null: it names nothing. */
@@ -63,6 +68,10 @@ export interface Managed {
   readonly namesState: boolean;
   /** The answer may. */
   readonly keepsState: boolean;
+  /** Of the model that the request names; null: it may name any, or names none. */
+  readonly permission: ModelPermission | null;
+  /** The model that the path names, where there is a permission; null: the body says it. */
+  readonly pathModel: string | null;
   /** How the content is packed; null: it is not. What is packed cannot be metered, so it is unpacked on its way. */
   readonly coding: ContentCoding | null;
 }
@@ -70,6 +79,7 @@ export interface Managed {
 /** A request with a virtual key on a path that names no provider: where it goes stands in its body. */
 export interface Routed {
   readonly identity: KeyIdentity;
+  readonly policy: EffectivePolicy;
   readonly metering: EndpointMetering;
   readonly namesState: boolean;
   readonly keepsState: boolean;
@@ -281,12 +291,16 @@ function manage(
     return refused(why, provider.dialect, provider, null, fault);
   }
   const no = (why: Rejection): Refused => refused(why, provider.dialect, provider, identity);
+  const policy = house.policies.of(identity);
+  // The clock is only asked for keys that end.
+  if (policy.expiresMs !== Number.POSITIVE_INFINITY && policy.expiresMs <= Date.now())
+    return no(rejection('key_expired'));
   const denied = deniedReason(identity, house.deny);
   if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
   const coding = contentCoding(asked.fields);
   if (coding === 'unknown') return no(PACKED);
   if (!named && (asked.method === 'GET' || asked.method === 'HEAD')) {
-    const told = house.models.answer(path, asked.query, provider.dialect);
+    const told = house.modelsOf(policy).answer(path, asked.query, provider.dialect);
     if (typeof told === 'string') return { rejection: null, identity, listed: told };
     if (told !== null) return no(told);
   }
@@ -297,13 +311,13 @@ function manage(
   if (metering === 'wrong-method-get') return no(ONLY_GET);
   if (metering === 'wrong-method-stored') return no(STORED_METHODS);
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));
-  if (metering === 'stored') return manageStored(path, provider, named, identity, house);
+  if (metering === 'stored') return manageStored(path, provider, named, identity, policy, house);
   const state = { namesState: namesState(path), keepsState: keepsState(path) };
   if (!named && asked.method === 'POST') {
     const suffix = path.slice(API_PREFIX.length);
     const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
     const wire = wireOf(suffix);
-    const routed = { identity, metering, ...state, coding, provider, suffix, wire, wishes };
+    const routed = { identity, policy, metering, ...state, coding, provider, suffix, wire, wishes };
     return { identity, routed };
   }
   // What one tenant stores is with one key, as far as it can be: a body may name it when its head has left.
@@ -311,7 +325,10 @@ function manage(
     ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
     : house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
-  return { identity, poolKey, metering, ...state, coding, stored: null };
+  const permission = asked.method === 'POST' ? policy.models : null;
+  const pathModel = permission === null ? null : house.endpoints.nameIn(path, provider);
+  const said = { identity, policy, permission, pathModel };
+  return { ...said, poolKey, metering, ...state, coding, stored: null };
 }
 
 /** A stored response in the path: it goes where it was made, and only for whom it was made. */
@@ -320,6 +337,7 @@ function manageStored(
   provider: Provider,
   named: boolean,
   identity: KeyIdentity,
+  policy: EffectivePolicy,
   house: Admittance,
 ): Managed | Refused {
   const stored = house.endpoints.stored(path, provider);
@@ -335,6 +353,10 @@ function manageStored(
   const at = home?.provider ?? provider;
   return {
     identity,
+    policy,
+    // It was allowed when it was made.
+    permission: null,
+    pathModel: null,
     poolKey,
     metering: 'free',
     namesState: false,

@@ -33,7 +33,7 @@ const NAME = /\{name\}/g;
 
 // Plain characters only, and no dot segment: servers disagree about everything else (they fold case, cut at `;`, merge
 // slashes, decode once or twice), and the path that was checked must be the path that is served.
-const SEGMENT = '(?!\\.{1,2}(?:/|$))[A-Za-z0-9._:@~-]+';
+const SEGMENT = '((?!\\.{1,2}(?:/|$))[A-Za-z0-9._:@~-]+)';
 
 // Ids of Hugging Face, OpenRouter and Fireworks hold slashes (`accounts/fireworks/models/x`), which SDKs send as %2F
 // with the colon as %3A. These are the only escapes: decoded or not, they lead to the list of models and nowhere else.
@@ -132,6 +132,19 @@ class ProviderEndpoints {
     return null;
   }
 
+  /** What stands in a path where a `{name}` is. */
+  nameIn(path: string): string | null {
+    for (const pattern of this.#named) {
+      const found = pattern.exec(path);
+      if (found !== null) return found[1] ?? null;
+    }
+    for (const [pattern] of this.#native) {
+      const found = pattern.exec(path);
+      if (found !== null) return found[1] ?? null;
+    }
+    return null;
+  }
+
   hasModel(path: string): boolean {
     return (
       this.#lists.some((pattern) => pattern.test(path)) ||
@@ -186,6 +199,11 @@ export class ManagedEndpoints {
   /** What is stored under a path that was judged so; null for every other one. */
   stored(path: string, provider: Provider): StoredPath | null {
     return this.#providers[provider.index]?.stored(path) ?? null;
+  }
+
+  /** The model that a path names, or what else stands in such a place; null: none, and the body says it. */
+  nameIn(path: string, provider: Provider): string | null {
+    return this.#providers[provider.index]?.nameIn(path) ?? null;
   }
 
   /** @param path the forwarded path, raw, without query */

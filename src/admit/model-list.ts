@@ -4,6 +4,8 @@
  * speaks Anthropic. Made once for each configuration.
  */
 
+import type { ModelPermission } from '../policy/model-permission.ts';
+import { notAllowed } from '../policy/policy-refusals.ts';
 import { type Dialect, type Rejection, rejection } from '../rejection.ts';
 
 /** One name of the list. */
@@ -37,9 +39,17 @@ const NAME_SHOWN_CHARACTERS = 64;
 
 export class ModelList {
   readonly #shelves: Readonly<Record<Dialect, Shelf>>;
+  readonly #permission: ModelPermission | null;
 
-  /** @param models by the wire that they answer on */
-  constructor(models: Readonly<Record<Dialect, readonly ListedModel[]>>) {
+  /**
+   * @param models by the wire that they answer on
+   * @param permission of whom it is for: nothing but these is told; null = everything may be
+   */
+  constructor(
+    models: Readonly<Record<Dialect, readonly ListedModel[]>>,
+    permission: ModelPermission | null = null,
+  ) {
+    this.#permission = permission;
     this.#shelves = {
       openai: shelf(models.openai, openaiItem),
       anthropic: shelf(models.anthropic, anthropicItem),
@@ -55,14 +65,18 @@ export class ModelList {
    */
   answer(path: string, query: string, dialect: Dialect): string | Rejection | null {
     const { ids, items, places, whole } = this.#shelves[dialect];
-    if (ids.length === 0) return null;
+    const permission = this.#permission;
+    if (ids.length === 0 && permission === null) return null;
     if (path === LIST) return dialect === 'openai' ? whole : page(query, ids, items, places);
     if (!path.startsWith(`${LIST}/`)) return null;
     const id = decoded(path.slice(LIST.length + 1));
     if (id === null) return null;
     const item = items[places.get(id) ?? -1];
     if (item !== undefined) return item;
-    return id.includes('/') ? unlisted(id) : null;
+    if (id.includes('/')) return unlisted(id);
+    // Where a plain name goes has the dialect's name.
+    const name = `${dialect}/${id}`;
+    return permission?.allows(name) === false ? notAllowed(name, permission) : null;
   }
 }
 

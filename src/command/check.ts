@@ -1,6 +1,16 @@
 import type { Config } from '../config/config-document.ts';
 import { printConfig } from '../config/config-print.ts';
+import { effectivePolicies } from '../policy/effective-policies.ts';
 import { providerTable } from '../providers/providers.ts';
+
+/**
+ * `sluice check --effective`: what holds for whom, and what says so.
+ * @returns the exit code
+ */
+export function checkEffective({ config }: { readonly config: Config }): number {
+  process.stdout.write(`${effectivePolicies(config.policy).join('\n')}\n`);
+  return 0;
+}
 
 /**
  * `sluice check`: the configuration was valid when this is called; shows what it amounts to.

@@ -6,6 +6,7 @@
 import type { BreakerSettings } from '../plan/health.ts';
 import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
+import type { PolicyConfig } from '../policy/policy-settings.ts';
 import type { PricingConfig } from '../prices/price-book.ts';
 import {
   type Egress,
@@ -116,6 +117,8 @@ export interface Config {
   /** A price list of the operator's own, as a path. */
   readonly pricesFile: string | null;
   readonly pricing: PricingConfig;
+  /** Who has which policy. */
+  readonly policy: PolicyConfig;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { PolicyConfig } from '../policy/policy-settings.ts';
 import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
 import { MASK, type Secret } from '../secret.ts';
 import { formatListen } from './config-address.ts';
@@ -25,6 +26,7 @@ export function printConfig(config: Config): string {
     ...routeTexts(config.routing),
     ...modelTexts(config.routing),
     ...priceTexts(config.pricing),
+    ...policyTexts(config.policy),
     '',
   ].join('\n');
 }
@@ -204,6 +206,43 @@ function modelTexts({ models }: RoutingConfig): readonly string[] {
     const lines = said.map(([key, value]) => `${key} = ${value}`);
     return ['', `[models.${JSON.stringify(name)}]`, ...lines].join('\n');
   });
+}
+
+/** What is said, and nothing of what is not: a less specific policy counts there. */
+function policyTexts({ policies, keys, tenants, classes }: PolicyConfig): readonly string[] {
+  const heading = policies.size === 0 ? '[policies]' : '[policies]  # default: empty';
+  return [
+    '',
+    heading,
+    ...[...policies].map(([name, { models }]) => saidTable('policies', name, { models })),
+    ...idTexts('keys', keys, ({ name, policy, keyClass, expiresMs }) => ({
+      name,
+      policy,
+      class: keyClass,
+      expires: expiresMs === null ? null : new Date(expiresMs).toISOString(),
+    })),
+    ...idTexts('tenants', tenants, ({ name, policy }) => ({ name, policy })),
+    tableText('classes', [...classes]),
+  ];
+}
+
+function idTexts<Row>(
+  table: string,
+  rows: ReadonlyMap<string, Row>,
+  said: (row: Row) => Readonly<Record<string, Printable>>,
+): readonly string[] {
+  if (rows.size === 0) return ['', `[${table}]`];
+  return [...rows].map(([id, row]) => saidTable(table, id, said(row)));
+}
+
+function saidTable(
+  table: string,
+  name: string,
+  members: Readonly<Record<string, Printable>>,
+): string {
+  const said = Object.entries(members).filter(([, value]) => value !== null);
+  const lines = said.map(([key, value]) => `${key} = ${toml(value)}`);
+  return ['', `[${table}.${JSON.stringify(name)}]`, ...lines].join('\n');
 }
 
 function scalarLine(key: string, value: Printable, fallback: Printable): string {

@@ -4,6 +4,7 @@ import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { MODEL } from './model-schema.ts';
+import { CLASSES_TABLE, KEY, POLICY, TENANT } from './policy-schema.ts';
 import { publicKeyFault } from './public-key.ts';
 import { ROUTE } from './route-schema.ts';
 
@@ -299,6 +300,10 @@ export const SETTINGS = z.strictObject({
   prices_file: path().prefault(null),
   // Read where their problems can be told with a path of their own (config-prices.ts).
   prices: table('"provider/model" = { input = "0.20", output = "0.60" }', z.unknown()),
+  policies: table('NAME = what the policy says', POLICY),
+  keys: table('ID = { policy = "NAME" }', KEY),
+  tenants: table('ID = { policy = "NAME" }', TENANT),
+  classes: CLASSES_TABLE,
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -350,6 +355,10 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['routes', 'table'],
   ['prices', 'table'],
   ['models', 'table'],
+  ['policies', 'table'],
+  ['keys', 'table'],
+  ['tenants', 'table'],
+  ['classes', 'table'],
   ['replay_max_bytes', 'number'],
   ['replay_memory_bytes', 'number'],
   ['hold_secs', 'number'],

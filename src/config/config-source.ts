@@ -118,10 +118,10 @@ function shownPath(path: readonly PropertyKey[]): readonly PropertyKey[] {
 
 /**
  * Name and key swapped, `"sk-…" = "openai"`, would put the key into the path. Names are words, and
- * a misspelt long one must stay readable.
+ * a misspelt long one must stay readable, as ids must.
  */
 function withoutSecret(part: PropertyKey): PropertyKey {
-  if (typeof part !== 'string' || /^[a-z]+(?:_[a-z]+)*$/.test(part)) return part;
+  if (typeof part !== 'string' || /^(?:[a-z]+(?:_[a-z]+)*|\d{1,20})$/.test(part)) return part;
   return showValue(part) === MASK ? MASK : part;
 }
 

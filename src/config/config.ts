@@ -1,6 +1,8 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import { modelProblems, routeProblems } from '../plan/route-table.ts';
+import { policyProblems } from '../policy/policy-problems.ts';
+import type { PolicyConfig } from '../policy/policy-settings.ts';
 import type { PricingConfig } from '../prices/price-book.ts';
 import { type ProviderOverride, providerTable } from '../providers/providers.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
@@ -13,6 +15,7 @@ import { type FileShape, problemAt, type RawConfig, readSources } from './config
 import { fileSignature } from './file-signature.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
 import { MODEL_KEYS } from './model-schema.ts';
+import { KEY_KEYS, POLICY_KEYS, POLICY_KEYS_TO_COME, TENANT_KEYS } from './policy-schema.ts';
 
 export type { ConfigProblem, ProviderOverride };
 export { ConfigError };
@@ -76,6 +79,7 @@ function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem
   return [
     ...routeProblems(names, aliases, routes),
     ...modelProblems(names, aliases, models.keys()),
+    ...policyProblems(policiesOf(settings), { providers: names, aliases, routes }),
   ].map(({ path, expected, found }) => problemAt(raw, path, expected, found));
 }
 
@@ -83,14 +87,30 @@ function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem
 const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map([
   ['providers', EGRESS_KEYS],
   ['models', MODEL_KEYS],
+  ['policies', POLICY_KEYS],
+  ['keys', KEY_KEYS],
+  ['tenants', TENANT_KEYS],
 ]);
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   if (issue.code !== 'unrecognized_keys') return [problemAt(raw, issue.path, issue.message)];
   const known = issue.path.length === 0 ? KEYS : (KEYS_OF.get(issue.path[0]) ?? EGRESS_KEYS);
-  return issue.keys.map((key) =>
-    problemAt(raw, [...issue.path, key], `${nearest(key, known)} (nearest)`, 'an unknown key'),
-  );
+  return issue.keys.map((key) => {
+    if (issue.path[0] === 'policies' && POLICY_KEYS_TO_COME.has(key)) {
+      const expected = 'no such line: it comes later, and nothing would enforce it now';
+      return problemAt(raw, [...issue.path, key], expected);
+    }
+    return problemAt(
+      raw,
+      [...issue.path, key],
+      `${nearest(key, known)} (nearest)`,
+      'an unknown key',
+    );
+  });
+}
+
+function policiesOf({ policies, keys, tenants, classes }: Settings): PolicyConfig {
+  return { policies, keys, tenants, classes };
 }
 
 function documentOf(
@@ -143,6 +163,7 @@ function documentOf(
     allowEmpty: settings.allow_empty,
     pricesFile: settings.prices_file,
     pricing,
+    policy: policiesOf(settings),
     routing: {
       aliases: settings.provider_aliases,
       routes: settings.routes,

@@ -1,11 +1,14 @@
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
+import type { ModelPermission } from '../policy/model-permission.ts';
+import { notAllowed } from '../policy/policy-refusals.ts';
+import type { EffectivePolicy } from '../policy/policy-table.ts';
 import { COST_UNKNOWN, type Cost, type Pricing } from '../prices/cost.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
-import type { Rejection } from '../rejection.ts';
+import { type Rejection, rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
@@ -68,8 +71,13 @@ export interface AttemptTarget {
   /** Null where the caller's own key goes upstream. */
   readonly managed: {
     readonly identity: KeyIdentity;
+    readonly policy: EffectivePolicy;
     readonly poolKey: PoolKey;
     readonly metering: EndpointMetering;
+    /** Of the model that the request names; null: it may name any, or names none. */
+    readonly permission: ModelPermission | null;
+    /** The model that the path names; null: the body says it. */
+    readonly pathModel: string | null;
     /** Its answer may name what the provider has stored. */
     readonly keepsState: boolean;
   } | null;
@@ -130,6 +138,8 @@ export const LEFT: Asked = {
   framing: { contentLength: -1, chunked: false, fault: null, lengthMissing: false },
 };
 const COMPLETE: AttemptEnd = { failure: null };
+/** Other bodies have every scan that the worker can make: no fault of this one's. */
+const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
   rejection: 'upstream_timeout',
@@ -194,6 +204,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   begin(): void {
     const { contentLength } = this.#asked.framing;
     this.#isRequestWhole = true;
+    if (this.#isRefused()) return;
     this.#open(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING, true);
   }
 
@@ -243,11 +254,29 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   /** Takes a request back that must not become whole. */
   #isRefused(): boolean {
-    const why = this.#metering?.refusal(this.#mayFollow) ?? null;
+    const why = this.#metering?.refusal(this.#mayFollow) ?? this.#notAllowed();
     if (why === null) return false;
     this.takeBack();
     this.#sink.refused(this, why);
     return true;
+  }
+
+  /** The permission is on what the provider is about to read, whatever a plan was made from. */
+  #notAllowed(): Rejection | null {
+    const { managed, provider } = this.#target;
+    const permission = managed?.permission ?? null;
+    if (managed === null || permission === null || this.#metering === null) return null;
+    const { pathModel } = managed;
+    const { requestedModel, requestReading } = this.#metering;
+    if (requestReading === 'unread' && this.#requestBytes > 0) return NOT_READ;
+    // Of two names nobody can say which one counts: both have to be allowed.
+    if (pathModel !== null && !permission.allows(`${provider.name}/${pathModel}`))
+      return notAllowed(`${provider.name}/${pathModel}`, permission);
+    if (requestedModel === null && pathModel !== null) return null;
+    if (requestedModel === null || requestReading === 'doubtful')
+      return notAllowed(null, permission);
+    const name = `${provider.name}/${requestedModel}`;
+    return permission.allows(name) ? null : notAllowed(name, permission);
   }
 
   /** The lane takes more of the answer. */
@@ -567,7 +596,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (this.#metering === null || managed === null) return null;
     const usage = this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
-    const fact = this.#factOf(managed.identity, usage, settlement, final);
+    const fact = this.#factOf(managed.identity, managed.policy, usage, settlement, final);
     const atMs = Date.now() - settlement.durationMs;
     return usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs) ? null : fact;
   }
@@ -599,7 +628,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   #factOf(
-    { tenantText, vpcText, keyText, keyClass }: KeyIdentity,
+    { tenantText, vpcText, keyText }: KeyIdentity,
+    { keyClass, name: policy }: EffectivePolicy,
     usage: MeteredUsage,
     settlement: Settlement,
     final: boolean,
@@ -613,6 +643,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       vpcId: vpcText,
       keyId: keyText,
       keyClass,
+      policy,
       provider: provider.name,
       endpoint: path,
       model: usage.model,

@@ -21,6 +21,7 @@ import {
   type Route,
   type RouteSettings,
 } from '../plan/route-table.ts';
+import { notAllowed } from '../policy/policy-refusals.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
@@ -194,7 +195,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const fault = body.faultOf(isWhole, resolved.kind === 'plain') ?? this.#claim?.fault ?? null;
     if (fault !== null) this.#refuse(fault);
     else if (resolved.kind === 'unknown') this.#refuse(unknownModel(name, resolved.nearest));
-    else {
+    else if (!this.#mayNotAsk(name, resolved)) {
       this.#step(isWhole ? 'last' : 'full');
       if (resolved.kind === 'plain') this.#beginPlain(name, body);
       else if (resolved.kind === 'route') this.#beginNamed(resolved.route, isWhole, body);
@@ -213,6 +214,23 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       kind: 'target',
       target: { name: `${provider.name}/${name}`, provider, model: name },
     };
+  }
+
+  /** The permission is on the name that was asked for, and on every target: the plan leaves out the others. */
+  #mayNotAsk(asked: string, resolved: Resolved): boolean {
+    const routed = this.#routed;
+    if (routed === null || routed.policy.models === null) return false;
+    const { provider } = routed;
+    const name =
+      resolved.kind === 'plain'
+        ? `${provider.name}/${asked}`
+        : resolved.kind === 'target'
+          ? resolved.target.name
+          : asked;
+    const { models } = routed.policy;
+    if (models.allows(name)) return false;
+    this.#refuse(notAllowed(name, models));
+    return true;
   }
 
   /** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
@@ -252,7 +270,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       planner,
     );
     const { session, needs } = this.#reading;
-    const made = planner.plan(route, { ...wishes, session, needs }, homes);
+    const asks = { ...wishes, session, needs, permission: routed.policy.models };
+    const made = planner.plan(route, asks, homes);
     if (wishes.order.length + wishes.only.length > 0)
       metrics.wishesDropped(planner.unknownWishes(wishes));
     const mayRepeat = isWhole && body.keep();
@@ -297,7 +316,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { target, key } = trial;
     const routed = this.#routed;
     if (routed === null) return;
-    const { identity, metering, suffix, query, keepsState } = routed;
+    const { identity, policy, metering, suffix, query, keepsState } = routed;
     const fault = this.#claim?.faultAt(target.provider, key) ?? null;
     if (fault !== null) {
       this.#context.planner.left(trial);
@@ -320,7 +339,15 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
         provider: target.provider,
         path,
         target: query === '' ? path : `${path}?${query}`,
-        managed: { identity, poolKey: key, metering, keepsState },
+        managed: {
+          identity,
+          policy,
+          permission: policy.models,
+          pathModel: null,
+          poolKey: key,
+          metering,
+          keepsState,
+        },
         routing: {
           requestedModel: body.model ?? '',
           route: this.#route?.name ?? null,

@@ -78,6 +78,12 @@ export function unmetered(requestBytes: number): MeteredUsage {
   };
 }
 
+/**
+ * How sure it is that a provider reads the model that was read here: `doubtful` where it is named twice, is longer than any,
+ * or stands in what is no JSON; `unread` where nobody looked.
+ */
+export type RequestReading = 'sure' | 'doubtful' | 'unread';
+
 export class Metering {
   readonly #scanner: JsonScanner;
   readonly #endpoint: EndpointMetering;
@@ -89,6 +95,7 @@ export class Metering {
   #editor: UsageOptionEditor | null = null;
   #requestedModel: string | null = null;
   #streamAsked = false;
+  #reading: RequestReading = 'unread';
   #requestTextBytes: number | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
   #isDeferred = false;
@@ -194,6 +201,15 @@ export class Metering {
     return this.#goesOnAs === 'background';
   }
 
+  /** What the request asks for, once it is whole; null: it names none. */
+  get requestedModel(): string | null {
+    return this.#requestedModel;
+  }
+
+  get requestReading(): RequestReading {
+    return this.#reading;
+  }
+
   #readRequest(): void {
     if (this.#facts === null) return;
     this.#goesOnAs = this.#facts.goesOnAs;
@@ -201,6 +217,8 @@ export class Metering {
     this.storesNothing = this.#facts.storesNothing;
     this.#requestTextBytes = this.#facts.textBytes;
     this.#requestedModel = this.#facts.model;
+    const { isJson, modelCount, isModelTruncated } = this.#facts;
+    this.#reading = isJson && modelCount === 1 && !isModelTruncated ? 'sure' : 'doubtful';
     this.#streamAsked = this.#facts.stream === 'true';
     this.#asksUnseen = this.#editor?.edited === true && !this.#editor.clientAskedForUsage;
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Cors } from '../admit/cors.ts';
 import { ManagedEndpoints } from '../admit/endpoint.ts';
-import { type ListedModel, ModelList } from '../admit/model-list.ts';
+import type { ModelList } from '../admit/model-list.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
@@ -15,15 +15,15 @@ import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
 import { Health } from '../plan/health.ts';
-import { openPlanner, type Plans } from '../plan/open-planner.ts';
+import { openPlanner } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { NO_PRICES } from '../plan/price-door.ts';
+import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
 import { Pricing } from '../prices/cost.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
-import type { Dialect } from '../rejection.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
@@ -34,6 +34,7 @@ import { Deadlines, Ticker } from '../ticker.ts';
 import { type OpenTransports, openTransports } from '../upstream/transports.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
 import type { WorkerStart } from './messages.ts';
+import { ModelLists } from './model-lists.ts';
 
 /** How often silent upstreams and idle connections are looked for, in milliseconds: how exact those timeouts are. */
 const UPSTREAM_TICK_MS = 500;
@@ -127,7 +128,8 @@ export class ThreadState {
 export class DataPlane implements WorkerContext {
   readonly router: Router;
   readonly endpoints: ManagedEndpoints;
-  readonly models: ModelList;
+  readonly policies: PolicyTable;
+  readonly #models: ModelLists;
   readonly poolKeys: PoolKeys;
   readonly stored: StateHomes;
   readonly cors: Cors;
@@ -186,10 +188,13 @@ export class DataPlane implements WorkerContext {
       Planner,
     );
     this.planner = plans.planner;
-    this.models = new ModelList({
-      openai: listedModels(plans, 'openai'),
-      anthropic: listedModels(plans, 'anthropic'),
-    });
+    this.#models = new ModelLists(plans);
+    // Made here and not for the first caller: who may ask for all is most of them.
+    this.#models.of(null);
+    this.policies = new PolicyTable(
+      config.policy,
+      (name) => plans.table.target(name)?.name ?? name,
+    );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
     this.replayMaxBytes = routing.replayMaxBytes;
@@ -227,6 +232,10 @@ export class DataPlane implements WorkerContext {
 
   get deny(): DenyLookup {
     return this.#thread.deny;
+  }
+
+  modelsOf({ models }: EffectivePolicy): ModelList {
+    return this.#models.of(models);
   }
 
   get keepsFacts(): boolean {
@@ -281,17 +290,4 @@ export class DataPlane implements WorkerContext {
   report(error: unknown): void {
     this.#thread.report(error);
   }
-}
-
-/** What a caller of one wire may ask for, as it is listed. */
-function listedModels({ planner, prices, names }: Plans, dialect: Dialect): readonly ListedModel[] {
-  return names((target) => planner.mayAnswer(target, dialect)).map(({ name, target }) => {
-    const traits = target === null ? null : prices.traits(target.provider.name, target.model);
-    return {
-      id: name,
-      owner: target?.provider.name ?? 'sluice',
-      contextTokens: traits?.contextTokens ?? null,
-      maxOutputTokens: traits?.maxOutputTokens ?? null,
-    };
-  });
 }

@@ -16,6 +16,12 @@ interface Said {
   readonly models: ReadonlyMap<string, ModelTraits>;
 }
 
+/** What somebody may ask for. */
+interface Permitted {
+  readonly names: Iterable<string>;
+  allows(name: string): boolean;
+}
+
 /** One configuration's plans and names. */
 export interface Plans<Kind extends Planner = Planner> {
   readonly planner: Kind;
@@ -25,8 +31,12 @@ export interface Plans<Kind extends Planner = Planner> {
   /**
    * What is to be listed for callers whose wire these targets answer on: nothing where the configuration writes no name
    * that they can ask for, because then the default provider's own list is the true one.
+   * @param permission of whom it is for: then it is never the provider's own list, and has the names that it writes out
    */
-  names(mayAnswer: (target: Target) => boolean): readonly AskableName[];
+  names(
+    mayAnswer: (target: Target) => boolean,
+    permission?: Permitted | null,
+  ): readonly AskableName[];
 }
 
 /**
@@ -53,12 +63,18 @@ export function openPlanner<Kind extends Planner>(
     table,
     prices,
     planner: new planner(table, health, poolKeys, pins, models.keys(), prices),
-    names: (mayAnswer) => {
-      if (askableNames(written, models.keys(), mayAnswer).length === 0) return [];
+    names: (answers, permission = null) => {
+      const mayAnswer = (target: Target): boolean =>
+        permission?.allows(target.name) !== false && answers(target);
+      if (permission === null && askableNames(written, models.keys(), mayAnswer).length === 0)
+        return [];
       const priced = providers.flatMap(({ name }) =>
         prices.models(name).map((model) => `${name}/${model}`),
       );
-      const names = askableNames(table, [...models.keys(), ...priced], mayAnswer);
+      const known = [...models.keys(), ...priced, ...(permission?.names ?? [])];
+      const names = askableNames(table, known, mayAnswer).filter(
+        ({ name }) => permission?.allows(name) !== false,
+      );
       const auto = table.resolve(AUTO);
       // It never goes to what has no price (A2).
       const hasAuto =

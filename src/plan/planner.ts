@@ -50,8 +50,16 @@ export interface Trial {
   targetLease: number;
 }
 
+/** Which targets somebody may use. */
+interface Permission {
+  /** @param name `provider/model` */
+  allows(name: string): boolean;
+}
+
 /** What only this request asks of a plan. */
 interface Wishes {
+  /** What its key may ask for; null = everything. */
+  readonly permission?: Permission | null;
   /** What a target's provider must speak: the body goes as it came. */
   readonly dialect: Dialect;
   /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
@@ -160,7 +168,7 @@ export class Planner {
     homes: Homes,
     fits: boolean,
   ): PricedPlan & { readonly unsure: ReadonlySet<Target> } {
-    const { dialect, session, needs, seed } = wishes;
+    const { permission = null, dialect, session, needs, seed } = wishes;
     const only = this.#known(wishes.only);
     const limitPico = leastLimit(route.settings.maxCostPico, wishes.maxCostPico);
     const pin = session === 0 ? null : this.#pins.find(session);
@@ -175,7 +183,8 @@ export class Planner {
     };
     const view: PlanView = {
       condition: (target) => this.condition(target),
-      barred: (target) => this.#barred(target, dialect, only, homes) ?? offer(target).barred,
+      barred: (target) =>
+        this.#barred(target, dialect, only, permission, homes) ?? offer(target).barred,
       price: (target) => offer(target).expected,
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.
@@ -292,7 +301,7 @@ export class Planner {
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
   mayAnswer(target: Target, dialect: Dialect): boolean {
-    return this.#barred(target, dialect, [], null) === null;
+    return this.#barred(target, dialect, [], null, null) === null;
   }
 
   /** One target as a route of its own. */
@@ -422,7 +431,14 @@ export class Planner {
     wasTold(trial);
   }
 
-  #barred(target: Target, dialect: Dialect, only: readonly string[], homes: Homes): Barred | null {
+  #barred(
+    target: Target,
+    dialect: Dialect,
+    only: readonly string[],
+    permission: Permission | null,
+    homes: Homes,
+  ): Barred | null {
+    if (permission?.allows(target.name) === false) return 'not_allowed';
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
     if (target.provider.dialect !== dialect) return 'other_wire';
     const { keys } = this.#placesOf(target);

@@ -271,12 +271,22 @@ function targetTest(
   providerNames: readonly string[],
   aliases: ReadonlyMap<string, string>,
 ): (name: string) => boolean {
+  const nameOf = targetNames(providerNames, aliases);
+  return (name) => nameOf(name) !== null;
+}
+
+/** @returns what says the name of a target with its provider's own name for an alias; null for what is no target */
+export function targetNames(
+  providerNames: readonly string[],
+  aliases: ReadonlyMap<string, string>,
+): (name: string) => string | null {
   const all = new Map([...BUILT_IN_ALIASES, ...aliases]);
   return (name) => {
     const slash = name.indexOf('/');
-    if (slash < 1 || slash === name.length - 1) return false;
+    if (slash < 1 || slash === name.length - 1) return null;
     const left = name.slice(0, slash);
-    return providerNames.includes(all.get(left) ?? left);
+    const provider = all.get(left) ?? left;
+    return providerNames.includes(provider) ? provider + name.slice(slash) : null;
   };
 }
 

@@ -20,6 +20,8 @@ export interface UsageFact {
   /** Null for a `bai_v1` key. */
   readonly keyId: string | null;
   readonly keyClass: KeyClass;
+  /** The most specific policy that holds for the key; null where none does. */
+  readonly policy: string | null;
   readonly provider: string;
   /** The forwarded path, without query. */
   readonly endpoint: string;
@@ -79,7 +81,7 @@ export function usageFactLine(fact: UsageFact): string {
     `,"lane":"${fact.lane}","route":${text(fact.route)},"attempt":${fact.attempt},"final":${fact.final}` +
     `,"target_model":${text(fact.targetModel)},"key_class":"${fact.keyClass}"` +
     `,"cost_usd":${word(cost.usd)},"cost_status":"${cost.status}"` +
-    `,"unpriced_reason":${word(cost.reason)},"price_version":${text(cost.version)}}`
+    `,"unpriced_reason":${word(cost.reason)},"price_version":${text(cost.version)},"policy":${word(fact.policy)}}`
   );
 }
 

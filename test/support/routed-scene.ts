@@ -281,6 +281,7 @@ export async function startRoutedScene(
   names: readonly string[],
   config: string,
   keys: Readonly<Record<string, readonly string[]>> = {},
+  workers = 1,
 ): Promise<RoutedScene> {
   const upstreams: Record<string, ScriptedUpstream> = {};
   for (const name of names) upstreams[name] = await startUpstream(silent, { keepBodies: true });
@@ -293,7 +294,7 @@ export async function startRoutedScene(
   const scalars = config.slice(0, config.indexOf('['));
   const tables = config.slice(config.indexOf('['));
   const gateway = await startGateway({
-    config: `workers = 1\naccess_log = true\n${scalars}\n${authorities(ports)}${poolKeys(pool)}${signingKeys()}${tables}`,
+    config: `workers = ${workers}\naccess_log = true\n${scalars}\n${authorities(ports)}${poolKeys(pool)}${signingKeys()}${tables}`,
   });
   return new RoutedScene(gateway, upstreams);
 }

@@ -66,7 +66,15 @@ const MANAGED = {
     tenantWords: idWords(42n),
     keyWords: null,
   },
+  policy: {
+    name: null,
+    keyClass: 'application',
+    expiresMs: Number.POSITIVE_INFINITY,
+    models: null,
+  },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
+  permission: null,
+  pathModel: null,
   metering: 'completions',
   keepsState: false,
 } as const;

@@ -118,6 +118,12 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         tenantWords: idWords(42n),
         keyWords: null,
       },
+      policy: {
+        name: null,
+        keyClass: 'application',
+        expiresMs: Number.POSITIVE_INFINITY,
+        models: null,
+      },
       metering: 'completions',
       namesState: false,
       keepsState: false,

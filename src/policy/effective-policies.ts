@@ -1,0 +1,70 @@
+/** What holds for whom, value by value with its origin: for people. */
+
+import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
+import { classOf, layersOf, type PolicyConfig, saidFirst } from './policy-settings.ts';
+
+type Row = readonly [member: string, value: string, origin: string];
+
+const BUILT_IN = 'nothing says otherwise';
+
+/**
+ * Lines for every key and tenant that is named, and for every class; of a key whose class is not said, one block for each
+ * class with which it may have been minted. A key of a named tenant has the tenant's policy behind its own.
+ */
+export function effectivePolicies(config: PolicyConfig): readonly string[] {
+  const { keys, tenants } = config;
+  return [
+    ...[...keys].flatMap(([id, { keyClass, name }]) =>
+      (keyClass === null ? KEY_CLASSES : [keyClass]).flatMap((minted) =>
+        block(`key ${titled(id, name)}, class ${minted}`, rowsOf(config, id, null, minted)),
+      ),
+    ),
+    ...[...tenants].flatMap(([id, { name }]) =>
+      KEY_CLASSES.flatMap((minted) =>
+        block(`tenant ${titled(id, name)}, class ${minted}`, rowsOf(config, null, id, minted)),
+      ),
+    ),
+    ...KEY_CLASSES.flatMap((minted) =>
+      block(`every other key, class ${minted}`, rowsOf(config, null, null, minted)),
+    ),
+  ];
+}
+
+function titled(id: string, name: string | null): string {
+  return name === null ? id : `${id} (${name})`;
+}
+
+function block(title: string, rows: readonly Row[]): readonly string[] {
+  const lines = rows.map(
+    ([member, value, origin]) => `  ${member.padEnd(14)} ${value}   # ${origin}`,
+  );
+  return [title, ...lines, ''];
+}
+
+function rowsOf(
+  config: PolicyConfig,
+  key: string | null,
+  tenant: string | null,
+  minted: KeyClass,
+): readonly Row[] {
+  const said = key === null ? undefined : config.keys.get(key);
+  const keyClass = classOf(config, key, minted);
+  const layers = layersOf(config, key, tenant, keyClass);
+  const [first] = layers;
+  const models = saidFirst(layers, 'models');
+  const expiresMs = said?.expiresMs ?? null;
+  return [
+    ['policy', first?.policy ?? 'none', first?.namedBy ?? BUILT_IN],
+    ['class', keyClass, said?.keyClass == null ? 'as it was minted' : `[keys.${key}]`],
+    [
+      'expires',
+      expiresMs === null ? 'never' : new Date(expiresMs).toISOString(),
+      expiresMs === null ? BUILT_IN : `[keys.${key}]`,
+    ],
+    [
+      'models',
+      models === null || models.value.length === 0 ? 'all' : models.value.join(', '),
+      models === null ? BUILT_IN : `[policies.${models.by.policy}], by ${models.by.namedBy}`,
+    ],
+  ];
+}

@@ -1,0 +1,86 @@
+import type { KeyClass } from '../keys/key-class.ts';
+
+/** One `[policies.NAME]` table: what it says. Null: nothing, so that a less specific policy counts. */
+export interface PolicySettings {
+  /** Routes, `provider/model` and beginnings of them with a `*` behind; empty = all. */
+  readonly models: readonly string[] | null;
+}
+
+/** One `[keys.ID]` table. */
+export interface KeySettings {
+  /** For people. */
+  readonly name: string | null;
+  readonly policy: string | null;
+  /** In place of the one that the key was minted with. */
+  readonly keyClass: KeyClass | null;
+  /** Unix time in milliseconds. */
+  readonly expiresMs: number | null;
+}
+
+/** One `[tenants.ID]` table. */
+export interface TenantSettings {
+  readonly name: string | null;
+  readonly policy: string | null;
+}
+
+/** Who has which policy, as the configuration says it; ids are decimal. Can be cloned into a thread. */
+export interface PolicyConfig {
+  readonly policies: ReadonlyMap<string, PolicySettings>;
+  readonly keys: ReadonlyMap<string, KeySettings>;
+  readonly tenants: ReadonlyMap<string, TenantSettings>;
+  /** The policy of a whole class. */
+  readonly classes: ReadonlyMap<KeyClass, string>;
+}
+
+/** Every virtual key has this policy, behind all that is said of it, of its tenant and its class. */
+export const DEFAULT_POLICY = 'default';
+
+/** A policy that holds for somebody, and why. */
+interface Layer {
+  readonly policy: string;
+  /** What names it: `[keys.7]`. */
+  readonly namedBy: string;
+  readonly said: PolicySettings;
+}
+
+/**
+ * The policies that hold for a key, the most specific one first: its own, its tenant's, its class's, the default.
+ * @param keyId null for a key without an id
+ * @param tenantId null: whatever the tenant
+ */
+export function layersOf(
+  { policies, keys, tenants, classes }: PolicyConfig,
+  keyId: string | null,
+  tenantId: string | null,
+  keyClass: KeyClass,
+): readonly Layer[] {
+  const own = keyId === null ? undefined : keys.get(keyId)?.policy;
+  const ofTenant = tenantId === null ? undefined : tenants.get(tenantId)?.policy;
+  const named: readonly (readonly [policy: string | null | undefined, namedBy: string])[] = [
+    [own, `[keys.${keyId}]`],
+    [ofTenant, `[tenants.${tenantId}]`],
+    [classes.get(keyClass), `[classes] ${keyClass}`],
+    [DEFAULT_POLICY, 'every key'],
+  ];
+  return named.flatMap(([policy, namedBy]) => {
+    const said = policies.get(policy ?? '');
+    return policy == null || said === undefined ? [] : [{ policy, namedBy, said }];
+  });
+}
+
+/** The first policy that says something of a member; null when none does. */
+export function saidFirst<Member extends keyof PolicySettings>(
+  layers: readonly Layer[],
+  member: Member,
+): { readonly value: NonNullable<PolicySettings[Member]>; readonly by: Layer } | null {
+  for (const by of layers) {
+    const value = by.said[member];
+    if (value !== null) return { value: value as NonNullable<PolicySettings[Member]>, by };
+  }
+  return null;
+}
+
+/** The class that counts for a key: what the configuration says of it, else what it was minted with. */
+export function classOf({ keys }: PolicyConfig, keyId: string | null, minted: KeyClass): KeyClass {
+  return (keyId === null ? null : keys.get(keyId)?.keyClass) ?? minted;
+}

@@ -1,0 +1,177 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig } from '../../../src/config/config.ts';
+import { printConfig } from '../../../src/config/config-print.ts';
+import { effectivePolicies } from '../../../src/policy/effective-policies.ts';
+
+const path = join(mkdtempSync(join(tmpdir(), 'sluice-policies-')), 'config.toml');
+
+function load(text: string) {
+  writeFileSync(path, text);
+  return loadConfig({ path, env: {} }).config;
+}
+
+/** Without the file's name. */
+function problem(text: string): string {
+  try {
+    load(text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.replaceAll(`${path}: `, '');
+    throw error;
+  }
+  throw new Error('It was accepted.');
+}
+
+const FULL = `[routes.chat]
+targets = ["openai/gpt-4o"]
+[policies.default]
+models = ["chat", "openai/gpt-4o"]
+[policies.agents]
+models = ["claude/*"]
+[policies.all]
+models = []
+[keys.7]
+name = "nightly crawler"
+policy = "all"
+class = "agent"
+expires = 2027-01-31T01:00:00+01:00
+[keys.8]
+expires = "2027-01-31T00:00:00Z"
+[tenants.42]
+policy = "agents"
+[classes]
+developer = "all"
+`;
+
+describe('policies of a configuration', () => {
+  it('are read, printed, and read again as they were', () => {
+    const config = load(FULL);
+    expect(config.policy.keys.get('7')).toEqual({
+      name: 'nightly crawler',
+      policy: 'all',
+      keyClass: 'agent',
+      expiresMs: Date.UTC(2027, 0, 31),
+    });
+    expect(config.policy.keys.get('8')?.expiresMs).toBe(Date.UTC(2027, 0, 31));
+    expect(load(printConfig(config)).policy).toEqual(config.policy);
+  });
+
+  it('are told value by value, each with what says it', () => {
+    const lines = effectivePolicies(load(FULL).policy).map((line) => line.replace(/ +/g, ' '));
+    const of = (title: string) => lines.slice(lines.indexOf(title) + 1).slice(0, 4);
+    expect(of('key 7 (nightly crawler), class agent')).toEqual([
+      ' policy all # [keys.7]',
+      ' class agent # [keys.7]',
+      ' expires 2027-01-31T00:00:00.000Z # [keys.7]',
+      ' models all # [policies.all], by [keys.7]',
+    ]);
+    expect(of('tenant 42, class developer')[3]).toBe(
+      ' models claude/* # [policies.agents], by [tenants.42]',
+    );
+    expect(of('every other key, class developer')[3]).toBe(
+      ' models all # [policies.all], by [classes] developer',
+    );
+    expect(of('every other key, class agent')[3]).toBe(
+      ' models chat, openai/gpt-4o # [policies.default], by every key',
+    );
+  });
+
+  const REFUSED: readonly (readonly [what: string, text: string, said: string])[] = [
+    [
+      'an unknown policy of a key',
+      '[policies.a]\n[keys.7]\npolicy = "b"\n',
+      'keys.7.policy: found "b", expected one of a',
+    ],
+    [
+      'an unknown policy of a tenant, where there is none',
+      '[tenants.7]\npolicy = "b"\n',
+      'tenants.7.policy: found "b", expected a policy, and there is no [policies.NAME]',
+    ],
+    [
+      'an unknown policy of a class',
+      '[policies.a]\n[classes]\nagent = "b"\n',
+      'classes.agent: found "b", expected one of a',
+    ],
+    [
+      'an unknown class',
+      '[policies.a]\n[classes]\nagents = "a"\n',
+      'classes.agents: found "a", expected "developer", "application", "agent"',
+    ],
+    [
+      'an unknown class of a key',
+      '[keys.7]\nclass = "robot"\n',
+      'keys.7.class: found "robot", expected "developer", "application", "agent"',
+    ],
+    [
+      'an id that no key has',
+      '[keys.07]\nname = "x"\n',
+      'keys.07: found an id that is none, expected an id as it was minted: a decimal number from 0 to 18446744073709551615',
+    ],
+    [
+      'an id beyond u64',
+      '[tenants.18446744073709551616]\nname = "x"\n',
+      'tenants.18446744073709551616: found an id that is none, expected an id as it was minted: a decimal number from 0 to 18446744073709551615',
+    ],
+    [
+      'a key in the place of an id, which is not repeated,',
+      '[keys.sk-live-aaaaaaaaaaaaaaaaaaaaaaaa]\nname = "x"\n',
+      'keys.***: found an id that is none, expected an id as it was minted: a decimal number from 0 to 18446744073709551615',
+    ],
+    [
+      'a route that is none',
+      '[policies.a]\nmodels = ["chat"]\n',
+      'policies.a.models[0]: found "chat", expected a route, provider/model, or provider/beginning* with a provider of this configuration or its alias',
+    ],
+    [
+      'a provider that is none',
+      '[policies.a]\nmodels = ["groq/*", "opanai/*"]\n',
+      'policies.a.models[1]: found "opanai/*", expected a route, provider/model, or provider/beginning* with a provider of this configuration or its alias',
+    ],
+    [
+      'a star in the middle',
+      '[policies.a]\nmodels = ["groq/*-mini"]\n',
+      'policies.a.models[0]: found "groq/*-mini", expected a route, provider/model, or provider/beginning* with a provider of this configuration or its alias',
+    ],
+    [
+      'a route of which no target is allowed',
+      '[routes.chat]\ntargets = ["inner"]\n[routes.inner]\ntargets = ["openai/a"]\nfallbacks = ["claude/b"]\n[policies.a]\nmodels = ["chat"]\n',
+      'policies.a.models[0]: found the route "chat", and none of its targets, expected one of them beside it: openai/a, claude/b',
+    ],
+    [
+      'a time without its offset',
+      '[keys.7]\nexpires = 2027-01-31T00:00:00\n',
+      'keys.7.expires: found a date, expected a time with its offset, like 2027-01-31T00:00:00Z',
+    ],
+    [
+      'a date alone',
+      '[keys.7]\nexpires = "2027-01-31"\n',
+      'keys.7.expires: found "2027-01-31", expected a time with its offset, like 2027-01-31T00:00:00Z',
+    ],
+    [
+      'a member that comes later',
+      '[policies.a]\nbudget_usd_per_day = 20\n',
+      'policies.a.budget_usd_per_day: found 20, expected no such line: it comes later, and nothing would enforce it now',
+    ],
+    [
+      'a member that nobody knows',
+      '[policies.a]\nmodel = []\n',
+      'policies.a.model: found an unknown key, expected models (nearest)',
+    ],
+    [
+      'a policy that is no table',
+      '[policies]\na = "chat"\n',
+      'policies.a: found "chat", expected a table like [policies.NAME]',
+    ],
+  ];
+  it.each(REFUSED)('%s stops the load', (_, text, said) => {
+    expect(problem(text)).toBe(said);
+  });
+
+  it('an allowed route with one allowed target, reached through another and by an alias, is taken', () => {
+    const text =
+      '[routes.chat]\ntargets = ["inner"]\n[routes.inner]\ntargets = ["openai/a"]\nfallbacks = ["claude/b"]\n[policies.a]\nmodels = ["chat", "anthropic/*"]\n';
+    expect(load(text).policy.policies.get('a')?.models).toEqual(['chat', 'anthropic/*']);
+  });
+});

@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KEY_CLASSES } from '../../../src/keys/key-class.ts';
+import { idWords, type KeyIdentity } from '../../../src/keys/virtual-key.ts';
+import type { PolicyConfig } from '../../../src/policy/policy-settings.ts';
+import { PolicyTable } from '../../../src/policy/policy-table.ts';
+
+function identity(
+  keyId: bigint | null,
+  tenantId: bigint,
+  keyClass: KeyIdentity['keyClass'],
+): KeyIdentity {
+  return {
+    kid: 7,
+    tenantId,
+    vpcId: 1n,
+    keyId,
+    keyClass,
+    tenantText: tenantId.toString(),
+    vpcText: '1',
+    keyText: keyId === null ? null : keyId.toString(),
+    tenantWords: idWords(tenantId),
+    keyWords: keyId === null ? null : idWords(keyId),
+  };
+}
+
+const NAMES = ['default', 'a', 'b', 'c'] as const;
+const name = fc.constantFrom(...NAMES);
+const ids = fc.bigInt({ min: 1n, max: 3n });
+const models = fc.option(fc.subarray(['x/1', 'x/2', 'y/*']));
+
+const configs: fc.Arbitrary<PolicyConfig> = fc
+  .record({
+    said: fc.tuple(models, models, models, models),
+    keys: fc.array(
+      fc.tuple(
+        ids,
+        fc.record({
+          name: fc.constant(null),
+          policy: fc.option(name),
+          keyClass: fc.option(fc.constantFrom(...KEY_CLASSES)),
+          expiresMs: fc.option(fc.nat()),
+        }),
+      ),
+    ),
+    tenants: fc.array(
+      fc.tuple(ids, fc.record({ name: fc.constant(null), policy: fc.option(name) })),
+    ),
+    classes: fc.array(fc.tuple(fc.constantFrom(...KEY_CLASSES), name)),
+    hasDefault: fc.boolean(),
+  })
+  .map(({ said, keys, tenants, classes, hasDefault }) => ({
+    policies: new Map(
+      NAMES.map((policy, at) => [policy, { models: said[at] ?? null }] as const).filter(
+        ([policy]) => hasDefault || policy !== 'default',
+      ),
+    ),
+    keys: new Map(keys.map(([id, row]) => [id.toString(), row])),
+    tenants: new Map(tenants.map(([id, row]) => [id.toString(), row])),
+    classes: new Map(classes),
+  }));
+
+describe('PolicyTable', () => {
+  it('member by member the most specific policy that says something counts, for every key, tenant and class', () => {
+    const minted = fc.constantFrom(...KEY_CLASSES);
+    fc.assert(
+      fc.property(configs, fc.option(ids), ids, minted, (config, keyId, tenantId, keyClass) => {
+        const table = new PolicyTable(config, (entry) => entry);
+        const effective = table.of(identity(keyId, tenantId, keyClass));
+        // Said once more, as the contract says it.
+        const key = config.keys.get(String(keyId));
+        const counted = key?.keyClass ?? keyClass;
+        const holding = [
+          key?.policy,
+          config.tenants.get(tenantId.toString())?.policy,
+          config.classes.get(counted),
+          'default',
+        ].filter((policy) => policy != null && config.policies.has(policy));
+        const said = holding
+          .map((policy) => config.policies.get(policy ?? '')?.models)
+          .find((list) => list != null);
+        expect(effective.name).toBe(holding[0] ?? null);
+        expect(effective.keyClass).toBe(counted);
+        expect(effective.expiresMs).toBe(key?.expiresMs ?? Number.POSITIVE_INFINITY);
+        const allowed = (asked: string) => effective.models?.allows(asked) ?? true;
+        for (const asked of ['x/1', 'x/2', 'y/9', 'z/1']) {
+          const expected =
+            said === undefined ||
+            said.length === 0 ||
+            said.includes(asked) ||
+            (said.includes('y/*') && asked.startsWith('y/'));
+          expect([asked, allowed(asked)]).toEqual([asked, expected]);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('keys of which the same is said share one policy, and the same key finds it again', () => {
+    const config: PolicyConfig = {
+      policies: new Map([['default', { models: ['x/*'] }]]),
+      keys: new Map(),
+      tenants: new Map(),
+      classes: new Map(),
+    };
+    const table = new PolicyTable(config, (entry) => entry);
+    const one = identity(1n, 1n, 'agent');
+    expect(table.of(one)).toBe(table.of(one));
+    expect(table.of(identity(2n, 2n, 'agent'))).toBe(table.of(one));
+    expect(table.of(identity(2n, 2n, 'developer'))).not.toBe(table.of(one));
+    expect(table.of(identity(2n, 2n, 'developer')).models).toBe(table.of(one).models);
+  });
+
+  it('an alias in a permission is its provider', () => {
+    const config: PolicyConfig = {
+      policies: new Map([['default', { models: ['claude/*'] }]]),
+      keys: new Map(),
+      tenants: new Map(),
+      classes: new Map(),
+    };
+    const canonical = (entry: string) => entry.replace(/^claude\//, 'anthropic/');
+    const { models } = new PolicyTable(config, canonical).of(identity(null, 1n, 'agent'));
+    expect(models?.allows('anthropic/claude-5')).toBe(true);
+  });
+});
