@@ -154,7 +154,7 @@ function targetsOf(name: string, config: Config, book: PriceBook): readonly Name
   const [provider, model] = [name.slice(0, slash), name.slice(slash + 1)];
   if (slash > 0 && book.providers.includes(provider)) return [named(provider, model)];
   return book.providers
-    .filter((provider) => book.models(provider).includes(name))
+    .filter((provider) => book.known(provider).includes(name))
     .map((provider) => named(provider, name));
 }
 

@@ -56,7 +56,6 @@ export interface PriceView {
   row(provider: string, model: string, atMs: number): PriceRow | null;
   /** What is known of a model; everything null where nothing is. */
   traits(provider: string, model: string): ModelTraits;
-  /** Every model of a provider that has a row of its own, in the order of the book, then of the configuration. */
   models(provider: string): readonly string[];
 }
 
@@ -68,6 +67,7 @@ interface Entry {
   readonly traits: ModelTraits;
 }
 
+const NO_NAMES: readonly string[] = [];
 const NO_ENTRY: Entry = { rows: [], traits: UNKNOWN_TRAITS };
 
 export class PriceBook implements PriceView {
@@ -77,11 +77,16 @@ export class PriceBook implements PriceView {
   /** Of tables with a wildcard, by provider: they say more than the book, and less than a table of one model. */
   readonly #free = new Map<string, PriceRow>();
   readonly #overridden = new Set<string>();
+  /** Models that the configuration has prices of, by provider. */
+  readonly #said = new Map<string, string[]>();
 
   constructor(shipped: ShippedBook, { overrides, own }: PricingConfig = NO_PRICING) {
     this.#shipped = shipped;
     const tables = own === null ? new Map<string, readonly BookRow[]>() : byModel(own.rows);
-    for (const [, rows] of tables) this.#enter(rows, own ?? shipped);
+    for (const [, rows] of tables) {
+      this.#enter(rows, own ?? shipped);
+      for (const { provider, model } of rows.slice(0, 1)) this.#says(provider, model);
+    }
     for (const override of overrides) this.#override(override, tables);
   }
 
@@ -110,13 +115,24 @@ export class PriceBook implements PriceView {
     return this.#entryOf(provider, model)?.traits ?? UNKNOWN_TRAITS;
   }
 
+  /**
+   * Those that a request can be sent to: in the order of the book, then of the configuration. Not what the book says is free:
+   * it runs on somebody's own machine, and nobody knows whether it is there.
+   */
   models(provider: string): readonly string[] {
-    const own = [...(this.#entries.get(provider)?.keys() ?? [])];
-    return [...new Set([...this.#shipped.models(provider), ...own])];
+    const sold = this.#shipped.sold(provider);
+    const said = this.#said.get(provider) ?? NO_NAMES;
+    return [...new Set([...sold, ...said])];
+  }
+
+  /** Every model of a provider that has a row. */
+  known(provider: string): readonly string[] {
+    const said = this.#said.get(provider) ?? NO_NAMES;
+    return [...new Set([...this.#shipped.models(provider), ...said])];
   }
 
   get providers(): readonly string[] {
-    return [...new Set([...this.#shipped.providers, ...this.#entries.keys()])];
+    return [...new Set([...this.#shipped.providers, ...this.#said.keys()])];
   }
 
   get version(): string {
@@ -162,6 +178,13 @@ export class PriceBook implements PriceView {
     const kept = before.rows.filter(({ fromMs }) => fromMs < row.fromMs);
     this.#set(provider, model, { ...before, rows: [...kept, row] });
     this.#overridden.add(`${provider}/${model}`);
+    this.#says(provider, model);
+  }
+
+  #says(provider: string, model: string): void {
+    const names = this.#said.get(provider);
+    if (names === undefined) this.#said.set(provider, [model]);
+    else names.push(model);
   }
 
   #set(provider: string, model: string, entry: Entry): void {
@@ -343,6 +366,13 @@ export class ShippedBook {
 
   models(provider: string): readonly string[] {
     return [...(this.#lines.get(provider)?.keys() ?? [])];
+  }
+
+  /** Those that cost something. */
+  sold(provider: string): readonly string[] {
+    return [...(this.#lines.get(provider) ?? [])]
+      .filter(([, line]) => !line.includes(',"free":true'))
+      .map(([model]) => model);
   }
 
   /** @returns nothing where the model has no row. A row's faults are a bug, which a test looks for in all of them. */

@@ -95,6 +95,20 @@ describe('the shipped book', () => {
   });
 });
 
+describe('the models of a provider', () => {
+  test('are those that a request can be sent to: what is free runs where nobody knows whether it is there', () => {
+    const overrides = [
+      override('vllm/mine', { free: true }),
+      override('openai/new', { input: '1' }),
+    ];
+    const priced = new PriceBook(shipped, { overrides, own: null });
+    expect(priced.models('vllm')).toEqual(['mine']);
+    expect(priced.models('ollama')).toEqual([]);
+    expect(priced.models('openai')).toEqual([...book.models('openai'), 'new']);
+    expect(priced.known('vllm')).toContain('openai/gpt-oss-20b');
+  });
+});
+
 describe('what counts before what', () => {
   const own = readBook(
     '{"version":"mine"}\n{"provider":"openai","model":"gpt-4o","input":"7","output":"8"}\n{"provider":"acme","model":"m","input":"1","output":"1"}',
