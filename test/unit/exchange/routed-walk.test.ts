@@ -26,10 +26,22 @@ interface Said {
   readonly fallbacks?: readonly string[];
   readonly retries?: number;
   readonly mayRepeat?: boolean;
+  /** What the caller wants first. */
+  readonly order?: readonly string[];
+  /** Failures that open a breaker; none are so many. */
+  readonly failures?: number;
 }
 
-/** A walk over one route, breakers that open at the third failure, and a clock of its own. */
-function walk({ keys = {}, targets, fallbacks = [], retries = 1, mayRepeat = true }: Said) {
+/** A walk over one route, and a clock of its own. */
+function walk({
+  keys = {},
+  targets,
+  fallbacks = [],
+  retries = 1,
+  mayRepeat = true,
+  order = [],
+  failures = 1_000,
+}: Said) {
   let now = START;
   const clock = () => now;
   const own = ['openai', 'groq', 'xai', 'mistral'].map(
@@ -41,7 +53,7 @@ function walk({ keys = {}, targets, fallbacks = [], retries = 1, mayRepeat = tru
     fallbacks,
   };
   const table = new RouteTable(PROVIDERS, new Map(), new Map([['chat', settings]]));
-  const breaker = { ...BREAKER_DEFAULTS, failures: 3 };
+  const breaker = { ...BREAKER_DEFAULTS, failures };
   const planner = new Planner(
     table,
     new Health(createHealthTable(START), breaker, clock),
@@ -52,7 +64,7 @@ function walk({ keys = {}, targets, fallbacks = [], retries = 1, mayRepeat = tru
   if (resolved.kind !== 'route') throw new Error('chat is no route');
   const wishes = {
     dialect: 'openai' as const,
-    order: [],
+    order,
     only: [],
     session: 0,
     needs: null,
@@ -157,12 +169,30 @@ describe('what follows an attempt that came to nothing', () => {
   });
 
   test('a breaker that opens meanwhile ends the tries in place', () => {
-    const { first, fails } = walk({ targets: ['openai/m'], fallbacks: ['groq/m'], retries: 5 });
+    const { first, fails } = walk({
+      targets: ['openai/m'],
+      fallbacks: ['groq/m'],
+      retries: 5,
+      failures: 3,
+    });
     expect([first(), fails(BROKEN), fails(BROKEN), fails(BROKEN)]).toEqual([
       'openai/m sk-openai',
       'openai/m sk-openai',
       'openai/m sk-openai',
       'groq/m sk-groq',
+    ]);
+  });
+
+  test('a fallback that was wished for first has its tries before what stands in another group', () => {
+    const { first, fails } = walk({
+      targets: ['openai/m'],
+      fallbacks: ['groq/m'],
+      order: ['groq'],
+    });
+    expect([first(), fails(BROKEN), fails(BROKEN)]).toEqual([
+      'groq/m sk-groq',
+      'groq/m sk-groq',
+      'openai/m sk-openai',
     ]);
   });
 

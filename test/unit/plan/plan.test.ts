@@ -58,6 +58,14 @@ describe('plan', () => {
     expect(made.waitMs).toBe(1_500);
   });
 
+  test('a target that somebody probes is left out for its breaker', () => {
+    const route = routeOf({ chat: { targets: entries('openai/a') } });
+    const condition = () => ({ state: 'probing', waitMs: 60_000, ttftMs: 0 }) as const;
+    expect(plan(route, { ...GOOD, condition }, 1).leftOut).toMatchObject([
+      { leftOut: 'breaker_open', waitMs: 60_000 },
+    ]);
+  });
+
   test('what only a key or a permission bars has no wait', () => {
     const route = routeOf({ chat: { targets: entries('openai/a') } });
     expect(plan(route, { ...GOOD, barred: () => 'no_pool_key' }, 1)).toMatchObject({

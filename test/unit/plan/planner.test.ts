@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { failureOfStatus, KEY_REFUSED, UNREACHABLE } from '../../../src/plan/failover.ts';
+import {
+  type Failed,
+  failureOfStatus,
+  KEY_REFUSED,
+  UNREACHABLE,
+} from '../../../src/plan/failover.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../../src/plan/pins.ts';
 import { Planner, type Trial } from '../../../src/plan/planner.ts';
@@ -335,6 +340,7 @@ describe('what an attempt says', () => {
     const trial = enter();
     if (trial === null) throw new Error('Nobody may be asked.');
     planner.failed(trial, KEY_REFUSED, null);
+    pass(599_000);
     for (let n = 0; n < 10; n++) {
       for (const name of ['openai/m', 'openai/other']) {
         const next = planner.enter(target(name), NOBODY, 0);
@@ -342,9 +348,32 @@ describe('what an attempt says', () => {
         expect(next).not.toBeNull();
       }
     }
-    pass(600_010);
+    pass(1_010);
     const seen = new Set(Array.from({ length: 4 }, () => enter()?.key));
     expect(seen.has(trial.key)).toBe(true);
+  });
+
+  test('a target that may not be tried gives its provider’s probe back', () => {
+    const { planner, pass, target: own, enter } = failures('openai/m');
+    const failure = failureOfStatus(500, '') ?? UNREACHABLE;
+    const opens = (name: string, failed: Failed): void => {
+      const at = target(name);
+      for (let n = 0; n < 5; n++) {
+        const trial = planner.enter(at, NOBODY, 0);
+        if (trial !== null) planner.failed(trial, failed, null);
+      }
+    };
+    // The model's breaker is open for twice as long as its provider's.
+    opens('openai/m', failure);
+    pass(5_600);
+    const probe = enter();
+    if (probe === null) throw new Error('Nobody may be asked.');
+    opens('openai/other', UNREACHABLE);
+    planner.failed(probe, failure, null);
+    pass(5_600);
+    expect(planner.condition(own).state).toBe('open');
+    expect(enter()).toBeNull();
+    expect(planner.enter(target('openai/third'), NOBODY, 0)).not.toBeNull();
   });
 
   test('keys take turns where no conversation holds one', () => {
