@@ -64,9 +64,10 @@ export class PoolKey {
     return this.#traces;
   }
 
-  /** Whether the key stands in a text. */
+  /** Whether the key, or 16 characters of it, stands in a text: for what is a success. */
   isIn(text: string): boolean {
-    return this.field !== null && text.includes(this.#secret.reveal());
+    if (this.field === null) return false;
+    return this.pattern?.isIn(text) ?? text.includes(this.#secret.reveal());
   }
 
   /** Whether the key or what it can be recognised by stands in a text, in any spelling: for what is no success. */
@@ -80,7 +81,7 @@ const NO_KEY = new PoolKey('none', new Secret(''));
 
 /**
  * Whether a response's head would hand the pool key to the client: an upstream that repeats what it was sent is not
- * unheard of. Heads of successes are searched for the whole key only, which costs next to nothing.
+ * unheard of. Heads of successes are searched for what nobody but the key's provider can write, which costs next to nothing.
  * @param head as the client would get it
  * @param fields what it is made of: flat list, names in any case
  */

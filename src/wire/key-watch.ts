@@ -52,6 +52,23 @@ export class KeyPattern {
     return secret.length < KEY_MIN_CHARACTERS ? null : new KeyPattern(secret);
   }
 
+  /**
+   * Whether the key, or a part of it, stands in a text that is all there.
+   * @param text one character per byte
+   */
+  isIn(text: string): boolean {
+    const step = this.enough - GRAM_CHARACTERS + 1;
+    for (let at = 0; at + GRAM_CHARACTERS <= text.length; at += step) {
+      const gram = gramOf(text.charCodeAt(at), text.charCodeAt(at + 1), text.charCodeAt(at + 2));
+      if ((((this.grams[gram >>> 5] ?? 0) >>> (gram & 31)) & 1) === 0) continue;
+      const from = Math.max(0, at - this.length);
+      const near = text.slice(from, at + this.length).toLowerCase();
+      const [before, behind] = this.partAround(near, at - from);
+      if (before + behind >= this.enough) return true;
+    }
+    return false;
+  }
+
   get length(): number {
     return this.#key.length;
   }

@@ -282,6 +282,27 @@ describe('a success that quotes the pool key', () => {
     tellsNothing(response);
   });
 
+  it('in its reason or its fields is told without them', async () => {
+    script = answer(
+      200,
+      '{"usage":{}}',
+      [
+        `x-echo: ${KEY.toUpperCase()}`,
+        `x-part: a${KEY.slice(20, 36)}b`,
+        `set-cookie: k=${KEY}`,
+        'x-hint: a key ending in wxyz',
+        'x-kept: 1',
+      ],
+      `OK ${KEY.slice(-20)}`,
+    );
+    const response = await ask(TOKEN);
+    expect([response.status, response.field('x-kept')]).toEqual([200, '1']);
+    expectNothingOfTheKey(response);
+    const all = JSON.stringify([response.start, response.fields]).toLowerCase();
+    for (const part of [KEY.slice(0, 16), KEY.slice(20, 36), KEY.slice(-16)])
+      expect(all).not.toContain(part.toLowerCase());
+  });
+
   it('cut anywhere is told without it', async () => {
     const bodies = Object.values(SUCCESSES);
     for (const [type, body] of bodies) {

@@ -93,6 +93,24 @@ describe('a key in an answer', () => {
   });
 });
 
+it('a text holds a key where sixteen characters of it stand in a row, in any case', () => {
+  const pattern = KeyPattern.of(KEY);
+  fc.assert(
+    fc.property(
+      fc.string(),
+      fc.nat(KEY.length),
+      fc.nat(KEY.length),
+      fc.boolean(),
+      fc.string(),
+      (before, from, to, isCapital, behind) => {
+        const part = KEY.slice(Math.min(from, to), Math.max(from, to));
+        const text = `${latin1(before)} ${isCapital ? part.toUpperCase() : part} ${latin1(behind)}`;
+        expect(pattern?.isIn(text)).toBe(part.length >= 16);
+      },
+    ),
+  );
+});
+
 describe('what is no key', () => {
   it('passes byte for byte, at once but for what may be a beginning', () => {
     fc.assert(
