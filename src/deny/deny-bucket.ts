@@ -37,7 +37,12 @@ const PING_MS = 5_000;
 /** What `reasonOf` says of a bucket that is not there. */
 export const NO_BUCKET = 'bucket not found';
 
-function optionsOf({ urls, credsFile, caFile }: DenySource): ConnectionOptions {
+/** How any part of the gateway connects to NATS. */
+export function natsOptions({
+  urls,
+  credsFile,
+  caFile,
+}: Omit<DenySource, 'bucket'>): ConnectionOptions {
   // Beside all that Node trusts otherwise, NODE_EXTRA_CA_CERTS included: `ca` alone would replace it.
   const ca = caFile === null ? [] : [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
   const tls = ca.length === 0 ? {} : { ca: ca.join('\n') };
@@ -85,7 +90,7 @@ export class DenyBucket {
    * @throws Error of the library; `reasonOf` makes a line of it
    */
   static async connect(source: DenySource, create = false): Promise<DenyBucket> {
-    const connection = await connect(optionsOf(source));
+    const connection = await connect(natsOptions(source));
     try {
       // Whether JetStream is there is told by the first question, which may be asked again.
       const asked = { timeout: REQUEST_MS, checkAPI: false };

@@ -100,7 +100,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     snapshotPath: config.snapshotPath,
     log,
   });
-  const stored = new StateKeeper(config.dataDir, log);
+  const stored = new StateKeeper(config.dataDir, log, denySource(config));
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { DenySource } from '../deny/deny-source.ts';
 import type { Log } from '../outlet/log.ts';
 import { readStateFile, StateFile } from './state-file.ts';
+import { type FleetMember, StateFleet } from './state-fleet.ts';
 import { createStateTable, RECORD_BYTES, SECRET_BYTES, StoredState } from './state-table.ts';
 
 /** Records that wait for the disk, in bytes: 95,000 answers. Beyond it they are lost to a restart, counted. */
@@ -19,10 +21,11 @@ const FILE_NAME = 'stored-state';
  * The main thread's side of stored state: reads the file at the start, and appends what workers tell. Away from requests: the
  * table in memory is what decides.
  */
-export class StateKeeper {
+export class StateKeeper implements FleetMember {
   readonly memory: SharedArrayBuffer;
   readonly #table: StoredState;
-  readonly #secret: Buffer;
+  #secret: Buffer;
+  readonly #fleet: StateFleet | null;
   readonly #log: Log;
   readonly #path: string | null;
   readonly #file: StateFile | null;
@@ -38,9 +41,10 @@ export class StateKeeper {
 
   /**
    * @param folder null: nothing outlives the process
+   * @param source of the NATS that nodes share; null: this one is alone
    * @throws Error with one line that says what to do, when the folder cannot be read
    */
-  constructor(folder: string | null, log: Log) {
+  constructor(folder: string | null, log: Log, source: DenySource | null = null) {
     this.#log = log;
     this.#path = folder === null ? null : join(folder, FILE_NAME);
     this.#file = this.#path === null ? null : new StateFile(this.#path);
@@ -48,6 +52,7 @@ export class StateKeeper {
     this.#secret = kept?.secret ?? randomBytes(SECRET_BYTES);
     this.memory = createStateTable(this.#secret);
     this.#table = new StoredState(this.memory);
+    this.#fleet = source === null ? null : new StateFleet(source, this, log);
     let broken = 0;
     for (const record of kept?.records ?? []) if (!this.#table.take(record)) broken++;
     this.#inFile = kept?.records.length ?? 0;
@@ -64,16 +69,39 @@ export class StateKeeper {
 
   /** Entries that found no room: in the table or, waiting for the disk, in memory. */
   get dropped(): number {
-    return this.#table.dropped + this.#lost;
+    return this.#table.dropped + this.#lost + (this.#fleet?.lost ?? 0);
   }
 
   /** Makes the file; called once, before the first worker tells anything. */
   start(): void {
     if (this.#file !== null) this.#write();
+    this.#fleet?.start();
+  }
+
+  get secret(): Buffer {
+    return this.#secret;
+  }
+
+  adopt(secret: Buffer): void {
+    const forgotten = this.#table.entries;
+    this.#secret = secret;
+    this.#table.adopt(secret);
+    this.#isMade = false;
+    if (this.#file !== null) this.#write();
+    if (forgotten > 0) this.#log.write('warn', 'stored_state_forgotten', { entries: forgotten });
+  }
+
+  learn(record: Buffer): void {
+    if (this.#table.take(record)) this.#keep(record);
   }
 
   /** @param records of a worker, whole ones */
   add(records: Uint8Array): void {
+    this.#fleet?.add(records);
+    this.#keep(records);
+  }
+
+  #keep(records: Uint8Array): void {
     if (this.#file === null) return;
     if (this.#waitingBytes + records.length > WAITING_MAX_BYTES) {
       this.#lost += records.length / RECORD_BYTES;
@@ -87,6 +115,11 @@ export class StateKeeper {
   /** @returns false when the disk did not take what waited within `limitMs` */
   async stop(limitMs: number): Promise<boolean> {
     const deadlineMs = performance.now() + limitMs;
+    // What the bucket does not take in that time stays in the file.
+    await Promise.race([
+      this.#fleet?.stop(),
+      new Promise((resolve) => setTimeout(resolve, limitMs / 2).unref()),
+    ]);
     while (this.#writing !== null || this.#waitingBytes > 0) {
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0) return false;
@@ -112,7 +145,7 @@ export class StateKeeper {
   #write(): void {
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = null;
-      if (this.#waitingBytes > 0) this.#writeLater();
+      if (this.#waitingBytes > 0 || !this.#isMade) this.#writeLater();
     });
   }
 
@@ -126,8 +159,10 @@ export class StateKeeper {
     if (file === null) return;
     try {
       if (!this.#isMade || this.#inFile > 2 * this.#table.entries + SPARE_RECORDS) {
-        this.#inFile = await file.renew(this.#secret, this.#table.records());
-        this.#isMade = true;
+        const secret = this.#secret;
+        this.#inFile = await file.renew(secret, this.#table.records());
+        // Another one may have been adopted meanwhile.
+        this.#isMade = secret === this.#secret;
       }
       while (this.#waiting.length > 0) {
         const bytes = Buffer.concat(this.#waiting);

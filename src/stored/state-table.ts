@@ -60,6 +60,8 @@ const HEADER_WORDS = 16;
 export const SECRET_BYTES = 32;
 const DROPPED = 8;
 const ENTRIES = 9;
+/** Counts the secrets that there were: who has read an older one reads it again. */
+const EPOCH = 10;
 // A digest has 32 bytes: the first 16 are the print, the next four say where it is.
 const SET_BYTE = 16;
 
@@ -83,6 +85,8 @@ export function createStateTable(secret: Uint8Array): SharedArrayBuffer {
 /** One thread's access to the table. */
 export class StoredState {
   readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #secret: Uint8Array;
+  #epoch = 0;
   readonly #told: ((record: Uint8Array) => void) | null;
   readonly #nowSeconds: () => number;
   /** Secret and id: what is hashed, put together in place. */
@@ -99,7 +103,8 @@ export class StoredState {
     nowSeconds: () => number = () => Math.floor(Date.now() / 1_000),
   ) {
     this.#words = new Int32Array(memory);
-    this.#hashed.set(new Uint8Array(memory, 0, SECRET_BYTES));
+    this.#secret = new Uint8Array(memory, 0, SECRET_BYTES);
+    this.#hashed.set(this.#secret);
     this.#told = told;
     this.#nowSeconds = nowSeconds;
   }
@@ -170,6 +175,20 @@ export class StoredState {
     return this.#put(setOf(record.readUInt32LE(ENTRY_WORDS * 4)), entry);
   }
 
+  /** Another secret: what was remembered under the last one is found by nobody any more, and goes. */
+  adopt(secret: Uint8Array): void {
+    this.#secret.set(secret);
+    Atomics.add(this.#words, EPOCH, 1);
+    for (let number = 0; number < SETS; number++) {
+      const set = setOf(number);
+      // What was never written is not touched, so that it takes no memory.
+      if (Atomics.load(this.#words, set) === 0 || !this.#lock(set)) continue;
+      this.#words.fill(0, set + SET_HEADER_WORDS, set + SET_HEADER_WORDS + WAYS * ENTRY_WORDS);
+      Atomics.add(this.#words, set, 1);
+    }
+    Atomics.store(this.#words, ENTRIES, 0);
+  }
+
   /** Every entry whose time is not over, as `take` takes it. */
   *records(): Generator<Buffer> {
     const now = this.#nowSeconds();
@@ -186,6 +205,11 @@ export class StoredState {
 
   #digest(id: string): Buffer | null {
     if (id === '' || id.length > ID_MAX_BYTES) return null;
+    const epoch = Atomics.load(this.#words, EPOCH);
+    if (epoch !== this.#epoch) {
+      this.#hashed.set(this.#secret);
+      this.#epoch = epoch;
+    }
     const end = SECRET_BYTES + this.#hashed.write(id, SECRET_BYTES, 'utf8');
     return hash('sha256', this.#hashed.subarray(0, end), 'buffer');
   }

@@ -167,3 +167,22 @@ describe('stored state', () => {
     expect(node.worker.dropped).toBe(1);
   });
 });
+
+describe('another secret', () => {
+  it('forgets what was under the last one, on every thread, and begins anew', () => {
+    const node = new Node();
+    for (const worker of node.workers) worker.remember('resp_1', tenantAt(0), HOME);
+    const main = new StoredState(node.memory, null, () => node.seconds);
+    const other = new Uint8Array(SECRET_BYTES).fill(9);
+    main.adopt(other);
+    expect(node.worker.entries).toBe(0);
+    for (const worker of node.workers) expect(worker.find('resp_1', tenantAt(0))).toEqual([]);
+    node.worker.remember('resp_2', tenantAt(0), HOME);
+    for (const worker of node.workers) expect(worker.find('resp_2', tenantAt(0))).toEqual([HOME]);
+    // As on a node that has had it from its start.
+    const elsewhere = new StoredState(createStateTable(other), null, () => node.seconds);
+    for (const record of node.told) elsewhere.take(record);
+    expect(elsewhere.find('resp_1', tenantAt(0))).toEqual([]);
+    expect(elsewhere.find('resp_2', tenantAt(0))).toEqual([HOME]);
+  });
+});
