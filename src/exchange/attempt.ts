@@ -183,6 +183,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #mayHaveContainers = false;
   /** Read since the client left, of an answer that is read on; else -1. */
   #unseenBytes = -1;
+  /** Of an answer that was whole before it was told. */
+  #billed: MeteredUsage | null = null;
   failure: UpstreamFailure | null = null;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
@@ -594,7 +596,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     const { managed } = this.#target;
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
-    const usage = this.#used(this.#metering);
+    const usage = this.#billed ?? this.#used(this.#metering);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
     const fact = this.#factOf(managed.identity, managed.policy, usage, settlement, final);
     const atMs = Date.now() - settlement.durationMs;
@@ -668,6 +670,16 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       final,
       targetModel: routing?.targetModel ?? null,
     };
+  }
+
+  /**
+   * USD that an answer cost which has ended, before anything of it is told; null: unpriced, not reported, or a caller's own
+   * key.
+   */
+  costOfWhole(): string | null {
+    if (this.#metering === null) return null;
+    this.#billed = this.#used(this.#metering);
+    return this.#billed.source === 'reported' ? this.#cost(this.#billed, Date.now()).usd : null;
   }
 
   #cost(usage: MeteredUsage, atMs: number): Cost {

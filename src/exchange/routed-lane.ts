@@ -532,7 +532,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   }
 
   #commitAndEnd(end: AttemptEnd): void {
-    this.#commit(true, end.failure === null && (this.#head?.status ?? 0) < 400);
+    const isGood = end.failure === null && (this.#head?.status ?? 0) < 400;
+    // What an answer cost is known when it is whole, and can be told in its head if that is before it leaves.
+    const costUsd = isGood ? (this.#attempt?.costOfWhole() ?? null) : null;
+    this.#commit(true, isGood, costUsd);
     this.#ended = end;
     this.#flush();
   }
@@ -542,8 +545,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   /**
    * The answer is the client's from here on, whatever it is.
    * @param isGood it says well of its target
+   * @param costUsd of the whole answer, where that is known already
    */
-  #commit(followed: boolean, isGood: boolean): void {
+  #commit(followed: boolean, isGood: boolean, costUsd: string | null = null): void {
     const head = this.#head;
     const trial = this.#trial;
     if (head === null || trial === null || this.#state === 'committed') return;
@@ -561,7 +565,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const isFollowed = held === null ? followed : !this.#flow.isEmpty;
     this.#held = null;
     this.#step('content');
-    const lines = this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status);
+    const lines =
+      this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status, costUsd);
     const mayWait = head.status === 429 || head.status === 503;
     const told = toldHead(head, lines, mayWait ? this.#leastWaitMs : 0);
     this.#forgetRequest();

@@ -29,10 +29,14 @@ export class RoutedTrail {
     return new RoutedTrail([...this.#tried, shown(target, came)], facts);
   }
 
-  /** What the gateway says of the way: bounded, and never a secret. */
-  ownLines(target: string, status: number): string {
+  /**
+   * What the gateway says of the way: bounded, and never a secret.
+   * @param costUsd of the answer; null = not known, or not yet
+   */
+  ownLines(target: string, status: number, costUsd: string | null = null): string {
     const attempts = [...this.#tried, shown(target, String(status))].join(', ');
-    return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n`;
+    const cost = costUsd === null ? '' : `x-sluice-cost-usd: ${costUsd}\r\n`;
+    return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
   }
 
   /** @param last of the attempt that is left; null: the one before it is the final one */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { authorities, Gateway, type LogLine } from '../support/gateway.ts';
 import { factOf, poolKeys, signingKeys, token } from '../support/managed.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 const TOKEN = token();
@@ -25,7 +25,9 @@ let gateway: Gateway;
 
 const config = (more = ''): string =>
   `workers = 1\n${more}${authorities({ openai: upstream.port, vllm: upstream.port })}` +
-  `${poolKeys({ openai: 'sk-pool', vllm: 'sk-vllm' })}${signingKeys()}`;
+  `${poolKeys({ openai: 'sk-pool', vllm: 'sk-vllm' })}${signingKeys()}` +
+  '[routes.pair]\ntargets = ["openai/gpt-4o", "vllm/deployment"]\n[routes.alone]\ntargets = ["openai/gpt-4o"]\n' +
+  '[routes.lost]\ntargets = ["openai/gpt-99", "vllm/deployment"]\n[routes.quiet]\ntargets = ["openai/silent", "vllm/deployment"]\n';
 
 beforeAll(async () => {
   upstream = await startUpstream(
@@ -47,7 +49,7 @@ afterAll(async () => {
   await upstream.close();
 });
 
-async function costOf(model: string, path = '/openai/v1/chat/completions'): Promise<LogLine> {
+async function ask(model: string, path: string): Promise<RawResponse> {
   const body = JSON.stringify({ model, messages: [] });
   const client = new RawClient(gateway.port).send(
     `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${TOKEN}\r\n` +
@@ -55,6 +57,11 @@ async function costOf(model: string, path = '/openai/v1/chat/completions'): Prom
   );
   const response = await client.response();
   client.close();
+  return response;
+}
+
+async function costOf(model: string, path = '/openai/v1/chat/completions'): Promise<LogLine> {
+  const response = await ask(model, path);
   const { cost_usd, cost_status, unpriced_reason, price_version } = await factOf(
     gateway,
     response.field('x-sluice-request-id'),
@@ -94,6 +101,18 @@ describe('the cost of a request', () => {
 
   test('is told by routed requests too, by the model of the target', async () => {
     expect(await costOf('openai/gpt-4o', '/v1/chat/completions')).toEqual(priced('12.5'));
+  });
+
+  test.each([
+    ['pair', '12.5'],
+    ['alone', undefined],
+    ['lost', undefined],
+    ['quiet', undefined],
+  ])('is told in the head of a whole answer that was held: route %s tells %s', async (route, told) => {
+    const response = await ask(route, '/v1/chat/completions');
+    expect([response.status, response.field('x-sluice-cost-usd')]).toEqual([200, told]);
+    const fact = await factOf(gateway, response.field('x-sluice-request-id'));
+    if (told !== undefined) expect(fact['cost_usd']).toBe(told);
   });
 
   test('changes with a reload, for what comes behind it, and not with one that contradicts itself', async () => {
