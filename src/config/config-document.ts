@@ -78,6 +78,8 @@ export interface Config {
   readonly poolKeys: ReadonlyMap<string, readonly Secret[]>;
   /** kid (u32) to the 32 raw bytes of an Ed25519 public key. */
   readonly signingKeys: ReadonlyMap<number, Uint8Array>;
+  /** The `sluice mock` that plays faults for `x-sluice-rehearse`; null: that field is not read. */
+  readonly rehearseAuthority: string | null;
   readonly natsUrl: string | null;
   readonly natsCredsFile: string | null;
   readonly configBucket: string;

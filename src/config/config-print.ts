@@ -74,6 +74,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('verify_rate_limit_rps', config.verifyRateLimitRps),
     plain('usage_spill_path', config.usageSpillPath),
     plain('facts_lost', config.factsLost),
+    plain('rehearse_authority', config.rehearseAuthority),
     plain('nats_url', config.natsUrl),
     plain('nats_creds_file', config.natsCredsFile),
     plain('config_bucket', config.configBucket),

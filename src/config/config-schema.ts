@@ -316,6 +316,7 @@ export const SETTINGS = z.strictObject({
   breaker_open_max_secs: seconds('off').prefault(120),
   breaker_probe_secs: seconds('not waited for').prefault(60),
   refused_key_rest_secs: seconds('no rest').prefault(600),
+  rehearse_authority: AUTHORITY.nullable().prefault(null),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
 });

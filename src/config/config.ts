@@ -136,6 +136,7 @@ function documentOf(
     ...egressOf(settings, providers, env),
     poolKeys: [...settings.pool_keys],
     signingKeys: [...settings.signing_keys].map(([kid, key]) => [Number(kid), key]),
+    rehearseAuthority: settings.rehearse_authority,
     natsUrl: settings.nats_url,
     natsCredsFile: settings.nats_creds_file,
     configBucket: settings.config_bucket,

@@ -42,6 +42,7 @@ import {
 import { HeldAnswer, type Holding } from './held-answer.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import type { Answer, Lane } from './lane.ts';
+import type { Rehearsal, Rehearsed } from './rehearsal.ts';
 import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
 import { RoutedClock, type Timed } from './routed-clock.ts';
@@ -58,6 +59,8 @@ export interface RoutedContext extends AttemptContext, BodyContext, WalkContext 
   readonly holdMs: number;
   /** What of answers the node may hold. */
   readonly held: KeptBudget;
+  /** Null where no faults are played. */
+  readonly rehearsal: Rehearsal | null;
 }
 
 const TIMED_OUT: UpstreamFailure = {
@@ -101,6 +104,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   #route: Route | null = null;
   #settings: RouteSettings = ROUTE_DEFAULTS;
+  #rehearsed: Rehearsed | null = null;
   #reading: RequestReading = NOTHING_READ;
   #trial: Trial | null = null;
   #attempt: Attempt | null = null;
@@ -272,6 +276,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { session, needs } = this.#reading;
     const asks = { ...wishes, session, needs, permission: routed.policy.models };
     const made = planner.plan(route, asks, homes);
+    this.#rehearsed = this.#context.rehearsal?.asked(this.#asked.fields) ?? null;
+    if (this.#rehearsed !== null && this.#rehearsed.dropped > 0)
+      metrics.wishesDropped(this.#rehearsed.dropped);
     if (wishes.order.length + wishes.only.length > 0)
       metrics.wishesDropped(planner.unknownWishes(wishes));
     const mayRepeat = isWhole && body.keep();
@@ -325,15 +332,20 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     }
     const path = (target.provider.prefixes[0] ?? '') + suffix;
     this.#trial = trial;
-    this.#context.metrics.attempted(target.provider.index);
+    const { rehearsal } = this.#context;
+    const rehearsed = this.#rehearsed;
+    const played =
+      rehearsal === null || rehearsed === null ? null : rehearsal.modelFor(target, rehearsed);
+    trial.isRehearsal = played !== null;
+    if (!trial.isRehearsal) this.#context.metrics.attempted(target.provider.index);
     this.#held = null;
     this.#head = null;
     this.#clock.attemptBegan();
     const isWhole = this.#state !== 'pinned';
     this.#isStreamedUp = !isWhole;
-    const bytes = body.bytes(this.#route === null ? null : target.model);
+    const bytes = body.bytes(this.#route === null ? null : (played ?? target.model));
     const attempt = new Attempt(
-      this.#context,
+      played === null || rehearsal === null ? this.#context : rehearsal,
       { ...this.#asked, framing: body.framing(bytes.length, isWhole) },
       {
         provider: target.provider,
@@ -342,11 +354,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
         managed: {
           identity,
           policy,
-          permission: policy.models,
+          // What is played is no model of anybody's.
+          permission: played === null ? policy.models : null,
           pathModel: null,
-          poolKey: key,
+          poolKey: played === null || rehearsal === null ? key : rehearsal.poolKey,
           metering,
-          keepsState,
+          keepsState: keepsState && played === null,
         },
         routing: {
           requestedModel: body.model ?? '',
@@ -403,8 +416,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#clock.attemptOver();
     if (attempt === null || trial === null) return;
     attempt.abort();
-    this.#context.metrics.failedOver(failed.reason);
-    const fact = attempt.fact(
+    if (!trial.isRehearsal) this.#context.metrics.failedOver(failed.reason);
+    const told = attempt.fact(
       {
         ...this.#said,
         method: this.#asked.method,
@@ -420,6 +433,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       },
       false,
     );
+    // What was played reached no provider.
+    const fact = trial.isRehearsal ? null : told;
     this.#trail = this.#trail.with(trial.target.name, word, fact);
     this.#held?.drop();
     this.#attempt = null;
@@ -691,7 +706,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   account(settlement: Settlement): Account {
     this.#rest();
     const attempt = this.#attempt;
-    const fact = attempt?.fact(settlement, true) ?? null;
+    const told = attempt?.fact(settlement, true) ?? null;
+    const fact = this.#trial?.isRehearsal === true ? null : told;
     this.#keepHome(fact);
     return {
       provider: this.#trial?.target.provider ?? this.#routed?.provider ?? null,

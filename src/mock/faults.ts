@@ -5,6 +5,7 @@ export interface Fault {
   readonly kind:
     | 'status'
     | 'status-bare'
+    | 'status-after'
     | 'status-once'
     | 'flap'
     | 'unknown-model'
@@ -64,6 +65,12 @@ export const FAULTS: readonly Row[] = [
     kind: 'status-bare',
     amount: 429,
     summary: '429 that says of no time to wait',
+  },
+  {
+    model: 'fault-429-after-<n>',
+    kind: 'status-after',
+    amount: 0,
+    summary: '429 with retry-after: n, each time',
   },
   { model: 'fault-404', kind: 'unknown-model', amount: 0, summary: '404, as for an unknown model' },
   { model: 'fault-500', kind: 'status', amount: 500, summary: '500' },

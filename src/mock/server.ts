@@ -202,6 +202,9 @@ class Mock {
       case 'status-bare':
         this.#refuse(response, asked.voice, fault.amount, []);
         break;
+      case 'status-after':
+        this.#refuse(response, asked.voice, 429, ['retry-after', String(fault.amount)]);
+        break;
       case 'flap':
         if (this.#isDown(asked.model, fault.amount)) this.#refuse(response, asked.voice, 503);
         else send();

@@ -10,6 +10,7 @@ import { DenyLookup } from '../deny/deny-table.ts';
 import { BackgroundAnswers } from '../exchange/background-answers.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { KeptBudget } from '../exchange/kept-budget.ts';
+import { Rehearsal } from '../exchange/rehearsal.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
@@ -22,6 +23,7 @@ import { NO_PRICES } from '../plan/price-door.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
 import { Pricing } from '../prices/cost.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
+import type { Egress } from '../providers/egress.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
@@ -145,6 +147,9 @@ export class DataPlane implements WorkerContext {
   readonly held: KeptBudget;
   readonly replayMaxBytes: number;
   readonly holdMs: number;
+  readonly rehearsal: Rehearsal | null;
+  /** Of what faults are played with; null where none are. */
+  readonly #mock: OpenTransports | null;
   readonly retryAfterMaxMs: number;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
@@ -213,6 +218,8 @@ export class DataPlane implements WorkerContext {
       },
       opened,
     );
+    this.#mock = openMock(config, thread, previous === null ? null : previous.#mock);
+    this.rehearsal = this.#mock === null ? null : new Rehearsal(this, this.#mock);
     // Last, when nothing can fail any more: a plane that could not be made leaves the thread as the old one needs it.
     thread.tokens.replaceKeys(keys);
     thread.health.settings = routing.breaker;
@@ -290,4 +297,42 @@ export class DataPlane implements WorkerContext {
   report(error: unknown): void {
     this.#thread.report(error);
   }
+}
+
+/** The way to the mock that plays faults: every provider's. */
+function openMock(
+  { rehearseAuthority, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs }: Config,
+  thread: ThreadState,
+  previous: OpenTransports | null,
+): OpenTransports | null {
+  const name = 'rehearsal';
+  const rows = rehearseAuthority === null ? [] : [{ name, authority: rehearseAuthority }];
+  const mock = providerTable(rows).find((row) => row.name === name);
+  const way: Egress = {
+    transport: 'h1',
+    http2: false,
+    proxy: null,
+    wayBecause: 'rehearse_authority',
+    caFiles: [],
+    clientCertFile: null,
+    clientKeyFile: null,
+    connectTimeoutMs,
+    firstByteTimeoutMs,
+    idleTimeoutMs,
+    maxProviderConnections: 0,
+    maxProviderQueue: 0,
+  };
+  const opened = openTransports(
+    mock === undefined ? [] : [mock],
+    {
+      egress: new Map([[name, way]]),
+      ticker: thread.upstreamTicker,
+      report: thread.report,
+      workers: 1,
+      worker: 0,
+      watch: () => ({ waiting() {}, turnedAway() {} }),
+    },
+    previous,
+  );
+  return mock === undefined ? null : { ...opened, of: () => opened.of(mock) };
 }

@@ -48,6 +48,8 @@ export interface Trial {
   /** Whether it is the one probe of its provider, of its target: FREE once it was told how it went. */
   providerLease: number;
   targetLease: number;
+  /** Another one is asked in its place, so that what comes says nothing of it. */
+  isRehearsal: boolean;
 }
 
 /** Which targets somebody may use. */
@@ -352,7 +354,7 @@ export class Planner {
       this.#health.left(places.provider, providerLease);
       return null;
     }
-    return { target, key: chosen.key, providerLease, targetLease };
+    return { target, key: chosen.key, providerLease, targetLease, isRehearsal: false };
   }
 
   /**
@@ -369,7 +371,7 @@ export class Planner {
 
   /** The same with the one key that will do. */
   enterAt(target: Target, key: PoolKey): Trial {
-    return { target, key, providerLease: FREE, targetLease: FREE };
+    return { target, key, providerLease: FREE, targetLease: FREE, isRehearsal: false };
   }
 
   /** Whether `enter` has a chance. */
@@ -393,6 +395,10 @@ export class Planner {
 
   /** @param ttftMs until its first content; negative = not measured */
   succeeded(trial: Trial, ttftMs: number): void {
+    if (trial.isRehearsal) {
+      this.left(trial);
+      return;
+    }
     const places = this.#placesOf(trial.target);
     this.#health.succeeded(places.provider, -1, trial.providerLease);
     this.#health.succeeded(places.target, ttftMs, trial.targetLease);
@@ -401,7 +407,7 @@ export class Planner {
 
   /** @param waitMs what the provider asked for; null = nothing */
   failed(trial: Trial, { reason, ofKey, ofProvider, ofNode }: Failed, waitMs: number | null): void {
-    if (ofNode) {
+    if (ofNode || trial.isRehearsal) {
       this.left(trial);
       return;
     }

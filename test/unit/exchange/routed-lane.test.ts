@@ -99,6 +99,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
     replay: unbounded(),
     replayMaxBytes: 0,
     held: unbounded(),
+    rehearsal: null,
   };
   const body = Buffer.from('{"model":"chat","messages":[]}');
   const fields = ['content-length', String(body.length)];
