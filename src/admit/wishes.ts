@@ -3,6 +3,7 @@
  * unknown or odd is passed over.
  */
 
+import { decimalOf } from '../prices/money.ts';
 import { textHash } from '../providers/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
 
@@ -41,6 +42,9 @@ const SESSION_FIELDS: ReadonlySet<string> = new Set([
 const NAMES_MAX = 16;
 const NAME_CHARACTERS = 200;
 
+/** Pico-dollars. */
+const USD_DECIMALS = 12;
+
 const NONE: readonly string[] = [];
 
 /**
@@ -77,7 +81,7 @@ function names(value: string): readonly string[] {
     .filter((name) => name !== '' && name.length <= NAME_CHARACTERS);
 }
 
-/** USD as a decimal text; what is none says nothing. */
+/** USD as a decimal text, no more than 9,007; what is none says nothing. */
 function picoDollars(value: string): number {
-  return /^\d{1,4}(?:\.\d{1,12})?$/.test(value.trim()) ? Math.round(Number(value) * 1e12) : 0;
+  return decimalOf(value.trim(), USD_DECIMALS) ?? 0;
 }

@@ -1,23 +1,33 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
+import { bookPrices } from '../plan/book-prices.ts';
+import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
 import { type Condition, createHealthTable, Health } from '../plan/health.ts';
 import { openPlanner } from '../plan/open-planner.ts';
 import { createPinTable, Pins } from '../plan/pins.ts';
 import type { Planned } from '../plan/plan.ts';
-import { Planner } from '../plan/planner.ts';
-import { NO_PRICES } from '../plan/price-door.ts';
+import { Planner, type PricedPlan } from '../plan/planner.ts';
+import type { PriceDoor } from '../plan/price-door.ts';
 import type { Target } from '../plan/route-table.ts';
+import { decimalOf, rateText, usdText } from '../prices/money.ts';
+import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
+import { loadJsonScanner } from '../wire/json-scanner.ts';
+import { needsOf, needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
+import { RequestOutline } from '../wire/request-outline.ts';
 import { targetStatesAt } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
-export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--seed N] [--config FILE]
+export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--max-cost USD] [--seed N] [--config FILE]
 
 Says where a request for MODEL goes with this configuration: each target in the order in which it is tried, and why one is
 left out. No provider is asked. What breakers and resting keys leave out is told by the gateway that runs with this
 configuration, if one answers at its metrics_listen; else the plan says that nothing is known of them.
 
+  --body FILE       a request's body: what it asks of a model, and may cost at each
+  --max-cost USD    as x-sluice-max-cost says it
   --wire     the wire that the caller speaks (default: openai)
   --seed N   the chance that weight and latency are drawn with: the same number, the same plan (default: 1)`;
 
@@ -25,6 +35,8 @@ interface ExplainArguments {
   readonly model: string;
   readonly dialect: 'openai' | 'anthropic';
   readonly seed: number;
+  readonly body: string | null;
+  readonly maxCostPico: number;
   readonly config: string | null;
 }
 
@@ -36,6 +48,8 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
       wire: { type: 'string', default: 'openai' },
       seed: { type: 'string', default: '1' },
       config: { type: 'string' },
+      body: { type: 'string' },
+      'max-cost': { type: 'string', default: '0' },
     },
     allowPositionals: true,
   });
@@ -49,7 +63,11 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
     throw new Error(`--wire is "${wire}"; expected openai or anthropic`);
   if (!/^\d{1,9}$/.test(values.seed))
     throw new Error(`--seed is "${values.seed}"; expected a whole number of at most nine digits`);
-  return { model, dialect: wire, seed: Number(values.seed), config: values.config ?? null };
+  const maxCostPico = decimalOf(values['max-cost'], 12);
+  if (maxCostPico === null)
+    throw new Error(`--max-cost is "${values['max-cost']}"; expected USD as a decimal text`);
+  const { config = null, body = null } = values;
+  return { model, dialect: wire, seed: Number(values.seed), config, body, maxCostPico };
 }
 
 /**
@@ -57,21 +75,24 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
  * @returns the exit code: 1 where a request would be refused
  */
 export async function explain(
-  { model, dialect, seed }: ExplainArguments,
+  { model, dialect, seed, body, maxCostPico }: ExplainArguments,
   config: Config,
 ): Promise<number> {
+  const needs = body === null ? null : needsIn(body, dialect);
   const providers = providerTable(config.providers);
   const { routing } = config;
   const health = new Health(createHealthTable(), routing.breaker);
   const keys = new PoolKeys(providers, config.poolKeys, 0);
   const pins = new Pins(createPinTable());
-  const { planner } = openPlanner(routing, providers, keys, health, pins, NO_PRICES, ToldPlanner);
+  const book = bookPrices(new PriceBook(shippedBook(), config.pricing));
+  const plans = openPlanner(routing, providers, keys, health, pins, book, ToldPlanner);
+  const { planner, prices } = plans;
   const resolved = planner.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
   if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
-  const wishes = { dialect, order: [], only: [], session: 0, needs: null, maxCostPico: 0, seed };
+  const wishes = { dialect, order: [], only: [], session: 0, needs, maxCostPico, seed };
   const unknowing = planner.plan(route, wishes);
   const names = [...unknowing.targets, ...unknowing.leftOut].map((planned) => planned.target.name);
   const states = await targetStatesAt(config.metricsListen, names);
@@ -80,7 +101,9 @@ export async function explain(
   const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
   const lines = [
     resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,
-    ...made.targets.map((planned, at) => `  ${at + 1}. ${target(planned)}`),
+    ...made.targets.map(
+      (planned, at) => `  ${at + 1}. ${target(planned)}, ${priceOf(planned, needs, prices)}`,
+    ),
     ...made.leftOut.map(
       (planned) => `  -  ${target(planned)}: left out, ${planned.leftOut}${wait(planned)}`,
     ),
@@ -91,11 +114,35 @@ export async function explain(
     `first content of a stream within ${limit(firstContentTimeoutMs)}, all attempts within ${limit(deadlineMs)}`,
   ];
   if (made.targets.length > 0) return told(lines, 0);
-  const onlyKeys = made.leftOut.every(({ leftOut }) => leftOut === 'no_pool_key');
-  return told(
-    [...lines, `503 ${onlyKeys ? 'no_pool_key' : 'no_target'}: nothing is left to try`],
-    1,
-  );
+  return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
+}
+
+/** As the routed lane tells it. */
+function refusalOf({ tooDear, leftOut }: PricedPlan): string {
+  if (tooDear !== null) return '402 cost_limit';
+  const isOnly = (why: string): boolean => leftOut.every((planned) => planned.leftOut === why);
+  if (isOnly('unpriced')) return '400 unpriced_model';
+  return isOnly('no_pool_key') ? '503 no_pool_key' : '503 no_target';
+}
+
+/** @throws Error with one line that says what to do */
+function needsIn(file: string, dialect: 'openai' | 'anthropic'): RequestNeeds {
+  const outline = RequestOutline.of(loadJsonScanner(), readFileSync(file));
+  if (outline === null) throw new Error(`${file} is not JSON; expected the body of a request`);
+  return needsOf(outline, dialect === 'anthropic');
+}
+
+function priceOf(
+  { target: { provider, model } }: Planned,
+  needs: RequestNeeds | null,
+  prices: PriceDoor,
+): string {
+  const asked = needs ?? needsOfSize(0);
+  const traits = prices.traits(provider.name, model);
+  const rates = prices.rates(provider.name, model, inputTokensHigh(asked, traits));
+  if (rates === null) return 'unpriced';
+  if (needs !== null) return `at most $${usdText(highestCost(asked, rates, traits))}`;
+  return `$${rateText(rates.input)} in, $${rateText(rates.output)} out for a million tokens`;
 }
 
 /** Plans with what a running gateway says of its targets. */

@@ -57,7 +57,8 @@ export function readRequest(
     : affinity.startsWith(HEADER)
       ? named(fieldValue(fields, affinity.slice(HEADER.length)), tenant)
       : wishes.session || spoken(outline, tenant);
-  const needs = outline === null ? needsOfSize(bytes) : needsOf(outline);
+  const needs =
+    outline === null ? needsOfSize(bytes) : needsOf(outline, wishes.dialect === 'anthropic');
   return {
     session: conversation === 0 ? 0 : planner.sessionOf(route, conversation),
     lifeMs: conversation === 0 ? 0 : cacheLifeMs(body),

@@ -2,7 +2,7 @@
 
 import type { Planned } from '../plan/plan.ts';
 import type { PricedPlan } from '../plan/planner.ts';
-import { shownUsd } from '../plan/usd.ts';
+import { usdText } from '../prices/money.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 
 /** Enough to recognise a typing error. */
@@ -30,7 +30,7 @@ const NO_RETRY = 'x-should-retry: false\r\n';
 export function notPaidFor({ tooDear, targets, leftOut }: PricedPlan): Rejection | null {
   if (tooDear !== null) {
     const { limitPico, wantedPico, cheapestPico } = tooDear;
-    const told = `It may cost ${shownUsd(wantedPico)}, at the cheapest target ${shownUsd(cheapestPico)}; the limit is ${shownUsd(limitPico)}.`;
+    const told = `It may cost $${usdText(wantedPico)}, at the cheapest target $${usdText(cheapestPico)}; the limit is $${usdText(limitPico)}.`;
     return rejection('cost_limit', told, NO_RETRY);
   }
   const unpriced = leftOut.filter(({ leftOut: why }) => why === 'unpriced');

@@ -15,11 +15,11 @@ import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
+import { bookPrices } from '../plan/book-prices.ts';
 import { Health } from '../plan/health.ts';
 import { openPlanner } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
-import { NO_PRICES } from '../plan/price-door.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
 import { Pricing } from '../prices/cost.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
@@ -189,7 +189,7 @@ export class DataPlane implements WorkerContext {
       this.poolKeys,
       thread.health,
       thread.pins,
-      NO_PRICES,
+      bookPrices(this.pricing.book),
       Planner,
     );
     this.planner = plans.planner;

@@ -39,9 +39,9 @@ export class RoutingView {
    * @returns those of them that are targets
    */
   states(document: ConfigDocument, names: readonly string[] = []): readonly TargetState[] {
-    const { table, planner } = this.#read(document);
+    const { table, targets, planner } = this.#read(document);
     const asked = names.slice(0, NAMES_MAX).flatMap((name) => table.target(name) ?? []);
-    return (names.length === 0 ? table.targets : asked).map((target) => stateOf(planner, target));
+    return (names.length === 0 ? targets : asked).map((target) => stateOf(planner, target));
   }
 
   /** Made anew when the configuration is another one. */

@@ -26,6 +26,8 @@ interface Permitted {
 export interface Plans<Kind extends Planner = Planner> {
   readonly planner: Kind;
   readonly table: RouteTable;
+  /** What the configuration names; `auto`, where nobody wrote it, has others. */
+  readonly targets: readonly Target[];
   /** Prices and what is known of models, the configuration's word first. */
   readonly prices: PriceDoor;
   /**
@@ -61,6 +63,7 @@ export function openPlanner<Kind extends Planner>(
   const prices = withTraits(book, new Map(traits));
   return {
     table,
+    targets: written.targets,
     prices,
     planner: new planner(table, health, poolKeys, pins, models.keys(), prices),
     names: (answers, permission = null) => {
@@ -68,7 +71,11 @@ export function openPlanner<Kind extends Planner>(
         permission?.allows(target.name) !== false && answers(target);
       if (permission === null && askableNames(written, models.keys(), mayAnswer).length === 0)
         return [];
-      const priced = providers.flatMap(({ name }) =>
+      // Of somebody's own server, and of one that takes no key, nobody knows which models it has.
+      const vendors = providers.filter(
+        (provider) => provider.builtIn && poolKeys.of(provider).some(({ field }) => field !== null),
+      );
+      const priced = vendors.flatMap(({ name }) =>
         prices.models(name).map((model) => `${name}/${model}`),
       );
       const known = [...models.keys(), ...priced, ...(permission?.names ?? [])];

@@ -36,7 +36,8 @@ export function needsOfSize(bytes: number): RequestNeeds {
   };
 }
 
-export function needsOf(outline: RequestOutline): RequestNeeds {
+/** @param isAnthropic whether it is written in Anthropic's wire */
+export function needsOf(outline: RequestOutline, isAnthropic: boolean): RequestNeeds {
   const { body } = outline;
   const text = new TextCount();
   text.push(body);
@@ -52,7 +53,8 @@ export function needsOf(outline: RequestOutline): RequestNeeds {
     outputTokens: limit,
     choices: Math.max(1, count(outline, OUTLINE_PATH.n) ?? 1),
     images:
-      turns !== null && (has(turns, IMAGE_URL) || has(turns, INPUT_IMAGE) || has(turns, IMAGE)),
+      turns !== null &&
+      (isAnthropic ? turns.includes(IMAGE) : has(turns, IMAGE_URL) || has(turns, INPUT_IMAGE)),
     tools: isFilled(outline.at(OUTLINE_PATH.tools)),
     jsonSchema: has(body, JSON_SCHEMA),
     audio: (turns !== null && has(turns, INPUT_AUDIO)) || isFilled(outline.at(OUTLINE_PATH.audio)),
@@ -61,16 +63,24 @@ export function needsOf(outline: RequestOutline): RequestNeeds {
 }
 
 // Quotes inside of a string are escaped, so that what is found is a key or a whole value, never a text that speaks of one.
-// OpenAI chat and Responses, Anthropic (docs.anthropic.com/en/docs/build-with-claude/vision).
-const IMAGE_URL = '"image_url"';
-const INPUT_IMAGE = '"input_image"';
+// OpenAI chat and Responses; a picture of Anthropic's (docs.anthropic.com/en/docs/build-with-claude/vision).
+const IMAGE_URL = ['"image', '_url"'] as const;
+const INPUT_IMAGE = ['"input', '_image"'] as const;
+const INPUT_AUDIO = ['"input', '_audio"'] as const;
+const JSON_SCHEMA = ['"json', '_schema"'] as const;
+const CACHE_MARK = ['"cache', '_control"'] as const;
 const IMAGE = '"image"';
-const INPUT_AUDIO = '"input_audio"';
-const JSON_SCHEMA = '"json_schema"';
-const CACHE_MARK = '"cache_control"';
 
-function has(bytes: Buffer, literal: string): boolean {
-  return bytes.includes(literal);
+/**
+ * Looks for the end of a token and then at its beginning: JSON is full of quotes, and has few underscores. That is 1.6 us
+ * for 100 KB instead of 50.
+ */
+function has(bytes: Buffer, [begin, end]: readonly [begin: string, end: string]): boolean {
+  for (let at = bytes.indexOf(end); at >= 0; at = bytes.indexOf(end, at + 1)) {
+    const from = at - begin.length;
+    if (from >= 0 && bytes.toString('latin1', from, at) === begin) return true;
+  }
+  return false;
 }
 
 /** Neither absent, nor `null`, `[]` or `{}`. */

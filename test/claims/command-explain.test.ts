@@ -29,12 +29,31 @@ describe('sluice explain', () => {
       0,
       [
         'route chat, balance order',
-        '  1. openai/gpt-4o at https://api.openai.com:443',
-        '  2. groq/llama at https://api.groq.com:443, through inner',
+        '  1. openai/gpt-4o at https://api.openai.com:443, $2.5 in, $10 out for a million tokens',
+        '  2. groq/llama at https://api.groq.com:443, through inner, unpriced',
         '  -  mistral/large at https://api.mistral.ai:443, fallback 1: left out, no_pool_key',
       ],
     ]);
     expect(stdout).toContain('all attempts within 5 s');
+  });
+
+  test('says with a body what the request may cost, and what a limit on that leaves', () => {
+    const body = join(mkdtempSync(join(tmpdir(), 'sluice-explain-')), 'body.json');
+    const asked = { max_tokens: 100, messages: [], pad: '' };
+    const room = 3_000 - JSON.stringify(asked).length;
+    writeFileSync(body, JSON.stringify({ ...asked, pad: 'ab '.repeat(1_000).slice(0, room) }));
+    // 3,000 bytes: 1,800 tokens at most at $2.5, 100 at $10.
+    const whole = explained('openai/gpt-4o', '--body', body);
+    expect(whole.stdout).toContain('at most $0.0055');
+    const exact = explained('openai/gpt-4o', '--body', body, '--max-cost', '0.0055');
+    expect(exact.status).toBe(0);
+    const refused = explained('openai/gpt-4o', '--body', body, '--max-cost', '0.0054');
+    expect([refused.status, refused.stdout]).toEqual([
+      1,
+      expect.stringMatching(/left out, too_dear[\s\S]*402 cost_limit: nothing is left to try/),
+    ]);
+    const unpriced = explained('groq/llama', '--body', body, '--max-cost', '1');
+    expect(unpriced.stdout).toContain('400 unpriced_model: nothing is left to try');
   });
 
   test.each([
@@ -54,6 +73,8 @@ describe('sluice explain', () => {
     [['a', 'b'], 'explain takes one model'],
     [['a', '--wire', 'x'], '--wire is "x"; expected openai or anthropic'],
     [['a', '--seed', '-1'], 'seed'],
+    [['a', '--max-cost', 'x'], '--max-cost is "x"; expected USD'],
+    [['openai/a', '--body', '/dev/null'], 'is not JSON'],
   ])('%j is told in one line', (argv, says) => {
     const { status, stderr } = explained(...argv);
     expect(status).toBe(1);

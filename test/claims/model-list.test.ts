@@ -1,6 +1,7 @@
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { shippedBook } from '../../src/prices/price-book.ts';
 import { answers, type RoutedScene, startRoutedScene, WHOLE } from '../support/routed-scene.ts';
 
 let scene: RoutedScene;
@@ -17,7 +18,8 @@ const THEIRS = JSON.stringify({ object: 'list', data: [{ id: 'theirs' }] });
 beforeAll(async () => {
   scene = await startRoutedScene(
     ['openai', 'groq', 'anthropic', 'mistral'],
-    `[routes.chat]
+    `rate_limit_rps = 0
+[routes.chat]
 targets = ["openai/gpt-4o"]
 fallbacks = ["groq/llama"]
 [routes.claude-house]
@@ -29,7 +31,7 @@ targets = ["mistral/large", "xai/grok"]
 [routes."meta/llama 3 + more"]
 targets = ["groq/llama"]
 [routes.auto]
-targets = ["groq/llama"]
+targets = ["groq/openai/gpt-oss-20b"]
 [models."openai/gpt-4o"]
 context_tokens = 128000
 [models."claude/claude-opus-5"]
@@ -53,12 +55,28 @@ beforeEach(() =>
   }),
 );
 
-const OPENAI_NAMES = ['chat', 'both', 'meta/llama 3 + more', 'openai/gpt-4o', 'groq/llama'];
+const BOOK = shippedBook();
+const priced = (provider: string) => BOOK.models(provider).map((model) => `${provider}/${model}`);
+const OPENAI_NAMES = [
+  ...new Set([
+    'chat',
+    'both',
+    'meta/llama 3 + more',
+    'auto',
+    'openai/gpt-4o',
+    ...priced('openai'),
+    ...priced('groq'),
+    'groq/llama',
+  ]),
+];
 const ANTHROPIC_NAMES = [
-  'claude-house',
-  'both',
-  'anthropic/claude-opus-5',
-  'anthropic/claude-sonnet-5',
+  ...new Set([
+    'claude-house',
+    'both',
+    'anthropic/claude-opus-5',
+    ...priced('anthropic'),
+    'anthropic/claude-sonnet-5',
+  ]),
 ];
 
 /** A request as no SDK makes it. */
@@ -127,11 +145,22 @@ describe('R3: the list of models of a virtual key', () => {
       groq: answers(200, WHOLE),
       anthropic: answers(200, MESSAGE),
     });
-    for (const name of OPENAI_NAMES)
-      expect([name, (await scene.ask(name, { stream: false })).status]).toEqual([name, 200]);
-    for (const name of ANTHROPIC_NAMES) {
-      const { status } = await scene.ask(name, { stream: false, wire: 'messages' });
-      expect([name, status]).toEqual([name, 200]);
+    const asked = [
+      ...OPENAI_NAMES.map((name) => [name, '/v1/chat/completions'] as const),
+      ...ANTHROPIC_NAMES.map((name) => [name, '/v1/messages'] as const),
+    ];
+    for (const [model, path] of asked) {
+      const body = JSON.stringify({
+        model,
+        max_tokens: 9,
+        messages: [{ role: 'user', content: 'hi' }],
+      });
+      const { status } = await fetch(`${scene.gateway.origin}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${scene.key}`, 'content-type': 'application/json' },
+        body,
+      });
+      expect([model, status]).toEqual([model, 200]);
     }
   });
 

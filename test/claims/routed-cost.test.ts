@@ -14,6 +14,11 @@ targets = ["vllm/blind", "vllm/seeing"]
 [routes.capped]
 targets = ["vllm/unpriced"]
 max_cost_usd = 0.5
+[routes.priced]
+targets = ["openai/gpt-4o", "groq/openai/gpt-oss-20b"]
+[routes.cheapest]
+targets = ["openai/gpt-4o", "groq/openai/gpt-oss-20b"]
+balance = "cost"
 [models."vllm/blind"]
 images = false
 tools = true
@@ -54,6 +59,22 @@ describe('what a request asks of a model', () => {
   });
 });
 
+describe('what is cheapest', () => {
+  test('balance = "cost" asks it first, and auto is there without being written', async () => {
+    for (const name of ['cheapest', 'auto']) {
+      scene.plays({ openai: answers(200, WHOLE), groq: answers(200, WHOLE) });
+      const { status, fields } = await scene.ask(name, { stream: false });
+      expect([status, fields.get('x-sluice-target')]).toEqual([200, 'groq/openai/gpt-oss-20b']);
+    }
+  });
+
+  test('A3: auto sends a picture to the small model that sees', async () => {
+    const body = picture.replace('"pair"', '"auto"');
+    const { fields } = await scene.ask('auto', { stream: false, body });
+    expect(fields.get('x-sluice-target')).toBe('openai/gpt-5-mini');
+  });
+});
+
 describe('a limit on what a request may cost', () => {
   test('A2: what has no price is not asked where cost is limited, and no SDK asks again', async () => {
     const asked = { model: 'capped', messages: [{ role: 'user' as const, content: 'hi' }] };
@@ -68,7 +89,7 @@ describe('a limit on what a request may cost', () => {
     '-1',
     'free',
     '',
-    '1e3',
+    '1,5',
     '0x10',
     '99999',
   ])('R4: x-sluice-max-cost: %j says nothing, and refuses nobody', async (value) => {

@@ -54,7 +54,7 @@ test('a breaker that opened shows in the metrics, on the admin listener and in t
 
   const { status, stdout } = explained(scene.gateway.metricsPort);
   expect(status).toBe(0);
-  expect(stdout).toMatch(/ {2}1\. groq\/two at \S+, fallback 1\n/);
+  expect(stdout).toMatch(/ {2}1\. groq\/two at \S+, fallback 1, unpriced\n/);
   expect(stdout).toMatch(/ {2}- {2}openai\/one at \S+: left out, breaker_open for \d+\.\d s\n/);
   expect(stdout).toContain(
     `breakers and rests are those of the gateway at 127.0.0.1:${scene.gateway.metricsPort}`,

@@ -180,6 +180,25 @@ describe('A1: a conversation of 100,000 cached tokens', () => {
   });
 });
 
+describe('P3: a conversation that a failover moved within its group', () => {
+  const chat = { chat: { targets: entries('openai/a', 'groq/b') } };
+  const moved = (there: TokenRates | undefined, here: TokenRates | undefined) => {
+    const { names, answered } = open(chat, {
+      'openai/a': { traits: ABLE, ...(there === undefined ? {} : { rates: there }) },
+      'groq/b': { traits: ABLE, ...(here === undefined ? {} : { rates: here }) },
+    });
+    for (const target of ['openai/a', 'groq/b']) answered('chat', 7, target);
+    return names('chat', { conversation: 7 })[0];
+  };
+
+  test('goes back while the old cache lives and is cheaper, and else stays', () => {
+    expect(moved(rates(1, 1, 0.1), rates(1, 1, 0.2))).toBe('openai/a');
+    expect(moved(rates(1, 1, 0.1), rates(1, 1, 0.1))).toBe('groq/b');
+    expect(moved(rates(1, 1, 0.2), rates(1, 1, 0.1))).toBe('groq/b');
+    expect(moved(undefined, rates(1, 1, 0.1))).toBe('groq/b');
+  });
+});
+
 describe('A2: what has no price', () => {
   test('is never taken by auto, whose plan says unpriced', () => {
     const { names, why } = open(AUTO, {

@@ -157,7 +157,11 @@ describe('P1: how long the prompt stays cached', () => {
     ['in memory', { prompt_cache_retention: 'in_memory' }, 5],
     ['more than any provider has', { prompt_cache_options: { ttl: '900h' } }, 1_440],
     ['a text that speaks of it', { messages: [{ content: '"ttl": "1h"' }] }, 5],
-    ['odd times', { a: { ttl: 3_600 }, b: { ttl: '1 hour' }, c: { ttl: null } }, 5],
+    [
+      'odd times',
+      { cache_control: [{ ttl: 3_600 }, { ttl: '1 hour' }, { ttl: null }], x: { ttl: 'h' } },
+      5,
+    ],
   ])('%s', (_name, body, minutes) => {
     expect(cacheLifeMs(Buffer.from(JSON.stringify(body)))).toBe(minutes * MINUTE_MS);
     expect(cacheLifeMs(Buffer.from(JSON.stringify(body, null, 3)))).toBe(minutes * MINUTE_MS);

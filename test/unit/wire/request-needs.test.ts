@@ -5,11 +5,11 @@ import { RequestOutline } from '../../../src/wire/request-outline.ts';
 
 const scanner = loadJsonScanner();
 
-const of = (body: unknown): RequestNeeds => {
+const of = (body: unknown, isAnthropic = false): RequestNeeds => {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const outline = RequestOutline.of(scanner, Buffer.from(text));
   if (outline === null) throw new Error('It is no JSON.');
-  return needsOf(outline);
+  return needsOf(outline, isAnthropic);
 };
 
 describe('what a request asks of a model', () => {
@@ -24,11 +24,6 @@ describe('what a request asks of a model', () => {
       { images: true },
     ],
     ['a picture, Responses', { input: [{ content: [{ type: 'input_image' }] }] }, { images: true }],
-    [
-      'a picture, Anthropic',
-      { messages: [{ content: [{ type: 'image', source: {} }] }] },
-      { images: true },
-    ],
     [
       'a text about pictures',
       { messages: [{ content: '"image_url" "image"' }] },
@@ -59,6 +54,13 @@ describe('what a request asks of a model', () => {
       textBytes: JSON.stringify(body).length,
       ...wanted,
     });
+  });
+
+  test('a picture in Anthropic\u2019s wire is one', () => {
+    const picture = { messages: [{ content: [{ type: 'image', source: {} }] }] };
+    expect(of(picture, true).images).toBe(true);
+    expect(of({ messages: [{ content: '"image"' }] }, true).images).toBe(false);
+    expect(of({ messages: [{ content: 'my_url" _url' }, { other_url: 1 }] }).images).toBe(false);
   });
 
   test('pictures in base64 are no text', () => {
