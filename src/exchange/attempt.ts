@@ -29,6 +29,7 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
+import type { RequestScan } from '../wire/request-scan.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
 import { ANSWER_ID } from '../wire/state-places.ts';
@@ -224,6 +225,26 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     else this.#forward(this.#call, piece, false);
   }
 
+  /**
+   * A content whose beginning was read while it was gathered; the request leaves with it.
+   * @param scan this attempt's from now on
+   * @param content as it leaves, lent
+   * @param bytes of it as the client sent them
+   */
+  goOnWith(scan: RequestScan, content: FirstContent, bytes: number, last: boolean): void {
+    const { chunked, contentLength } = this.#asked.framing;
+    this.#requestBytes += bytes;
+    this.#isRequestWhole = last;
+    this.#metering?.goOnWith(scan, last);
+    if (last) {
+      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
+      return;
+    }
+    this.#sink.uploadFull(this);
+    const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
+    this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, false);
+  }
+
   /** A provider cannot begin to work without the last piece: it is let go when all of the request is known. */
   #forwardLast(call: UpstreamCall, piece: Buffer): void {
     if (this.#metering === null) {
@@ -352,7 +373,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       this.#metering?.whole(piece, content);
       if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
     } else {
-      this.#metering?.begin(contentLength);
+      this.#metering?.begin();
       this.#forward(content, piece, last);
       if (last && this.#isRefused()) return;
       const length = this.#metering?.lengthFor(contentLength) ?? contentLength;

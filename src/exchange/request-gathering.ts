@@ -1,7 +1,8 @@
 import type { Buffer } from 'node:buffer';
-import type { JsonScanner } from '../wire/json-scanner.ts';
+import { FirstContent } from '../upstream/transport.ts';
 import { withModel } from '../wire/model-edit.ts';
-import { MODELS_MAX, RequestFacts } from '../wire/request-facts.ts';
+import { MODELS_MAX, type RequestFacts } from '../wire/request-facts.ts';
+import type { RequestScan } from '../wire/request-scan.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import { RequestCopy } from './request-copy.ts';
 
@@ -20,31 +21,35 @@ export type GatheringState =
 
 /** A body on its way in: kept as long as it may be, and its `model` read. Nothing of it is known by name but that. */
 export class RequestGathering {
-  readonly #facts: RequestFacts | null;
+  readonly #scan: RequestScan;
+  /** The scan is somebody else's. */
+  #isHanded = false;
+  /** What came, with the option put in that its default provider has to be asked with. */
+  #content = new FirstContent();
   readonly #copy: RequestCopy;
   #namesSeen = 0;
   #mayKeep = true;
   /** The whole body, where it came in one piece: lent. */
   #lent: Buffer | null = null;
 
-  /** @param declaredBytes its Content-Length, or -1 */
-  constructor(scanner: JsonScanner, budget: KeptBudget, maxBytes: number, declaredBytes: number) {
-    this.#facts = RequestFacts.open(scanner) ?? null;
+  /**
+   * @param scan its own, until it is handed over
+   * @param declaredBytes its Content-Length, or -1
+   */
+  constructor(scan: RequestScan, budget: KeptBudget, maxBytes: number, declaredBytes: number) {
+    this.#scan = scan;
     this.#copy = new RequestCopy(budget, maxBytes, declaredBytes);
   }
 
   push(piece: Buffer, last: boolean): GatheringState {
-    if (this.#copy.length === 0 && isWide(piece)) {
-      if (last) this.#lent = piece;
-      else this.#copy.append(piece);
-      return 'foreign';
-    }
-    this.#facts?.push(piece);
-    if (last && this.#copy.length === 0) {
-      this.#lent = piece;
-      return 'whole';
-    }
-    this.#mayKeep = this.#copy.append(piece);
+    const before = this.#copy.length;
+    const isForeign = before === 0 && isWide(piece);
+    const isAll = last && before === 0;
+    if (isAll) this.#lent = piece;
+    else this.#mayKeep = this.#copy.append(piece);
+    // What is passed on is a view of what was read: it has to live as long as what is gathered.
+    this.#scan.read(isAll ? piece : this.#copy.bytes.subarray(before), this.#content);
+    if (isForeign) return 'foreign';
     if (last) return 'whole';
     const names = (this.#facts?.modelBounds.length ?? 0) / 2;
     if (!this.#mayKeep || (names > 0 && this.#copy.isDeclaredOver)) return 'full';
@@ -55,7 +60,22 @@ export class RequestGathering {
 
   /** Reads a piece that is not kept any more. */
   pass(piece: Buffer): void {
-    this.#facts?.push(piece);
+    if (!this.#isHanded) this.#facts?.push(piece);
+  }
+
+  /**
+   * For a metering that goes on with the scan, which is its own from then on.
+   * @returns what came, as the default provider gets it; lent, where it came in one piece
+   */
+  handOver(): { readonly scan: RequestScan; readonly content: FirstContent } {
+    this.#isHanded = true;
+    const content = this.#content;
+    this.#content = new FirstContent();
+    return { scan: this.#scan, content };
+  }
+
+  get #facts(): RequestFacts | null {
+    return this.#scan.facts;
   }
 
   /** False when no scan was free: nothing is known of the body then. */
@@ -100,6 +120,8 @@ export class RequestGathering {
 
   /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */
   keep(): boolean {
+    // Another target's metering reads by itself.
+    this.#content = new FirstContent();
     const lent = this.#lent;
     if (lent === null) return this.#mayKeep;
     if (!this.#copy.append(lent)) return false;
@@ -115,12 +137,13 @@ export class RequestGathering {
   /** Everything that is kept goes; what was read can still be asked for. */
   drop(): void {
     this.#lent = null;
+    this.#content = new FirstContent();
     this.#copy.drop();
   }
 
   /** Gives the scan back; nothing is read any more. */
   release(): void {
-    this.#facts?.release();
+    if (!this.#isHanded) this.#scan.release();
   }
 }
 

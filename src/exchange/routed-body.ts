@@ -1,7 +1,10 @@
 import type { Buffer } from 'node:buffer';
+import type { Routed } from '../admit/admit.ts';
+import { asksForUsage, TWO_MODELS } from '../meter/metering.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
+import { RequestScan } from '../wire/request-scan.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import { type GatheringState, RequestGathering } from './request-gathering.ts';
 
@@ -12,7 +15,6 @@ const ODD_MODEL = rejection(
   'Its "model" is longer than any, or there more than once.',
 );
 const TWICE = rejection('invalid_body', 'It names its model twice.');
-const TWO_MODELS = rejection('invalid_body', 'It names two different models.');
 const MODEL_TOO_LATE = rejection(
   'invalid_body',
   'Its "model" has to stand before the first bytes that are kept are full.',
@@ -34,9 +36,15 @@ export class RoutedBody {
   readonly #gathering: RequestGathering;
 
   /** Made with the first piece: only then is it known how the content is delimited. */
-  constructor({ scanner, replay, replayMaxBytes }: BodyContext, framing: RequestFraming) {
+  constructor(
+    { scanner, replay, replayMaxBytes }: BodyContext,
+    framing: RequestFraming,
+    { metering, provider }: Pick<Routed, 'metering' | 'provider'>,
+  ) {
     this.#framing = framing;
-    this.#gathering = new RequestGathering(scanner, replay, replayMaxBytes, framing.contentLength);
+    // A plain name goes to the default provider: then what reads it here is what meters it there.
+    const scan = RequestScan.open(scanner, asksForUsage(metering, provider));
+    this.#gathering = new RequestGathering(scan, replay, replayMaxBytes, framing.contentLength);
   }
 
   push(piece: Buffer, last: boolean): GatheringState {
@@ -85,6 +93,11 @@ export class RoutedBody {
     // The last one counts, and the provider reads it: it must be the one that was planned.
     const { model } = this.#gathering;
     return asked !== null && model !== null && model !== asked ? TWO_MODELS : null;
+  }
+
+  /** For the attempt that it is plain to; as `RequestGathering.handOver` has it. */
+  handOver(): ReturnType<RequestGathering['handOver']> {
+    return this.#gathering.handOver();
   }
 
   /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */

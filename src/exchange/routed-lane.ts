@@ -145,7 +145,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   }
 
   #gather(piece: Buffer, last: boolean): void {
-    this.#body ??= new RoutedBody(this.#context, this.#asked.framing);
+    const routed = this.#routed;
+    if (routed === null) return;
+    this.#body ??= new RoutedBody(this.#context, this.#asked.framing, routed);
     const body = this.#body;
     const came = body.push(piece, last);
     if (came === 'more') return;
@@ -373,7 +375,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#attempt = attempt;
     if (this.#claim?.leavesContainers === true) attempt.expectContainers();
     if (this.#clock.limitsContent && this.#hasAlternative) this.#clock.awaitContent();
-    attempt.body(bytes, isWhole);
+    if (this.#route === null) {
+      const { scan, content } = body.handOver();
+      attempt.goOnWith(scan, content, bytes.length, isWhole);
+    } else attempt.body(bytes, isWhole);
     if (!isWhole || this.#walk?.mayRepeat !== true) body.drop();
   }
 

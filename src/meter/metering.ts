@@ -18,10 +18,10 @@ import type { Billed, BillingLine } from '../wire/billed-usage.ts';
 import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
-import { RequestFacts } from '../wire/request-facts.ts';
+import type { RequestFacts } from '../wire/request-facts.ts';
+import { RequestScan } from '../wire/request-scan.ts';
 import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
-import { UsageOptionEditor } from '../wire/usage-option-editor.ts';
 import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
 import type { TokenRatios } from './token-ratios.ts';
 
@@ -39,6 +39,14 @@ export interface MeteredUsage extends Billed {
   readonly raw: string | null;
   /** What it can have been at most: the counts where the provider said, else an estimate that errs high. */
   readonly high: TokenEstimate;
+}
+
+/** The last one counts, and the provider reads it: it must be the one that led there. */
+export const TWO_MODELS = rejection('invalid_body', 'It names two different models.');
+
+/** Whether a provider is to be asked for what a stream of it costs. */
+export function asksForUsage(endpoint: EndpointMetering, provider: Provider): boolean {
+  return endpoint === 'completions' && provider.streamUsage === 'ask';
 }
 
 const NO_TOKENS: TokenEstimate = { inputTokens: 0, outputTokens: 0 };
@@ -90,9 +98,11 @@ export class Metering {
   readonly #asks: boolean;
   readonly #ratios: TokenRatios;
   readonly #provider: Provider;
-  /** While the request comes; a stream may stay open for an hour behind it. */
-  #facts: RequestFacts | null = null;
-  #editor: UsageOptionEditor | null = null;
+  /** Its own, and only while the request comes; a stream may stay open for an hour behind it. */
+  #scan: RequestScan | null = null;
+  /** By which somebody planned who read the body's beginning. */
+  #plannedModel: string | null = null;
+  #namesOther = false;
   #requestedModel: string | null = null;
   #streamAsked = false;
   #reading: RequestReading = 'unread';
@@ -128,24 +138,32 @@ export class Metering {
     this.#ratios = ratios;
     this.#provider = provider;
     this.#endpoint = endpoint;
-    this.#asks = endpoint === 'completions' && provider.streamUsage === 'ask';
+    this.#asks = asksForUsage(endpoint, provider);
   }
 
   // ---- the request -------------------------------------------------------------------------------------------------
 
   /** A body that came in one piece: what the upload gets is all of it. */
   whole(body: Buffer, upload: PieceSink): void {
-    this.#openBody(false);
+    this.begin();
     this.request(body, upload);
     this.#requestIsOver();
   }
 
+  /** A body that comes in several pieces begins. */
+  begin(): void {
+    this.#scan = RequestScan.open(this.#scanner, this.#asks);
+  }
+
   /**
-   * A body that comes in several pieces begins.
-   * @param declaredBytes its Content-Length, -1 when it is chunked
+   * A body begins, or is here, that somebody else has read so far, and whose `model` has led here: another one behind it is
+   * refused.
+   * @param scan this metering's from now on
    */
-  begin(declaredBytes: number): void {
-    this.#openBody(declaredBytes >= 0);
+  goOnWith(scan: RequestScan, isWhole: boolean): void {
+    this.#scan = scan;
+    this.#plannedModel = scan.facts?.model ?? null;
+    if (isWhole) this.#requestIsOver();
   }
 
   /** What is known of the request by now asks for a stream. */
@@ -156,32 +174,24 @@ export class Metering {
 
   /** @returns the length to declare upstream, once the first piece was taken; -1 for chunked */
   lengthFor(declaredBytes: number): number {
-    return declaredBytes < 0 ? -1 : (this.#editor?.lengthFor(declaredBytes) ?? declaredBytes);
+    return declaredBytes < 0 ? -1 : (this.#scan?.lengthFor(declaredBytes) ?? declaredBytes);
   }
 
   /** @returns false when the upload takes no more for now */
   request(chunk: Buffer, upload: PieceSink): boolean {
-    if (this.#editor !== null) return this.#editor.edit(chunk, upload);
-    this.#facts?.push(chunk);
-    return upload.push(chunk);
+    return this.#scan?.read(chunk, upload) ?? upload.push(chunk);
   }
 
   requestEnded(upload: PieceSink): void {
-    this.#editor?.end(upload);
+    this.#scan?.end(upload);
     this.#requestIsOver();
-  }
-
-  #openBody(sized: boolean): void {
-    if (this.#asks) this.#editor = UsageOptionEditor.open(this.#scanner, sized) ?? null;
-    this.#facts = this.#editor?.facts ?? RequestFacts.open(this.#scanner) ?? null;
   }
 
   /** Keeps what was found, and gives the scan back. */
   #requestIsOver(): void {
     this.#readRequest();
-    this.#facts?.release();
-    this.#facts = null;
-    this.#editor = null;
+    this.#scan?.release();
+    this.#scan = null;
   }
 
   /**
@@ -190,6 +200,7 @@ export class Metering {
    * @param mayFollow what its provider stores of it can be looked at until it has ended
    */
   refusal(mayFollow: boolean): Rejection | null {
+    if (this.#namesOther) return TWO_MODELS;
     if (mayFollow && !this.#isDeferred && !this.storesNothing) return null;
     return this.#goesOnAs === null || this.#endpoint === 'reports' || this.#endpoint === 'free'
       ? null
@@ -211,16 +222,20 @@ export class Metering {
   }
 
   #readRequest(): void {
-    if (this.#facts === null) return;
-    this.#goesOnAs = this.#facts.goesOnAs;
-    this.#isDeferred = this.#facts.isDeferred;
-    this.storesNothing = this.#facts.storesNothing;
-    this.#requestTextBytes = this.#facts.textBytes;
-    this.#requestedModel = this.#facts.model;
-    const { isJson, modelCount, isModelTruncated } = this.#facts;
+    const scan = this.#scan;
+    const facts = scan?.facts ?? null;
+    if (scan === null || facts === null) return;
+    const { model, isJson, modelCount, isModelTruncated } = facts;
+    this.#goesOnAs = facts.goesOnAs;
+    this.#isDeferred = facts.isDeferred;
+    this.storesNothing = facts.storesNothing;
+    this.#requestTextBytes = facts.textBytes;
+    this.#requestedModel = model;
     this.#reading = isJson && modelCount === 1 && !isModelTruncated ? 'sure' : 'doubtful';
-    this.#streamAsked = this.#facts.stream === 'true';
-    this.#asksUnseen = this.#editor?.edited === true && !this.#editor.clientAskedForUsage;
+    this.#streamAsked = facts.stream === 'true';
+    this.#asksUnseen = scan.asksUnseen;
+    this.#namesOther =
+      this.#plannedModel !== null && model !== null && model !== this.#plannedModel;
   }
 
   // ---- the response ------------------------------------------------------------------------------------------------
