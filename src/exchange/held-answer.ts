@@ -1,11 +1,5 @@
 import { Buffer } from 'node:buffer';
-import {
-  BROKEN,
-  type Failed,
-  failureOfInband,
-  failureOfStatus,
-  REFUSED,
-} from '../plan/failover.ts';
+import { FAILURES, type Failed, failureOfInband, failureOfStatus } from '../plan/failover.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
 import { judgeWhole } from '../wire/whole-answer.ts';
@@ -105,7 +99,7 @@ export class HeldAnswer {
     if (this.#isFinished) return 'commit';
     // No error, and no end of its own: an empty answer, or half of one.
     this.code = this.#hasContent ? 'NO_TERMINAL' : 'EMPTY';
-    return BROKEN;
+    return FAILURES.server_error;
   }
 
   /** What was held, in order, to be passed on. */
@@ -152,17 +146,17 @@ export class HeldAnswer {
         return this.#content(data);
       case 'refusal':
         this.code = 'REFUSAL';
-        return REFUSED;
+        return FAILURES.refusal;
       case 'error':
         this.code = meaning.error.code;
         return failureOfInband(meaning.error.status, meaning.error.code) ?? 'commit';
       case 'end':
         if (this.#hasContent) return 'commit';
         this.code = 'EMPTY';
-        return BROKEN;
+        return FAILURES.server_error;
       case 'malformed':
         this.code = 'MALFORMED_EVENT';
-        return BROKEN;
+        return FAILURES.server_error;
     }
   }
 
@@ -178,11 +172,11 @@ export class HeldAnswer {
     if (judged.kind === 'sound') return 'commit';
     if (judged.kind === 'refusal') {
       this.code = 'REFUSAL';
-      return REFUSED;
+      return FAILURES.refusal;
     }
     if (judged.kind === 'broken') {
       this.code = 'BROKEN_JSON';
-      return BROKEN;
+      return FAILURES.server_error;
     }
     this.code = judged.error.code;
     return failureOfInband(judged.error.status, judged.error.code) ?? 'commit';

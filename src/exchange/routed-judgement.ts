@@ -1,14 +1,6 @@
 /** What an attempt's answer or its end says: how it is held, what failed, how long its provider wants to be left alone. */
 
-import {
-  BROKEN,
-  type Failed,
-  KEY_REFUSED,
-  NO_CONTENT_IN_TIME,
-  NODE_AT_CAP,
-  UNREACHABLE,
-  UNREACHABLE_IN_TIME,
-} from '../plan/failover.ts';
+import { FAILURES, type Failed } from '../plan/failover.ts';
 import { retryAfterMs, retryDelayMs } from '../plan/retry-after.ts';
 import type { StreamSafety } from '../plan/route-table.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
@@ -31,21 +23,21 @@ export function holdModeOf(
 
 /** What an attempt's end says of its target; null when it is nobody's fault but ours. */
 export function failureOfEnd(failure: UpstreamFailure | null): Failed | null {
-  if (failure === null) return BROKEN;
+  if (failure === null) return FAILURES.server_error;
   const isLate = failure.rejection === 'upstream_timeout';
   switch (failure.kind) {
     case 'refused':
-      return KEY_REFUSED;
+      return FAILURES.key_refused;
     case 'connect':
-      return isLate ? UNREACHABLE_IN_TIME : UNREACHABLE;
+      return isLate ? FAILURES.unreachable_in_time : FAILURES.unreachable;
     case 'timeout':
-      return failure.code === 'UPLOAD_STALLED' ? null : NO_CONTENT_IN_TIME;
+      return failure.code === 'UPLOAD_STALLED' ? null : FAILURES.timeout;
     case 'reset':
     case 'framing':
-      return BROKEN;
+      return FAILURES.server_error;
     case 'exhausted':
       // Out of descriptors or ports, every target is as far away.
-      return failure.code === 'CONNECTION_LIMIT' ? NODE_AT_CAP : null;
+      return failure.code === 'CONNECTION_LIMIT' ? FAILURES.node_at_cap : null;
     default:
       return null;
   }

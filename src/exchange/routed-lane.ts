@@ -7,13 +7,7 @@
  */
 
 import type { Routed } from '../admit/admit.ts';
-import {
-  BROKEN,
-  type Failed,
-  failureOfStatus,
-  KEY_REFUSED,
-  NO_CONTENT_IN_TIME,
-} from '../plan/failover.ts';
+import { FAILURES, type Failed, failureOfStatus } from '../plan/failover.ts';
 import type { Homes, Trial } from '../plan/planner.ts';
 import {
   type Resolved,
@@ -544,7 +538,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
    */
   #isOurKeyRefused(came: Failed): boolean {
     const status = this.#head?.status ?? 0;
-    if (came !== KEY_REFUSED || status >= 300) return false;
+    if (came !== FAILURES.key_refused || status >= 300) return false;
     this.#attempt?.abort();
     this.#step('end');
     this.#tellFailure(KEY_REFUSED_INBAND);
@@ -623,7 +617,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#step('end');
     if (end.failure === null) this.#answer.answered();
     else {
-      if (this.#trial !== null) this.#context.planner.failed(this.#trial, BROKEN, null);
+      if (this.#trial !== null)
+        this.#context.planner.failed(this.#trial, FAILURES.server_error, null);
       this.#tellFailure(end.failure);
     }
   }
@@ -655,7 +650,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** Nothing came for too long: another attempt takes its place, or what there is of it is the client's. */
   #replaceSilent(word: string): void {
-    if (!this.#goOn(NO_CONTENT_IN_TIME, word) && this.#held !== null) this.#letGo();
+    if (!this.#goOn(FAILURES.timeout, word) && this.#held !== null) this.#letGo();
   }
 
   /** What is held is the client's, although nothing is known of it. */

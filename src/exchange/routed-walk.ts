@@ -117,14 +117,14 @@ export class RoutedWalk {
   /**
    * What follows an attempt that came to nothing. Another key of the same provider at once, then another target of the
    * same group at once; before a fallback, which is another model than the one that is wanted, a short wait is sat out,
-   * and one failure of a server forgiven.
+   * and one failure of a server forgiven that asks for none.
    * @param waitMs what the provider asked for; null = nothing
    */
   follower(failed: Failed, waitMs: number | null): Trial | 'wait' | null {
     const { retryAfterMaxMs } = this.#context;
     const current = this.#current;
     if (current === null || this.#count >= ATTEMPTS_MAX) return null;
-    if (failed.ofKey) {
+    if (failed.blames === 'key') {
       const sibling = this.#enter(current);
       if (sibling !== null) return sibling;
     }
@@ -134,13 +134,14 @@ export class RoutedWalk {
       if (trial !== null) return trial;
     }
     if (this.#retriesLeft > 0) {
-      if (failed.again) {
+      if (waitMs === null && failed.again) {
         this.#retriesLeft--;
         this.#triedKeys = null;
         const trial = this.#enter(current);
         if (trial !== null) return trial;
       }
-      if (failed.reason === 'rate_limit' && waitMs !== null && waitMs <= retryAfterMaxMs) {
+      const mayPass = failed.again || failed.reason === 'rate_limit';
+      if (mayPass && waitMs !== null && waitMs <= retryAfterMaxMs) {
         this.#retriesLeft--;
         this.#triedKeys = null;
         return 'wait';

@@ -26,31 +26,28 @@ export const FAILOVER_DEFAULT: readonly FailoverReason[] = [
 /** What failed, as far as one attempt can tell. */
 export interface Failed {
   readonly reason: FailoverReason;
-  /** The pool key, not the model, is what is in the way: another key of the provider may do. */
-  readonly ofKey: boolean;
-  /** The model has no part in it (connect, TLS, names): counts against the provider as a whole. */
-  readonly ofProvider: boolean;
+  /**
+   * Who has a part in it. `key`: the pool key, not the model, is in the way, it rests, and another key of the provider may
+   * do. `provider`: the model has none (connect, TLS, names). `node`: the gateway itself; the provider was not reached.
+   */
+  readonly blames: 'key' | 'target' | 'provider' | 'request' | 'node';
   /** One more try in place is worth it: a single 5xx, a reset. */
   readonly again: boolean;
-  /** The gateway itself was in the way: counts against nobody. */
-  readonly ofNode: boolean;
 }
 
-const RATE_LIMIT: Failed = failed('rate_limit', { ofKey: true });
-export const KEY_REFUSED: Failed = failed('auth', { ofKey: true });
-const SERVER_ERROR: Failed = failed('server_error', { again: true });
-const TIMEOUT: Failed = failed('timeout', {});
-const MODEL_MISSING: Failed = failed('model_missing', {});
-const CONTEXT_LENGTH: Failed = failed('context_length', {});
-export const REFUSED: Failed = failed('refusal', {});
-export const UNREACHABLE: Failed = failed('server_error', { ofProvider: true });
-export const UNREACHABLE_IN_TIME: Failed = failed('timeout', { ofProvider: true });
-/** Silence, pings or openings only, for longer than the route allows. */
-export const NO_CONTENT_IN_TIME: Failed = TIMEOUT;
-/** As much is under way with the provider as this node allows. */
-export const NODE_AT_CAP: Failed = failed('server_error', { ofNode: true });
-/** A reset, a cut, a broken framing, a stream that ends without content or whose first events are none. */
-export const BROKEN: Failed = SERVER_ERROR;
+/** Every failure by its name; ARCHITECTURE.md prints it. */
+export const FAILURES = {
+  rate_limit: { reason: 'rate_limit', blames: 'key', again: false },
+  key_refused: { reason: 'auth', blames: 'key', again: false },
+  server_error: { reason: 'server_error', blames: 'target', again: true },
+  timeout: { reason: 'timeout', blames: 'target', again: false },
+  unreachable: { reason: 'server_error', blames: 'provider', again: false },
+  unreachable_in_time: { reason: 'timeout', blames: 'provider', again: false },
+  node_at_cap: { reason: 'server_error', blames: 'node', again: false },
+  model_missing: { reason: 'model_missing', blames: 'target', again: false },
+  context_length: { reason: 'context_length', blames: 'request', again: false },
+  refusal: { reason: 'refusal', blames: 'request', again: false },
+} as const satisfies Readonly<Record<string, Failed>>;
 
 /** Statuses of servers and of what stands before them; 520 to 524 are Cloudflare's, 529 is Anthropic's overload. */
 const SERVER_STATUSES: ReadonlySet<number> = new Set([
@@ -74,35 +71,23 @@ const MISSING =
  */
 export function failureOfStatus(status: number, body: string): Failed | null {
   if (status < 400) return null;
-  if (status === 408 || status === 504) return TIMEOUT;
-  if (status === 429) return BILLING.test(body) ? KEY_REFUSED : RATE_LIMIT;
+  if (status === 408 || status === 504) return FAILURES.timeout;
+  if (status === 429) return BILLING.test(body) ? FAILURES.key_refused : FAILURES.rate_limit;
   if (status === 401 || status === 402 || status === 403) {
-    return status === 403 && FILTER.test(body) ? REFUSED : KEY_REFUSED;
+    return status === 403 && FILTER.test(body) ? FAILURES.refusal : FAILURES.key_refused;
   }
-  if (SERVER_STATUSES.has(status)) return SERVER_ERROR;
-  if (status === 404) return MISSING.test(body) || body === '' ? MODEL_MISSING : null;
+  if (SERVER_STATUSES.has(status)) return FAILURES.server_error;
+  if (status === 404) return MISSING.test(body) || body === '' ? FAILURES.model_missing : null;
   if (status === 400 || status === 413 || status === 422) {
-    if (BILLING.test(body)) return KEY_REFUSED;
-    if (CONTEXT.test(body)) return CONTEXT_LENGTH;
-    if (FILTER.test(body)) return REFUSED;
-    if (/model/i.test(body) && MISSING.test(body)) return MODEL_MISSING;
+    if (BILLING.test(body)) return FAILURES.key_refused;
+    if (CONTEXT.test(body)) return FAILURES.context_length;
+    if (FILTER.test(body)) return FAILURES.refusal;
+    if (/model/i.test(body) && MISSING.test(body)) return FAILURES.model_missing;
   }
   return null;
 }
 
 /** @param status what an error inside a 200 amounts to; 0 when nothing tells, which is a server's fault */
 export function failureOfInband(status: number, code: string): Failed | null {
-  return status === 0 ? SERVER_ERROR : failureOfStatus(status, code);
-}
-
-function failed(
-  reason: FailoverReason,
-  {
-    ofKey = false,
-    ofProvider = false,
-    again = false,
-    ofNode = false,
-  }: Partial<Omit<Failed, 'reason'>>,
-): Failed {
-  return { reason, ofKey, ofProvider, again, ofNode };
+  return status === 0 ? FAILURES.server_error : failureOfStatus(status, code);
 }

@@ -159,11 +159,12 @@ export class Health {
 
   /**
    * Asks to try the subject now.
-   * @returns BARRED when its breaker is open, or when somebody else is probing; FREE; else the lease of the one probe
+   * @returns BARRED when it rests, its breaker is open, or somebody else is probing; FREE; else the lease of the one probe
    */
   enter(place: number): number {
-    if (this.#word(place, STATE) === CLOSED) return FREE;
     const now = this.#ticks();
+    if (this.#word(place, RESTS) > now) return BARRED;
+    if (this.#word(place, STATE) === CLOSED) return FREE;
     const until = this.#word(place, UNTIL);
     if (until > now) return BARRED;
     // Whoever moves the time is the one: an expired lease of a probe is taken over like the end of an open time.

@@ -406,8 +406,8 @@ export class Planner {
   }
 
   /** @param waitMs what the provider asked for; null = nothing */
-  failed(trial: Trial, { reason, ofKey, ofProvider, ofNode }: Failed, waitMs: number | null): void {
-    if (ofNode || trial.isRehearsal) {
+  failed(trial: Trial, { reason, blames }: Failed, waitMs: number | null): void {
+    if (blames === 'node' || trial.isRehearsal) {
       this.left(trial);
       return;
     }
@@ -418,14 +418,15 @@ export class Planner {
       this.#health.rest(keyPlaces.ofModel, waitMs ?? RATE_REST_MS);
     else if (reason === 'auth' && keyPlaces !== undefined)
       this.#health.rest(keyPlaces.ofKey, waitMs ?? this.#health.settings.refusedKeyMs);
-    if (ofProvider) this.#health.failed(places.provider, providerLease);
+    if (blames === 'provider') this.#health.failed(places.provider, providerLease);
     // It was reached, whatever it said.
     else this.#health.succeeded(places.provider, -1, providerLease);
     // What is wrong with a key or with a request says nothing of the model.
-    const isTargets =
-      reason === 'server_error' || reason === 'timeout' || reason === 'model_missing';
-    if (isTargets && !ofKey && !ofProvider) this.#health.failed(places.target, targetLease);
-    else this.#health.left(places.target, targetLease);
+    if (blames === 'target') {
+      this.#health.failed(places.target, targetLease);
+      // Whoever says how long it wants to be left alone is believed, whatever its status.
+      if (waitMs !== null) this.#health.rest(places.target, waitMs);
+    } else this.#health.left(places.target, targetLease);
     wasTold(trial);
   }
 

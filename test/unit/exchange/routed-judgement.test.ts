@@ -5,13 +5,7 @@ import {
   waitAskedFor,
   waitOf,
 } from '../../../src/exchange/routed-judgement.ts';
-import {
-  BROKEN,
-  KEY_REFUSED,
-  NO_CONTENT_IN_TIME,
-  UNREACHABLE,
-  UNREACHABLE_IN_TIME,
-} from '../../../src/plan/failover.ts';
+import { FAILURES } from '../../../src/plan/failover.ts';
 import {
   CLOSED_EARLY,
   CONNECT_TIMEOUT,
@@ -50,21 +44,21 @@ describe('how an answer is held while another target is left', () => {
 
 describe("what an attempt's end says of its target", () => {
   test.each([
-    ['an end without an answer', null, BROKEN],
-    ['a refused pool key', poolKeyRefusal(401, false), KEY_REFUSED],
-    ['a connection that takes too long', CONNECT_TIMEOUT, UNREACHABLE_IN_TIME],
+    ['an end without an answer', null, FAILURES.server_error],
+    ['a refused pool key', poolKeyRefusal(401, false), FAILURES.key_refused],
+    ['a connection that takes too long', CONNECT_TIMEOUT, FAILURES.unreachable_in_time],
     [
       'a connection that is refused',
       { kind: 'connect', rejection: 'upstream_unreachable', code: 'ECONNREFUSED' },
-      UNREACHABLE,
+      FAILURES.unreachable,
     ],
-    ['no head in time', FIRST_BYTE_TIMEOUT, NO_CONTENT_IN_TIME],
-    ['silence in the middle', IDLE_TIMEOUT, NO_CONTENT_IN_TIME],
-    ['an early close', CLOSED_EARLY, BROKEN],
+    ['no head in time', FIRST_BYTE_TIMEOUT, FAILURES.timeout],
+    ['silence in the middle', IDLE_TIMEOUT, FAILURES.timeout],
+    ['an early close', CLOSED_EARLY, FAILURES.server_error],
     [
       'a framing that is none',
       { kind: 'framing', rejection: 'upstream_unreachable', code: 'X' },
-      BROKEN,
+      FAILURES.server_error,
     ],
     [
       'an upload that stalls: the caller’s',

@@ -1,12 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { RoutedWalk } from '../../../src/exchange/routed-walk.ts';
-import {
-  BROKEN,
-  type Failed,
-  failureOfStatus,
-  KEY_REFUSED,
-  NO_CONTENT_IN_TIME,
-} from '../../../src/plan/failover.ts';
+import { FAILURES, type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../../src/plan/pins.ts';
 import { Planner, type Trial } from '../../../src/plan/planner.ts';
@@ -18,7 +12,7 @@ import { Secret } from '../../../src/secret.ts';
 const START = 1_000_000;
 const PROVIDERS = providerTable([]);
 const RETRY_AFTER_MAX_MS = 2_000;
-const RATE_LIMIT = failureOfStatus(429, '') ?? BROKEN;
+const RATE_LIMIT = failureOfStatus(429, '') ?? FAILURES.server_error;
 
 interface Said {
   readonly keys?: Readonly<Record<string, readonly string[]>>;
@@ -100,7 +94,7 @@ const KEYS = { openai: ['a', 'b', 'c'] };
 
 describe('what follows an attempt that came to nothing', () => {
   test('a key that was refused or told to wait: each other key of the provider, then the group, then the fallbacks', () => {
-    for (const failed of [RATE_LIMIT, KEY_REFUSED]) {
+    for (const failed of [RATE_LIMIT, FAILURES.key_refused]) {
       const { first, fails } = walk({
         keys: KEYS,
         targets: ['openai/m', 'groq/m'],
@@ -120,7 +114,7 @@ describe('what follows an attempt that came to nothing', () => {
       fallbacks: ['xai/m'],
       retries: 2,
     });
-    const seen = [first(), ...Array.from({ length: 7 }, () => fails(BROKEN))];
+    const seen = [first(), ...Array.from({ length: 7 }, () => fails(FAILURES.server_error))];
     expect(seen).toEqual([
       'openai/m sk-openai',
       'groq/m sk-groq',
@@ -135,7 +129,7 @@ describe('what follows an attempt that came to nothing', () => {
 
   test('silence is not waited for twice at one target', () => {
     const { first, fails } = walk({ targets: ['openai/m'], fallbacks: ['groq/m'], retries: 3 });
-    expect([first(), fails(NO_CONTENT_IN_TIME), fails(NO_CONTENT_IN_TIME)]).toEqual([
+    expect([first(), fails(FAILURES.timeout), fails(FAILURES.timeout)]).toEqual([
       'openai/m sk-openai',
       'groq/m sk-groq',
       'none',
@@ -168,6 +162,26 @@ describe('what follows an attempt that came to nothing', () => {
     expect(again()).toBe('groq/m sk-groq');
   });
 
+  test.each([
+    [RETRY_AFTER_MAX_MS, 'wait'],
+    [RETRY_AFTER_MAX_MS + 1, 'groq/m sk-groq'],
+  ])('a failing server that asks for %s ms before a fallback: %s, and never at once again', (waitMs, came) => {
+    const { first, fails } = walk({ targets: ['openai/m'], fallbacks: ['groq/m'] });
+    first();
+    expect(fails(FAILURES.server_error, waitMs)).toBe(came);
+  });
+
+  test('a failing server rests for the wait that it asked for, whoever asks next', () => {
+    const { first, fails, walk: own, pass } = walk({ targets: ['openai/m'] });
+    first();
+    expect(fails(FAILURES.server_error, 7_000)).toBe('none');
+    expect(own.leastWaitMs).toBe(7_000);
+    pass(6_980);
+    expect(own.leastWaitMs).toBeGreaterThan(0);
+    pass(30);
+    expect(own.leastWaitMs).toBe(0);
+  });
+
   test('a breaker that opens meanwhile ends the tries in place', () => {
     const { first, fails } = walk({
       targets: ['openai/m'],
@@ -175,7 +189,12 @@ describe('what follows an attempt that came to nothing', () => {
       retries: 5,
       failures: 3,
     });
-    expect([first(), fails(BROKEN), fails(BROKEN), fails(BROKEN)]).toEqual([
+    expect([
+      first(),
+      fails(FAILURES.server_error),
+      fails(FAILURES.server_error),
+      fails(FAILURES.server_error),
+    ]).toEqual([
       'openai/m sk-openai',
       'openai/m sk-openai',
       'openai/m sk-openai',
@@ -189,7 +208,7 @@ describe('what follows an attempt that came to nothing', () => {
       fallbacks: ['groq/m'],
       order: ['groq'],
     });
-    expect([first(), fails(BROKEN), fails(BROKEN)]).toEqual([
+    expect([first(), fails(FAILURES.server_error), fails(FAILURES.server_error)]).toEqual([
       'groq/m sk-groq',
       'groq/m sk-groq',
       'openai/m sk-openai',
@@ -202,9 +221,9 @@ describe('what follows an attempt that came to nothing', () => {
     first();
     for (let more = 0; more < 15; more++) {
       expect(own.hasAlternative).toBe(true);
-      expect(fails(NO_CONTENT_IN_TIME)).not.toBe('none');
+      expect(fails(FAILURES.timeout)).not.toBe('none');
     }
-    expect([own.count, own.hasAlternative, fails(NO_CONTENT_IN_TIME)]).toEqual([16, false, 'none']);
+    expect([own.count, own.hasAlternative, fails(FAILURES.timeout)]).toEqual([16, false, 'none']);
   });
 });
 
@@ -223,7 +242,7 @@ describe('whether anything but the attempt that runs could answer', () => {
     const two = walk({ targets: ['openai/m', 'groq/m'] });
     two.first();
     expect(two.walk.hasAlternative).toBe(true);
-    two.fails(BROKEN);
+    two.fails(FAILURES.server_error);
     expect(two.walk.hasAlternative).toBe(false);
     const unkept = walk({ targets: ['openai/m', 'groq/m'], mayRepeat: false });
     unkept.first();

@@ -42,9 +42,9 @@ describe('what a status and the start of its body say', () => {
   });
 
   test('what is wrong with the key alone asks for another key, what is wrong with the server for another try', () => {
-    expect(failureOfStatus(429, '')).toMatchObject({ ofKey: true, again: false });
-    expect(failureOfStatus(401, '')).toMatchObject({ ofKey: true, again: false });
-    expect(failureOfStatus(503, '')).toMatchObject({ ofKey: false, again: true });
+    expect(failureOfStatus(429, '')).toMatchObject({ blames: 'key', again: false });
+    expect(failureOfStatus(401, '')).toMatchObject({ blames: 'key', again: false });
+    expect(failureOfStatus(503, '')).toMatchObject({ blames: 'target', again: true });
   });
 
   test("an error inside a 200 that tells no status is the server's fault, a caller's own is not", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Failed, failureOfStatus, NODE_AT_CAP } from '../../../src/plan/failover.ts';
+import { FAILURES, type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../../src/plan/pins.ts';
 import { Planner, type Trial } from '../../../src/plan/planner.ts';
@@ -112,7 +112,7 @@ describe('a trial', () => {
 
   test('that this node had no room for counts against nobody', () => {
     const { fails, enter } = scene();
-    fails('openai/known', 50, NODE_AT_CAP);
+    fails('openai/known', 50, FAILURES.node_at_cap);
     expect(enter('openai/known')).not.toBeNull();
   });
 });

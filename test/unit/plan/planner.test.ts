@@ -1,10 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type Failed,
-  failureOfStatus,
-  KEY_REFUSED,
-  UNREACHABLE,
-} from '../../../src/plan/failover.ts';
+import { FAILURES, type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
 import { BREAKER_DEFAULTS, createHealthTable, Health } from '../../../src/plan/health.ts';
 import { createPinTable, Pins } from '../../../src/plan/pins.ts';
 import { Planner, type Trial } from '../../../src/plan/planner.ts';
@@ -92,13 +87,7 @@ function node(
   };
 }
 
-const RATE_LIMITED = {
-  reason: 'rate_limit',
-  ofKey: true,
-  ofProvider: false,
-  again: false,
-  ofNode: false,
-} as const;
+const RATE_LIMITED = FAILURES.rate_limit;
 const KEYS = { openai: ['a', 'b', 'c'], groq: ['d', 'e'], xai: ['f'] };
 const CONVERSATIONS = Array.from({ length: 4_000 }, (_, at) => Math.imul(at + 1, 0x9e3779b1) | 0);
 
@@ -308,8 +297,8 @@ describe('what an attempt says', () => {
 
   test('a model that fails says nothing of the provider’s other models, a provider that cannot be reached does', () => {
     for (const [failed, others] of [
-      [failureOfStatus(500, '') ?? UNREACHABLE, 'closed'],
-      [UNREACHABLE, 'open'],
+      [failureOfStatus(500, '') ?? FAILURES.unreachable, 'closed'],
+      [FAILURES.unreachable, 'open'],
     ] as const) {
       const { planner, enter } = failures('openai/m');
       for (let n = 0; n < 5; n++) {
@@ -339,7 +328,7 @@ describe('what an attempt says', () => {
     const { planner, pass, enter } = failures('openai/m');
     const trial = enter();
     if (trial === null) throw new Error('Nobody may be asked.');
-    planner.failed(trial, KEY_REFUSED, null);
+    planner.failed(trial, FAILURES.key_refused, null);
     pass(599_000);
     for (let n = 0; n < 10; n++) {
       for (const name of ['openai/m', 'openai/other']) {
@@ -355,7 +344,7 @@ describe('what an attempt says', () => {
 
   test('a target that may not be tried gives its provider’s probe back', () => {
     const { planner, pass, target: own, enter } = failures('openai/m');
-    const failure = failureOfStatus(500, '') ?? UNREACHABLE;
+    const failure = failureOfStatus(500, '') ?? FAILURES.unreachable;
     const opens = (name: string, failed: Failed): void => {
       const at = target(name);
       for (let n = 0; n < 5; n++) {
@@ -368,7 +357,7 @@ describe('what an attempt says', () => {
     pass(5_600);
     const probe = enter();
     if (probe === null) throw new Error('Nobody may be asked.');
-    opens('openai/other', UNREACHABLE);
+    opens('openai/other', FAILURES.unreachable);
     planner.failed(probe, failure, null);
     pass(5_600);
     expect(planner.condition(own).state).toBe('open');
