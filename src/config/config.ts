@@ -16,6 +16,7 @@ import { fileSignature } from './file-signature.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
 import { MODEL_KEYS } from './model-schema.ts';
 import { KEY_KEYS, POLICY_KEYS, POLICY_KEYS_TO_COME, TENANT_KEYS } from './policy-schema.ts';
+import { ROUTE_KEYS } from './route-schema.ts';
 
 export type { ConfigProblem, ProviderOverride };
 export { ConfigError };
@@ -87,6 +88,7 @@ function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem
 const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map([
   ['providers', EGRESS_KEYS],
   ['models', MODEL_KEYS],
+  ['routes', ROUTE_KEYS],
   ['policies', POLICY_KEYS],
   ['keys', KEY_KEYS],
   ['tenants', TENANT_KEYS],

@@ -72,52 +72,55 @@ function affinity() {
     .prefault(ROUTE_DEFAULTS.affinity);
 }
 
+const TABLE = z.strictObject(
+  {
+    targets: z
+      .array(entry(), { error: 'a list of targets' })
+      .min(1, { error: 'at least one target' })
+      .max(ENTRIES_MAX, { error: `at most ${ENTRIES_MAX} targets` }),
+    fallbacks: z
+      .array(name(), { error: 'a list of targets or routes' })
+      .max(ENTRIES_MAX, { error: `at most ${ENTRIES_MAX} fallbacks` })
+      .prefault([]),
+    balance: oneOf(['order', 'weight', 'latency', 'cost']).prefault(ROUTE_DEFAULTS.balance),
+    fallback_on: z
+      .array(oneOf(FAILOVER_REASONS), { error: `a list of ${FAILOVER_REASONS.join(', ')}` })
+      .prefault([...FAILOVER_DEFAULT]),
+    retries: z
+      .int({ error: `0 to ${RETRIES_MAX}` })
+      .min(0, { error: `0 to ${RETRIES_MAX}` })
+      .max(RETRIES_MAX, { error: `0 to ${RETRIES_MAX}` })
+      .prefault(ROUTE_DEFAULTS.retries),
+    first_content_timeout_secs: seconds(ROUTE_DEFAULTS.firstContentTimeoutMs),
+    stall_timeout_secs: seconds(ROUTE_DEFAULTS.stallTimeoutMs),
+    deadline_secs: seconds(ROUTE_DEFAULTS.deadlineMs),
+    stream_safety: z
+      .enum(['relay', 'hold'], {
+        error: '"relay" or "hold" ("resume" is not built yet)',
+      })
+      .prefault(ROUTE_DEFAULTS.streamSafety),
+    affinity: affinity(),
+    max_cost_usd: usd(),
+  },
+  { error: 'a table: targets = ["provider/model"], and what else a route may say' },
+);
+
+/** Its keys, in the order in which they are documented. */
+export const ROUTE_KEYS: readonly string[] = Object.keys(TABLE.shape);
+
 /** One `[routes.NAME]` table. */
-export const ROUTE = z
-  .strictObject(
-    {
-      targets: z
-        .array(entry(), { error: 'a list of targets' })
-        .min(1, { error: 'at least one target' })
-        .max(ENTRIES_MAX, { error: `at most ${ENTRIES_MAX} targets` }),
-      fallbacks: z
-        .array(name(), { error: 'a list of targets or routes' })
-        .max(ENTRIES_MAX, { error: `at most ${ENTRIES_MAX} fallbacks` })
-        .prefault([]),
-      balance: oneOf(['order', 'weight', 'latency', 'cost']).prefault(ROUTE_DEFAULTS.balance),
-      fallback_on: z
-        .array(oneOf(FAILOVER_REASONS), { error: `a list of ${FAILOVER_REASONS.join(', ')}` })
-        .prefault([...FAILOVER_DEFAULT]),
-      retries: z
-        .int({ error: `0 to ${RETRIES_MAX}` })
-        .min(0, { error: `0 to ${RETRIES_MAX}` })
-        .max(RETRIES_MAX, { error: `0 to ${RETRIES_MAX}` })
-        .prefault(ROUTE_DEFAULTS.retries),
-      first_content_timeout_secs: seconds(ROUTE_DEFAULTS.firstContentTimeoutMs),
-      stall_timeout_secs: seconds(ROUTE_DEFAULTS.stallTimeoutMs),
-      deadline_secs: seconds(ROUTE_DEFAULTS.deadlineMs),
-      stream_safety: z
-        .enum(['relay', 'hold'], {
-          error: '"relay" or "hold" ("resume" is not built yet)',
-        })
-        .prefault(ROUTE_DEFAULTS.streamSafety),
-      affinity: affinity(),
-      max_cost_usd: usd(),
-    },
-    { error: 'a table: targets = ["provider/model"], and what else a route may say' },
-  )
-  .transform(
-    (table): RouteSettings => ({
-      targets: table.targets,
-      fallbacks: table.fallbacks,
-      balance: table.balance,
-      fallbackOn: table.fallback_on,
-      retries: table.retries,
-      firstContentTimeoutMs: table.first_content_timeout_secs,
-      stallTimeoutMs: table.stall_timeout_secs,
-      deadlineMs: table.deadline_secs,
-      streamSafety: table.stream_safety,
-      affinity: table.affinity,
-      maxCostPico: table.max_cost_usd,
-    }),
-  );
+export const ROUTE = TABLE.transform(
+  (table): RouteSettings => ({
+    targets: table.targets,
+    fallbacks: table.fallbacks,
+    balance: table.balance,
+    fallbackOn: table.fallback_on,
+    retries: table.retries,
+    firstContentTimeoutMs: table.first_content_timeout_secs,
+    stallTimeoutMs: table.stall_timeout_secs,
+    deadlineMs: table.deadline_secs,
+    streamSafety: table.stream_safety,
+    affinity: table.affinity,
+    maxCostPico: table.max_cost_usd,
+  }),
+);

@@ -183,10 +183,13 @@ export class Planner {
       offers.set(target, made);
       return made;
     };
+    // Else nothing that is known of prices and models has a say, and it is not looked up.
+    const isWeighed = needs !== null || limitPico > 0 || route.name === AUTO;
     const view: PlanView = {
       condition: (target) => this.condition(target),
       barred: (target) =>
-        this.#barred(target, dialect, only, permission, homes) ?? offer(target).barred,
+        this.#barred(target, dialect, only, permission, homes) ??
+        (isWeighed ? offer(target).barred : null),
       price: (target) => offer(target).expected,
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.

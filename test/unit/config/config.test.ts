@@ -217,3 +217,36 @@ describe('stream_safety', () => {
     expect(load(route('hold')).routing.routes.get('chat')?.streamSafety).toBe('hold');
   });
 });
+
+describe('what a route says of conversations and money', () => {
+  const route = (line: string) => `[routes.chat]\ntargets = ["openai/a"]\n${line}\n`;
+  const read = (line: string) => load(route(line)).routing.routes.get('chat');
+
+  it('is auto and no limit where nothing is said', () => {
+    expect([read('')?.affinity, read('')?.maxCostPico]).toEqual(['auto', 0]);
+  });
+
+  it('is read, fields in lower case and USD as whole pico-dollars', () => {
+    expect(read('affinity = "off"')?.affinity).toBe('off');
+    expect(read('affinity = "header:X-My-App"')?.affinity).toBe('header:x-my-app');
+    expect(read('max_cost_usd = 0.1')?.maxCostPico).toBe(100_000_000_000);
+    expect(read('max_cost_usd = 0.000001')?.maxCostPico).toBe(1_000_000);
+  });
+
+  it.each([
+    'affinity = "on"',
+    'affinity = "header:"',
+    'affinity = "header:a b"',
+    'affinity = 1',
+    'max_cost_usd = -1',
+    'max_cost_usd = 1001',
+    'max_cost_usd = "0.1"',
+  ])('%s is refused', (line) => {
+    expect(problems(route(line))).toMatch(/routes\.chat\.(?:affinity|max_cost_usd): found/);
+  });
+
+  it('is told with the nearest key of a route where it is misspelt', () => {
+    expect(problems(route('max_costs_usd = 1'))).toMatch(/max_cost_usd \(nearest\)/);
+    expect(problems(route('fallback = ["groq/b"]'))).toMatch(/fallback.* \(nearest\)/);
+  });
+});
