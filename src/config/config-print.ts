@@ -215,7 +215,9 @@ function policyTexts({ policies, keys, tenants, classes }: PolicyConfig): readon
   return [
     '',
     heading,
-    ...[...policies].map(([name, { models }]) => saidTable('policies', name, { models })),
+    ...[...policies].map(([name, { models, rehearse }]) =>
+      saidTable('policies', name, { models, rehearse }),
+    ),
     ...idTexts('keys', keys, ({ name, policy, keyClass, expiresMs }) => ({
       name,
       policy,

@@ -54,7 +54,13 @@ function tableOnly(kind: string) {
   };
 }
 
-const POLICY_TABLE = z.strictObject({ models: models() }, tableOnly('[policies.NAME]'));
+const POLICY_TABLE = z.strictObject(
+  {
+    models: models(),
+    rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
+  },
+  tableOnly('[policies.NAME]'),
+);
 
 const KEY_TABLE = z.strictObject(
   {
@@ -87,12 +93,11 @@ export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set([
   'mode',
   'auto',
   'strict',
-  'rehearse',
   'locked',
 ]);
 
 /** One `[policies.NAME]` table. */
-export const POLICY = POLICY_TABLE.transform((table): PolicySettings => ({ models: table.models }));
+export const POLICY = POLICY_TABLE.transform((table): PolicySettings => table);
 
 /** One `[keys.ID]` table. */
 export const KEY = KEY_TABLE.transform(

@@ -272,7 +272,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { session, needs } = this.#reading;
     const asks = { ...wishes, session, needs, permission: routed.policy.models };
     const made = planner.plan(route, asks, homes);
-    this.#rehearsed = this.#context.rehearsal?.asked(this.#asked.fields) ?? null;
+    const { rehearsal } = this.#context;
+    this.#rehearsed =
+      rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(this.#asked.fields);
     if (this.#rehearsed !== null && this.#rehearsed.dropped > 0)
       metrics.wishesDropped(this.#rehearsed.dropped);
     if (wishes.order.length + wishes.only.length > 0)

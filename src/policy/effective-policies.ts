@@ -52,6 +52,7 @@ function rowsOf(
   const layers = layersOf(config, key, tenant, keyClass);
   const [first] = layers;
   const models = saidFirst(layers, 'models');
+  const rehearse = saidFirst(layers, 'rehearse');
   const expiresMs = said?.expiresMs ?? null;
   return [
     ['policy', first?.policy ?? 'none', first?.namedBy ?? BUILT_IN],
@@ -64,7 +65,14 @@ function rowsOf(
     [
       'models',
       models === null || models.value.length === 0 ? 'all' : models.value.join(', '),
-      models === null ? BUILT_IN : `[policies.${models.by.policy}], by ${models.by.namedBy}`,
+      models === null ? BUILT_IN : saidBy(models.by),
     ],
+    ...(rehearse === null
+      ? []
+      : [['rehearse', String(rehearse.value), saidBy(rehearse.by)] as const]),
   ];
+}
+
+function saidBy({ policy, namedBy }: ReturnType<typeof layersOf>[number]): string {
+  return `[policies.${policy}], by ${namedBy}`;
 }

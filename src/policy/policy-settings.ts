@@ -4,6 +4,8 @@ import type { KeyClass } from '../keys/key-class.ts';
 export interface PolicySettings {
   /** Routes, `provider/model` and beginnings of them with a `*` behind; empty = all. */
   readonly models: readonly string[] | null;
+  /** `x-sluice-rehearse` of its keys is read. */
+  readonly rehearse: boolean | null;
 }
 
 /** One `[keys.ID]` table. */

@@ -20,6 +20,8 @@ export interface EffectivePolicy {
   readonly expiresMs: number;
   /** Null: every model. */
   readonly models: ModelPermission | null;
+  /** Faults may be played in place of targets. */
+  readonly mayRehearse: boolean;
 }
 
 /** Distinct ones of a worker; more are put together again each time a token is met first. 10 MB at most. */
@@ -30,6 +32,7 @@ const nothingSaid = (keyClass: KeyClass): EffectivePolicy => ({
   keyClass,
   expiresMs: Number.POSITIVE_INFINITY,
   models: null,
+  mayRehearse: false,
 });
 const NOTHING_SAID: Readonly<Record<KeyClass, EffectivePolicy>> = {
   developer: nothingSaid('developer'),
@@ -81,6 +84,7 @@ export class PolicyTable {
       expiresMs:
         (key === null ? null : this.#config.keys.get(key)?.expiresMs) ?? Number.POSITIVE_INFINITY,
       models: models === null ? null : this.#permission(models.value),
+      mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
     };
   }
 

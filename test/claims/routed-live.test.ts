@@ -17,7 +17,10 @@ retries = 0
 let scene: RoutedScene;
 
 beforeAll(async () => {
-  scene = await startRoutedScene(['openai', 'groq'], ROUTES);
+  scene = await startRoutedScene(
+    ['openai', 'groq'],
+    `rehearse_authority = "http://127.0.0.1:1"\n${ROUTES}`,
+  );
   scene.plays({ openai: answers(500, '{}'), groq: streams('chat', 'second') });
   await scene.ask('chat');
 });
@@ -61,7 +64,7 @@ test('a breaker that opened shows in the metrics, on the admin listener and in t
   );
 });
 
-test('without rehearse_authority no fault is played', async () => {
+test('without a policy that says so no fault is played', async () => {
   scene.plays({ groq: streams('chat', 'second') });
   const answer = await scene.ask('chat', { fields: { 'x-sluice-rehearse': 'groq=503' } });
   expect([answer.status, scene.asked]).toEqual([200, { groq: 1 }]);

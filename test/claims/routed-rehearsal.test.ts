@@ -13,6 +13,8 @@ beforeAll(async () => {
     ['openai', 'groq'],
     `breaker_failures = 1
 rehearse_authority = "${mock.origin}"
+[policies.default]
+rehearse = true
 [routes.chat]
 targets = ["openai/one"]
 fallbacks = ["groq/two"]

@@ -71,6 +71,7 @@ const MANAGED = {
     keyClass: 'application',
     expiresMs: Number.POSITIVE_INFINITY,
     models: null,
+    mayRehearse: false,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
   permission: null,

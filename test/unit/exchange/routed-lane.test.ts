@@ -124,6 +124,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         keyClass: 'application',
         expiresMs: Number.POSITIVE_INFINITY,
         models: null,
+        mayRehearse: false,
       },
       metering: 'completions',
       namesState: false,

@@ -28,10 +28,12 @@ const NAMES = ['default', 'a', 'b', 'c'] as const;
 const name = fc.constantFrom(...NAMES);
 const ids = fc.bigInt({ min: 1n, max: 3n });
 const models = fc.option(fc.subarray(['x/1', 'x/2', 'y/*']));
+const rehearse = fc.option(fc.boolean());
 
 const configs: fc.Arbitrary<PolicyConfig> = fc
   .record({
     said: fc.tuple(models, models, models, models),
+    rehearse: fc.tuple(rehearse, rehearse, rehearse, rehearse),
     keys: fc.array(
       fc.tuple(
         ids,
@@ -49,11 +51,12 @@ const configs: fc.Arbitrary<PolicyConfig> = fc
     classes: fc.array(fc.tuple(fc.constantFrom(...KEY_CLASSES), name)),
     hasDefault: fc.boolean(),
   })
-  .map(({ said, keys, tenants, classes, hasDefault }) => ({
+  .map(({ said, rehearse, keys, tenants, classes, hasDefault }) => ({
     policies: new Map(
-      NAMES.map((policy, at) => [policy, { models: said[at] ?? null }] as const).filter(
-        ([policy]) => hasDefault || policy !== 'default',
-      ),
+      NAMES.map(
+        (policy, at) =>
+          [policy, { models: said[at] ?? null, rehearse: rehearse[at] ?? null }] as const,
+      ).filter(([policy]) => hasDefault || policy !== 'default'),
     ),
     keys: new Map(keys.map(([id, row]) => [id.toString(), row])),
     tenants: new Map(tenants.map(([id, row]) => [id.toString(), row])),
@@ -82,6 +85,10 @@ describe('PolicyTable', () => {
         expect(effective.name).toBe(holding[0] ?? null);
         expect(effective.keyClass).toBe(counted);
         expect(effective.expiresMs).toBe(key?.expiresMs ?? Number.POSITIVE_INFINITY);
+        const rehearses = holding
+          .map((policy) => config.policies.get(policy ?? '')?.rehearse)
+          .find((value) => value != null);
+        expect(effective.mayRehearse).toBe(rehearses ?? false);
         const allowed = (asked: string) => effective.models?.allows(asked) ?? true;
         for (const asked of ['x/1', 'x/2', 'y/9', 'z/1']) {
           const expected =
@@ -98,7 +105,7 @@ describe('PolicyTable', () => {
 
   it('keys of which the same is said share one policy, and the same key finds it again', () => {
     const config: PolicyConfig = {
-      policies: new Map([['default', { models: ['x/*'] }]]),
+      policies: new Map([['default', { models: ['x/*'], rehearse: null }]]),
       keys: new Map(),
       tenants: new Map(),
       classes: new Map(),
@@ -113,7 +120,7 @@ describe('PolicyTable', () => {
 
   it('an alias in a permission is its provider', () => {
     const config: PolicyConfig = {
-      policies: new Map([['default', { models: ['claude/*'] }]]),
+      policies: new Map([['default', { models: ['claude/*'], rehearse: null }]]),
       keys: new Map(),
       tenants: new Map(),
       classes: new Map(),
