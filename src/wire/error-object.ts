@@ -21,14 +21,8 @@ const BESIDE: ReadonlySet<string> = new Set([
   'metadata',
 ]);
 
-/** What says so. */
+/** What says so, beside every name that begins with `error` (Baidu's `error_msg`). */
 const SAYING: ReadonlySet<string> = new Set([
-  'error',
-  'errors',
-  'error_code',
-  'error_description',
-  'error_message',
-  'error_type',
   'detail',
   'details',
   'message',
@@ -53,6 +47,9 @@ export function isError(value: unknown): boolean {
   if (root['type'] === 'error' || root['object'] === 'error') return true;
   const { response, choices } = root;
   if (isObject(response) && says(response['error'])) return true;
+  // MiniMax answers 200 to everything, and tells here what it was (platform.minimax.io, "Error codes").
+  const { base_resp: base } = root;
+  if (isObject(base) && says(base['status_code']) && base['status_code'] !== 0) return true;
   // OpenRouter tells so of one choice what its provider told.
   const inChoice = (choice: unknown): boolean => isObject(choice) && says(choice['error']);
   return (Array.isArray(choices) && choices.some(inChoice)) || holdsOnlyError(root);
@@ -63,12 +60,18 @@ function holdsOnlyError(root: Members): boolean {
   if (isObject(root['message'])) return false;
   const members = Object.entries(root).filter(([, value]) => says(value));
   return (
-    members.every(([name]) => SAYING.has(name) || BESIDE.has(name)) &&
-    (members.length === 0 || members.some(([name]) => SAYING.has(name)))
+    members.every(([name]) => isSaying(name) || BESIDE.has(name)) &&
+    (members.length === 0 || members.some(([name]) => isSaying(name)))
   );
 }
 
+function isSaying(name: string): boolean {
+  return SAYING.has(name) || name.startsWith('error');
+}
+
 function says(value: unknown): boolean {
+  // Cloudflare's successes have a list of no errors.
+  if (Array.isArray(value)) return value.length > 0;
   return value !== undefined && value !== null && value !== false && value !== '';
 }
 

@@ -150,6 +150,9 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
   },
   problem: (turn) => turn.answer('{"type":"about:blank","title":"Bad gateway","status":502}'),
   'code-and-message': (turn) => turn.answer('{"code":1301,"message":"overloaded","success":false}'),
+  'error-code': (turn) => turn.answer('{"error_code":110,"error_msg":"no token","id":"1"}'),
+  'base-resp': (turn) =>
+    turn.answer('{"choices":null,"base_resp":{"status_code":1004,"status_msg":"no"}}'),
   'empty-object': (turn) => turn.answer('{}'),
   null: (turn) => turn.answer('null'),
   'closed-error': (turn) => closing(turn, JSON_TYPE, '{"error":{"code":502}}'),
@@ -157,6 +160,10 @@ const ACTS: Readonly<Record<string, (turn: Turn) => Promise<void>>> = {
   'closed-done': (turn) => closing(turn, EVENTS_TYPE, `: processing\n\n${DONE}`),
   // ---- a 200 that may be billed, although it says nothing of it
   unknown: (turn) => turn.answer('{"result":{"said":"hello"}}'),
+  'no-errors': (turn) =>
+    turn.answer('{"result":{"said":"hello"},"success":true,"errors":[],"messages":[]}'),
+  'base-resp-well': (turn) =>
+    turn.answer('{"reply":"hello","base_resp":{"status_code":0,"status_msg":"success"}}'),
   'content-beside-message': (turn) => turn.answer('{"message":"ok","output":[1,2,3]}'),
   'closed-empty': (turn) => closing(turn, JSON_TYPE, ''),
   'closed-in-name': (turn) => closing(turn, JSON_TYPE, '{"mod'),
@@ -508,6 +515,8 @@ describe('none', () => {
     'detail-in-pieces',
     'problem',
     'code-and-message',
+    'error-code',
+    'base-resp',
     'empty-object',
     'null',
     'closed-error',
@@ -528,6 +537,8 @@ describe('none', () => {
   // Only the connection's end delimits the closed ones: a provider that died with its answer begun ends so too.
   it.each([
     'unknown',
+    'no-errors',
+    'base-resp-well',
     'content-beside-message',
     'closed-empty',
     'closed-in-name',
