@@ -344,7 +344,8 @@ function manageStored(
   const homes = stored === null ? [] : house.stored.find(stored.id, identity.tenantWords);
   const home =
     homes.find((one) => one.provider.index === provider.index) ?? (named ? undefined : homes[0]);
-  const unknownKey = house.stored.allowsUnknown
+  const isAllowed = stored !== null && house.stored.allows(stored.id, identity.tenantWords);
+  const unknownKey = isAllowed
     ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
     : null;
   const poolKey = home?.key ?? unknownKey;

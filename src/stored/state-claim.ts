@@ -70,7 +70,8 @@ export class StateClaim implements TextSink {
     if (text === '' || this.#fault !== null) return;
     const found = text === null ? [] : this.#found(text);
     if (found.length === 0) {
-      if (!this.#state.allowsUnknown) this.#fault = notFound(place, text);
+      const isAllowed = text !== null && this.#state.allows(text, this.#tenant);
+      if (!isAllowed) this.#fault = notFound(place, text);
     } else if (this.#homes === null) this.#homes = found;
     else {
       const both = this.#homes.filter(({ provider, key }) =>

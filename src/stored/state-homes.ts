@@ -18,9 +18,9 @@ export class StateHomes {
   readonly #state: StoredState;
   /** By what the table calls a provider. */
   readonly #providers = new Map<number, ProviderKeys>();
-  /** Ids that nobody is known to have made go through: for a gateway with one tenant. */
-  readonly allowsUnknown: boolean;
+  readonly #allowsUnknown: boolean;
 
+  /** @param allowsUnknown ids that nobody is known to have made go through: for a gateway with one tenant */
   constructor(
     state: StoredState,
     providers: readonly Provider[],
@@ -28,7 +28,7 @@ export class StateHomes {
     allowsUnknown: boolean,
   ) {
     this.#state = state;
-    this.allowsUnknown = allowsUnknown;
+    this.#allowsUnknown = allowsUnknown;
     for (const provider of providers)
       this.#providers.set(state.providerPrint(provider.name), {
         provider,
@@ -40,6 +40,11 @@ export class StateHomes {
   remember(id: string, tenant: TenantWords, { provider, key }: Home): void {
     const print = this.#state.providerPrint(provider.name);
     this.#state.remember(id, tenant, { provider: print, key: key.print });
+  }
+
+  /** Whether an id that this tenant is not known to have made may be asked for all the same. */
+  allows(id: string, tenant: TenantWords): boolean {
+    return this.#allowsUnknown && !this.#state.isStrangers(id, tenant);
   }
 
   /**

@@ -146,13 +146,22 @@ export class StoredState {
 
   /** The accounts at which this tenant has made `id`: none, one, or several where two providers issue the same one. */
   find(id: string, tenant: TenantWords): readonly Account[] {
+    return this.#found(id, (low, high) => low === tenant.low && high === tenant.high);
+  }
+
+  /** Whether another tenant has made `id`. */
+  isStrangers(id: string, tenant: TenantWords): boolean {
+    return this.#found(id, (low, high) => low !== tenant.low || high !== tenant.high).length > 0;
+  }
+
+  #found(id: string, isWanted: (low: number, high: number) => boolean): readonly Account[] {
     const digest = this.#digest(id);
     if (digest === null) return [];
     const set = setOf(digest.readUInt32LE(SET_BYTE));
     for (let wait = 0; wait <= WRITER_WAITS; wait++) {
       const before = Atomics.load(this.#words, set);
       if ((before & 1) === 0) {
-        const found = this.#read(set, digest, tenant);
+        const found = this.#read(set, digest, isWanted);
         if (Atomics.load(this.#words, set) === before) return found;
       } else {
         Atomics.wait(this.#words, set, before, WRITER_WAIT_MS);
@@ -214,15 +223,18 @@ export class StoredState {
     return hash('sha256', this.#hashed.subarray(0, end), 'buffer');
   }
 
-  #read(set: number, digest: Buffer, tenant: TenantWords): readonly Account[] {
+  #read(
+    set: number,
+    digest: Buffer,
+    isWanted: (low: number, high: number) => boolean,
+  ): readonly Account[] {
     const now = this.#nowSeconds();
     const found: Account[] = [];
     for (let way = 0; way < WAYS; way++) {
       const at = set + SET_HEADER_WORDS + way * ENTRY_WORDS;
       if (
         this.#holds(at, digest) &&
-        this.#word(at + TENANT_LOW) === tenant.low &&
-        this.#word(at + TENANT_HIGH) === tenant.high &&
+        isWanted(this.#word(at + TENANT_LOW), this.#word(at + TENANT_HIGH)) &&
         this.#word(at + EXPIRES) > now
       )
         found.push({ provider: this.#word(at + PROVIDER), key: this.#word(at + KEY) });

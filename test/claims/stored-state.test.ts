@@ -132,6 +132,17 @@ describe('stored state', () => {
       expect(status).toBe(500);
       expect(used.size).toBe(1);
       expect(xai.requests.length).toBe(asked);
+      // So does what only its maker's account can open, wherever that is.
+      used.clear();
+      const sealed = {
+        type: 'reasoning' as const,
+        id: 'rs_1',
+        summary: [],
+        encrypted_content: 'gAAAA',
+      };
+      expect(await statusOf(own.responses.create({ model: 'chat', input: [sealed] }))).toBe(500);
+      expect(used.size).toBe(1);
+      expect(xai.requests.length).toBe(asked);
       // Without it the same request is answered.
       expect(await statusOf(own.responses.create({ model: 'chat', input: 'b' }))).toBe(200);
       expect(xai.requests.length).toBeGreaterThan(asked);
@@ -210,7 +221,15 @@ describe('stored state', () => {
       }),
     );
     expect(openai.requests.length).toBe(asked + 2);
-    expect(await statusOf(client(OTHER).responses.retrieve(id))).toBe(404);
+    const foreign = client(OTHER);
+    const error = await foreign.responses.retrieve(id).catch((thrown: unknown) => thrown);
+    expect((error as APIError).code).toBe('state_not_found');
+    expect(
+      await statusOf(
+        foreign.responses.create({ model: 'gpt-5', input: 'b', previous_response_id: id }),
+      ),
+    ).toBe(404);
+    expect(openai.requests.length).toBe(asked + 2);
     await gateway.reload(config(1));
   });
 });
