@@ -144,6 +144,10 @@ describe('what counts before what', () => {
       priced.row('acme', 'new', NOW)?.standard[0]?.rates ?? {};
     expect([cacheRead, cacheWrite, cacheWrite1h]).toEqual([2_000_000, 2_000_000, 2_000_000]);
     expect([reasoning, audioOutput]).toEqual([3_000_000, -1]);
+    // Writes that live longer are never taken for cheaper than plain input.
+    const written = override('acme/new', { input: '2', output: '3', cache_write: '1' });
+    const cheap = new PriceBook(shipped, { overrides: [written], own: null });
+    expect(cheap.row('acme', 'new', NOW)?.standard[0]?.rates?.cacheWrite1h).toBe(2_000_000);
   });
 
   test('a wildcard is free for every model that has no table of its own, and for no other provider', () => {

@@ -20,6 +20,8 @@ interface Vector {
   readonly asked?: string;
   readonly at?: string;
   readonly usage: object;
+  /** A later report of the same stream. */
+  readonly then?: object;
   readonly service_tier?: string;
   readonly tool_usage?: object;
   readonly lines?: readonly string[];
@@ -54,6 +56,7 @@ const pricing = new Pricing(
 function costOf(vector: Vector): Cost {
   const usage = new BilledUsage();
   expect(usage.report(vector.usage)).toBe(true);
+  if (vector.then !== undefined) usage.report(vector.then);
   usage.tier(vector.service_tier);
   if (vector.tool_usage !== undefined) usage.toolUsage(vector.tool_usage);
   const served = vector.served === undefined ? vector.model : vector.served;

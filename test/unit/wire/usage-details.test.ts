@@ -96,6 +96,7 @@ describe('what a price depends on beside the counters', () => {
   test('a later report replaces what it says, and leaves what it does not', () => {
     const opening = { ...NO_DETAILS, inputExcludesCache: true, cacheWrite1hTokens: 3, geo: 'us' };
     const later = { ...NO_DETAILS, cacheWrite1hTokens: 4, speed: 'fast' };
+    expect(replacedDetails(opening, { ...NO_DETAILS, inputExcludesCache: true })).toEqual(opening);
     expect(replacedDetails(opening, null)).toBe(opening);
     expect(replacedDetails(opening, later)).toEqual({
       ...opening,
