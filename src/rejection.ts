@@ -71,6 +71,13 @@ export const REJECTIONS = {
     AUTH,
     'This gateway key is not valid here. Check that all of it was copied and nothing else, or ask whoever runs the gateway for a new one.',
   ),
+  exceeds_limit: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'The request is larger than the whole limit: it would never be let through.',
+  ),
   key_expired: row(
     401,
     'Unauthorized',
@@ -198,7 +205,7 @@ export const REJECTIONS = {
     'Too Many Requests',
     'client',
     ['rate_limit_error', 'rate_limit_error'],
-    'Too many requests with this key. Wait for as many seconds as retry-after says.',
+    'Too many requests. Wait for as many seconds as retry-after says.',
   ),
   internal_error: row(
     500,

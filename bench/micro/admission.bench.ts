@@ -15,6 +15,7 @@ import { PoolKeys } from '../../src/providers/pool-keys.ts';
 import { providerTable } from '../../src/providers/providers.ts';
 import { Secret } from '../../src/secret.ts';
 import { requestFraming } from '../../src/wire/request-framing.ts';
+import { noLimits, UNLIMITED } from '../../test/support/no-limits.ts';
 import { nothingStored } from '../../test/support/stored.ts';
 import { sdkFields } from './sdk-fields.ts';
 import { type Task, taskTable } from './task-cost.ts';
@@ -61,8 +62,15 @@ const house: Admittance = {
   deny: nobodyDenied,
   endpoints: new ManagedEndpoints(providers, [], []),
   policies: new PolicyTable(
-    { policies: new Map(), keys: new Map(), tenants: new Map(), classes: new Map() },
+    {
+      policies: new Map(),
+      keys: new Map(),
+      tenants: new Map(),
+      classes: new Map(),
+      limits: UNLIMITED,
+    },
     (name) => name,
+    noLimits(),
   ),
   modelsOf: () => NO_MODELS,
   poolKeys,

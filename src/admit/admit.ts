@@ -70,7 +70,7 @@ export interface Managed {
   readonly keepsState: boolean;
   /** Of the model that the request names; null: it may name any, or names none. */
   readonly permission: ModelPermission | null;
-  /** The model that the path names, where there is a permission; null: the body says it. */
+  /** The model that the path names, where somebody asks for it; null: the body says it. */
   readonly pathModel: string | null;
   /** How the content is packed; null: it is not. What is packed cannot be metered, so it is unpacked on its way. */
   readonly coding: ContentCoding | null;
@@ -326,7 +326,8 @@ function manage(
     : house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
   const permission = asked.method === 'POST' ? policy.models : null;
-  const pathModel = permission === null ? null : house.endpoints.nameIn(path, provider);
+  const isModelAsked = permission !== null || policy.limits !== null;
+  const pathModel = isModelAsked ? house.endpoints.nameIn(path, provider) : null;
   const said = { identity, policy, permission, pathModel };
   return { ...said, poolKey, metering, ...state, coding, stored: null };
 }

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { Limits } from '../policy/limit-settings.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
 import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
 import { MASK, type Secret } from '../secret.ts';
@@ -210,13 +211,19 @@ function modelTexts({ models }: RoutingConfig): readonly string[] {
 }
 
 /** What is said, and nothing of what is not: a less specific policy counts there. */
-function policyTexts({ policies, keys, tenants, classes }: PolicyConfig): readonly string[] {
+function policyTexts({
+  policies,
+  keys,
+  tenants,
+  classes,
+  limits,
+}: PolicyConfig): readonly string[] {
   const heading = policies.size === 0 ? '[policies]' : '[policies]  # default: empty';
   return [
     '',
     heading,
-    ...[...policies].map(([name, { models, rehearse }]) =>
-      saidTable('policies', name, { models, rehearse }),
+    ...[...policies].map(([name, { models, rpm, tpm, maxInFlight, mode, rehearse }]) =>
+      saidTable('policies', name, { models, rpm, tpm, max_in_flight: maxInFlight, mode, rehearse }),
     ),
     ...idTexts('keys', keys, ({ name, policy, keyClass, expiresMs }) => ({
       name,
@@ -226,7 +233,26 @@ function policyTexts({ policies, keys, tenants, classes }: PolicyConfig): readon
     })),
     ...idTexts('tenants', tenants, ({ name, policy }) => ({ name, policy })),
     tableText('classes', [...classes]),
+    tableText('limits', purseRows(limits.gateway)),
+    ...Object.entries({
+      models: limits.models,
+      providers: limits.providers,
+      classes: limits.classes as ReadonlyMap<string, Limits>,
+    }).flatMap(([kind, purses]) =>
+      [...purses].map(([name, purse]) =>
+        saidTable(`limits.${kind}`, name, Object.fromEntries(purseRows(purse))),
+      ),
+    ),
   ];
+}
+
+function purseRows({ rpm, tpm, maxInFlight }: Limits): Table {
+  const rows = [
+    ['rpm', rpm],
+    ['tpm', tpm],
+    ['max_in_flight', maxInFlight],
+  ] as const;
+  return rows.filter(([, value]) => value > 0);
 }
 
 function idTexts<Row>(

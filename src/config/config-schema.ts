@@ -4,7 +4,7 @@ import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { MODEL } from './model-schema.ts';
-import { CLASSES_TABLE, KEY, POLICY, TENANT } from './policy-schema.ts';
+import { CLASSES_TABLE, KEY, LIMITS, POLICY, TENANT } from './policy-schema.ts';
 import { publicKeyFault } from './public-key.ts';
 import { ROUTE } from './route-schema.ts';
 
@@ -304,6 +304,7 @@ export const SETTINGS = z.strictObject({
   keys: table('ID = { policy = "NAME" }', KEY),
   tenants: table('ID = { policy = "NAME" }', TENANT),
   classes: CLASSES_TABLE,
+  limits: LIMITS,
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),

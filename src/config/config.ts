@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
+import { KEY_CLASSES } from '../keys/key-class.ts';
 import { modelProblems, routeProblems } from '../plan/route-table.ts';
 import { policyProblems } from '../policy/policy-problems.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
@@ -15,7 +16,13 @@ import { type FileShape, problemAt, type RawConfig, readSources } from './config
 import { fileSignature } from './file-signature.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
 import { MODEL_KEYS } from './model-schema.ts';
-import { KEY_KEYS, POLICY_KEYS, POLICY_KEYS_TO_COME, TENANT_KEYS } from './policy-schema.ts';
+import {
+  KEY_KEYS,
+  LIMITS_KEYS,
+  POLICY_KEYS,
+  POLICY_KEYS_TO_COME,
+  TENANT_KEYS,
+} from './policy-schema.ts';
 import { ROUTE_KEYS } from './route-schema.ts';
 
 export type { ConfigProblem, ProviderOverride };
@@ -92,11 +99,12 @@ const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map
   ['policies', POLICY_KEYS],
   ['keys', KEY_KEYS],
   ['tenants', TENANT_KEYS],
+  ['limits', LIMITS_KEYS],
 ]);
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   if (issue.code !== 'unrecognized_keys') return [problemAt(raw, issue.path, issue.message)];
-  const known = issue.path.length === 0 ? KEYS : (KEYS_OF.get(issue.path[0]) ?? EGRESS_KEYS);
+  const known = knownKeys(issue.path);
   return issue.keys.map((key) => {
     if (issue.path[0] === 'policies' && POLICY_KEYS_TO_COME.has(key)) {
       const expected = 'no such line: it comes later, and nothing would enforce it now';
@@ -111,8 +119,14 @@ function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly Confi
   });
 }
 
-function policiesOf({ policies, keys, tenants, classes }: Settings): PolicyConfig {
-  return { policies, keys, tenants, classes };
+function knownKeys(path: readonly PropertyKey[]): readonly string[] {
+  if (path.length === 0) return KEYS;
+  if (path[0] === 'limits' && path[1] === 'classes' && path.length === 2) return KEY_CLASSES;
+  return KEYS_OF.get(path[0]) ?? EGRESS_KEYS;
+}
+
+function policiesOf({ policies, keys, tenants, classes, limits }: Settings): PolicyConfig {
+  return { policies, keys, tenants, classes, limits };
 }
 
 function documentOf(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { KEY_CLASSES } from '../keys/key-class.ts';
+import type { Limits, LimitsConfig } from '../policy/limit-settings.ts';
 import type { KeySettings, PolicySettings, TenantSettings } from '../policy/policy-settings.ts';
 
 /** Entries of one list of models: more is a list that nobody reads. */
@@ -54,12 +55,92 @@ function tableOnly(kind: string) {
   };
 }
 
+const COUNT_MAX = 1_000_000_000;
+
+function count(unit: string) {
+  const error = `${unit}: 0 (off), or a whole number up to ${COUNT_MAX}`;
+  return z.int({ error }).min(0, { error }).max(COUNT_MAX, { error });
+}
+
+const COUNTS = {
+  rpm: count('requests a minute'),
+  tpm: count('tokens a minute'),
+  max_in_flight: count('requests'),
+};
+
 const POLICY_TABLE = z.strictObject(
   {
     models: models(),
+    rpm: COUNTS.rpm.nullable().prefault(null),
+    tpm: COUNTS.tpm.nullable().prefault(null),
+    max_in_flight: COUNTS.max_in_flight.nullable().prefault(null),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
+    mode: z.enum(['enforce', 'warn'], { error: '"enforce" or "warn"' }).nullable().prefault(null),
   },
   tableOnly('[policies.NAME]'),
+);
+
+const PURSE = {
+  rpm: COUNTS.rpm.prefault(0),
+  tpm: COUNTS.tpm.prefault(0),
+  max_in_flight: COUNTS.max_in_flight.prefault(0),
+};
+const PURSE_TABLE = z
+  .strictObject(PURSE, tableOnly('{ rpm = 60, tpm = 200000, max_in_flight = 8 }'))
+  .transform(purse);
+
+function purse(table: { rpm: number; tpm: number; max_in_flight: number }): Limits {
+  return { rpm: table.rpm, tpm: table.tpm, maxInFlight: table.max_in_flight };
+}
+
+function purses(kind: string) {
+  return z
+    .record(z.string(), PURSE_TABLE, { error: `a table like [limits.${kind}.NAME]` })
+    .prefault({})
+    .transform((table) => new Map(Object.entries(table)));
+}
+
+const CLASS_PURSES = z
+  .strictObject(
+    {
+      developer: PURSE_TABLE.optional(),
+      application: PURSE_TABLE.optional(),
+      agent: PURSE_TABLE.optional(),
+    },
+    tableOnly('[limits.classes.agent]'),
+  )
+  .prefault({})
+  .transform(
+    (table) =>
+      new Map(
+        KEY_CLASSES.flatMap((name) => {
+          const limits = table[name];
+          return limits === undefined ? [] : [[name, limits] as const];
+        }),
+      ),
+  );
+
+const LIMITS_TABLE = z.strictObject(
+  {
+    ...PURSE,
+    models: purses('models'),
+    providers: purses('providers'),
+    classes: CLASS_PURSES,
+  },
+  tableOnly('[limits]'),
+);
+
+/** The keys of `[limits]`, and of every table below it. */
+export const LIMITS_KEYS: readonly string[] = Object.keys(LIMITS_TABLE.shape);
+
+/** The `[limits]` table. */
+export const LIMITS = LIMITS_TABLE.prefault({}).transform(
+  (table): LimitsConfig => ({
+    gateway: purse(table),
+    models: table.models,
+    providers: table.providers,
+    classes: table.classes,
+  }),
 );
 
 const KEY_TABLE = z.strictObject(
@@ -81,23 +162,28 @@ export const TENANT_KEYS: readonly string[] = Object.keys(TENANT_TABLE.shape);
 
 /** What a policy will be able to say: until it is enforced, a configuration that says it does not load. */
 export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set([
-  'rpm',
-  'tpm',
-  'max_in_flight',
   'budget_usd_per_day',
   'budget_usd_per_month',
   'max_cost_per_request_usd',
   'guards',
   'cache',
   'unpriced',
-  'mode',
   'auto',
   'strict',
   'locked',
 ]);
 
 /** One `[policies.NAME]` table. */
-export const POLICY = POLICY_TABLE.transform((table): PolicySettings => table);
+export const POLICY = POLICY_TABLE.transform(
+  (table): PolicySettings => ({
+    models: table.models,
+    rpm: table.rpm,
+    tpm: table.tpm,
+    maxInFlight: table.max_in_flight,
+    mode: table.mode,
+    rehearse: table.rehearse,
+  }),
+);
 
 /** One `[keys.ID]` table. */
 export const KEY = KEY_TABLE.transform(

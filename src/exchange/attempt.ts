@@ -1,6 +1,7 @@
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
+import type { LimitGrant } from '../policy/limiter.ts';
 import type { ModelPermission } from '../policy/model-permission.ts';
 import { notAllowed } from '../policy/policy-refusals.ts';
 import type { EffectivePolicy } from '../policy/policy-table.ts';
@@ -186,6 +187,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #unseenBytes = -1;
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
+  /** What it has taken of its key's limits. */
+  #grant: LimitGrant | null = null;
   failure: UpstreamFailure | null = null;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
@@ -277,7 +280,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   /** Takes a request back that must not become whole. */
   #isRefused(): boolean {
-    const why = this.#metering?.refusal(this.#mayFollow) ?? this.#notAllowed();
+    const why = this.#metering?.refusal(this.#mayFollow) ?? this.#notAllowed() ?? this.#overLimit();
     if (why === null) return false;
     this.takeBack();
     this.#sink.refused(this, why);
@@ -300,6 +303,21 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       return notAllowed(null, permission);
     const name = `${provider.name}/${requestedModel}`;
     return permission.allows(name) ? null : notAllowed(name, permission);
+  }
+
+  /** Last of all: what it takes is given back when the attempt has ended (`fact`). */
+  #overLimit(): Rejection | null {
+    const { managed, provider, routing } = this.#target;
+    const limits = managed?.policy.limits ?? null;
+    if (limits === null || managed === null || this.#metering === null) return null;
+    const name = managed.pathModel ?? this.#metering.requestedModel;
+    const model = name === null ? null : `${provider.name}/${name}`;
+    const expected = this.#metering.expected(this.#requestBytes);
+    const isFirst = (routing?.attempt ?? 1) === 1;
+    const admitted = limits.admit(provider.name, model, expected, isFirst);
+    if ('code' in admitted) return admitted;
+    this.#grant = admitted;
+    return null;
   }
 
   /** The lane takes more of the answer. */
@@ -452,12 +470,16 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       return;
     }
     let head = this.#shown(status, reason, fields);
+    if (this.#grant !== null) head = withLines(head, this.#grant, this.#target.provider);
     this.#isEventStream = head.eventStream;
     if (status < 300) this.#ids = this.#idsOfAnswer();
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
     if (mayQuote) {
       const isPacked = head.format === null;
-      if (isPacked) head = this.#shown(status, reason, withoutCoding(fields));
+      if (isPacked) {
+        head = this.#shown(status, reason, withoutCoding(fields));
+        if (this.#grant !== null) head = withLines(head, this.#grant, this.#target.provider);
+      }
       this.#filter = this.#errorFilter(poolKey, isPacked);
     } else if (isGiven && head.size !== 'none') {
       this.#told = this.#successFilter(poolKey, head.format);
@@ -618,6 +640,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#billed ?? this.#used(this.#metering);
+    const isBilled = this.#call?.reached === true && !this.#wasRefused;
+    this.#grant?.settle(isBilled ? limitedTokens(usage, this.#target.provider) : 0);
     if (this.#call?.reached !== true || this.#wasRefused) return null;
     const fact = this.#factOf(managed.identity, managed.policy, usage, settlement, final);
     const atMs = Date.now() - settlement.durationMs;
@@ -760,4 +784,17 @@ function modelOf(target: string): string {
 
 function withoutCoding(fields: readonly string[]): readonly string[] {
   return fields.filter((_, at) => !isNamed(fields[at - (at % 2)] ?? '', 'content-encoding'));
+}
+
+/** What counts to a limit on tokens: cached input does not, as with Anthropic (docs.claude.com/en/api/rate-limits). */
+function limitedTokens({ counts }: MeteredUsage, { dialect }: Provider): number {
+  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
+  const input = inputTokens ?? 0;
+  const uncached =
+    dialect === 'anthropic' ? input + (cacheWriteTokens ?? 0) : input - (cacheReadTokens ?? 0);
+  return Math.max(0, uncached) + (outputTokens ?? 0);
+}
+
+function withLines(head: ResponseHead, grant: LimitGrant, { dialect }: Provider): ResponseHead {
+  return { ...head, head: head.head + grant.lines(dialect) };
 }

@@ -50,6 +50,9 @@ export function asksForUsage(endpoint: EndpointMetering, provider: Provider): bo
 }
 
 const NO_TOKENS: TokenEstimate = { inputTokens: 0, outputTokens: 0 };
+/** For what is kept of a limit before a request is answered: bytes of a prompt's text a token, and least tokens of an answer. */
+const EXPECTED_BYTES_PER_TOKEN = 4;
+const EXPECTED_OUTPUT_TOKENS = 1_024;
 const NOTHING: UsageCounts = {
   inputTokens: null,
   outputTokens: null,
@@ -210,6 +213,22 @@ export class Metering {
   /** The answer is written behind the response. */
   get isBackground(): boolean {
     return this.#goesOnAs === 'background';
+  }
+
+  /**
+   * What a request that is whole will take, as far as it tells. Of the answer nothing is known before it is there.
+   * @param requestBytes of its body
+   */
+  expected(requestBytes: number): TokenEstimate {
+    if (this.#endpoint === 'free') return NO_TOKENS;
+    const ratio = this.#ratios.of(this.#ratioKey) ?? EXPECTED_BYTES_PER_TOKEN;
+    const text = Math.min(requestBytes, this.#requestTextBytes ?? requestBytes);
+    const inputTokens = Math.ceil(text / ratio);
+    const writes = this.#endpoint !== 'reports';
+    return {
+      inputTokens,
+      outputTokens: writes ? Math.max(inputTokens, EXPECTED_OUTPUT_TOKENS) : 0,
+    };
   }
 
   /** What the request asks for, once it is whole; null: it names none. */

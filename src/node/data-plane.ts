@@ -20,6 +20,8 @@ import { Health } from '../plan/health.ts';
 import { openPlanner } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
+import { LimitTable } from '../policy/limit-table.ts';
+import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
 import { Pricing } from '../prices/cost.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
@@ -66,6 +68,7 @@ export class ThreadState {
   /** Shared with all workers; a configuration brings its thresholds. */
   readonly health: Health;
   readonly pins: Pins;
+  readonly limits: LimitTable;
   /** Shared with all workers. */
   readonly stored: StoredState;
   readonly replayMemory: SharedArrayBuffer;
@@ -93,6 +96,8 @@ export class ThreadState {
     this.tokens = new VerifiedTokens(new Map(), this.rates, start.tokens);
     this.health = new Health(start.health);
     this.pins = new Pins(start.pins);
+    this.limits = new LimitTable(start.limits, start.index);
+    this.limits.reset();
     this.stored = new StoredState(start.stored, toldStored);
     this.replayMemory = start.replay;
     this.heldMemory = start.held;
@@ -199,6 +204,7 @@ export class DataPlane implements WorkerContext {
     this.policies = new PolicyTable(
       config.policy,
       (name) => plans.table.target(name)?.name ?? name,
+      new Limiter(thread.limits, config.policy.limits, thread.metrics),
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);

@@ -22,6 +22,8 @@ export interface WorkerStart {
   readonly health: SharedArrayBuffer;
   /** Where conversations are cached; `plan/pins.ts` knows the layout. */
   readonly pins: SharedArrayBuffer;
+  /** How limits stand; `policy/limit-table.ts` knows the layout. */
+  readonly limits: SharedArrayBuffer;
   /** How much of requests the node keeps for another attempt; `exchange/kept-budget.ts` knows the layout. */
   readonly replay: SharedArrayBuffer;
   /** The same of answers that are held back. */

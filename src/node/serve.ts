@@ -14,6 +14,7 @@ import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
+import { createLimitTable } from '../policy/limit-table.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
@@ -91,6 +92,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const gate = new FactGate(factGate);
   const health = createHealthTable();
   const pins = createPinTable();
+  const limits = createLimitTable(document.workers);
   const replay = createKeptMemory(document.workers);
   const held = createKeptMemory(document.workers);
   const keeper = new DenyKeeper({
@@ -106,7 +108,19 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const supervisor = new Supervisor(
     running,
     slots,
-    { memory, rates, tokens, deny, factGate, health, pins, replay, held, stored: stored.memory },
+    {
+      memory,
+      rates,
+      tokens,
+      deny,
+      factGate,
+      health,
+      pins,
+      limits,
+      replay,
+      held,
+      stored: stored.memory,
+    },
     out,
     refusals,
     stored,

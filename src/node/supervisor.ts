@@ -24,6 +24,7 @@ type SharedTables = Pick<
   | 'factGate'
   | 'health'
   | 'pins'
+  | 'limits'
   | 'replay'
   | 'held'
   | 'stored'

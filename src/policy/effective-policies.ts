@@ -1,7 +1,14 @@
 /** What holds for whom, value by value with its origin: for people. */
 
 import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
-import { classOf, layersOf, type PolicyConfig, saidFirst } from './policy-settings.ts';
+import {
+  classOf,
+  layersOf,
+  type PolicyConfig,
+  type PolicySettings,
+  saidFirst,
+  tenantLimitsOf,
+} from './policy-settings.ts';
 
 type Row = readonly [member: string, value: string, origin: string];
 
@@ -67,6 +74,7 @@ function rowsOf(
       models === null || models.value.length === 0 ? 'all' : models.value.join(', '),
       models === null ? BUILT_IN : saidBy(models.by),
     ],
+    ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member)),
     ...(rehearse === null
       ? []
       : [['rehearse', String(rehearse.value), saidBy(rehearse.by)] as const]),
@@ -75,4 +83,33 @@ function rowsOf(
 
 function saidBy({ policy, namedBy }: ReturnType<typeof layersOf>[number]): string {
   return `[policies.${policy}], by ${namedBy}`;
+}
+
+const LIMIT_MEMBERS = ['rpm', 'tpm', 'maxInFlight', 'mode'] as const;
+const LIMIT_NAMES = { rpm: 'rpm', tpm: 'tpm', maxInFlight: 'max_in_flight', mode: 'mode' } as const;
+
+/** What counts for each key by itself; behind it, what counts over all keys of the tenant. */
+function limitRows(
+  config: PolicyConfig,
+  key: string | null,
+  tenant: string | null,
+  keyClass: KeyClass,
+  member: (typeof LIMIT_MEMBERS)[number],
+): readonly Row[] {
+  const own = saidFirst<keyof PolicySettings>(layersOf(config, key, null, keyClass), member);
+  const each: Row = [
+    LIMIT_NAMES[member],
+    own === null ? (member === 'mode' ? 'enforce' : '0') : String(own.value),
+    own === null
+      ? BUILT_IN
+      : `[policies.${own.by.policy}], by ${own.by.namedBy}; each key by itself`,
+  ];
+  if (tenant === null || member === 'mode') return [each];
+  const all = tenantLimitsOf(config, tenant);
+  const value = all.limits[member];
+  if (value === 0) return [each];
+  const policy = config.tenants.get(tenant)?.policy;
+  const counted = all.enforced ? '' : ', counted only';
+  const origin = `[policies.${policy}], by [tenants.${tenant}]; all its keys together${counted}`;
+  return [each, [LIMIT_NAMES[member], String(value), origin]];
 }

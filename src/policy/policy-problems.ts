@@ -24,7 +24,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** What is wrong between policies, keys, tenants, classes and routes: names that are nothing. */
 export function policyProblems(
-  { policies, keys, tenants, classes }: PolicyConfig,
+  { policies, keys, tenants, classes, limits }: PolicyConfig,
   known: KnownNames,
 ): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = [];
@@ -51,6 +51,17 @@ export function policyProblems(
       problems.push({ path: ['policies', name], found: 'such a name', expected });
     }
     problems.push(...modelProblems(name, models ?? [], known));
+  }
+  const nameOf = targetNames(known.providers, known.aliases);
+  for (const name of limits.models.keys()) {
+    if (nameOf(name) === name) continue;
+    const expected = nameOf(name) ?? 'provider/model with a provider of this configuration';
+    problems.push({ path: ['limits', 'models', name], found: 'such a name', expected });
+  }
+  for (const name of limits.providers.keys()) {
+    if (known.providers.includes(name)) continue;
+    const expected = `one of ${known.providers.join(', ')}`;
+    problems.push({ path: ['limits', 'providers', name], found: 'such a name', expected });
   }
   return problems;
 }

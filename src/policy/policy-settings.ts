@@ -1,4 +1,5 @@
 import type { KeyClass } from '../keys/key-class.ts';
+import type { Limits, LimitsConfig } from './limit-settings.ts';
 
 /** One `[policies.NAME]` table: what it says. Null: nothing, so that a less specific policy counts. */
 export interface PolicySettings {
@@ -6,6 +7,12 @@ export interface PolicySettings {
   readonly models: readonly string[] | null;
   /** `x-sluice-rehearse` of its keys is read. */
   readonly rehearse: boolean | null;
+  /** 0 = off, like the two below. */
+  readonly rpm: number | null;
+  readonly tpm: number | null;
+  readonly maxInFlight: number | null;
+  /** `warn`: what its limits would have refused is counted, and let through. */
+  readonly mode: 'enforce' | 'warn' | null;
 }
 
 /** One `[keys.ID]` table. */
@@ -32,13 +39,14 @@ export interface PolicyConfig {
   readonly tenants: ReadonlyMap<string, TenantSettings>;
   /** The policy of a whole class. */
   readonly classes: ReadonlyMap<KeyClass, string>;
+  readonly limits: LimitsConfig;
 }
 
 /** Every virtual key has this policy, behind all that is said of it, of its tenant and its class. */
 export const DEFAULT_POLICY = 'default';
 
 /** A policy that holds for somebody, and why. */
-interface Layer {
+export interface Layer {
   readonly policy: string;
   /** What names it: `[keys.7]`. */
   readonly namedBy: string;
@@ -85,4 +93,36 @@ export function saidFirst<Member extends keyof PolicySettings>(
 /** The class that counts for a key: what the configuration says of it, else what it was minted with. */
 export function classOf({ keys }: PolicyConfig, keyId: string | null, minted: KeyClass): KeyClass {
   return (keyId === null ? null : keys.get(keyId)?.keyClass) ?? minted;
+}
+
+/** What policies say of one purse, and whether that is enforced. */
+export interface SaidLimits {
+  readonly limits: Limits;
+  readonly enforced: boolean;
+}
+
+/**
+ * What counts for each key by itself: what its own policy says, its class's and the default. Its tenant's is another purse.
+ * @param layers of `layersOf`, without a tenant
+ */
+export function limitsOf(layers: readonly Layer[]): SaidLimits {
+  return {
+    limits: {
+      rpm: saidFirst(layers, 'rpm')?.value ?? 0,
+      tpm: saidFirst(layers, 'tpm')?.value ?? 0,
+      maxInFlight: saidFirst(layers, 'maxInFlight')?.value ?? 0,
+    },
+    enforced: saidFirst(layers, 'mode')?.value !== 'warn',
+  };
+}
+
+/** What counts over all keys of a tenant: what the tenant's own policy says, and nothing less specific. */
+export function tenantLimitsOf({ policies, tenants }: PolicyConfig, tenantId: string): SaidLimits {
+  const policy = tenants.get(tenantId)?.policy ?? null;
+  const said = policies.get(policy ?? '');
+  return limitsOf(
+    policy === null || said === undefined
+      ? []
+      : [{ policy, namedBy: `[tenants.${tenantId}]`, said }],
+  );
 }

@@ -8,8 +8,16 @@
 
 import type { KeyClass } from '../keys/key-class.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
+import type { KeyLimits, Limiter } from './limiter.ts';
 import { ModelPermission } from './model-permission.ts';
-import { classOf, layersOf, type PolicyConfig, saidFirst } from './policy-settings.ts';
+import {
+  classOf,
+  layersOf,
+  limitsOf,
+  type PolicyConfig,
+  saidFirst,
+  tenantLimitsOf,
+} from './policy-settings.ts';
 
 /** What holds for a key, a tenant and a class. */
 export interface EffectivePolicy {
@@ -22,43 +30,33 @@ export interface EffectivePolicy {
   readonly models: ModelPermission | null;
   /** Faults may be played in place of targets. */
   readonly mayRehearse: boolean;
+  /** Null: nothing is limited. */
+  readonly limits: KeyLimits | null;
 }
 
 /** Distinct ones of a worker; more are put together again each time a token is met first. 10 MB at most. */
 const INTERNED_MAX = 65_536;
 
-const nothingSaid = (keyClass: KeyClass): EffectivePolicy => ({
-  name: null,
-  keyClass,
-  expiresMs: Number.POSITIVE_INFINITY,
-  models: null,
-  mayRehearse: false,
-});
-const NOTHING_SAID: Readonly<Record<KeyClass, EffectivePolicy>> = {
-  developer: nothingSaid('developer'),
-  application: nothingSaid('application'),
-  agent: nothingSaid('agent'),
-};
-
 export class PolicyTable {
   readonly #config: PolicyConfig;
   readonly #canonical: (name: string) => string;
-  readonly #isEmpty: boolean;
+  readonly #limiter: Limiter;
   readonly #known = new WeakMap<KeyIdentity, EffectivePolicy>();
   readonly #interned = new Map<string, EffectivePolicy>();
   /** One for each list of names: whoever keeps something by it finds it again. */
   readonly #permissions = new Map<readonly string[], ModelPermission>();
 
-  /** @param canonical an entry of `models` with its provider's own name in place of an alias */
-  constructor(config: PolicyConfig, canonical: (name: string) => string) {
+  /**
+   * @param canonical an entry of `models` with its provider's own name in place of an alias
+   * @param limiter of the same configuration
+   */
+  constructor(config: PolicyConfig, canonical: (name: string) => string, limiter: Limiter) {
     this.#config = config;
     this.#canonical = canonical;
-    const { policies, keys } = config;
-    this.#isEmpty = policies.size === 0 && keys.size === 0;
+    this.#limiter = limiter;
   }
 
   of(identity: KeyIdentity): EffectivePolicy {
-    if (this.#isEmpty) return NOTHING_SAID[identity.keyClass];
     return this.#known.get(identity) ?? this.#met(identity);
   }
 
@@ -70,8 +68,26 @@ export class PolicyTable {
     const name = `${key ?? ''}/${tenant ?? ''}/${keyClass}`;
     const made = this.#interned.get(name) ?? this.#put(key, tenant, keyClass);
     if (this.#interned.size < INTERNED_MAX) this.#interned.set(name, made);
-    this.#known.set(identity, made);
-    return made;
+    const limits = this.#limitsOf(identity, key, tenant, made.keyClass);
+    const own = limits === null ? made : { ...made, limits };
+    this.#known.set(identity, own);
+    return own;
+  }
+
+  /** Each key has a purse of its own, whatever policy it shares with others. One without an id is its tenant's at its place. */
+  #limitsOf(
+    { tenantText, keyText, vpcText }: KeyIdentity,
+    key: string | null,
+    tenant: string | null,
+    keyClass: KeyClass,
+  ): KeyLimits | null {
+    const own = limitsOf(layersOf(this.#config, key, null, keyClass));
+    const all = tenantLimitsOf(this.#config, tenant ?? '');
+    const name = keyText === null ? `${tenantText} vpc ${vpcText}` : `${tenantText} ${keyText}`;
+    return this.#limiter.of(keyClass, [
+      this.#limiter.purse('key', name, own.limits, own.enforced),
+      this.#limiter.purse('tenant', tenantText, all.limits, all.enforced),
+    ]);
   }
 
   #put(key: string | null, tenant: string | null, minted: KeyClass): EffectivePolicy {
@@ -85,6 +101,7 @@ export class PolicyTable {
         (key === null ? null : this.#config.keys.get(key)?.expiresMs) ?? Number.POSITIVE_INFINITY,
       models: models === null ? null : this.#permission(models.value),
       mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
+      limits: null,
     };
   }
 

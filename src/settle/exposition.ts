@@ -1,6 +1,7 @@
 /** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
 
 import { FAILOVER_REASONS } from '../plan/failover.ts';
+import { LIMIT_SCOPES, LIMIT_UNITS } from '../policy/limit-settings.ts';
 import { REJECTION_CODES } from '../rejection.ts';
 import {
   HOLD_BUCKETS,
@@ -110,6 +111,33 @@ export function exposition(
     'counter',
     'Pool keys that providers refused with 401, 402 or 403: alarm on any.',
     perProvider(layout.poolKeyRefusals),
+  );
+  const perLimit = (base: number): readonly Sample[] =>
+    LIMIT_SCOPES.flatMap((scope, row) =>
+      LIMIT_UNITS.map(
+        (unit, column): Sample => [
+          `scope="${scope}",unit="${unit}"`,
+          at(base + row * LIMIT_UNITS.length + column),
+        ],
+      ),
+    );
+  page.add(
+    'ai_limit_refusals_total',
+    'counter',
+    'Requests that a limit refused, by whose it is and of what.',
+    perLimit(layout.limitRefusals),
+  );
+  page.add(
+    'ai_limit_warnings_total',
+    'counter',
+    'Requests that a limit would have refused: mode = "warn".',
+    perLimit(layout.limitWarnings),
+  );
+  page.add(
+    'ai_limit_rows_dropped_total',
+    'counter',
+    'Keys and tenants that have no limit of their own because the table of limits is full: alarm on any.',
+    [['', at(layout.limitRowsDropped)]],
   );
   page.add(
     'ai_upstream_waiting',

@@ -7,6 +7,12 @@
  */
 
 import { FAILOVER_REASONS, type FailoverReason } from '../plan/failover.ts';
+import {
+  LIMIT_SCOPES,
+  LIMIT_UNITS,
+  type LimitScope,
+  type LimitUnit,
+} from '../policy/limit-settings.ts';
 import { PROVIDERS_MAX } from '../providers/providers.ts';
 import { REJECTION_CODES, type RejectionCode } from '../rejection.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
@@ -86,6 +92,9 @@ export class MetricsLayout {
   readonly wishesDropped: number;
   readonly holdBytes: number;
   readonly hold: number;
+  readonly limitRefusals: number;
+  readonly limitWarnings: number;
+  readonly limitRowsDropped: number;
   readonly cells: number;
 
   /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
@@ -111,7 +120,10 @@ export class MetricsLayout {
     this.wishesDropped = this.holdCutShort + 1;
     this.holdBytes = this.wishesDropped + 1;
     this.hold = this.holdBytes + cellsOf(HOLD_BYTES_BUCKETS);
-    this.cells = this.hold + cellsOf(HOLD_BUCKETS);
+    this.limitRefusals = this.hold + cellsOf(HOLD_BUCKETS);
+    this.limitWarnings = this.limitRefusals + LIMIT_SCOPES.length * LIMIT_UNITS.length;
+    this.limitRowsDropped = this.limitWarnings + LIMIT_SCOPES.length * LIMIT_UNITS.length;
+    this.cells = this.limitRowsDropped + 1;
   }
 
   /** Shared memory for the slabs of `workers` workers. */
@@ -222,6 +234,18 @@ export class WorkerMetrics {
   /** A provider would not have a pool key: somebody has to be told. */
   poolKeyRefused(provider: number): void {
     this.#add(this.#layout.poolKeyRefusals + provider, 1);
+  }
+
+  /** @param enforced false: it would have been refused, and was let through */
+  limitReached(scope: LimitScope, unit: LimitUnit, enforced: boolean): void {
+    const { limitRefusals, limitWarnings } = this.#layout;
+    const at = LIMIT_SCOPES.indexOf(scope) * LIMIT_UNITS.length + LIMIT_UNITS.indexOf(unit);
+    this.#add((enforced ? limitRefusals : limitWarnings) + at, 1);
+  }
+
+  /** A name has no limit of its own, because the table of limits is full. */
+  limitRowDropped(): void {
+    this.#add(this.#layout.limitRowsDropped, 1);
   }
 
   retried(provider: number): void {

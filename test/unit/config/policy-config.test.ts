@@ -32,6 +32,8 @@ models = ["chat", "openai/gpt-4o"]
 models = ["claude/*"]
 [policies.all]
 models = []
+rpm = 60
+mode = "warn"
 [keys.7]
 name = "nightly crawler"
 policy = "all"
@@ -43,6 +45,14 @@ expires = "2027-01-31T00:00:00Z"
 policy = "agents"
 [classes]
 developer = "all"
+[limits]
+tpm = 1000000
+[limits.models."openai/gpt-4o"]
+rpm = 500
+[limits.providers.groq]
+max_in_flight = 8
+[limits.classes.agent]
+rpm = 100
 `;
 
 describe('policies of a configuration', () => {
@@ -66,6 +76,13 @@ describe('policies of a configuration', () => {
       ' class agent # [keys.7]',
       ' expires 2027-01-31T00:00:00.000Z # [keys.7]',
       ' models all # [policies.all], by [keys.7]',
+    ]);
+    const key7 = lines.slice(lines.indexOf('key 7 (nightly crawler), class agent') + 5);
+    expect(key7.slice(0, 4)).toEqual([
+      ' rpm 60 # [policies.all], by [keys.7]; each key by itself',
+      ' tpm 0 # nothing says otherwise',
+      ' max_in_flight 0 # nothing says otherwise',
+      ' mode warn # [policies.all], by [keys.7]; each key by itself',
     ]);
     expect(of('tenant 42, class developer')[3]).toBe(
       ' models claude/* # [policies.agents], by [tenants.42]',
@@ -160,13 +177,40 @@ describe('policies of a configuration', () => {
       'policies.a.model: found an unknown key, expected models (nearest)',
     ],
     [
+      'a negative number',
+      '[policies.a]\nrpm = -1\n',
+      'policies.a.rpm: found -1, expected requests a minute: 0 (off), or a whole number up to 1000000000',
+    ],
+    [
+      'a negative limit of a class',
+      '[limits.classes.agent]\ntpm = -5\n',
+      'limits.classes.agent.tpm: found -5, expected tokens a minute: 0 (off), or a whole number up to 1000000000',
+    ],
+    [
+      'a limit of a class that is none',
+      '[limits.classes.agents]\ntpm = 5\n',
+      'limits.classes.agents: found an unknown key, expected agent (nearest)',
+    ],
+    [
+      'a limit of a provider that is none',
+      '[limits.providers.opanai]\ntpm = 5\n',
+      'limits.providers.opanai: found such a name, expected one of ',
+    ],
+    [
+      'a limit of a model by an alias, which facts never name,',
+      '[limits.models."claude/x"]\ntpm = 5\n',
+      'limits.models.claude/x: found such a name, expected anthropic/x',
+    ],
+    [
       'a policy that is no table',
       '[policies]\na = "chat"\n',
       'policies.a: found "chat", expected a table like [policies.NAME]',
     ],
   ];
   it.each(REFUSED)('%s stops the load', (_, text, said) => {
-    expect(problem(text)).toBe(said);
+    const told = problem(text);
+    if (said.endsWith('one of ')) expect(told).toContain(said);
+    else expect(told).toBe(said);
   });
 
   it('an allowed route with one allowed target, reached through another and by an alias, is taken', () => {

@@ -72,6 +72,7 @@ const MANAGED = {
     expiresMs: Number.POSITIVE_INFINITY,
     models: null,
     mayRehearse: false,
+    limits: null,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
   permission: null,

@@ -125,6 +125,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         expiresMs: Number.POSITIVE_INFINITY,
         models: null,
         mayRehearse: false,
+        limits: null,
       },
       metering: 'completions',
       namesState: false,

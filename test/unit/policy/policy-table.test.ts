@@ -4,6 +4,7 @@ import { KEY_CLASSES } from '../../../src/keys/key-class.ts';
 import { idWords, type KeyIdentity } from '../../../src/keys/virtual-key.ts';
 import type { PolicyConfig } from '../../../src/policy/policy-settings.ts';
 import { PolicyTable } from '../../../src/policy/policy-table.ts';
+import { noLimits, UNLIMITED } from '../../support/no-limits.ts';
 
 function identity(
   keyId: bigint | null,
@@ -23,6 +24,15 @@ function identity(
     keyWords: keyId === null ? null : idWords(keyId),
   };
 }
+
+const SILENT = {
+  models: null,
+  rpm: null,
+  tpm: null,
+  maxInFlight: null,
+  mode: null,
+  rehearse: null,
+} as const;
 
 const NAMES = ['default', 'a', 'b', 'c'] as const;
 const name = fc.constantFrom(...NAMES);
@@ -55,12 +65,16 @@ const configs: fc.Arbitrary<PolicyConfig> = fc
     policies: new Map(
       NAMES.map(
         (policy, at) =>
-          [policy, { models: said[at] ?? null, rehearse: rehearse[at] ?? null }] as const,
+          [
+            policy,
+            { ...SILENT, models: said[at] ?? null, rehearse: rehearse[at] ?? null },
+          ] as const,
       ).filter(([policy]) => hasDefault || policy !== 'default'),
     ),
     keys: new Map(keys.map(([id, row]) => [id.toString(), row])),
     tenants: new Map(tenants.map(([id, row]) => [id.toString(), row])),
     classes: new Map(classes),
+    limits: UNLIMITED,
   }));
 
 describe('PolicyTable', () => {
@@ -68,7 +82,7 @@ describe('PolicyTable', () => {
     const minted = fc.constantFrom(...KEY_CLASSES);
     fc.assert(
       fc.property(configs, fc.option(ids), ids, minted, (config, keyId, tenantId, keyClass) => {
-        const table = new PolicyTable(config, (entry) => entry);
+        const table = new PolicyTable(config, (entry) => entry, noLimits());
         const effective = table.of(identity(keyId, tenantId, keyClass));
         // Said once more, as the contract says it.
         const key = config.keys.get(String(keyId));
@@ -105,12 +119,13 @@ describe('PolicyTable', () => {
 
   it('keys of which the same is said share one policy, and the same key finds it again', () => {
     const config: PolicyConfig = {
-      policies: new Map([['default', { models: ['x/*'], rehearse: null }]]),
+      policies: new Map([['default', { ...SILENT, models: ['x/*'] }]]),
       keys: new Map(),
       tenants: new Map(),
       classes: new Map(),
+      limits: UNLIMITED,
     };
-    const table = new PolicyTable(config, (entry) => entry);
+    const table = new PolicyTable(config, (entry) => entry, noLimits());
     const one = identity(1n, 1n, 'agent');
     expect(table.of(one)).toBe(table.of(one));
     expect(table.of(identity(2n, 2n, 'agent'))).toBe(table.of(one));
@@ -120,13 +135,16 @@ describe('PolicyTable', () => {
 
   it('an alias in a permission is its provider', () => {
     const config: PolicyConfig = {
-      policies: new Map([['default', { models: ['claude/*'], rehearse: null }]]),
+      policies: new Map([['default', { ...SILENT, models: ['claude/*'] }]]),
       keys: new Map(),
       tenants: new Map(),
       classes: new Map(),
+      limits: UNLIMITED,
     };
     const canonical = (entry: string) => entry.replace(/^claude\//, 'anthropic/');
-    const { models } = new PolicyTable(config, canonical).of(identity(null, 1n, 'agent'));
+    const { models } = new PolicyTable(config, canonical, noLimits()).of(
+      identity(null, 1n, 'agent'),
+    );
     expect(models?.allows('anthropic/claude-5')).toBe(true);
   });
 });

@@ -1,0 +1,163 @@
+/**
+ * The state of all limits of the node: one table that every worker reads and writes, without a lock.
+ *
+ * A limit of so many a minute is a GCRA (the leaky bucket as a meter, as in `admit/rate.ts`): its whole state is one instant, the time
+ * at which the bucket would be full again, in microseconds of the system's monotonic clock. A bucket holds one minute's worth, so in any
+ * t seconds at most limit * (t + 60) / 60 get through; that is how Anthropic's own limits work ("continuously replenished up to your
+ * maximum limit", docs.claude.com/en/api/rate-limits). What was reserved and not used is given back; what was used beyond is
+ * taken later, from whoever comes next.
+ *
+ * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
+ *
+ * Bounds: ROWS rows of 32 bytes, and 4 bytes a worker; 1 MiB and 128 KiB a worker. A row belongs to its name as long as the process
+ * lives, so that no worker can find another one's in its place. Who finds no room is not limited by that row and counted
+ * (`ai_limit_rows_dropped_total`): the gateway fails open, as everywhere.
+ */
+
+import { hash } from 'node:crypto';
+
+/** Names that have a limit of their own: keys, tenants, classes, models, providers. */
+export const ROWS = 32_768;
+/** Looked at for one name. At 75 % full a run of so many full rows is one in ten million. */
+const PROBES = 64;
+
+const ROW_CELLS = 4;
+const PRINT = 0;
+const REQUESTS = 1;
+const TOKENS = 2;
+
+/** No row: the table is full. */
+export const NO_ROW = -1;
+
+/** Of what there may be so many a minute. */
+export type MinuteUnit = 'requests' | 'tokens';
+
+export const MINUTE_US = 60_000_000;
+/** Rounding of sums of float64 microseconds, far below what anybody can measure. */
+const ROUNDING_US = 0.001;
+
+/** Makes the memory that all workers share; once per process, on the main thread. */
+export function createLimitTable(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(ROWS * (ROW_CELLS * 8 + workers * 4));
+}
+
+/** The system's monotonic time, the same for all threads, in microseconds. */
+export function monotonicUs(): number {
+  return Number(process.hrtime.bigint()) / 1_000;
+}
+
+/** One thread's access to the shared table. */
+export class LimitTable {
+  readonly #cells: BigInt64Array<SharedArrayBuffer>;
+  readonly #inFlight: Int32Array<SharedArrayBuffer>;
+  readonly #workers: number;
+  readonly #worker: number;
+  // An instant as the 64 bits that are swapped.
+  readonly #instant = new Float64Array(1);
+  readonly #bits = new BigInt64Array(this.#instant.buffer);
+
+  /** @param memory from `createLimitTable`. @param worker whose counts in flight these are */
+  constructor(memory: SharedArrayBuffer, worker: number) {
+    this.#cells = new BigInt64Array(memory, 0, ROWS * ROW_CELLS);
+    this.#inFlight = new Int32Array(memory, ROWS * ROW_CELLS * 8);
+    this.#workers = this.#inFlight.length / ROWS;
+    this.#worker = worker;
+  }
+
+  /** What this worker's predecessor had in flight went with it. */
+  reset(): void {
+    for (let at = this.#worker; at < this.#inFlight.length; at += this.#workers)
+      Atomics.store(this.#inFlight, at, 0);
+  }
+
+  /** The row of a name, taken when there is none yet; NO_ROW when there is no room. */
+  place(name: string): number {
+    const digest = hash('sha256', name, 'buffer');
+    const print = digest.readBigInt64LE(0) || 1n;
+    const first = digest.readUInt32LE(8) % ROWS;
+    for (let probe = 0; probe < PROBES; probe++) {
+      const row = (first + probe) % ROWS;
+      const held = Atomics.compareExchange(this.#cells, row * ROW_CELLS + PRINT, 0n, print);
+      if (held === 0n || held === print) return row;
+    }
+    return NO_ROW;
+  }
+
+  /**
+   * Whether so much fits now.
+   * @param costUs what is asked for, as the time in which it is replenished
+   * @returns microseconds until it would; 0: now
+   */
+  waitUs(row: number, unit: MinuteUnit, nowUs: number, costUs: number): number {
+    return over(this.#read(cellOf(row, unit)), nowUs, costUs);
+  }
+
+  /** Takes it where it fits. @returns as `waitUs` */
+  take(row: number, unit: MinuteUnit, nowUs: number, costUs: number): number {
+    const cell = cellOf(row, unit);
+    for (;;) {
+      const seen = Atomics.load(this.#cells, cell);
+      this.#bits[0] = seen;
+      const fullAt = this.#instant[0] ?? 0;
+      const waits = over(fullAt, nowUs, costUs);
+      if (waits > 0) return waits;
+      if (this.#swapped(cell, seen, Math.max(fullAt, nowUs) + costUs)) return 0;
+    }
+  }
+
+  /** Takes more whether it fits or not, or gives some back. @param costUs negative: back */
+  correct(row: number, unit: MinuteUnit, nowUs: number, costUs: number): void {
+    const cell = cellOf(row, unit);
+    for (;;) {
+      const seen = Atomics.load(this.#cells, cell);
+      this.#bits[0] = seen;
+      const fullAt = this.#instant[0] ?? 0;
+      const from = costUs > 0 ? Math.max(fullAt, nowUs) : fullAt;
+      if (this.#swapped(cell, seen, from + costUs)) return;
+    }
+  }
+
+  /** Microseconds until all of the minute's worth is there again. */
+  fullInUs(row: number, unit: MinuteUnit, nowUs: number): number {
+    return Math.max(0, this.#read(cellOf(row, unit)) - nowUs);
+  }
+
+  /** One more in flight, unless that would be more than `max` on the node: of two at once for the last place none may get it. */
+  enter(row: number, max: number): boolean {
+    Atomics.add(this.#inFlight, row * this.#workers + this.#worker, 1);
+    if (max === 0 || this.inFlight(row) <= max) return true;
+    this.leave(row);
+    return false;
+  }
+
+  leave(row: number): void {
+    Atomics.sub(this.#inFlight, row * this.#workers + this.#worker, 1);
+  }
+
+  /** On the node. */
+  inFlight(row: number): number {
+    let sum = 0;
+    for (let worker = 0; worker < this.#workers; worker++)
+      sum += Atomics.load(this.#inFlight, row * this.#workers + worker);
+    return sum;
+  }
+
+  #read(cell: number): number {
+    this.#bits[0] = Atomics.load(this.#cells, cell);
+    return this.#instant[0] ?? 0;
+  }
+
+  #swapped(cell: number, seen: bigint, fullAt: number): boolean {
+    this.#instant[0] = fullAt;
+    return Atomics.compareExchange(this.#cells, cell, seen, this.#bits[0] ?? 0n) === seen;
+  }
+}
+
+function cellOf(row: number, unit: MinuteUnit): number {
+  return row * ROW_CELLS + (unit === 'requests' ? REQUESTS : TOKENS);
+}
+
+function over(fullAt: number, nowUs: number, costUs: number): number {
+  const excess = Math.max(fullAt, nowUs) + costUs - nowUs - MINUTE_US;
+  return excess > ROUNDING_US ? excess : 0;
+}

@@ -1,0 +1,346 @@
+/**
+ * Limits on what one key's requests may take: requests and tokens a minute and requests in flight, of six purses. Asked at a
+ * request's last byte; answered by a grant, which is given back once, when the attempt has ended.
+ */
+
+import type { Dialect } from '../rejection.ts';
+import { type Rejection, rejection } from '../rejection.ts';
+import { limitLines, type MinuteState } from './limit-fields.ts';
+import {
+  type LimitScope,
+  type Limits,
+  type LimitsConfig,
+  type LimitUnit,
+  limitsSomething,
+} from './limit-settings.ts';
+import { type LimitTable, MINUTE_US, monotonicUs, NO_ROW } from './limit-table.ts';
+
+/** What is told of limits; the metrics are one. */
+export interface LimitCounts {
+  /** @param enforced false: it would have been refused (`mode = "warn"`) */
+  limitReached(scope: LimitScope, unit: LimitUnit, enforced: boolean): void;
+  limitRowDropped(): void;
+}
+
+/** One purse that a request takes from. */
+interface Purse {
+  readonly scope: LimitScope;
+  readonly row: number;
+  readonly limits: Limits;
+  readonly enforced: boolean;
+}
+
+/** What a request is expected to take. */
+interface Expected {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** How a purse is named to whom it refused. */
+const OWNERS: Readonly<Record<LimitScope, string>> = {
+  key: 'this key',
+  tenant: 'all keys of this tenant',
+  class: 'all keys of this class',
+  model: 'this model',
+  provider: 'this provider',
+  gateway: 'this gateway',
+};
+
+/** Nobody can say when a request ends. */
+const IN_FLIGHT_WAIT_US = 1_000_000;
+
+/** Purses of one configuration. */
+export class Limiter {
+  readonly #table: LimitTable;
+  readonly #config: LimitsConfig;
+  readonly #counts: LimitCounts;
+  readonly #clock: () => number;
+  readonly #classes = new Map<string, Purse>();
+  readonly #targets = new Map<string, Purse>();
+  readonly #gateway: Purse | null;
+  readonly hasTargets: boolean;
+
+  constructor(
+    table: LimitTable,
+    config: LimitsConfig,
+    counts: LimitCounts,
+    clock: () => number = monotonicUs,
+  ) {
+    this.#table = table;
+    this.#config = config;
+    this.#counts = counts;
+    this.#clock = clock;
+    this.#gateway = this.purse('gateway', '', config.gateway, true);
+    this.hasTargets = config.models.size + config.providers.size > 0;
+  }
+
+  /** @returns null where nothing is limited, or where there is no room for another name */
+  purse(scope: LimitScope, name: string, limits: Limits, enforced: boolean): Purse | null {
+    if (!limitsSomething(limits)) return null;
+    const row = this.#table.place(`${scope} ${name}`);
+    if (row !== NO_ROW) return { scope, row, limits, enforced };
+    this.#counts.limitRowDropped();
+    return null;
+  }
+
+  /** What a key takes from, beside what its targets have. Null: nothing limits it. */
+  of(keyClass: string, own: readonly (Purse | null)[]): KeyLimits | null {
+    const purses = [...own, this.#class(keyClass), this.#gateway].filter((purse) => purse !== null);
+    if (purses.length === 0 && !this.hasTargets) return null;
+    return new KeyLimits(this, this.#table, this.#counts, this.#clock, purses);
+  }
+
+  /** The purse of a model (`provider/model`) or a provider. */
+  target(scope: 'model' | 'provider', name: string): Purse | null {
+    const limits = this.#config[scope === 'model' ? 'models' : 'providers'].get(name);
+    if (limits === undefined) return null;
+    const known = this.#targets.get(`${scope} ${name}`);
+    if (known !== undefined) return known;
+    const made = this.purse(scope, name, limits, true);
+    if (made !== null) this.#targets.set(`${scope} ${name}`, made);
+    return made;
+  }
+
+  #class(keyClass: string): Purse | null {
+    const known = this.#classes.get(keyClass);
+    if (known !== undefined) return known;
+    for (const [name, limits] of this.#config.classes) {
+      if (name !== keyClass) continue;
+      const made = this.purse('class', name, limits, true);
+      if (made !== null) this.#classes.set(name, made);
+      return made;
+    }
+    return null;
+  }
+}
+
+/** What limits one key. */
+export class KeyLimits {
+  readonly #limiter: Limiter;
+  readonly #table: LimitTable;
+  readonly #counts: LimitCounts;
+  readonly #clock: () => number;
+  readonly #purses: readonly Purse[];
+
+  constructor(
+    limiter: Limiter,
+    table: LimitTable,
+    counts: LimitCounts,
+    clock: () => number,
+    purses: readonly Purse[],
+  ) {
+    this.#limiter = limiter;
+    this.#table = table;
+    this.#counts = counts;
+    this.#clock = clock;
+    this.#purses = purses;
+  }
+
+  /**
+   * Takes what a request needs from every purse, or nothing from any.
+   * @param provider whom it goes to. @param model `provider/model`; null where it is not known
+   * @param isFirst false: a further attempt of a request that has been counted, which costs its targets a request only
+   */
+  admit(
+    provider: string,
+    model: string | null,
+    expected: Expected,
+    isFirst: boolean,
+  ): LimitGrant | Rejection {
+    const purses = this.#limiter.hasTargets ? this.#with(provider, model) : this.#purses;
+    const nowUs = this.#clock();
+    const grant = new LimitGrant(this.#table, this.#clock, purses, expected, isFirst);
+    return this.#refusal(purses, nowUs, expected, grant) ?? grant;
+  }
+
+  #with(provider: string, model: string | null): readonly Purse[] {
+    const ofModel = model === null ? null : this.#limiter.target('model', model);
+    const ofProvider = this.#limiter.target('provider', provider);
+    return [...this.#purses, ofModel, ofProvider].filter((purse) => purse !== null);
+  }
+
+  /** Looks first: a refusal takes from no purse. The longest wait is the true one. */
+  #refusal(
+    purses: readonly Purse[],
+    nowUs: number,
+    expected: Expected,
+    grant: LimitGrant,
+  ): Rejection | null {
+    let tight: Purse | null = null;
+    let tightUnit: LimitUnit = 'requests';
+    let waitUs = 0;
+    for (const unit of ['requests', 'tokens'] as const) {
+      for (const purse of purses) {
+        const costUs = grant.costUs(purse, unit);
+        if (costUs === 0) continue;
+        const { tpm } = purse.limits;
+        if (unit === 'tokens' && expected.inputTokens > tpm) {
+          this.#counts.limitReached(purse.scope, unit, purse.enforced);
+          if (purse.enforced) return exceeds(purse, expected.inputTokens);
+          continue;
+        }
+        const waits = this.#table.waitUs(purse.row, unit, nowUs, costUs);
+        if (waits === 0) continue;
+        this.#counts.limitReached(purse.scope, unit, purse.enforced);
+        if (!purse.enforced || waits <= waitUs) continue;
+        [tight, tightUnit, waitUs] = [purse, unit, waits];
+      }
+      // Requests are told before tokens.
+      if (tight !== null) return reached(tight, tightUnit, waitUs);
+    }
+    const lost = grant.take(nowUs);
+    if (lost === null) {
+      for (const { scope, row, limits, enforced } of purses) {
+        const { maxInFlight } = limits;
+        if (!enforced && maxInFlight > 0 && this.#table.inFlight(row) > maxInFlight)
+          this.#counts.limitReached(scope, 'in_flight', false);
+      }
+      return null;
+    }
+    this.#counts.limitReached(lost.purse.scope, lost.unit, true);
+    return reached(lost.purse, lost.unit, lost.waitUs);
+  }
+}
+
+/** What one attempt has taken. */
+export class LimitGrant {
+  readonly #table: LimitTable;
+  readonly #clock: () => number;
+  readonly #purses: readonly Purse[];
+  readonly #expected: Expected;
+  readonly #isFirst: boolean;
+  #isOver = false;
+  /** Where it would have been refused: what was not taken is not given back. A bit for each purse and unit. */
+  #notTaken = 0;
+
+  constructor(
+    table: LimitTable,
+    clock: () => number,
+    purses: readonly Purse[],
+    expected: Expected,
+    isFirst: boolean,
+  ) {
+    this.#table = table;
+    this.#clock = clock;
+    this.#purses = purses;
+    this.#expected = expected;
+    this.#isFirst = isFirst;
+  }
+
+  /** What is taken of a minute's worth, as the time in which it is replenished; 0: nothing. */
+  costUs(purse: Purse, unit: 'requests' | 'tokens'): number {
+    const { rpm, tpm } = purse.limits;
+    if (unit === 'tokens') return tpm === 0 ? 0 : (this.#reserved(tpm) * MINUTE_US) / tpm;
+    const isCounted = this.#isFirst || purse.scope === 'model' || purse.scope === 'provider';
+    return rpm === 0 || !isCounted ? 0 : MINUTE_US / rpm;
+  }
+
+  /**
+   * Output is a guess until it is there: no more of the minute than a quarter is kept for it, so that a small limit is no
+   * refusal of everything; what comes beyond is taken when it is known.
+   */
+  #reserved(tpm: number): number {
+    const { inputTokens, outputTokens } = this.#expected;
+    return Math.min(tpm, inputTokens + Math.min(outputTokens, Math.floor(tpm / 4)));
+  }
+
+  /** @returns where another worker was faster, everything given back then; null: it is all taken */
+  take(
+    nowUs: number,
+  ): { readonly purse: Purse; readonly unit: LimitUnit; readonly waitUs: number } | null {
+    for (const unit of ['requests', 'tokens'] as const) {
+      for (const [at, purse] of this.#purses.entries()) {
+        const costUs = this.costUs(purse, unit);
+        if (costUs === 0) continue;
+        const waitUs = this.#table.take(purse.row, unit, nowUs, costUs);
+        if (waitUs === 0) continue;
+        if (!purse.enforced) {
+          this.#notTaken |= bitOf(at, unit);
+          continue;
+        }
+        if (unit === 'tokens') this.#giveBack('requests', this.#purses.length, nowUs);
+        this.#giveBack(unit, at, nowUs);
+        return { purse, unit, waitUs };
+      }
+    }
+    for (const [at, purse] of this.#purses.entries()) {
+      const { row, limits, enforced } = purse;
+      if (limits.maxInFlight === 0) continue;
+      if (this.#table.enter(row, enforced ? limits.maxInFlight : 0)) continue;
+      for (const entered of this.#purses.slice(0, at))
+        if (entered.limits.maxInFlight > 0) this.#table.leave(entered.row);
+      this.#giveBack('requests', this.#purses.length, nowUs);
+      this.#giveBack('tokens', this.#purses.length, nowUs);
+      return { purse, unit: 'in_flight', waitUs: IN_FLIGHT_WAIT_US };
+    }
+    return null;
+  }
+
+  #giveBack(unit: 'requests' | 'tokens', count: number, nowUs: number): void {
+    for (const [at, purse] of this.#purses.slice(0, count).entries()) {
+      const costUs = this.costUs(purse, unit);
+      const isTaken = (this.#notTaken & bitOf(at, unit)) === 0;
+      if (costUs > 0 && isTaken) this.#table.correct(purse.row, unit, nowUs, -costUs);
+    }
+  }
+
+  /**
+   * The attempt has ended. Further calls do nothing.
+   * @param tokens what it used; 0 where nothing is billed
+   */
+  settle(tokens: number): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const nowUs = this.#clock();
+    for (const [at, { row, limits }] of this.#purses.entries()) {
+      const { tpm, maxInFlight } = limits;
+      if (maxInFlight > 0) this.#table.leave(row);
+      if (tpm === 0 || (this.#notTaken & bitOf(at, 'tokens')) !== 0) continue;
+      const differenceUs = ((tokens - this.#reserved(tpm)) * MINUTE_US) / tpm;
+      if (differenceUs !== 0) this.#table.correct(row, 'tokens', nowUs, differenceUs);
+    }
+  }
+
+  /** Field lines that tell the purses that are nearest to their end. */
+  lines(dialect: Dialect): string {
+    const nowUs = this.#clock();
+    return limitLines(dialect, this.#tightest('requests', nowUs), this.#tightest('tokens', nowUs));
+  }
+
+  #tightest(unit: 'requests' | 'tokens', nowUs: number): MinuteState | null {
+    let tightest: MinuteState | null = null;
+    for (const { row, limits, enforced } of this.#purses) {
+      const limit = unit === 'requests' ? limits.rpm : limits.tpm;
+      if (limit === 0 || !enforced) continue;
+      const resetUs = this.#table.fullInUs(row, unit, nowUs);
+      const left = Math.floor(((MINUTE_US - resetUs) * limit) / MINUTE_US + 1e-6);
+      const state = { limit, remaining: Math.max(0, left), resetUs };
+      if (tightest === null || state.remaining < tightest.remaining) tightest = state;
+    }
+    return tightest;
+  }
+}
+
+function bitOf(at: number, unit: 'requests' | 'tokens'): number {
+  return 1 << (at * 2 + (unit === 'requests' ? 0 : 1));
+}
+
+function reached({ scope, limits }: Purse, unit: LimitUnit, waitUs: number): Rejection {
+  const what =
+    unit === 'in_flight'
+      ? `${limits.maxInFlight} requests at a time`
+      : unit === 'requests'
+        ? `${limits.rpm} requests a minute`
+        : `${limits.tpm} tokens a minute`;
+  const ms = Math.ceil(waitUs / 1_000);
+  // RFC 9110 §10.2.3 knows whole seconds; OpenAI's and Anthropic's SDKs read the milliseconds first.
+  const wait = `retry-after: ${Math.ceil(ms / 1_000)}\r\nretry-after-ms: ${ms}\r\n`;
+  return rejection('rate_limited', `The limit of ${what} for ${OWNERS[scope]} is reached.`, wait);
+}
+
+function exceeds({ scope, limits }: Purse, tokens: number): Rejection {
+  return rejection(
+    'exceeds_limit',
+    `It has about ${tokens} tokens, and the limit for ${OWNERS[scope]} is ${limits.tpm} a minute.`,
+  );
+}

@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  createLimitTable,
+  LimitTable,
+  MINUTE_US,
+  NO_ROW,
+  ROWS,
+} from '../../../src/policy/limit-table.ts';
+
+const two = () => {
+  const memory = createLimitTable(2);
+  return [new LimitTable(memory, 0), new LimitTable(memory, 1)] as const;
+};
+
+describe('LimitTable', () => {
+  it('a name has one row, whichever worker asks, and another name another one', () => {
+    const [a, b] = two();
+    const rows = Array.from({ length: 1_000 }, (_, at) => a.place(`key ${at}`));
+    expect(new Set(rows).size).toBe(1_000);
+    expect(Array.from({ length: 1_000 }, (_, at) => b.place(`key ${at}`))).toEqual(rows);
+  });
+
+  it('without room a name has no row, and those that have one keep it', () => {
+    const [a] = two();
+    const first = a.place('key 0');
+    let dropped = 0;
+    for (let at = 0; at < ROWS + 2_000; at++) if (a.place(`key ${at}`) === NO_ROW) dropped++;
+    expect(dropped).toBeGreaterThanOrEqual(2_000);
+    expect(a.place('key 0')).toBe(first);
+  });
+
+  it('in any window no more gets through than the limit and one bucket, whatever workers do in between', () => {
+    const step = fc.record({
+      waitMs: fc.nat({ max: 4_000 }),
+      worker: fc.nat({ max: 1 }),
+      cost: fc.integer({ min: 1, max: 40 }),
+      // What is used of it: less, or more, which is taken later.
+      used: fc.nat({ max: 60 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 300 }),
+        fc.array(step, { minLength: 1, maxLength: 200 }),
+        (limit, steps) => {
+          const tables = two();
+          const row = tables[0].place('key 1');
+          const unitUs = MINUTE_US / limit;
+          let nowUs = 5_000_000;
+          const through: { readonly atUs: number; readonly cost: number }[] = [];
+          for (const { waitMs, worker, cost } of steps) {
+            nowUs += waitMs * 1_000;
+            const wanted = Math.min(cost, limit);
+            const table = tables[worker] ?? tables[0];
+            if (table.take(row, 'tokens', nowUs, wanted * unitUs) === 0)
+              through.push({ atUs: nowUs, cost: wanted });
+          }
+          for (const [from, first] of through.entries()) {
+            let sum = 0;
+            for (const one of through.slice(from)) {
+              sum += one.cost;
+              const windowUs = one.atUs - first.atUs;
+              expect(sum).toBeLessThanOrEqual(limit + (limit * windowUs) / MINUTE_US + 1e-6);
+            }
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('what is told to be the wait is true: a millisecond before it refuses, at it lets through', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 10_000 }),
+        fc.array(fc.nat({ max: 500 }), { minLength: 1, maxLength: 60 }),
+        (limit, waits) => {
+          const [table, other] = two();
+          const row = table.place('key 1');
+          const costUs = MINUTE_US / limit;
+          let nowUs = 1_000_000;
+          for (const waitMs of waits) {
+            nowUs += waitMs * 1_000;
+            while (table.take(row, 'requests', nowUs, costUs) === 0);
+            const us = table.take(row, 'requests', nowUs, costUs);
+            const ms = Math.ceil(us / 1_000);
+            expect(other.waitUs(row, 'requests', nowUs + (ms - 1) * 1_000, costUs)).toBeGreaterThan(
+              0,
+            );
+            expect(other.waitUs(row, 'requests', nowUs + ms * 1_000, costUs)).toBe(0);
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('what is given back is there again, and no more than a bucket ever is', () => {
+    const [table] = two();
+    const row = table.place('key 1');
+    const unitUs = MINUTE_US / 100;
+    expect(table.take(row, 'tokens', 0, 80 * unitUs)).toBe(0);
+    expect(table.waitUs(row, 'tokens', 0, 30 * unitUs)).toBeCloseTo(10 * unitUs);
+    table.correct(row, 'tokens', 0, -80 * unitUs);
+    expect(table.take(row, 'tokens', 0, 100 * unitUs)).toBe(0);
+    table.correct(row, 'tokens', 0, -500 * unitUs);
+    expect(table.take(row, 'tokens', 0, 100 * unitUs)).toBe(0);
+    table.correct(row, 'tokens', 0, 50 * unitUs);
+    expect(table.fullInUs(row, 'tokens', 0)).toBeGreaterThan(0);
+  });
+
+  it('in flight is counted over all workers, and a worker that begins again has nothing in flight', () => {
+    const [a, b] = two();
+    const row = a.place('key 1');
+    expect([a.enter(row, 3), b.enter(row, 3), b.enter(row, 3)]).toEqual([true, true, true]);
+    expect([a.enter(row, 3), b.enter(row, 3), a.inFlight(row)]).toEqual([false, false, 3]);
+    b.reset();
+    expect([a.inFlight(row), a.enter(row, 3)]).toEqual([1, true]);
+    a.leave(row);
+    a.leave(row);
+    expect(b.inFlight(row)).toBe(0);
+  });
+});

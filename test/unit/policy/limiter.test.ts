@@ -1,0 +1,201 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Limits, type LimitsConfig, NO_LIMITS } from '../../../src/policy/limit-settings.ts';
+import { createLimitTable, LimitTable } from '../../../src/policy/limit-table.ts';
+import { type KeyLimits, Limiter, type LimitGrant } from '../../../src/policy/limiter.ts';
+import type { Rejection } from '../../../src/rejection.ts';
+import { UNLIMITED } from '../../support/no-limits.ts';
+
+/** Two workers of one node, and a clock that stands. */
+function node(config: Partial<LimitsConfig> = {}) {
+  const memory = createLimitTable(2);
+  const told: string[] = [];
+  const clock = { us: 1_000_000 };
+  const counts = {
+    limitReached: (scope: string, unit: string, enforced: boolean) =>
+      told.push(`${scope} ${unit} ${enforced ? 'refused' : 'warned'}`),
+    limitRowDropped: () => told.push('dropped'),
+  };
+  const limiters = [0, 1].map(
+    (worker) =>
+      new Limiter(
+        new LimitTable(memory, worker),
+        { ...UNLIMITED, ...config },
+        counts,
+        () => clock.us,
+      ),
+  );
+  const key = (limits: Partial<Limits>, name = '1', worker = 0, enforced = true): KeyLimits => {
+    const limiter = limiters[worker];
+    const purse = limiter?.purse('key', name, { ...NO_LIMITS, ...limits }, enforced) ?? null;
+    const made = limiter?.of('agent', [purse]) ?? null;
+    if (made === null) throw new Error('nothing limits it');
+    return made;
+  };
+  return { key, told, clock, limiters };
+}
+
+const LITTLE = { inputTokens: 1, outputTokens: 0 };
+const ask = (limits: KeyLimits, expected = LITTLE, isFirst = true) =>
+  limits.admit('openai', 'openai/a', expected, isFirst);
+const isGrant = (came: LimitGrant | Rejection): came is LimitGrant => !('code' in came);
+
+function granted(came: LimitGrant | Rejection): LimitGrant {
+  if (isGrant(came)) return came;
+  throw new Error(`${came.code}: ${came.detail}`);
+}
+
+const waitMs = (came: LimitGrant | Rejection): number =>
+  isGrant(came) ? 0 : Number(/retry-after-ms: (\d+)/.exec(came.fieldLines)?.[1]);
+
+describe('KeyLimits', () => {
+  it('T1: retry-after is true for whichever purse waits longest, requests and tokens', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          rpm: fc.integer({ min: 1, max: 100 }),
+          tpm: fc.integer({ min: 10, max: 10_000 }),
+        }),
+        fc.integer({ min: 1, max: 100 }),
+        fc.array(fc.nat({ max: 3_000 }), { minLength: 1, maxLength: 100 }),
+        (own, rpm, waits) => {
+          const { key, clock } = node({ gateway: { ...NO_LIMITS, rpm } });
+          const limits = key(own);
+          for (const ms of waits) {
+            clock.us += ms * 1_000;
+            const came = ask(limits, { inputTokens: 10, outputTokens: 20 });
+            if (isGrant(came)) continue;
+            const wait = waitMs(came);
+            const seconds = Number(/^retry-after: (\d+)/m.exec(came.fieldLines)?.[1]);
+            expect(seconds).toBe(Math.ceil(wait / 1_000));
+            const at = clock.us;
+            clock.us = at + (wait - 1) * 1_000;
+            expect(isGrant(ask(limits, { inputTokens: 10, outputTokens: 20 }))).toBe(false);
+            clock.us = at + wait * 1_000;
+            // Tokens are told behind requests: each wait is true, and the last one lets through.
+            const again = ask(limits, { inputTokens: 10, outputTokens: 20 });
+            if (!isGrant(again)) expect(again.detail).toContain('tokens');
+          }
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('T3: larger than the whole limit is told so, with the numbers, and takes nothing', () => {
+    const { key } = node();
+    const limits = key({ tpm: 100, rpm: 1 });
+    const came = ask(limits, { inputTokens: 101, outputTokens: 0 });
+    expect(came).toMatchObject({ code: 'exceeds_limit', fieldLines: '' });
+    expect('detail' in came && came.detail).toMatch(/101 tokens.*this key is 100 a minute/);
+    expect(isGrant(ask(limits, { inputTokens: 100, outputTokens: 5_000 }))).toBe(true);
+  });
+
+  it('T6, T7: a refusal takes nothing: neither a request for tokens that were refused, nor of another purse', () => {
+    const { key, told } = node({ gateway: { ...NO_LIMITS, rpm: 3 } });
+    const poor = key({ tpm: 10 }, 'poor');
+    granted(ask(poor, { inputTokens: 10, outputTokens: 0 }));
+    for (let i = 0; i < 50; i++)
+      expect(isGrant(ask(poor, { inputTokens: 10, outputTokens: 0 }))).toBe(false);
+    const rich = key({ rpm: 100 }, 'rich');
+    expect([ask(rich), ask(rich), ask(rich)].map(isGrant)).toEqual([true, true, false]);
+    expect(told.at(-1)).toBe('gateway requests refused');
+    expect(told.filter((what) => what === 'key tokens refused')).toHaveLength(50);
+  });
+
+  it('what was reserved and not used is there again; what was used beyond is taken from who comes next', () => {
+    const { key } = node();
+    const limits = key({ tpm: 1_000 });
+    const first = granted(ask(limits, { inputTokens: 700, outputTokens: 9_000 }));
+    expect(isGrant(ask(limits, { inputTokens: 100, outputTokens: 0 }))).toBe(false);
+    first.settle(100);
+    first.settle(100);
+    const second = granted(ask(limits, { inputTokens: 900, outputTokens: 0 }));
+    second.settle(1_900);
+    // 1,000 over, and one more: a minute and 60 ms.
+    expect(waitMs(ask(limits, LITTLE))).toBe(60_060);
+  });
+
+  it('in flight is freed by the settlement, once, over two workers', () => {
+    const { key } = node();
+    const [here, there] = [key({ maxInFlight: 2 }), key({ maxInFlight: 2 }, '1', 1)];
+    const grant = granted(ask(here));
+    granted(ask(there));
+    expect([ask(here), ask(there)].map(isGrant)).toEqual([false, false]);
+    expect(waitMs(ask(here))).toBe(1_000);
+    grant.settle(0);
+    grant.settle(0);
+    expect([ask(there), ask(here)].map(isGrant)).toEqual([true, false]);
+  });
+
+  it('two keys have a purse each, all of a class one together, a model and a provider theirs', () => {
+    const one = { ...NO_LIMITS, rpm: 1 };
+    const { key } = node();
+    expect([ask(key({ rpm: 1 }, 'a')), ask(key({ rpm: 1 }, 'b'))].map(isGrant)).toEqual([
+      true,
+      true,
+    ]);
+    const ofClass = node({ classes: new Map([['agent', one]]) });
+    const [a, b] = [ofClass.key({ rpm: 9 }, 'a'), ofClass.key({ rpm: 9 }, 'b', 1)];
+    expect([ask(a), ask(b)].map(isGrant)).toEqual([true, false]);
+    const ofModel = node({ models: new Map([['openai/a', one]]) });
+    const any = ofModel.key({ rpm: 9 });
+    expect([ask(any), ask(any)].map(isGrant)).toEqual([true, false]);
+    expect(isGrant(any.admit('openai', 'openai/b', LITTLE, true))).toBe(true);
+    const ofProvider = node({ providers: new Map([['openai', one]]) });
+    const all = ofProvider.key({ rpm: 9 });
+    expect(isGrant(all.admit('openai', null, LITTLE, true))).toBe(true);
+    expect(isGrant(all.admit('openai', 'openai/b', LITTLE, true))).toBe(false);
+    expect(isGrant(all.admit('groq', 'groq/b', LITTLE, true))).toBe(true);
+  });
+
+  it('a further attempt costs its key no request, and its tokens', () => {
+    const { key } = node();
+    const limits = key({ rpm: 1, tpm: 10 });
+    granted(ask(limits, { inputTokens: 5, outputTokens: 0 }));
+    granted(ask(limits, { inputTokens: 5, outputTokens: 0 }, false));
+    expect(ask(limits, { inputTokens: 5, outputTokens: 0 }, false)).toMatchObject({
+      code: 'rate_limited',
+    });
+  });
+
+  it('with mode = "warn" nothing is refused, what would have been is counted, and the fields say nothing', () => {
+    const { key, told } = node();
+    const limits = key({ rpm: 1, tpm: 10, maxInFlight: 1 }, '1', 0, false);
+    const grants = [1, 2, 3].map(() => granted(ask(limits, { inputTokens: 20, outputTokens: 0 })));
+    expect(told).toEqual([
+      'key tokens warned',
+      'key requests warned',
+      'key tokens warned',
+      'key in_flight warned',
+      'key requests warned',
+      'key tokens warned',
+      'key in_flight warned',
+    ]);
+    expect(grants[0]?.lines('openai')).toBe('');
+    for (const grant of grants) grant.settle(0);
+    expect(granted(ask(limits)).lines('openai')).toBe('');
+  });
+
+  it('the fields tell the purse that is nearest to its end, in either dialect', () => {
+    const { key, clock } = node({ gateway: { ...NO_LIMITS, rpm: 600 } });
+    const limits = key({ rpm: 60, tpm: 6_000 });
+    for (let i = 0; i < 9; i++) granted(ask(limits, { inputTokens: 100, outputTokens: 0 }));
+    const grant = granted(ask(limits, { inputTokens: 100, outputTokens: 0 }));
+    clock.us += 500_000;
+    expect(grant.lines('openai').split('\r\n')).toEqual([
+      'x-ratelimit-limit-requests: 60',
+      'x-ratelimit-remaining-requests: 50',
+      'x-ratelimit-reset-requests: 10s',
+      'x-ratelimit-limit-tokens: 6000',
+      'x-ratelimit-remaining-tokens: 5050',
+      'x-ratelimit-reset-tokens: 10s',
+      '',
+    ]);
+    const lines = grant.lines('anthropic');
+    expect(lines).toContain('anthropic-ratelimit-tokens-remaining: 5050\r\n');
+    expect(lines).toMatch(
+      /anthropic-ratelimit-requests-reset: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\r\n/,
+    );
+  });
+});
