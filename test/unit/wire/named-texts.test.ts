@@ -203,6 +203,22 @@ describe('the texts at places of a body', () => {
     ).toEqual([SEALED, SEALED, SEALED, SEALED]);
   });
 
+  it('are not lost behind a long text, wherever it is cut, however its backslashes lie', () => {
+    for (let backslashes = 0; backslashes < 6; backslashes++) {
+      const tail = `${'\\'.repeat(backslashes)}","previous_response_id":"no`;
+      const text = `${'a'.repeat(40)}${tail}${'b'.repeat(40)}${tail}`;
+      for (const name of ['input', 'instructions']) {
+        const body = Buffer.from(
+          JSON.stringify({ [name]: text, x: [text], previous_response_id: 'r' }),
+        );
+        for (let at = 1; at < body.length; at++) {
+          const pieces = [body.subarray(0, at), body.subarray(at)];
+          expect(told(pieces)).toEqual([['previous_response_id', 'r']]);
+        }
+      }
+    }
+  });
+
   it('is null for one that is longer than any id, and the next one is read again', () => {
     const long = 'x'.repeat(TEXT_MAX_BYTES + 1);
     expect(toldOf({ previous_response_id: long, conversation: 'c' })).toEqual([
