@@ -38,7 +38,7 @@ export function inputTokensHigh(
 }
 
 /** Tokens of the answer at most, all choices together. */
-export function outputTokensHigh(
+function outputTokensHigh(
   { outputTokens, choices }: RequestNeeds,
   { maxOutputTokens }: ModelTraits,
 ): number {

@@ -84,7 +84,7 @@ export type Homes = ((provider: Provider, key: PoolKey) => boolean) | null;
 const GUESTS_MAX = 1024;
 
 /** What the request may cost at targets that are left out because of that, in pico-dollars. */
-export interface TooDear {
+interface TooDear {
   readonly limitPico: number;
   /** At the target that is wanted first. */
   readonly wantedPico: number;
