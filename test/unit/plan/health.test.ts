@@ -147,6 +147,16 @@ describe('breaker', () => {
   });
 });
 
+test('of the time to first content each new measurement counts a fifth, and what was not measured nothing', () => {
+  const { health } = scene();
+  const place = health.place('paced');
+  const told = [100, 200, -1, 20, 10_000_000].map((ms) => {
+    health.succeeded(place, ms, FREE);
+    return health.condition(place).ttftMs;
+  });
+  expect(told).toEqual([100, 120, 120, 100, 600_000]);
+});
+
 describe('rest', () => {
   test('bars one key for as long as was asked, to 0.2 s, and not its siblings (B4)', () => {
     const { health, other, pass } = scene();

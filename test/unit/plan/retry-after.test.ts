@@ -12,6 +12,8 @@ describe('retryAfterMs', () => {
     [['retry-after-ms', '1500'], 1_500],
     [['x-ms-retry-after-ms', '20'], 20],
     [['retry-after', '2', 'retry-after-ms', '1750'], 1_750],
+    [['retry-after-ms', '1750', 'retry-after', '2'], 1_750],
+    [['retry-after-ms', 'soon', 'retry-after', '2'], 2_000],
     [['retry-after', '86400'], RETRY_AFTER_MAX_MS],
     [['retry-after', 'soon'], null],
     [['retry-after', '-3'], null],
