@@ -55,7 +55,7 @@ export const BARRED = -1;
 export const FREE = 0;
 
 /** Subjects of a node: providers, targets and keys of a large configuration fit ten times. */
-const SUBJECTS = 4096;
+const SUBJECTS = 16_384;
 /** Subjects that callers named and the configuration does not: they push each other out, and none of the others. */
 const GUESTS = 1024;
 /** Neighbours that a subject may stand in; when all are taken, the one that was not touched for longest goes. */
@@ -89,7 +89,7 @@ const TTFT_MAX_MS = 600_000;
 /** Where the words begin: the node's start in milliseconds of the common clock, as a float64. */
 const HEADER_BYTES = 64;
 
-/** Makes the memory that all workers share; once per process, on the main thread. 320 KiB. */
+/** Makes the memory that all workers share; once per process, on the main thread. 1.1 MiB, touched where subjects are. */
 export function createHealthTable(nowMs: number = commonClock()()): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(HEADER_BYTES + (SUBJECTS + GUESTS) * WORDS * 4);
   new Float64Array(memory, 0, 1)[0] = nowMs;

@@ -13,7 +13,7 @@ import type { LogLine } from '../support/gateway.ts';
 
 // All cells are asked for at once, the rules are looked at one by one: most of the faults are waits.
 const ALL = cells();
-const AT_ONCE = 96;
+const AT_ONCE = 32;
 
 let matrix: FaultMatrix;
 let ran: ReadonlyMap<string, Ran>;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   matrix = await startFaultMatrix(ALL);
   ran = new Map((await matrix.run(ALL, AT_ONCE)).map((one) => [one.cell.route, one]));
   factsOf = Map.groupBy(await matrix.facts(), (fact) => String(fact['route']));
-}, 120_000);
+}, 300_000);
 afterAll(async () => await matrix.stop());
 
 const ranOf = ({ route }: Cell): Ran => {
@@ -61,7 +61,7 @@ function expectAnswer(cell: Cell): void {
     return;
   }
   if (wanted.ends === 'whole') expect(raw?.text).toBe(direct?.raw?.text);
-  else if (wanted.ends === 'cut') expectCut(cell, raw?.text ?? '', sound.raw?.text ?? '');
+  else if (wanted.ends === 'cut') expectCut(cell, raw?.text ?? '', sound?.raw?.text ?? '');
 }
 
 /** Each upstream is asked as often as the contract says, and nobody else is. */

@@ -52,8 +52,8 @@ const status = (status: number, reason: FailoverReason | null): Strike => ({
 const behind = (events: number, then: Spoil): Strike => ({ at: 'events', events, then });
 
 /** Milliseconds, of routes whose fault is a wait: nothing else is ever that late. */
-export const FIRST_CONTENT_MS = 1_000;
-const LATE_MS = 1_800;
+export const FIRST_CONTENT_MS = 2_000;
+const LATE_MS = 3_500;
 
 const FAULTS: readonly Fault[] = [
   { model: 'fault-429', strike: status(429, 'rate_limit') },
@@ -220,6 +220,17 @@ function isSlow({ strike }: Fault): boolean {
   return strike.at === 'events' && ['silence', 'pings', 'late'].includes(strike.then);
 }
 
+/** Late, and well for whoever waits. */
+function isLate({ strike }: Fault): boolean {
+  return strike.at === 'events' && strike.then === 'late';
+}
+
+/** Its first content never comes, or comes too late. */
+function limitsContent({ fault, wire }: Cell): boolean {
+  const { strike } = fault;
+  return isSlow(fault) && (strike.at !== 'events' || strike.events <= OPENING[wire]);
+}
+
 function isKeys({ strike }: Fault): boolean {
   return strike.at === 'status' && strike.reason === 'auth';
 }
@@ -243,7 +254,10 @@ export function cells(): readonly Cell[] {
             const kind = `${isSlow(fault) ? 'slow' : ''}${wire === 'messages' ? 'claude' : 'gpt'}`;
             // A key that was refused rests for its provider's other models too.
             const one = isKeys(fault) ? `${route}-one` : `${kind}-one`;
-            const two = isKeys(fault) && both ? `${route}-two` : `${kind}-two`;
+            // Whoever is well may take his time: a busy machine is no fault.
+            const isWell = !both || isLate(fault);
+            const usual = `${isWell ? kind.replace('slow', '') : kind}-two`;
+            const two = isKeys(fault) && both ? `${route}-two` : usual;
             made.push({
               fault,
               wire,
@@ -290,9 +304,10 @@ export interface Got {
 export interface Ran {
   readonly cell: Cell;
   readonly got: Got;
-  /** What the targets' own answers are, asked directly: with their fault, and without. Null where that never ends. */
+  /** What the target itself answers, with its fault; null where that never ends, or is nobody's answer. */
   readonly direct: Got | null;
-  readonly sound: Got;
+  /** The same without its fault, of which a cut is a beginning. */
+  readonly sound: Got | null;
 }
 
 export class FaultMatrix {
@@ -316,7 +331,7 @@ export class FaultMatrix {
     this.billed = billed;
   }
 
-  /** Asks for all cells, many at once, and forgets what the mocks were asked directly. */
+  /** Asks for all cells, those that wait all at once, and forgets what the mocks were asked directly. */
   async run(all: readonly Cell[], atOnce: number): Promise<readonly Ran[]> {
     const ran: Ran[] = [];
     const direct = await pooled(all, atOnce, async (cell) => await this.#direct(cell));
@@ -346,13 +361,15 @@ export class FaultMatrix {
         ? { raw: await this.#raw(origin, cell, model, off), sdk: null }
         : { raw: null, sdk: await sdk(origin, this.#key, cell, model, off) };
     const never = answers === 'gateway' || ends !== 'whole';
-    return { direct: never ? null : await ask(false), sound: await ask(true) };
+    return {
+      direct: never ? null : await ask(false),
+      sound: ends === 'cut' && cell.via === 'raw' ? await ask(true) : null,
+    };
   }
 
   async #raw(origin: string, cell: Cell, model: string, off: boolean): Promise<Got['raw']> {
     const leaving = new AbortController();
     const isOpen = expected(cell).ends === 'open' && !off;
-    const timer = isOpen ? setTimeout(() => leaving.abort(), OPEN_MS) : undefined;
     let text = '';
     let cut = false;
     try {
@@ -361,14 +378,17 @@ export class FaultMatrix {
         headers: {
           'content-type': 'application/json',
           authorization: `Bearer ${this.#key}`,
+          ...ALONE,
           ...(off ? { 'x-mock-faults': 'off' } : {}),
         },
         body: JSON.stringify(bodyOf(cell, model)),
         signal: leaving.signal,
       });
       try {
-        for await (const piece of response.body ?? [])
+        for await (const piece of response.body ?? []) {
           text += Buffer.from(piece).toString('latin1');
+          if (isOpen && text.length > OPEN_CHARACTERS) leaving.abort();
+        }
       } catch {
         cut = true;
       }
@@ -379,8 +399,8 @@ export class FaultMatrix {
         attempts: response.headers.get('x-sluice-attempts'),
         target: response.headers.get('x-sluice-target'),
       };
-    } finally {
-      clearTimeout(timer);
+    } catch (error) {
+      throw new Error(`${cell.name} got no answer`, { cause: error });
     }
   }
 
@@ -402,8 +422,11 @@ export class FaultMatrix {
   }
 }
 
-/** An answer that never ends is left by its client after so long. */
-const OPEN_MS = 3_000;
+/** A connection that was idle for long on a busy machine is closed in the moment in which it is used again. */
+const ALONE = { connection: 'close' };
+
+/** An answer that never ends is left by its client when it has read so much of it. */
+const OPEN_CHARACTERS = 200;
 
 export async function startFaultMatrix(all: readonly Cell[]): Promise<FaultMatrix> {
   const asked: [string[], string[]] = [[], []];
@@ -437,13 +460,14 @@ export async function startFaultMatrix(all: readonly Cell[]): Promise<FaultMatri
   }
   const names = [...ports.keys()];
   const routes = all.map(
-    ({ route, first, second, fault }) =>
-      `[routes.${route}]\ntargets = ["${first}"]\nfallbacks = ["${second}"]\nretries = 0\n` +
-      `first_content_timeout_secs = ${isSlow(fault) ? FIRST_CONTENT_MS / 1_000 : 600}\n`,
+    (cell) =>
+      `[routes.${cell.route}]\ntargets = ["${cell.first}"]\nfallbacks = ["${cell.second}"]\nretries = 0\n` +
+      `first_content_timeout_secs = ${limitsContent(cell) ? FIRST_CONTENT_MS / 1_000 : 600}\n`,
   );
   const slow = names.filter((name) => name.startsWith('slow'));
   const gateway = await startGateway({
     config: `workers = 1
+connect_timeout_secs = 600
 breaker_failures = 1000000
 hold_secs = 600
 ${authorities(Object.fromEntries(ports))}
@@ -451,27 +475,29 @@ ${authorities(Object.fromEntries(ports))}
 ${names.map((name) => `${name} = "${dialects.get(name)}"`).join('\n')}
 ${poolKeys(Object.fromEntries(names.map((name) => [name, `sk-${name}`])))}
 ${signingKeys()}
-${slow.map((name) => `[providers.${name}]\nfirst_byte_timeout_secs = 3\nidle_timeout_secs = 3\n`).join('')}
+${slow.map((name) => `[providers.${name}]\nfirst_byte_timeout_secs = 5\nidle_timeout_secs = 5\n`).join('')}
 ${routes.join('')}`,
   });
   return new FaultMatrix(gateway, mocks, asked, billed);
 }
 
-async function pooled<One, Result>(
-  all: readonly One[],
+/** @returns results in the order of the cells */
+async function pooled<Result>(
+  all: readonly Cell[],
   atOnce: number,
-  run: (one: One) => Promise<Result>,
+  run: (cell: Cell) => Promise<Result>,
 ): Promise<readonly Result[]> {
-  const results: Result[] = [];
-  let next = 0;
+  const results = new Map<Cell, Result>();
+  const [waiting, others] = [true, false].map((isWait) =>
+    all.filter(({ fault }) => isSlow(fault) === isWait),
+  );
+  const queue = others?.values() ?? [].values();
   const lanes = Array.from({ length: atOnce }, async () => {
-    for (let at = next++; at < all.length; at = next++) {
-      const one = all[at];
-      if (one !== undefined) results[at] = await run(one);
-    }
+    for (const cell of queue) results.set(cell, await run(cell));
   });
-  await Promise.all(lanes);
-  return results;
+  const waits = (waiting ?? []).map(async (cell) => results.set(cell, await run(cell)));
+  await Promise.all([...lanes, ...waits]);
+  return all.map((cell) => results.get(cell) as Result);
 }
 
 // ---- requests --------------------------------------------------------------------------------------------------------
@@ -502,7 +528,7 @@ async function sdk(
   model: string,
   off: boolean,
 ): Promise<Sdk> {
-  const defaultHeaders = off ? { 'x-mock-faults': 'off' } : {};
+  const defaultHeaders = { ...ALONE, ...(off ? { 'x-mock-faults': 'off' } : {}) };
   try {
     return cell.wire === 'messages'
       ? await message(

@@ -200,6 +200,14 @@ describe('places', () => {
     expect(new Set(places).size).toBe(500);
   });
 
+  test('four thousand subjects of one configuration have a place each, and keep it', () => {
+    const { health } = scene();
+    const names = Array.from({ length: 4_000 }, (_, at) => `key openai ${at}`);
+    const places = names.map((name) => health.place(name));
+    expect(new Set(places).size).toBe(names.length);
+    expect(names.map((name) => health.place(name))).toEqual(places);
+  });
+
   test('a flood of names takes no more memory and forgets what was not touched for longest', () => {
     const { health, pass } = scene();
     const kept = health.place('busy');
