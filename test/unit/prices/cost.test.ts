@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Charge, Pricing, type Step, UNPRICED_REASONS } from '../../../src/prices/cost.ts';
@@ -160,6 +161,13 @@ describe('what is not priced by a row', () => {
       version: null,
       lines: null,
     });
+  });
+
+  test('every reason is explained to who reads facts, and none that there is not', () => {
+    const page = readFileSync(new URL('../../../docs/facts.md', import.meta.url), 'utf8');
+    const table = page.slice(page.indexOf('| `unpriced_reason` |'));
+    const rows = table.slice(0, table.indexOf('\n\n')).split('\n').slice(2);
+    expect(rows.map((row) => row.split('`')[1])).toEqual(UNPRICED_REASONS);
   });
 
   test('one line without a price leaves all of it without one, and the others with theirs', () => {
