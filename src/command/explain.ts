@@ -15,8 +15,10 @@ import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
 import { loadJsonScanner } from '../wire/json-scanner.ts';
+import { NamedTexts } from '../wire/named-texts.ts';
 import { needsOf, needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
 import { RequestOutline } from '../wire/request-outline.ts';
+import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
 import { targetStatesAt } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
@@ -113,8 +115,29 @@ export async function explain(
     `the next one answers on ${fallbackOn.join(', ')}; ${retries} more ${retries === 1 ? 'try' : 'tries'} of one before a fallback`,
     `first content of a stream within ${limit(firstContentTimeoutMs)}, all attempts within ${limit(deadlineMs)}`,
   ];
+  lines.push(...(body === null ? [] : boundBy(body)));
   if (made.targets.length > 0) return told(lines, 0);
   return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
+}
+
+/** What of a body keeps it at one account, whatever the plan says. */
+function boundBy(file: string): readonly string[] {
+  const named = new Set<string>();
+  let isSealed = false;
+  const texts = new NamedTexts(REQUEST_STATE, {
+    onText(place, text) {
+      if (place === SEALED) isSealed = true;
+      else if (place !== TOOL_TYPE && text !== '') named.add(place);
+    },
+  });
+  texts.push(readFileSync(file));
+  const lines = [...named].map(
+    (place) =>
+      `the body names a ${place}: it goes to the account that made it and to no other one; 404 state_not_found where that was not for this tenant`,
+  );
+  const sealed =
+    'the body holds what only the account that made it can open: it stays with the first target and its key';
+  return isSealed ? [...lines, sealed] : lines;
 }
 
 /** As the routed lane tells it. */

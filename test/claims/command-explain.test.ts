@@ -56,6 +56,17 @@ describe('sluice explain', () => {
     expect(unpriced.stdout).toContain('400 unpriced_model: nothing is left to try');
   });
 
+  test('says what of a body keeps it at one account', () => {
+    const body = join(mkdtempSync(join(tmpdir(), 'sluice-explain-')), 'body.json');
+    const sealed = { type: 'reasoning', encrypted_content: 'gAAAA' };
+    const asked = { previous_response_id: 'resp_1', input: [sealed], tools: [{ type: 'x' }] };
+    writeFileSync(body, JSON.stringify(asked));
+    const { stdout } = explained('openai/gpt-4o', '--body', body);
+    expect(stdout).toContain('the body names a previous_response_id: it goes to the account');
+    expect(stdout).toContain('stays with the first target and its key');
+    expect(stdout.match(/the body/g)).toHaveLength(2);
+  });
+
   test.each([
     [['claude'], 1, '503 no_target: nothing is left to try'],
     [['claude', '--wire', 'anthropic'], 1, '503 no_pool_key: nothing is left to try'],
