@@ -31,6 +31,8 @@ const REACHED: Readonly<Partial<Record<RejectionCode, Request>>> = {
   bad_request: (dialect) => head('GET', path(dialect), [...mark(dialect), 'Host: twice']),
   missing_key: (dialect) => `GET ${path(dialect)} HTTP/1.1\r\n${HOST}\r\n\r\n`,
   bad_key: (dialect) => head('GET', path(dialect), ['x-api-key: bai_v9.1.AA.AA']),
+  key_expired: (dialect) =>
+    head('GET', `/${dialect}/v1/models`, [`x-api-key: ${token({ keyId: 8n })}`]),
   unknown_provider: (dialect) => head('GET', '/nobody/v1/x', mark(dialect)),
   wrong_base_url: (dialect) => head('GET', `/${dialect}/v1/v1/messages`, mark(dialect)),
   endpoint_not_managed: (dialect) => head('POST', `/${dialect}/v1/files`, managed(dialect)),
@@ -54,7 +56,7 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost` and `stored-state`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies` and `limits`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
   'invalid_body',
@@ -64,6 +66,8 @@ const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'not_followed',
   'state_not_found',
   'state_elsewhere',
+  'model_not_allowed',
+  'exceeds_limit',
 ]);
 /** A provider's doing, and the claim of `pool-key`. */
 const OF_PROVIDERS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['pool_key_rejected']);
@@ -88,6 +92,7 @@ beforeAll(async () => {
       `workers = 1\naccess_log = true\nshutdown_grace_secs = 5\nmax_in_flight = 1\nconnect_timeout_secs = 0.3\nupload_timeout_secs = 0.3\nmax_request_body_bytes = ${LIMIT_BYTES}\n` +
       `[provider_authorities]\n${rows.join('\n')}\n` +
       '[provider_dialects]\nclosed-anthropic = "anthropic"\ndeaf-anthropic = "anthropic"\n' +
+      '[keys.8]\nexpires = 2020-01-01T00:00:00Z\n' +
       signingKeys(),
   });
 });
