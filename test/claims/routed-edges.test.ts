@@ -42,6 +42,10 @@ first_content_timeout_secs = 0.2
 targets = ["groq/paced"]
 fallbacks = ["xai/paced"]
 retries = 0
+[routes.hurry]
+targets = ["groq/hurried"]
+fallbacks = ["xai/hurried"]
+retries = 0
 [routes.wait]
 targets = ["groq/waited"]
 fallbacks = ["xai/two"]
@@ -85,6 +89,16 @@ describe('fields of the answer', () => {
     expect(Number(answer.fields.get('retry-after'))).toBeLessThanOrEqual(5);
     expect(answer.fields.get('retry-after-ms')).toBeNull();
   });
+});
+
+test('and so is one whom the last target tells that it is overloaded', async () => {
+  scene.plays({
+    groq: answers(429, LATE, ['retry-after: 5']),
+    xai: answers(503, LATE, ['retry-after: 90']),
+  });
+  const answer = await scene.ask('hurry');
+  expect([answer.status, answer.text]).toEqual([503, LATE]);
+  expect(Number(answer.fields.get('retry-after'))).toBeLessThanOrEqual(5);
 });
 
 describe('an upload that streams behind its model', () => {

@@ -73,6 +73,16 @@ describe('names', () => {
     expect(answer.fields.get('x-sluice-target')).toBeNull();
   });
 
+  test('what is not quite JSON is for the default provider to judge, and for nobody else', async () => {
+    scene.plays(good());
+    const body = '{"model":"plain-1","messages":[],"temperature":NaN}';
+    const answer = await scene.ask('', { body });
+    expect([answer.status, scene.asked]).toEqual([200, { openai: 1 }]);
+    expect(scene.upstreams['openai']?.requests[0]?.body.toString()).toBe(body);
+    const routed = await scene.ask('', { body: body.replace('plain-1', 'chat') });
+    expect([routed.status, scene.asked]).toEqual([400, { openai: 1 }]);
+  });
+
   test('nothing but the value of model differs, wherever in a body it stands and however it is spelled (R1, R5)', async () => {
     scene.plays(good());
     const before = `{"messages":[{"role":"user","content":"${'é\\"x'.repeat(20_000)}"}],"mod\\u0065l":`;
