@@ -59,6 +59,21 @@ describe('decimals', () => {
     );
   });
 
+  test('it is exact around every whole dollar that a number can hold, and beyond', () => {
+    for (let usd = 0n; usd <= 9_007n; usd++) {
+      const whole = usd * 1_000_000_000_000n;
+      for (const pico of [whole - 1n, whole, whole + 1n, whole + 999_999n, whole + 1_000_000n]) {
+        if (pico < 0n) continue;
+        const digits = String(pico).padStart(13, '0');
+        const text = `${digits.slice(0, -12)}.${digits.slice(-12)}`.replace(/\.?0+$/, '');
+        expect(usdText(pico)).toBe(text === '' ? '0' : text.startsWith('.') ? `0${text}` : text);
+        if (pico <= BigInt(Number.MAX_SAFE_INTEGER))
+          expect(usdText(Number(pico))).toBe(usdText(pico));
+      }
+    }
+    expect(usdText(22_517_998_136_852_477_500_000n)).toBe('22517998136.8524775');
+  });
+
   test('rates are told for a million tokens, and budgets are kept in nano-dollars, half up', () => {
     expect(rateText(2_500_000)).toBe('2.5');
     expect(rateText(1)).toBe('0.000001');
