@@ -21,6 +21,15 @@ const MESSAGE = JSON.stringify({
 });
 
 const TABLES = `rate_limit_rps = 0
+[routes.chat]
+targets = ["openai/gpt-4o"]
+fallbacks = ["groq/llama"]
+retries = 0
+[policies.both]
+tpm = 5000
+max_in_flight = 2
+[keys.8]
+policy = "both"
 [policies.few]
 rpm = 5
 [policies.tokens]
@@ -64,7 +73,7 @@ const waits: Act = async (turn) => {
 };
 
 beforeAll(async () => {
-  scene = await startRoutedScene(['openai', 'groq', 'anthropic'], TABLES, {}, 2);
+  scene = await startRoutedScene(['openai', 'groq', 'anthropic', 'mistral'], TABLES, {}, 2);
   url = scene.gateway.origin;
 });
 afterAll(async () => await scene.stop());
@@ -195,6 +204,23 @@ describe('limits over two workers', () => {
     } finally {
       for (const go of waiting.splice(0)) go();
     }
+  });
+
+  test('an attempt that never reached its provider frees its place, and gives its tokens back', async () => {
+    await scene.upstreams['mistral']?.close();
+    const key = token({ tenantId: 54n, keyId: 8n });
+    for (let i = 0; i < 10; i++) {
+      const { status } = await post(key, '/mistral/v1/chat/completions', 'large');
+      expect([i, status]).toEqual([i, 502]);
+    }
+  });
+
+  test('a request that goes on to another target costs its key one request', async () => {
+    scene.plays({ openai: answers(500, '{}'), groq: answers(200, WHOLE) });
+    const key = token({ tenantId: 55n, keyId: 1n });
+    const came = await statuses(7, () => post(key, CHAT, 'chat'));
+    expect(came).toEqual([200, 200, 200, 200, 200, 429, 429]);
+    expect(scene.asked).toMatchObject({ groq: 5 });
   });
 
   test('mode = "warn" refuses nothing, and counts', async () => {
