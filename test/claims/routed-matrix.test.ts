@@ -35,7 +35,7 @@ const eventsOf = (text: string): readonly string[] => text.split(/(?<=\n\n)/);
 
 test.each(
   ALL,
-)('$name: what the caller got, what each upstream saw and what the facts say is what the contract says', (cell) => {
+)('$name: what the caller got, what each upstream saw and what the facts say is what the contract says (F9)', (cell) => {
   expectAnswer(cell);
   expectAsked(cell);
   expectFacts(cell);
