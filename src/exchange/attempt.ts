@@ -38,6 +38,7 @@ import { asksForStream } from '../wire/stream-wish.ts';
 import { ToldErrors } from '../wire/told-errors.ts';
 import { traceId } from '../wire/trace-context.ts';
 import type { BackgroundAnswers } from './background-answers.ts';
+import { DoubtfulRefusal } from './doubtful-refusal.ts';
 import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
 
 /** What the attempts of a worker share. */
@@ -139,6 +140,8 @@ export const LEFT: Asked = {
   fields: [],
   framing: { contentLength: -1, chunked: false, fault: null, lengthMissing: false },
 };
+/** RFC 9110 §15.5.4. */
+const FORBIDDEN = 403;
 const COMPLETE: AttemptEnd = { failure: null };
 /** Other bodies have every scan that the worker can make: no fault of this one's. */
 const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
@@ -178,6 +181,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #filter: SecretFilter | null = null;
   /** Only for a success that came for a pool key. */
   #told: ToldErrors | null = null;
+  /** A 403 whose body says whom it means, until it has. */
+  #doubt: DoubtfulRefusal | null = null;
   /** Only of an answer that may name what the provider has stored. */
   #ids: AnswerIds | null = null;
   /** What the provider has stored it as; null when nothing told. */
@@ -465,10 +470,19 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;
     const refusal = mayQuote ? poolKeyRefusal(status, poolKey.hasOthers) : null;
-    if (refusal !== null) {
-      this.#poolKeyRefused(status, refusal);
+    if (refusal === null) {
+      this.#answerBegan(status, reason, fields, followed);
       return;
     }
+    this.#metering?.responseBegan(status, null);
+    if (status === FORBIDDEN) this.#doubt = new DoubtfulRefusal(reason, fields, refusal);
+    else this.#poolKeyRefused(refusal);
+  }
+
+  #answerBegan(status: number, reason: string, fields: readonly string[], followed: boolean): void {
+    const poolKey = this.#target.managed?.poolKey;
+    const isGiven = poolKey !== undefined && poolKey.field !== null;
+    const mayQuote = isGiven && status >= 300;
     let head = this.#shown(status, reason, fields);
     if (this.#grant !== null) head = withLines(head, this.#grant, this.#target.provider);
     this.#isEventStream = head.eventStream;
@@ -506,9 +520,24 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     }, mayHaveContainers);
   }
 
+  /**
+   * The body of a 403 is whole.
+   * @returns false when nothing of it is the caller's
+   */
+  #isAnswer(doubt: DoubtfulRefusal): boolean {
+    this.#doubt = null;
+    if (!doubt.isOfRequest) {
+      this.#poolKeyRefused(doubt.refusal);
+      return false;
+    }
+    this.#answerBegan(FORBIDDEN, doubt.reason, doubt.fields, true);
+    if (!this.#isOver) this.onResponseChunk(doubt.body, true);
+    return !this.#isOver;
+  }
+
   /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */
-  #poolKeyRefused(status: number, refusal: UpstreamFailure): void {
-    this.#metering?.responseBegan(status, null);
+  #poolKeyRefused(refusal: UpstreamFailure): void {
+    this.#doubt = null;
     this.#context.metrics.poolKeyRefused(this.#target.provider.index);
     this.#call?.abort();
     this.onUpstreamFailure(refusal);
@@ -518,6 +547,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     if (this.#isOver) return;
     this.#endFollows = last;
     try {
+      if (this.#doubt !== null) {
+        if (!this.#doubt.add(chunk)) this.#poolKeyRefused(this.#doubt.refusal);
+        return;
+      }
       if (this.#unseenBytes >= 0) {
         this.#readUnseen(chunk, last);
         return;
@@ -533,9 +566,10 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   onResponseEnd(byConnection = false): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#isRequestWhole = true;
     try {
+      if (this.#doubt !== null && !this.#isAnswer(this.#doubt)) return;
+      this.#isOver = true;
+      this.#isRequestWhole = true;
       this.#metering?.responseEnded(this, byConnection);
       this.#filter?.end();
       if (this.#unseenBytes < 0) this.#told?.end();
@@ -547,6 +581,11 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   onUpstreamFailure(failure: UpstreamFailure): void {
     if (this.#isOver) return;
+    if (this.#doubt !== null) {
+      // What would have told is not there: the status is what counts.
+      this.#poolKeyRefused(this.#doubt.refusal);
+      return;
+    }
     this.#isOver = true;
     this.failure = failure;
     try {

@@ -60,7 +60,7 @@ const BILLING =
 const CONTEXT =
   /context_length_exceeded|context length|context window|prompt is too long|maximum context|too many (?:input )?tokens|input is too long|exceeds the maximum number of tokens/i;
 const FILTER =
-  /content_filter|content management policy|content_policy|ResponsibleAIPolicy|data_inspection_failed|safety system/i;
+  /content_filter|content management policy|content_policy|ResponsibleAIPolicy|data_inspection_failed|safety system|requires moderation|input was flagged|flagged_input/i;
 const MISSING =
   /model_not_found|does not exist|not_found_error|DeploymentNotFound|is not found for API version|no such model/i;
 
@@ -74,7 +74,7 @@ export function failureOfStatus(status: number, body: string): Failed | null {
   if (status === 408 || status === 504) return FAILURES.timeout;
   if (status === 429) return BILLING.test(body) ? FAILURES.key_refused : FAILURES.rate_limit;
   if (status === 401 || status === 402 || status === 403) {
-    return status === 403 && FILTER.test(body) ? FAILURES.refusal : FAILURES.key_refused;
+    return status === 403 && isOfRequest(body) ? FAILURES.refusal : FAILURES.key_refused;
   }
   if (SERVER_STATUSES.has(status)) return FAILURES.server_error;
   if (status === 404) return MISSING.test(body) || body === '' ? FAILURES.model_missing : null;
@@ -85,6 +85,11 @@ export function failureOfStatus(status: number, body: string): Failed | null {
     if (/model/i.test(body) && MISSING.test(body)) return FAILURES.model_missing;
   }
   return null;
+}
+
+/** @returns whether the body of a refusal speaks of what the caller wrote, not of a key */
+export function isOfRequest(body: string): boolean {
+  return FILTER.test(body);
 }
 
 /** @param status what an error inside a 200 amounts to; 0 when nothing tells, which is a server's fault */

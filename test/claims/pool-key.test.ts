@@ -120,6 +120,43 @@ describe('a pool key that its provider refuses', () => {
       expect(after.get(name)).toBe(before.get(name) + 1);
   });
 
+  it('is not what a 403 speaks of that its provider gives to a prompt: the caller reads it, and hides the key', async () => {
+    const flagged = `{"error":{"code":403,"message":"Your input was flagged, key ${KEY}","metadata":{"reasons":["hate"]}}}`;
+    for (const cut of [0, 1, 40, flagged.length - 1]) {
+      script = async (turn) => {
+        await turn.write(
+          `HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: ${flagged.length}\r\n\r\n${flagged.slice(0, cut)}`,
+        );
+        await turn.write(flagged.slice(cut));
+      };
+      const before = await gateway.idle();
+      const response = await ask(TOKEN);
+      expect(response.status).toBe(403);
+      expect(response.body.toString()).toBe(flagged.replace(KEY, '***'));
+      const fact = await factOf(gateway, response.field('x-sluice-request-id'));
+      expect(fact).toMatchObject({ upstream_status: 403, usage_source: 'none' });
+      const name = 'ai_pool_key_rejections_total{provider="openai"}';
+      expect((await gateway.idle()).get(name)).toBe(before.get(name));
+    }
+  });
+
+  it.each([
+    ['is empty', ''],
+    ['says nothing of a prompt', '{"error":"forbidden"}'],
+    ['is longer than 16 KiB', `${' '.repeat(16_385)}flagged_input`],
+  ])('is what a 403 speaks of whose body %s', async (_, body) => {
+    script = answer(403, body);
+    expect((await ask(TOKEN)).json()).toMatchObject({ error: { code: 'pool_key_rejected' } });
+  });
+
+  it('is what a 403 speaks of that is cut before it has said anything', async () => {
+    script = async (turn) => {
+      await turn.write('HTTP/1.1 403 No\r\ncontent-length: 99\r\n\r\nflagged_input');
+      turn.socket.end();
+    };
+    expect((await ask(TOKEN)).json()).toMatchObject({ error: { code: 'pool_key_rejected' } });
+  });
+
   it('is told in the dialect of the caller', async () => {
     script = answer(401, '{"type":"error"}');
     const response = await ask(TOKEN, '/v1/messages');

@@ -78,3 +78,13 @@ test('a provider of which as much is under way as this node allows is passed ove
   // One failure would have opened its breaker.
   expect((await scene.ask('full')).fields.get('x-sluice-target')).toBe('mistral/one');
 });
+
+test('a prompt that a provider flags with a 403 is told so, and lets no key rest: the next request goes to the same target', async () => {
+  const flagged =
+    '{"error":{"code":403,"message":"m requires moderation. Your input was flagged."}}';
+  scene.plays({ mistral: [answers(403, flagged), answers(200, WHOLE)] });
+  const answer = await scene.ask('full');
+  expect([answer.status, answer.text]).toEqual([403, flagged]);
+  expect((await scene.ask('full')).fields.get('x-sluice-target')).toBe('mistral/one');
+  expect(scene.asked).toEqual({ mistral: 2 });
+});
