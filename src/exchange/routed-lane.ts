@@ -9,13 +9,16 @@
 import type { Routed } from '../admit/admit.ts';
 import { FAILURES, type Failed, failureOfStatus } from '../plan/failover.ts';
 import type { Homes, Trial } from '../plan/planner.ts';
+import type { PrefixWatch, WatchedTurn } from '../plan/prefix-watch.ts';
 import {
   type Resolved,
   ROUTE_DEFAULTS,
   type Route,
   type RouteSettings,
+  type Target,
 } from '../plan/route-table.ts';
 import { notAllowed } from '../policy/policy-refusals.ts';
+import { usdText } from '../prices/money.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
@@ -55,6 +58,9 @@ export interface RoutedContext extends AttemptContext, BodyContext, WalkContext 
   readonly held: KeptBudget;
   /** Null where no faults are played. */
   readonly rehearsal: Rehearsal | null;
+  readonly prefixes: PrefixWatch;
+  /** Something is to be mended, by whoever reads the log. */
+  warn(event: string, fields: Readonly<Record<string, string | number | null>>): void;
 }
 
 const TIMED_OUT: UpstreamFailure = {
@@ -268,6 +274,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       Math.max(this.#asked.framing.contentLength, body.keptBytes),
       this.#context.scanner,
       planner,
+      this.#context.prefixes,
     );
     const { session, needs } = this.#reading;
     const asks = { ...wishes, session, needs, permission: routed.policy.models };
@@ -720,15 +727,53 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   /** Who answered and said what that used has the prompt in its cache now. */
   #keepHome(fact: UsageFact | null): void {
-    const { session, lifeMs } = this.#reading;
-    if (session === 0 || this.#trial === null || fact?.source !== 'reported') return;
+    const { session, lifeMs, watched } = this.#reading;
+    const trial = this.#trial;
+    if (trial === null || fact?.source !== 'reported') return;
     const status = fact.upstreamStatus ?? 0;
     if (status < 200 || status >= 300) return;
     const { inputTokens, cacheReadTokens, cacheWriteTokens } = fact.counts;
+    const isAnthropic = fact.dialect === 'anthropic';
+    const inCache = (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0);
     // Anthropic counts what its cache had, and took, beside the input.
-    const beside =
-      fact.dialect === 'anthropic' ? (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0) : 0;
-    this.#context.planner.keep(this.#trial, session, lifeMs, (inputTokens ?? 0) + beside);
+    const tokens = (inputTokens ?? 0) + (isAnthropic ? inCache : 0);
+    if (session !== 0) this.#context.planner.keep(trial, session, lifeMs, tokens);
+    // Anthropic caches what is marked, others whatever is long enough.
+    if (watched !== null)
+      this.#comparePrefix(watched, trial.target, fact, tokens, isAnthropic ? inCache : tokens);
+  }
+
+  /** A session whose prompt begins otherwise time and again pays for all of it each time: its owner is told. */
+  #comparePrefix(
+    watched: WatchedTurn,
+    target: Target,
+    { counts, tenantId, keyId, requestedModel }: UsageFact,
+    promptTokens: number,
+    cachedTokens: number,
+  ): void {
+    const { prefixes, planner, metrics } = this.#context;
+    const broken = prefixes.answered(watched, {
+      target: target.name,
+      lifeMs: this.#reading.lifeMs,
+      promptTokens,
+      readTokens: counts.cacheReadTokens ?? 0,
+      cachedTokens,
+      lossPico: (lost) => planner.rereadPico(target, lost, promptTokens),
+    });
+    if (broken === null) return;
+    metrics.promptCacheBroken();
+    const { part, offset, partOffset, turns, lostPico } = broken;
+    this.#context.warn('prompt_cache_broken', {
+      tenant_id: tenantId,
+      key_id: keyId,
+      model: requestedModel,
+      target: target.name,
+      part,
+      offset,
+      part_offset: partOffset,
+      turns,
+      lost_usd: lostPico === null ? null : usdText(lostPico),
+    });
   }
 
   #refuse(rejected: Rejection): void {

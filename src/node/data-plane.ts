@@ -20,6 +20,7 @@ import { Health } from '../plan/health.ts';
 import { openPlanner } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
+import { PrefixWatch } from '../plan/prefix-watch.ts';
 import { LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
@@ -46,6 +47,9 @@ const UPSTREAM_TICK_MS = 500;
 /** How exact the routed lane's waits are, in milliseconds; the clock runs only while somebody waits. */
 const DEADLINE_PERIOD_MS = 20;
 
+/** Writes a line of the node's log for whoever has to mend something. */
+type Warn = (event: string, fields: Readonly<Record<string, string | number | null>>) => void;
+
 /** What a worker thread keeps, whatever its configuration becomes. */
 export class ThreadState {
   readonly index: number;
@@ -61,6 +65,8 @@ export class ThreadState {
   readonly facts: LineSink;
   readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
+  readonly warn: Warn;
+  readonly prefixes: PrefixWatch;
   readonly upstreamTicker: Ticker;
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
   readonly #idPrefix = `req_${randomBytes(8).toString('hex')}`;
@@ -88,6 +94,7 @@ export class ThreadState {
     refusals: RefusalTally,
     report: (error: unknown) => void,
     toldStored: (record: Uint8Array) => void,
+    warn: Warn,
   ) {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
@@ -110,6 +117,8 @@ export class ThreadState {
     this.facts = facts;
     this.refusals = refusals;
     this.report = report;
+    this.warn = warn;
+    this.prefixes = new PrefixWatch(this.metrics);
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
     this.background = new BackgroundAnswers({
       ticker: this.upstreamTicker,
@@ -275,6 +284,10 @@ export class DataPlane implements WorkerContext {
     return this.#thread.ratios;
   }
 
+  get prefixes(): PrefixWatch {
+    return this.#thread.prefixes;
+  }
+
   get metrics(): WorkerMetrics {
     return this.#thread.metrics;
   }
@@ -302,6 +315,10 @@ export class DataPlane implements WorkerContext {
 
   report(error: unknown): void {
     this.#thread.report(error);
+  }
+
+  warn(event: string, fields: Parameters<Warn>[1]): void {
+    this.#thread.warn(event, fields);
   }
 }
 

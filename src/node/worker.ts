@@ -69,6 +69,7 @@ async function open(start: WorkerStart): Promise<Door> {
         fields: { reason: reasonOf(error) },
       }),
     (record) => stored.add(record),
+    (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =

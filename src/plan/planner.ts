@@ -273,6 +273,17 @@ export class Planner {
   }
 
   /**
+   * How much dearer it is to send tokens anew than to have them read from the prompt's cache, in pico-dollars.
+   * @param promptTokens of the whole prompt: long ones have rates of their own
+   * @returns null where the target has no price
+   */
+  rereadPico({ provider, model }: Target, tokens: number, promptTokens: number): number | null {
+    const rates = this.#prices.rates(provider.name, model, promptTokens);
+    if (rates === null) return null;
+    return tokens * Math.max(0, Math.max(rates.input, rates.cacheWrite) - rates.cacheRead);
+  }
+
+  /**
    * The target that has the prompt in its cache first, the others behind it in their order. What a failover moved comes
    * back only while the old cache lives too, and only where that is worth it: to a target of the same group when it is
    * cheaper, to one that is wanted more when it is not known to be dearer (P3).

@@ -219,6 +219,18 @@ export function exposition(
     'Names in x-sluice-order and x-sluice-only that are neither a provider nor a target.',
     [['', at(layout.wishesDropped)]],
   );
+  page.add(
+    'ai_prompt_cache_broken_total',
+    'counter',
+    'Named sessions whose tools or system prompt changed in three turns: no cache can hold them (see prompt_cache_broken in the log).',
+    [['', at(layout.promptCacheBroken)]],
+  );
+  page.add(
+    'ai_prompt_prefixes_forgotten_total',
+    'counter',
+    'Sessions whose prompts are not compared any more because too many are.',
+    [['', at(layout.prefixesForgotten)]],
+  );
   page.histogram(
     'ai_hold_bytes',
     'Bytes of routed answers that were held and passed on.',

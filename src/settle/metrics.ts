@@ -95,6 +95,8 @@ export class MetricsLayout {
   readonly limitRefusals: number;
   readonly limitWarnings: number;
   readonly limitRowsDropped: number;
+  readonly promptCacheBroken: number;
+  readonly prefixesForgotten: number;
   readonly cells: number;
 
   /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
@@ -123,7 +125,9 @@ export class MetricsLayout {
     this.limitRefusals = this.hold + cellsOf(HOLD_BUCKETS);
     this.limitWarnings = this.limitRefusals + LIMIT_SCOPES.length * LIMIT_UNITS.length;
     this.limitRowsDropped = this.limitWarnings + LIMIT_SCOPES.length * LIMIT_UNITS.length;
-    this.cells = this.limitRowsDropped + 1;
+    this.promptCacheBroken = this.limitRowsDropped + 1;
+    this.prefixesForgotten = this.promptCacheBroken + 1;
+    this.cells = this.prefixesForgotten + 1;
   }
 
   /** Shared memory for the slabs of `workers` workers. */
@@ -246,6 +250,16 @@ export class WorkerMetrics {
   /** A name has no limit of its own, because the table of limits is full. */
   limitRowDropped(): void {
     this.#add(this.#layout.limitRowsDropped, 1);
+  }
+
+  /** A session's prompt began otherwise time and again. */
+  promptCacheBroken(): void {
+    this.#add(this.#layout.promptCacheBroken, 1);
+  }
+
+  /** A session that may go on is not watched any more, because too many are. */
+  prefixesForgotten(): void {
+    this.#add(this.#layout.prefixesForgotten, 1);
   }
 
   retried(provider: number): void {

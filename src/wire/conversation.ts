@@ -38,15 +38,59 @@ export function conversationOf(
   tenant: string,
   prefixMinBytes: number,
 ): number {
-  for (const path of NAMES) {
-    const name = outline.text(path);
-    if (name !== null) return hashed(tenant, [name]);
-  }
+  const named = conversationName(outline, tenant);
+  if (named !== 0) return named;
   if (outline.body.length < prefixMinBytes) return 0;
   const turns = outline.at(OUTLINE_PATH.messages) ?? outline.at(OUTLINE_PATH.input);
   if (turns === null) return 0;
   const parts = PREFIX.map((path) => outline.at(path)).filter((part) => part !== null);
   return hashed(tenant, [...parts, turns.subarray(0, firstTurnEnd(turns))]);
+}
+
+/** The same for a conversation that its body names, and for no other. */
+export function conversationName(outline: RequestOutline, tenant: string): number {
+  for (const path of NAMES) {
+    const name = outline.text(path);
+    if (name !== null) return hashed(tenant, [name]);
+  }
+  return 0;
+}
+
+/** A part of what providers cache before the first question. */
+export interface PrefixPart {
+  /** The key that it stands behind; of `messages` and `input` the system's turns alone, as long as they come first. */
+  readonly name: string;
+  /** As it stands in the body, lent; empty where it is not there. */
+  readonly bytes: Buffer;
+  /** Where in the body that begins. */
+  readonly at: number;
+}
+
+/** Parts of every prefix, there or not: tools, system, instructions, the system's turns. */
+export const PREFIX_PARTS = 4;
+
+/**
+ * What comes before the first question, in the order in which providers cache it.
+ * @param maxBytes of all parts together; what is behind them is left out
+ */
+export function promptPrefix(outline: RequestOutline, maxBytes: number): readonly PrefixPart[] {
+  const turns = outline.at(OUTLINE_PATH.messages);
+  const opening = turns ?? outline.at(OUTLINE_PATH.input);
+  const all: readonly (readonly [name: string, bytes: Buffer | null])[] = [
+    ['tools', outline.at(OUTLINE_PATH.tools)],
+    ['system', outline.at(OUTLINE_PATH.system)],
+    ['instructions', outline.at(OUTLINE_PATH.instructions)],
+    [
+      turns === null ? 'input' : 'messages',
+      opening === null ? null : opening.subarray(0, systemTurnsEnd(opening, maxBytes)),
+    ],
+  ];
+  let left = maxBytes;
+  return all.map(([name, found]) => {
+    const bytes = (found ?? outline.body.subarray(0, 0)).subarray(0, left);
+    left -= bytes.length;
+    return { name, bytes, at: bytes.byteOffset - outline.body.byteOffset };
+  });
 }
 
 function hashed(tenant: string, parts: readonly Buffer[]): number {
@@ -99,7 +143,45 @@ function firstTurnEnd(turns: Buffer): number {
 
 const ROLE = '"role"';
 const USER = '"user"';
+/** Who speaks before anybody asks (OpenAI chat completions and Responses). */
+const SYSTEM = '"system"';
+const DEVELOPER = '"developer"';
 const CACHE_MARK = '"cache_control"';
+
+/**
+ * Where the system's turns end that an array of turns begins with.
+ * @returns 0 where it begins with another one's; `maxBytes` inside of a longer one
+ */
+function systemTurnsEnd(turns: Buffer, maxBytes: number): number {
+  if (turns[0] !== OPEN_BRACKET) return 0;
+  const limit = Math.min(turns.length, maxBytes);
+  let depth = 0;
+  let isSystems = false;
+  let end = 0;
+  for (let at = 0; at < limit; ) {
+    const byte = turns[at];
+    if (byte === QUOTE) {
+      const behind = stringEnd(turns, at, limit);
+      if (depth === IN_TURN && isAt(turns, at, ROLE)) {
+        const value = valueBehind(turns, behind, limit);
+        isSystems = value > 0 && (isAt(turns, value, SYSTEM) || isAt(turns, value, DEVELOPER));
+        if (value > 0 && !isSystems) return end;
+      }
+      at = behind;
+      continue;
+    }
+    at++;
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++;
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      depth--;
+      if (depth >= IN_TURN) continue;
+      if (!isSystems) return end;
+      isSystems = false;
+      end = at;
+    }
+  }
+  return isSystems ? limit : end;
+}
 
 /** Behind the string's closing quote. */
 function stringEnd(bytes: Buffer, from: number, end: number): number {

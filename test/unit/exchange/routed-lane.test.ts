@@ -8,6 +8,7 @@ import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
 import { type Failed, failureOfStatus } from '../../../src/plan/failover.ts';
+import { PrefixWatch } from '../../../src/plan/prefix-watch.ts';
 import { Pricing } from '../../../src/prices/cost.ts';
 import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import { providerTable } from '../../../src/providers/providers.ts';
@@ -100,6 +101,8 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
     replayMaxBytes: 0,
     held: unbounded(),
     rehearsal: null,
+    prefixes: new PrefixWatch(metrics),
+    warn() {},
   };
   const body = Buffer.from('{"model":"chat","messages":[]}');
   const fields = ['content-length', String(body.length)];
