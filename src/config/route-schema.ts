@@ -94,11 +94,7 @@ const TABLE = z.strictObject(
     first_content_timeout_secs: seconds(ROUTE_DEFAULTS.firstContentTimeoutMs),
     stall_timeout_secs: seconds(ROUTE_DEFAULTS.stallTimeoutMs),
     deadline_secs: seconds(ROUTE_DEFAULTS.deadlineMs),
-    stream_safety: z
-      .enum(['relay', 'hold'], {
-        error: '"relay" or "hold" ("resume" is not built yet)',
-      })
-      .prefault(ROUTE_DEFAULTS.streamSafety),
+    stream_safety: oneOf(['relay', 'hold', 'resume']).prefault(ROUTE_DEFAULTS.streamSafety),
     affinity: affinity(),
     max_cost_usd: usd(),
   },

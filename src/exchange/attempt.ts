@@ -98,6 +98,8 @@ interface Routing {
   readonly attempt: number;
   /** `provider/model`. */
   readonly targetModel: string;
+  /** It is asked for the rest of an answer that another one began. */
+  readonly resumed: boolean;
 }
 
 /**
@@ -753,6 +755,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       attempt: routing?.attempt ?? 1,
       final,
       targetModel: routing?.targetModel ?? null,
+      resumed: routing?.resumed ?? false,
     };
   }
 

@@ -107,6 +107,18 @@ export class RoutedClock {
     if (this.#stallTimeoutMs > 0) this.#deadlines.set(this.#timed, this.#stallTimeoutMs);
   }
 
+  /** The answer is the client's, and may still be gone on with: wakes when no more of its text comes. */
+  watchRest(): void {
+    this.#contentMs = performance.now();
+    this.#deadlines.clear(this.#timed);
+    if (this.#stallTimeoutMs > 0) this.#deadlines.set(this.#timed, this.#stallTimeoutMs);
+  }
+
+  /** More of its text came, or none could: its reader had taken no more. */
+  restCame(): void {
+    this.#contentMs = performance.now();
+  }
+
   /**
    * Woken for a stall: whether it is one. Else wakes again when it would be: a timer is not set anew with each event.
    */

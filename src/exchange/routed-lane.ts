@@ -25,8 +25,10 @@ import type { UsageFact } from '../settle/usage-fact.ts';
 import { STATE_ELSEWHERE, StateClaim } from '../stored/state-claim.ts';
 import { tenantSeed } from '../stored/state-table.ts';
 import type { Deadlines } from '../ticker.ts';
-import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
+import { CLOSED_EARLY, failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
+import { continuedRequest } from '../wire/continued-request.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
+import { Seam } from '../wire/seam.ts';
 import {
   type Asked,
   Attempt,
@@ -36,11 +38,14 @@ import {
   LEFT,
   type Verdict,
 } from './attempt.ts';
+import { continuationAt, isContinuedWire } from './continuation.ts';
 import { HeldAnswer, type Holding } from './held-answer.ts';
+import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import type { Answer, Lane } from './lane.ts';
 import type { Rehearsal, Rehearsed } from './rehearsal.ts';
 import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
+import { ResumableAnswer } from './resumable-answer.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
 import { RoutedClock, type Timed } from './routed-clock.ts';
 import { RoutedFlow } from './routed-flow.ts';
@@ -75,11 +80,19 @@ const KEY_REFUSED_INBAND: UpstreamFailure = {
   code: 'POOL_KEY_INBAND',
 };
 
+/** What another target is asked, where it is asked to go on with an answer. */
+interface Continuing {
+  readonly body: Buffer;
+  readonly prefix: string | null;
+}
+
 /** Nothing more is said of attempts once the answer is the client's. */
 const UNSAID = { requestId: '', traceparent: null, payer: null };
 
 /** Of an error's body that is not held, nothing is known: not even that it is empty. */
 const UNREAD = ' ';
+
+const NOTHING = Buffer.alloc(0);
 
 export class RoutedLane implements Lane, AttemptSink, Timed {
   readonly #context: RoutedContext;
@@ -110,6 +123,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   #attempt: Attempt | null = null;
   #head: ResponseHead | null = null;
   #held: HeldAnswer | null = null;
+  /** Behind the commit, of an answer that another target may go on with, or went on with. */
+  #resumable: ResumableAnswer | null = null;
+  /** How an answer broke that nobody has gone on with yet. */
+  #cut: UpstreamFailure = CLOSED_EARLY;
   /** The attempt ended while its beginning was still on its way to the client. */
   #ended: AttemptEnd | null = null;
 
@@ -324,7 +341,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   // ---- one attempt after the other ---------------------------------------------------------------------------------
 
-  #try(trial: Trial, body: RoutedBody): void {
+  #try(trial: Trial, body: RoutedBody, continuing: Continuing | null = null): void {
     const { target, key } = trial;
     const routed = this.#routed;
     if (routed === null) return;
@@ -335,12 +352,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#refuse(fault);
       return;
     }
-    const path = (target.provider.prefixes[0] ?? '') + suffix;
+    const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
     this.#trial = trial;
     const { rehearsal } = this.#context;
-    const rehearsed = this.#rehearsed;
-    const played =
-      rehearsal === null || rehearsed === null ? null : rehearsal.modelFor(target, rehearsed);
+    const played = this.#playedModel(target);
     trial.isRehearsal = played !== null;
     if (!trial.isRehearsal) this.#context.metrics.attempted(target.provider.index);
     this.#held = null;
@@ -348,7 +363,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#clock.attemptBegan();
     const isWhole = this.#state !== 'pinned';
     this.#isStreamedUp = !isWhole;
-    const bytes = body.bytes(this.#route === null ? null : (played ?? target.model));
+    const bytes =
+      continuing?.body ?? body.bytes(this.#route === null ? null : (played ?? target.model));
     const attempt = new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,
       { ...this.#asked, framing: body.framing(bytes.length, isWhole) },
@@ -371,18 +387,27 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
           route: this.#route?.name ?? null,
           attempt: this.#walk?.begun(trial) ?? 1,
           targetModel: target.name,
+          resumed: continuing !== null,
         },
       },
       this,
     );
     this.#attempt = attempt;
     if (this.#claim?.leavesContainers === true) attempt.expectContainers();
-    if (this.#clock.limitsContent && this.#hasAlternative) this.#clock.awaitContent();
+    if (this.#clock.limitsContent && (continuing !== null || this.#hasAlternative))
+      this.#clock.awaitContent();
     if (this.#route === null) {
       const { scan, content } = body.handOver();
       attempt.goOnWith(scan, content, bytes.length, isWhole);
     } else attempt.body(bytes, isWhole);
     if (!isWhole || this.#walk?.mayRepeat !== true) body.drop();
+  }
+
+  /** Null: the target itself is asked. */
+  #playedModel(target: Target): string | null {
+    const { rehearsal } = this.#context;
+    const rehearsed = this.#rehearsed;
+    return rehearsal === null || rehearsed === null ? null : rehearsal.modelFor(target, rehearsed);
   }
 
   /**
@@ -418,20 +443,20 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   }
 
   /** Ends the current attempt, of which nothing reaches the client: its fact is kept. */
-  #close(word: string, failed: Failed): void {
+  #close(word: string, failed: Failed | null): void {
     const attempt = this.#attempt;
     const trial = this.#trial;
     this.#clock.attemptOver();
     if (attempt === null || trial === null) return;
     attempt.abort();
-    if (!trial.isRehearsal) this.#context.metrics.failedOver(failed.reason);
+    if (!trial.isRehearsal && failed !== null) this.#context.metrics.failedOver(failed.reason);
     const told = attempt.fact(
       {
         ...this.#said,
         method: this.#asked.method,
         path: '',
         status: 0,
-        outcome: failed.reason === 'timeout' ? 'timeout' : 'upstream_error',
+        outcome: failed?.reason === 'timeout' ? 'timeout' : this.#outcomeOfBroken,
         rejection: null,
         eventStream: false,
         bytesIn: this.#body?.keptBytes ?? 0,
@@ -451,6 +476,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#head = null;
   }
 
+  get #outcomeOfBroken(): 'upstream_cut' | 'upstream_error' {
+    return this.#state === 'committed' ? 'upstream_cut' : 'upstream_error';
+  }
+
   // ---- the attempt -------------------------------------------------------------------------------------------------
 
   uploadFull(attempt: Attempt): void {
@@ -465,6 +494,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const routed = this.#routed;
     if (attempt !== this.#attempt || routed === null) return 'next';
     this.#head = head;
+    if (this.#state === 'resuming') return this.#headOfRest(head);
     const { streamSafety } = this.#settings;
     const mode = this.#hasAlternative ? holdModeOf(head, streamSafety) : null;
     if (mode === null) {
@@ -489,12 +519,16 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   piece(attempt: Attempt, piece: Buffer, last: boolean): boolean {
     if (attempt !== this.#attempt) return true;
     const held = this.#held;
+    const resumable = this.#resumable;
+    if (resumable !== null) return this.#passResumable(resumable, piece, last);
     if (held === null) return this.#flow.pass(piece, last);
     return this.#judged(held.push(piece), held);
   }
 
   refused(attempt: Attempt, why: Rejection): void {
-    if (attempt === this.#attempt) this.#refuse(why);
+    if (attempt !== this.#attempt) return;
+    if (this.#state === 'resuming') this.#restFailed(null, why.code);
+    else this.#refuse(why);
   }
 
   onBroken(_attempt: Attempt, error: unknown): void {
@@ -508,6 +542,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   over(attempt: Attempt, end: AttemptEnd): void {
     if (attempt !== this.#attempt) return;
     const held = this.#held;
+    if (this.#resumable !== null && this.#isGoneOnWith(this.#resumable, end)) return;
     if (this.#state === 'committed') {
       this.#finish(end);
       return;
@@ -538,7 +573,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       if (this.#isOurKeyRefused(came)) return true;
     }
     this.#commit(true, came === 'commit');
-    return this.#flush();
+    const takesMore = this.#flush();
+    this.#afterOpening();
+    return takesMore;
   }
 
   /**
@@ -558,8 +595,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const isGood = end.failure === null && (this.#head?.status ?? 0) < 400;
     // What an answer cost is known when it is whole, and can be told in its head if that is before it leaves.
     const costUsd = isGood ? (this.#attempt?.costOfWhole() ?? null) : null;
-    this.#commit(true, isGood, costUsd);
     this.#ended = end;
+    this.#commit(true, isGood, costUsd);
     this.#flush();
   }
 
@@ -575,15 +612,16 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const trial = this.#trial;
     if (head === null || trial === null || this.#state === 'committed') return;
     const { planner, metrics } = this.#context;
+    const resumable = this.#resumableOf(head);
     this.#clock.stop();
-    this.#body?.drop();
+    if (resumable === null) this.#body?.drop();
     if (isGood) planner.succeeded(trial, this.#clock.firstContentAfterMs);
     else planner.left(trial);
     const held = this.#held;
     if (held !== null) {
       metrics.held(held.bytes, this.#clock.heldMs / 1_000);
       if (held.isOver) metrics.holdCutShort();
-      this.#flow.begin(held.take());
+      this.#flow.begin(resumable === null ? held.take() : this.#read(held.take(), resumable));
     }
     const isFollowed = held === null ? followed : !this.#flow.isEmpty;
     this.#held = null;
@@ -592,8 +630,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status, costUsd);
     const mayWait = head.status === 429 || head.status === 503;
     const told = toldHead(head, lines, mayWait ? this.#leastWaitMs : 0);
-    this.#forgetRequest();
-    this.#answer.head({ ...head, head: told }, isFollowed);
+    this.#resumable = resumable;
+    if (resumable === null) this.#forgetRequest();
+    else this.#clock.watchRest();
+    // What another one adds is in no length that this one told.
+    const isOpen = resumable !== null && typeof head.size === 'number';
+    this.#answer.head({ ...head, head: told, size: isOpen ? 'chunked' : head.size }, isFollowed);
   }
 
   /** What led to the answer: a stream may stay open for an hour behind it. */
@@ -606,6 +648,184 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#head = null;
     // A body of which more comes is read on.
     if (this.#isBodyWhole) this.#body = this.#claim = null;
+  }
+
+  // ---- an answer that breaks behind its commit, and goes on elsewhere ------------------------------------------------
+
+  /** @returns null where nobody could go on with it: then nothing is kept for that */
+  #resumableOf(head: ResponseHead): ResumableAnswer | null {
+    const wire = this.#routed?.wire ?? null;
+    if (this.#settings.streamSafety !== 'resume' || wire === null || this.#ended !== null)
+      return null;
+    if (this.#held?.mode !== 'stream' || head.status !== 200 || !isContinuedWire(wire)) return null;
+    const { planner, replay } = this.#context;
+    const mayGoOn = this.#walk?.isLeft(
+      (target) => continuationAt(target, wire, planner.continues(target)) !== null,
+    );
+    return mayGoOn === true ? new ResumableAnswer(wire, replay) : null;
+  }
+
+  /** What was held of it until now. */
+  #read(held: HeldBytes, resumable: ResumableAnswer): HeldBytes {
+    const told = new HeldBytes(this.#context.held);
+    told.append(resumable.push(held.joined()));
+    held.drop();
+    return told;
+  }
+
+  /** What the opening that was held came to: it may have broken in the same piece as its first word. */
+  #afterOpening(): void {
+    const resumable = this.#resumable;
+    if (resumable !== null) this.#passResumable(resumable, NOTHING, false);
+  }
+
+  /** @returns false when the client takes no more for now */
+  #passResumable(resumable: ResumableAnswer, piece: Buffer, last: boolean): boolean {
+    const told = piece.length === 0 ? piece : resumable.push(piece);
+    // A rest may be nothing but its end.
+    if (this.#state === 'resuming' && (resumable.broughtText || !resumable.mayBreak))
+      this.#restBegan();
+    else if (resumable.broughtText) this.#clock.restCame();
+    const { broken } = resumable;
+    if (broken !== null) {
+      const takesMore = this.#give(told, false);
+      if (this.#state === 'resuming') {
+        this.#restFailed(broken.failed, broken.code);
+        return true;
+      }
+      if (this.#goOnElsewhere(resumable, broken.failed, broken.code, null)) return true;
+      const kept = resumable.letGo();
+      this.#noLonger(resumable);
+      return this.#give(kept, last) && takesMore;
+    }
+    if (!resumable.mayBreak) this.#noLonger(resumable);
+    if (!last || resumable.mayBreak) return this.#give(told, false);
+    return this.#give(resumable.isContinued ? Buffer.concat([told, resumable.end()]) : told, true);
+  }
+
+  #give(piece: Buffer, last: boolean): boolean {
+    return piece.length === 0 || this.#flow.pass(piece, last);
+  }
+
+  /** Whether an attempt's end is not the answer's. */
+  #isGoneOnWith(resumable: ResumableAnswer, { failure }: AttemptEnd): boolean {
+    const failed = failureOfEnd(failure);
+    const word = failure?.code ?? 'NO_TERMINAL';
+    if (this.#state === 'resuming') {
+      this.#restFailed(failed, word);
+      return true;
+    }
+    if (resumable.mayBreak && failed !== null) {
+      if (this.#goOnElsewhere(resumable, failed, word, failure)) return true;
+    }
+    const kept = resumable.end();
+    this.#noLonger(resumable);
+    this.#give(kept, false);
+    return false;
+  }
+
+  /** Nothing of it is to be repeated any more. */
+  #noLonger(resumable: ResumableAnswer): void {
+    if (this.#routed === null) return;
+    if (resumable.isOver) this.#context.metrics.resumeSkipped();
+    resumable.drop();
+    this.#clock.stop();
+    this.#body?.drop();
+    this.#forgetRequest();
+    // The second provider's events are told within the first one's message to the end.
+    if (!resumable.isContinued) this.#resumable = null;
+  }
+
+  /**
+   * A stream broke behind its commit: the next target that can go on with it is asked to.
+   * @param failed null: nobody is to blame
+   * @param failure what it broke by, where that was its connection
+   * @returns false when nobody can: it is a cut, as in the relay
+   */
+  #goOnElsewhere(
+    resumable: ResumableAnswer,
+    failed: Failed | null,
+    word: string,
+    failure: UpstreamFailure | null,
+  ): boolean {
+    const body = this.#body;
+    const broken = this.#trial;
+    if (body === null || broken === null || !resumable.mayBreak) return false;
+    if (new Seam(resumable.text, false).prefix === '') return false;
+    if (failed !== null && this.#state === 'committed') {
+      if (!this.#settings.fallbackOn.includes(failed.reason)) return false;
+    }
+    const next = this.#nextForRest(resumable, body);
+    if (next === null) return false;
+    if (this.#state === 'committed') this.#cut = failure ?? CLOSED_EARLY;
+    if (failed === null) this.#context.planner.left(broken);
+    else this.#context.planner.failed(broken, failed, this.#waitMs());
+    this.#close(word, failed);
+    resumable.continueWith(next.seam);
+    this.#step('breaks');
+    this.#try(next.trial, body, next.continuing);
+    return true;
+  }
+
+  #nextForRest(
+    resumable: ResumableAnswer,
+    body: RoutedBody,
+  ): { readonly trial: Trial; readonly seam: Seam; readonly continuing: Continuing } | null {
+    const { planner, scanner } = this.#context;
+    const wire = this.#routed?.wire ?? null;
+    if (wire === null || !isContinuedWire(wire)) return null;
+    for (;;) {
+      const trial = this.#walk?.next() ?? null;
+      if (trial === null) return null;
+      const { target } = trial;
+      const continuation = continuationAt(target, wire, planner.continues(target));
+      if (continuation !== null) {
+        const { way, prefix, echoes } = continuation;
+        const seam = new Seam(resumable.text, echoes);
+        const model = this.#playedModel(target) ?? target.model;
+        const asked = continuedRequest(scanner, body.bytes(model), seam.prefix, way);
+        if (asked !== null) return { trial, seam, continuing: { body: asked, prefix } };
+      }
+      planner.left(trial);
+    }
+  }
+
+  /** The head of whoever was asked for the rest: the client has one already. */
+  #headOfRest(head: ResponseHead): Verdict {
+    if (head.status === 200 && head.eventStream) return 'commit';
+    this.#restFailed(failureOfStatus(head.status, UNREAD), String(head.status));
+    return 'next';
+  }
+
+  /** @param failed null: nobody is to blame */
+  #restFailed(failed: Failed | null, word: string): void {
+    const resumable = this.#resumable;
+    if (resumable !== null && this.#goOnElsewhere(resumable, failed, word, null)) return;
+    if (failed === null) this.#leave();
+    else this.#tellPlanner(failed);
+    this.#attempt?.abort();
+    this.#clock.stop();
+    this.#finish({ failure: this.#cut });
+  }
+
+  #restBegan(): void {
+    this.#step('content');
+    this.#context.metrics.resumed();
+    if (this.#trial !== null)
+      this.#context.planner.succeeded(this.#trial, this.#clock.firstContentAfterMs);
+    this.#clock.watchRest();
+  }
+
+  /** Nothing came of an answer's text for too long, unless its reader took no more. */
+  #judgeRest(resumable: ResumableAnswer): void {
+    // Before its first word it may think for longer, and nobody could go on with it.
+    const isWaiting = resumable.text === '' || !this.#flow.isEmpty || this.#flow.isBlocked;
+    if (isWaiting) this.#clock.restCame();
+    if (!this.#clock.hasStalled()) return;
+    if (this.#goOnElsewhere(resumable, FAILURES.timeout, 'STALLED', TIMED_OUT)) return;
+    const kept = resumable.letGo();
+    this.#noLonger(resumable);
+    this.#give(kept, false);
   }
 
   /** Passes on what was held. @returns false when the client takes no more for now */
@@ -623,10 +843,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
       this.#ended = end;
       return;
     }
+    // Of whoever was asked for a rest and told none of it, that is told already.
+    const isTold = this.#state === 'resuming';
     this.#step('end');
     if (end.failure === null) this.#answer.answered();
     else {
-      if (this.#trial !== null)
+      if (this.#trial !== null && !isTold)
         this.#context.planner.failed(this.#trial, FAILURES.server_error, null);
       this.#tellFailure(end.failure);
     }
@@ -639,6 +861,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
 
   writerDrained(): void {
     this.#flow.drained();
+    if (this.#resumable !== null && this.#state === 'committed') this.#clock.restCame();
     if (this.#flush() && this.#flow.isEmpty) this.#attempt?.resume();
   }
 
@@ -647,6 +870,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   /** What was waited for is due: a wait is over, an opening was held for long enough, or no content came. */
   onDue(): void {
     if (this.#state === 'waiting') this.#again();
+    else if (this.#state === 'resuming') this.#restFailed(FAILURES.timeout, 'SILENT');
+    else if (this.#state === 'committed' && this.#resumable !== null)
+      this.#judgeRest(this.#resumable);
     else if (this.#state !== 'trying') return;
     else if (this.#held?.hasContent === true) this.#judgeStall();
     else if (this.#held?.mode === 'stream' && !this.#clock.isLate) this.#letGo();
@@ -666,6 +892,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   #letGo(): void {
     this.#commit(true, false);
     this.#flush();
+    this.#afterOpening();
   }
 
   #again(): void {
@@ -697,6 +924,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   clientLeft(): boolean {
     // What waits for the client is its answer's beginning: no end sign was shown.
     if (this.#state !== 'committed' || !this.#flow.isEmpty) return false;
+    if (this.#resumable?.mayBreak === true) return false;
     return this.#attempt?.readOn() ?? false;
   }
 
@@ -789,6 +1017,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     this.#body?.release();
     this.#body?.drop();
     this.#held?.drop();
+    this.#resumable?.drop();
     this.#flow.drop();
   }
 

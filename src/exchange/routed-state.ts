@@ -1,6 +1,13 @@
 /** Where a routed request stands; ARCHITECTURE.md prints the table. A pair that is not listed stays. */
 
-export type RoutedState = 'gathering' | 'pinned' | 'trying' | 'waiting' | 'committed' | 'over';
+export type RoutedState =
+  | 'gathering'
+  | 'pinned'
+  | 'trying'
+  | 'waiting'
+  | 'committed'
+  | 'resuming'
+  | 'over';
 
 export type RoutedEvent =
   /** The body is whole: planned, first attempt. */
@@ -14,6 +21,8 @@ export type RoutedEvent =
   | 'due'
   /** The answer is the client's from here on. */
   | 'content'
+  /** A stream broke behind its commit, and another target is asked for its rest. */
+  | 'breaks'
   | 'end'
   | 'gone';
 
@@ -24,7 +33,8 @@ export const ROUTED_STATES: Readonly<
   pinned: { content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   trying: { waits: 'waiting', content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   waiting: { due: 'trying', refused: 'over', gone: 'over' },
-  committed: { refused: 'over', end: 'over', gone: 'over' },
+  committed: { breaks: 'resuming', refused: 'over', end: 'over', gone: 'over' },
+  resuming: { content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   over: {},
 };
 

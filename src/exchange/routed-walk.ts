@@ -1,6 +1,7 @@
 import type { Failed } from '../plan/failover.ts';
 import type { Planned } from '../plan/plan.ts';
 import type { Homes, Planner, Trial } from '../plan/planner.ts';
+import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 
 /** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
@@ -112,6 +113,15 @@ export class RoutedWalk {
         return true;
     }
     return false;
+  }
+
+  /** Whether a target is left, behind the current one, that may be tried and is such a one. */
+  isLeft(suits: (target: Target) => boolean): boolean {
+    if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;
+    const { planner } = this.#context;
+    return this.#planned
+      .slice(this.#next)
+      .some(({ target }) => suits(target) && planner.mayEnter(target, NO_KEYS, this.#homes));
   }
 
   /**

@@ -231,6 +231,11 @@ export class Planner {
     return { expected, highest, barred, isUnsure };
   }
 
+  /** Whether a target's model goes on with an answer that it is given the beginning of; null = nobody says. */
+  continues({ provider, model }: Target): boolean | null {
+    return this.#prices.traits(provider.name, model).continuesPrefix;
+  }
+
   /** How many of the names that are wished for are neither a provider nor a target. */
   unknownWishes({ order, only }: Pick<Wishes, 'order' | 'only'>): number {
     const all = [...order, ...only];

@@ -10,7 +10,7 @@ import { FAILOVER_DEFAULT, type FailoverReason } from './failover.ts';
 export type Balance = 'order' | 'weight' | 'latency' | 'cost';
 
 /** What happens to a stream that breaks behind its first content. */
-export type StreamSafety = 'relay' | 'hold';
+export type StreamSafety = 'relay' | 'hold' | 'resume';
 
 /** What keeps a conversation where its prompt is cached: what tells of it, a field's value, or nothing. */
 export type RouteAffinity = 'auto' | 'off' | `header:${string}`;

@@ -214,6 +214,18 @@ export function exposition(
     [['', at(layout.holdCutShort)]],
   );
   page.add(
+    'ai_resumed_total',
+    'counter',
+    'Streams that broke behind their first word and went on at another target.',
+    [['', at(layout.resumed)]],
+  );
+  page.add(
+    'ai_resume_skipped_total',
+    'counter',
+    'Streams that could not go on elsewhere any more: too long, or the node kept too much.',
+    [['', at(layout.resumesSkipped)]],
+  );
+  page.add(
     'ai_wishes_dropped_total',
     'counter',
     'Names in x-sluice-order and x-sluice-only that are neither a provider nor a target.',

@@ -89,6 +89,8 @@ export class MetricsLayout {
   readonly failovers: number;
   readonly replaySkipped: number;
   readonly holdCutShort: number;
+  readonly resumed: number;
+  readonly resumesSkipped: number;
   readonly wishesDropped: number;
   readonly holdBytes: number;
   readonly hold: number;
@@ -119,7 +121,9 @@ export class MetricsLayout {
     this.failovers = this.attempts + count;
     this.replaySkipped = this.failovers + FAILOVER_REASONS.length;
     this.holdCutShort = this.replaySkipped + 1;
-    this.wishesDropped = this.holdCutShort + 1;
+    this.resumed = this.holdCutShort + 1;
+    this.resumesSkipped = this.resumed + 1;
+    this.wishesDropped = this.resumesSkipped + 1;
     this.holdBytes = this.wishesDropped + 1;
     this.hold = this.holdBytes + cellsOf(HOLD_BYTES_BUCKETS);
     this.limitRefusals = this.hold + cellsOf(HOLD_BUCKETS);
@@ -302,6 +306,16 @@ export class WorkerMetrics {
   /** An answer or its beginning was let go because it, or what the node holds, is more than may be held. */
   holdCutShort(): void {
     this.#add(this.#layout.holdCutShort, 1);
+  }
+
+  /** A stream that broke goes on at another target. */
+  resumed(): void {
+    this.#add(this.#layout.resumed, 1);
+  }
+
+  /** A stream became too long, or the node keeps too much, for it to go on elsewhere. */
+  resumeSkipped(): void {
+    this.#add(this.#layout.resumesSkipped, 1);
   }
 
   /** Callers wished for what nobody knows. */

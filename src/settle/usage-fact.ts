@@ -56,6 +56,8 @@ export interface UsageFact {
   readonly final: boolean;
   /** `provider/model` that the routed lane asked for; null in the relay lane. */
   readonly targetModel: string | null;
+  /** It went on with an answer that another attempt had begun. */
+  readonly resumed: boolean;
 }
 
 const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
@@ -81,7 +83,7 @@ export function usageFactLine(fact: UsageFact): string {
     `,"lane":"${fact.lane}","route":${text(fact.route)},"attempt":${fact.attempt},"final":${fact.final}` +
     `,"target_model":${text(fact.targetModel)},"key_class":"${fact.keyClass}"` +
     `,"cost_usd":${word(cost.usd)},"cost_status":"${cost.status}"` +
-    `,"unpriced_reason":${word(cost.reason)},"price_version":${text(cost.version)},"policy":${word(fact.policy)}}`
+    `,"unpriced_reason":${word(cost.reason)},"price_version":${text(cost.version)},"policy":${word(fact.policy)},"resumed":${fact.resumed}}`
   );
 }
 

@@ -93,6 +93,13 @@ export const OUTLINE_PATH = {
   maxOutputTokens: 15,
   n: 16,
   audio: 17,
+  responseFormat: 18,
+  modalities: 19,
+  logprobs: 20,
+  topLogprobs: 21,
+  outputFormat: 22,
+  outputConfig: 23,
+  thinking: 24,
 } as const;
 
 const { streamOptions } = REQUEST_PATH;
@@ -170,6 +177,13 @@ export const OUTLINE_PATHS: PathTable = {
     { parent: root, name: 'max_output_tokens' },
     { parent: root, name: 'n' },
     { parent: root, name: 'audio' },
+    { parent: root, name: 'response_format' },
+    { parent: root, name: 'modalities' },
+    { parent: root, name: 'logprobs' },
+    { parent: root, name: 'top_logprobs' },
+    { parent: root, name: 'output_format' },
+    { parent: root, name: 'output_config' },
+    { parent: root, name: 'thinking' },
   ],
 };
 

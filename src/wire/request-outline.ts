@@ -11,6 +11,7 @@ export class RequestOutline implements JsonEvents {
   /** First byte and the one behind the last, by path; 0 for what is not there: a value never ends at 0. */
   readonly #from = new Uint32Array(ROWS);
   readonly #to = new Uint32Array(ROWS);
+  #twice = 0;
 
   private constructor(body: Buffer) {
     this.body = body;
@@ -33,12 +34,18 @@ export class RequestOutline implements JsonEvents {
   }
 
   valueStarts(path: number, at: number): void {
+    if (this.#to[path] !== 0) this.#twice |= pathBits(path);
     this.#from[path] = at;
     this.#to[path] = 0;
   }
 
   valueEnds(path: number, at: number): void {
     this.#to[path] = at;
+  }
+
+  /** Whether it stands there more than once: providers differ in which one they read. */
+  isTwice(path: number): boolean {
+    return (this.#twice & pathBits(path)) !== 0;
   }
 
   /** A value's bytes as they stand in the body; null when it is not there. */

@@ -209,11 +209,12 @@ describe('what is known of a model', () => {
 });
 
 describe('stream_safety', () => {
-  it('does not load as "resume", and says what it may be instead', () => {
+  it('is one of three, and says which', () => {
     const route = (safety: string): string =>
       `[routes.chat]\ntargets = ["openai/a"]\nstream_safety = "${safety}"\n`;
-    expect(problems(route('resume'))).toContain('routes.chat.stream_safety');
-    expect(problems(route('resume'))).toContain('"relay" or "hold" ("resume" is not built yet)');
+    expect(problems(route('again'))).toContain('routes.chat.stream_safety');
+    expect(problems(route('again'))).toContain('"relay", "hold", "resume"');
+    expect(load(route('resume')).routing.routes.get('chat')?.streamSafety).toBe('resume');
     expect(load(route('hold')).routing.routes.get('chat')?.streamSafety).toBe('hold');
   });
 });

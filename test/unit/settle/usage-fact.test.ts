@@ -40,6 +40,7 @@ const FACT: UsageFact = {
   attempt: 1,
   final: true,
   targetModel: null,
+  resumed: false,
 };
 
 const line = (changes: Partial<UsageFact> = {}): Record<string, unknown> =>
@@ -52,7 +53,7 @@ describe('usageFactLine', () => {
         'event v time request_id dialect tenant_id vpc_id key_id provider endpoint model requested_model stream ' +
         'input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens usage_source usage_raw ' +
         'upstream_status outcome bytes_in bytes_out ttfb_ms duration_ms node trace_id service_tier tool_uses lines lane route attempt final target_model key_class ' +
-        'cost_usd cost_status unpriced_reason price_version policy'
+        'cost_usd cost_status unpriced_reason price_version policy resumed'
       ).split(' '),
     );
   });
