@@ -94,6 +94,14 @@ const UNREAD = ' ';
 
 const NOTHING = Buffer.alloc(0);
 
+/**
+ * What a status says of its target where its body is not held. A 403 that comes this far speaks of what the caller wrote:
+ * one that means the key has ended its attempt.
+ */
+function failureOfUnread(status: number): Failed | null {
+  return status === 403 ? null : failureOfStatus(status, UNREAD);
+}
+
 export class RoutedLane implements Lane, AttemptSink, Timed {
   readonly #context: RoutedContext;
   /** Until the answer is the client's, as everything that led to it: a stream may stay open for an hour behind that. */
@@ -498,7 +506,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
     const { streamSafety } = this.#settings;
     const mode = this.#hasAlternative ? holdModeOf(head, streamSafety) : null;
     if (mode === null) {
-      const failed = head.status >= 400 ? failureOfStatus(head.status, UNREAD) : null;
+      const failed = failureOfUnread(head.status);
       // No other target, but the same one may be asked once more.
       if (failed?.again === true) {
         if (this.#goOn(failed, String(head.status))) return 'next';
@@ -793,7 +801,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed {
   /** The head of whoever was asked for the rest: the client has one already. */
   #headOfRest(head: ResponseHead): Verdict {
     if (head.status === 200 && head.eventStream) return 'commit';
-    this.#restFailed(failureOfStatus(head.status, UNREAD), String(head.status));
+    this.#restFailed(failureOfUnread(head.status), String(head.status));
     return 'next';
   }
 

@@ -79,12 +79,15 @@ test('a provider of which as much is under way as this node allows is passed ove
   expect((await scene.ask('full')).fields.get('x-sluice-target')).toBe('mistral/one');
 });
 
-test('a prompt that a provider flags with a 403 is told so, and lets no key rest: the next request goes to the same target', async () => {
+test.each([
+  'full',
+  'mistral/one',
+])('a prompt that a provider flags with a 403 is told so, and lets no key rest: the next request goes to the same target (%s)', async (name) => {
   const flagged =
     '{"error":{"code":403,"message":"m requires moderation. Your input was flagged."}}';
   scene.plays({ mistral: [answers(403, flagged), answers(200, WHOLE)] });
-  const answer = await scene.ask('full');
+  const answer = await scene.ask(name);
   expect([answer.status, answer.text]).toEqual([403, flagged]);
-  expect((await scene.ask('full')).fields.get('x-sluice-target')).toBe('mistral/one');
+  expect((await scene.ask(name)).fields.get('x-sluice-target')).toBe('mistral/one');
   expect(scene.asked).toEqual({ mistral: 2 });
 });
