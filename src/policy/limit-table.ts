@@ -159,5 +159,6 @@ function cellOf(row: number, unit: MinuteUnit): number {
 
 function over(fullAt: number, nowUs: number, costUs: number): number {
   const excess = Math.max(fullAt, nowUs) + costUs - nowUs - MINUTE_US;
-  return excess > ROUNDING_US ? excess : 0;
+  // What rounding added is in no wait either: a wait of whole milliseconds would be told as one more.
+  return excess > ROUNDING_US ? excess - ROUNDING_US : 0;
 }
