@@ -108,6 +108,8 @@ export interface Admitted {
   readonly managed: Managed | null;
   /** Not null: the routed lane's, which finds provider and path by itself. */
   readonly routed: Routed | null;
+  /** A relay's attempt is no try of several: what was admitted is its target as it stands. */
+  readonly routing: null;
 }
 
 /** A request for the list of models, or for one of them, which the gateway answers itself. */
@@ -256,18 +258,28 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
     const identity = isManaged ? house.tokens.known(credential.token.reveal()) : null;
     return refused(keyless, dialect, provider, identity);
   }
-  const managed = isManaged ? manage(directed, house) : null;
+  const query = isManaged ? withoutCredentials(asked.query) : asked.query;
+  const managed = isManaged ? manage(directed, query, house) : null;
   if (managed !== null && 'dialect' in managed) return managed;
   const unable = firstRejection(CAPACITY_GATES, asked, house);
   if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
   if (managed !== null && 'listed' in managed) return managed;
-  const query = isManaged ? withoutCredentials(asked.query) : asked.query;
   const stored = managed !== null && 'stored' in managed ? managed.stored : null;
-  const to = stored ?? { provider, path };
-  const target = query === '' ? to.path : `${to.path}?${query}`;
-  const admitted = { rejection: null, ...to, dialect, target };
-  if (managed === null || !('routed' in managed)) return { ...admitted, managed, routed: null };
-  return { ...admitted, managed: null, routed: { ...managed.routed, query } };
+  const to = stored?.provider ?? provider;
+  const at = stored?.path ?? path;
+  const target = query === '' ? at : `${at}?${query}`;
+  const isRouted = managed !== null && 'routed' in managed;
+  // Written out, and in one shape: copies of objects by spreading cost 0.1 us each (Builtins_CloneObjectIC).
+  return {
+    rejection: null,
+    provider: to,
+    dialect,
+    path: at,
+    target,
+    managed: isRouted ? null : managed,
+    routed: isRouted ? managed.routed : null,
+    routing: null,
+  };
 }
 
 /** Whose request is refused whatever its key is: Codex offers to upgrade with the first use of a key. */
@@ -279,9 +291,13 @@ function identityOf({ kind, token }: Credential, house: Admittance): KeyIdentity
   return 'code' in identity ? null : identity;
 }
 
-/** A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this. */
+/**
+ * A virtual key's gate: who it is, whether that one is cut off, and whether a shared key may be used for this.
+ * @param query as it is forwarded, without credentials
+ */
 function manage(
   { asked, credential, path, provider, named }: Directed,
+  query: string,
   house: Admittance,
 ): Managed | ManagedRouted | Listed | Refused {
   const identity = house.tokens.check(credential.token.reveal());
@@ -312,24 +328,47 @@ function manage(
   if (metering === 'wrong-method-stored') return no(STORED_METHODS);
   if (!house.keepsFacts) return no(rejection('metering_unavailable'));
   if (metering === 'stored') return manageStored(path, provider, named, identity, policy, house);
-  const state = { namesState: namesState(path), keepsState: keepsState(path) };
+  const mayName = namesState(path);
+  const mayKeep = keepsState(path);
   if (!named && asked.method === 'POST') {
     const suffix = path.slice(API_PREFIX.length);
     const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
     const wire = wireOf(suffix);
-    const routed = { identity, policy, metering, ...state, coding, provider, suffix, wire, wishes };
+    const routed = {
+      identity,
+      policy,
+      metering,
+      namesState: mayName,
+      keepsState: mayKeep,
+      coding,
+      provider,
+      suffix,
+      wire,
+      wishes,
+      query,
+    };
     return { identity, routed };
   }
   // What one tenant stores is with one key, as far as it can be: a body may name it when its head has left.
-  const poolKey = state.keepsState
+  const poolKey = mayKeep
     ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
     : house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
   const permission = asked.method === 'POST' ? policy.models : null;
   const isModelAsked = permission !== null || policy.limits !== null;
   const pathModel = isModelAsked ? house.endpoints.nameIn(path, provider) : null;
-  const said = { identity, policy, permission, pathModel };
-  return { ...said, poolKey, metering, ...state, coding, stored: null };
+  return {
+    identity,
+    policy,
+    permission,
+    pathModel,
+    poolKey,
+    metering,
+    namesState: mayName,
+    keepsState: mayKeep,
+    coding,
+    stored: null,
+  };
 }
 
 /** A stored response in the path: it goes where it was made, and only for whom it was made. */
@@ -374,7 +413,7 @@ function manageStored(
 /** What the managed gate says of a request that its body routes. */
 interface ManagedRouted {
   readonly identity: KeyIdentity;
-  readonly routed: Omit<Routed, 'query'>;
+  readonly routed: Routed;
 }
 
 /** Where the default providers' APIs begin, and so the paths that name no provider. */

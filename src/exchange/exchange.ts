@@ -131,10 +131,8 @@ export class Exchange implements ClientEvents, Answer {
 
   #laneOf(admitted: Admitted, asked: Asked, answer: Answer): Lane {
     const { routed, managed } = admitted;
-    if (routed === null) {
-      const whom = { ...admitted, routing: null };
-      return new RelayLane(this.#context, asked, whom, managed?.namesState === true, answer);
-    }
+    if (routed === null)
+      return new RelayLane(this.#context, asked, admitted, managed?.namesState === true, answer);
     this.#traceparent = fieldValue(this.#fields, 'traceparent');
     return new RoutedLane(this.#context, asked, routed, answer, {
       requestId: this.#requestId,
