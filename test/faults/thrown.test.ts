@@ -23,7 +23,7 @@ const CASES: readonly (readonly [MethodName, Course])[] = [
   ['exchange/exchange.ts#Exchange.begin', 'stream'],
   ['edge/request-body.ts#ClientBody.take', 'stream'],
   ['exchange/exchange.ts#Exchange.onBodyChunk', 'stream'],
-  ['meter/metering.ts#Metering.whole', 'stream'],
+  ['meter/metering.ts#Metering.goOnWith', 'stream'],
   ['exchange/exchange.ts#Exchange.onResponseOver', 'stream'],
   ['exchange/exchange.ts#Exchange.onClientGone', 'leave'],
   ['edge/slow-client.ts#SlowClient.unblock', 'read slowly'],
@@ -58,7 +58,7 @@ const BEFORE: ReadonlySet<MethodName> = new Set([
   'exchange/exchange.ts#Exchange.begin',
   'edge/request-body.ts#ClientBody.take',
   'exchange/exchange.ts#Exchange.onBodyChunk',
-  'meter/metering.ts#Metering.whole',
+  'meter/metering.ts#Metering.goOnWith',
   'upstream/h1/call.ts#Http1Call.onConnected',
 ]);
 
