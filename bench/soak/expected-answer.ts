@@ -38,16 +38,21 @@ export function expectedOfMock(order: MockOrder): Expected {
   const body = isAsked ? { ...order.body, stream_options: { include_usage: true } } : order.body;
   const reply = answerOf(order, body);
   if (reply.kind === 'pattern') throw new Error(`no text: ${order.path}`);
-  if (reply.kind === 'body') {
-    const whole = order.fault !== 'fault-short-length';
-    return { status: 200, text: reply.body, whole, events: false, idsVary };
-  }
   const fault = faultOf(order.model);
+  if (reply.kind === 'body') {
+    // An error in its place is in the vendor's words.
+    const text = fault?.kind === 'error-event' ? null : reply.body;
+    const whole = fault === null || !CUTS_BODY.has(fault.kind);
+    return { status: 200, text, whole, events: false, idsVary };
+  }
   const own = isAsked ? ownUsageEvent(reply.events[reply.usageAt]) : null;
   const events = spoiled(fault, reply).filter((event) => event !== own);
   const isCut = fault?.kind === 'cut' || fault?.kind === 'cut-midevent';
   return { status: 200, text: events.join(''), whole: !isCut, events: true, idsVary };
 }
+
+/** Faults that break a body off which is not streamed. */
+const CUTS_BODY: ReadonlySet<string> = new Set(['short-length', 'cut', 'cut-midevent']);
 
 function refusedWith(fault: string | null): number | null {
   if (fault === 'fault-500') return 500;
