@@ -102,7 +102,12 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     snapshotPath: config.snapshotPath,
     log,
   });
-  const stored = new StateKeeper(config.dataDir, log, denySource(config));
+  const stored = new StateKeeper(
+    config.dataDir,
+    log,
+    denySource(config),
+    () => keeper.connected === true,
+  );
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(

@@ -18,6 +18,9 @@ import { KEPT_SECONDS, RECORD_BYTES, SECRET_BYTES } from './state-table.ts';
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 
+/** While the deny-set's connection is down this one is not tried: one of the two looks for a NATS that is gone. */
+const LOOK_MS = 250;
+
 /** For a connect, and for an answer of the server. */
 const REQUEST_MS = 5_000;
 
@@ -52,6 +55,7 @@ export class StateFleet {
   readonly #source: DenySource;
   readonly #member: FleetMember;
   readonly #log: Log;
+  readonly #isReachable: () => boolean;
   #waiting: Uint8Array[] = [];
   #isStopped = false;
   #wake: () => void = () => {};
@@ -63,10 +67,12 @@ export class StateFleet {
   /** Records that never left this node. */
   lost = 0;
 
-  constructor(source: DenySource, member: FleetMember, log: Log) {
+  /** @param isReachable whether another connection to the same NATS stands */
+  constructor(source: DenySource, member: FleetMember, log: Log, isReachable: () => boolean) {
     this.#source = { ...source, bucket: `${source.bucket}-state` };
     this.#member = member;
     this.#log = log;
+    this.#isReachable = isReachable;
   }
 
   start(): void {
@@ -91,6 +97,10 @@ export class StateFleet {
   async #run(): Promise<void> {
     let backoffMs = BACKOFF_MIN_MS;
     while (!this.#isStopped) {
+      if (!this.#isReachable()) {
+        await this.#sleep(LOOK_MS);
+        continue;
+      }
       const reason = await this.#session(() => {
         backoffMs = BACKOFF_MIN_MS;
         if (!this.#isTold) this.#log.write('info', 'stored_state_shared_again');

@@ -44,7 +44,12 @@ export class StateKeeper implements FleetMember {
    * @param source of the NATS that nodes share; null: this one is alone
    * @throws Error with one line that says what to do, when the folder cannot be read
    */
-  constructor(folder: string | null, log: Log, source: DenySource | null = null) {
+  constructor(
+    folder: string | null,
+    log: Log,
+    source: DenySource | null = null,
+    isReachable: () => boolean = () => true,
+  ) {
     this.#log = log;
     this.#path = folder === null ? null : join(folder, FILE_NAME);
     this.#file = this.#path === null ? null : new StateFile(this.#path);
@@ -52,7 +57,7 @@ export class StateKeeper implements FleetMember {
     this.#secret = kept?.secret ?? randomBytes(SECRET_BYTES);
     this.memory = createStateTable(this.#secret);
     this.#table = new StoredState(this.memory);
-    this.#fleet = source === null ? null : new StateFleet(source, this, log);
+    this.#fleet = source === null ? null : new StateFleet(source, this, log, isReachable);
     let broken = 0;
     for (const record of kept?.records ?? []) if (!this.#table.take(record)) broken++;
     this.#inFile = kept?.records.length ?? 0;
