@@ -57,12 +57,22 @@ const SERVER_STATUSES: ReadonlySet<number> = new Set([
 /** Error bodies that say that money, not pace, has run out. */
 const BILLING =
   /insufficient_quota|billing_error|credit balance is too low|exceeded your current quota|payment required/i;
+/**
+ * The same where a caller can make a provider quote its own words ("Invalid value: 'insufficient_quota'"): a key would rest
+ * for everybody. So only what stands at the place of a code, or begins the message; quotes in a quoted text are escaped.
+ */
+const BILLING_SAID =
+  /"(?:code|type|status)"\s*:\s*"(?:insufficient_quota|billing_error)"|"message"\s*:\s*"(?:your credit balance is too low|you exceeded your current quota|payment required)/i;
 const CONTEXT =
   /context_length_exceeded|context length|context window|prompt is too long|maximum context|too many (?:input )?tokens|input is too long|exceeds the maximum number of tokens/i;
 const FILTER =
   /content_filter|content management policy|content_policy|ResponsibleAIPolicy|data_inspection_failed|safety system|requires moderation|input was flagged|flagged_input/i;
 const MISSING =
   /model_not_found|does not exist|not_found_error|DeploymentNotFound|is not found for API version|no such model/i;
+
+/** The same of a model: it would count against the target. */
+const MISSING_SAID =
+  /"(?:code|type|status)"\s*:\s*"(?:model_not_found|not_found_error|DeploymentNotFound)"|"message"\s*:\s*"(?:the )?(?:requested )?(?:model\b|no such model)[^"]*(?:does not exist|not found|is not found)/i;
 
 /**
  * @param status the provider's status
@@ -79,10 +89,10 @@ export function failureOfStatus(status: number, body: string): Failed | null {
   if (SERVER_STATUSES.has(status)) return FAILURES.server_error;
   if (status === 404) return MISSING.test(body) || body === '' ? FAILURES.model_missing : null;
   if (status === 400 || status === 413 || status === 422) {
-    if (BILLING.test(body)) return FAILURES.key_refused;
+    if (BILLING_SAID.test(body)) return FAILURES.key_refused;
     if (CONTEXT.test(body)) return FAILURES.context_length;
     if (FILTER.test(body)) return FAILURES.refusal;
-    if (/model/i.test(body) && MISSING.test(body)) return FAILURES.model_missing;
+    if (MISSING_SAID.test(body)) return FAILURES.model_missing;
   }
   return null;
 }
@@ -94,5 +104,5 @@ export function isOfRequest(body: string): boolean {
 
 /** @param status what an error inside a 200 amounts to; 0 when nothing tells, which is a server's fault */
 export function failureOfInband(status: number, code: string): Failed | null {
-  return status === 0 ? FAILURES.server_error : failureOfStatus(status, code);
+  return status === 0 ? FAILURES.server_error : failureOfStatus(status, `"code":"${code}"`);
 }

@@ -33,6 +33,13 @@ describe('what a status and the start of its body say', () => {
     ],
     [400, '{"error":{"code":"content_filter"}}', 'refusal'],
     [400, '{"error":{"message":"Invalid value for temperature"}}', null],
+    // What the caller wrote comes back in a provider's words: neither its keys nor its model are to blame.
+    [400, `{"error":{"message":"Invalid value: 'insufficient_quota'."}}`, null],
+    [400, '{"error":{"message":"Bad role: \\"code\\":\\"insufficient_quota\\""}}', null],
+    [422, '{"detail":"your credit balance is too low"}', null],
+    [400, `{"error":{"message":"Unknown tool 'the model x does not exist'"}}`, null],
+    [400, '{"error":{"message":"The model `x` does not exist"}}', 'model_missing'],
+    [400, '{"error":{"type":"billing_error","message":"x"}}', 'auth'],
     [409, '', null],
     [415, '', null],
     [422, '{"detail":"extra_forbidden"}', null],
@@ -51,6 +58,7 @@ describe('what a status and the start of its body say', () => {
     expect(failureOfInband(0, 'whatever')?.reason).toBe('server_error');
     expect(failureOfInband(529, 'overloaded_error')?.reason).toBe('server_error');
     expect(failureOfInband(400, 'invalid_request_error')).toBeNull();
+    expect(failureOfInband(400, 'insufficient_quota')?.reason).toBe('auth');
     expect(failureOfInband(400, 'context_length_exceeded')?.reason).toBe('context_length');
   });
 });
