@@ -38,11 +38,12 @@ it('debug tells what the main thread does with the deny-set and its workers, inf
 
 it('a reload names the keys that changed, and none of their values', async () => {
   const gateway = await scene.gateway({ url: null });
-  gateway.configure('max_in_flight = 77\nidle_timeout_secs = 5\nallow_empty = true\n');
+  gateway.configure('max_in_flight = 717171\nidle_timeout_secs = 5\nallow_empty = true\n');
   gateway.signal('SIGHUP');
   const line = await gateway.waitForLog(({ event }) => event === 'config_reloaded');
   expect(line['changed']).toEqual(
     expect.arrayContaining(['max_in_flight', 'idle_timeout_secs', 'pool_keys', 'signing_keys']),
   );
-  expect(JSON.stringify(line)).not.toMatch(/sk-pool|77/);
+  // No number that a time stamp may hold.
+  expect(JSON.stringify(line)).not.toMatch(/sk-pool|717171/);
 });
