@@ -43,7 +43,7 @@ export interface SoakResult {
  * a provider on (libuv's reserve for when there are no more), and stored state connects to NATS when the deny-set's connection
  * stands. All others are back 20 s behind the last request.
  */
-const FDS_ONCE = 4;
+const FDS_ONCE = 3;
 /** Connections towards providers are kept for 15 s, idle ones of clients for 12 s. */
 const FDS_BACK_MS = 60_000;
 /** The longest stream takes 20 s at its provider, and its reader may rest; a hang is told by the clients after 90 s. */
