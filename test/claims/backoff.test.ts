@@ -8,7 +8,7 @@ import { Wire } from '../support/wire.ts';
 // What takes longer, the longest pauses and the return to short ones after a quiet minute, is in test/long.
 
 /** A try is seen when the test's own loop comes to it: two may seem closer together than they were. Milliseconds. */
-const SEEN_LATE_MS = 300;
+const SEEN_LATE_MS = 100;
 
 describe('a NATS that refuses', () => {
   const scene = denyScene();
