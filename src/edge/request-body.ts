@@ -14,7 +14,15 @@ const holdAgain = (body: ClientBody): void => {
   }
 };
 
-/** The response of a client that is held back. */
+const retryBehind = (body: ClientBody): void => {
+  try {
+    body.retryWriter();
+  } catch (error) {
+    body.onBroken(error);
+  }
+};
+
+/** The response of a client that is, or was, held back. */
 interface HeldWriter {
   /** Writes what waits for the client: no writable event comes to say that it may. */
   retry(): void;
@@ -36,6 +44,9 @@ interface HeldWriter {
  *   said again behind the poll phase. And while paused a response gets no writable event: it tries once a tick.
  * - resume() restores the event mask that some pause() on this thread saved last (one for sockets with and one for
  *   sockets without unsent data): never without a pause() right before, and never before the first mask was saved.
+ *   The mask of a socket with unsent data waits for writable, the other's does not, and the flush at the end of an upload's
+ *   callback may have sent that data unseen: a response that waited then waits for ever (a 54 MB upload answered early, 1
+ *   time in 20). So whoever resumes lets the response try at once.
  * - resume() after the last chunk arms a timer that kills the waiting response. It cannot be avoided when the last chunk
  *   slips in while held, because a socket that stays paused notices nothing and never reads its next request; so that
  *   timer is armed again until the response is over.
@@ -95,6 +106,7 @@ export class ClientBody implements RequestBody, Ticking {
       if (last) {
         this.#state = 'awaiting';
         this.#rearm();
+        setImmediate(retryBehind, this);
       } else {
         this.#res.pause();
         setImmediate(holdAgain, this);
@@ -129,6 +141,12 @@ export class ClientBody implements RequestBody, Ticking {
     this.#state = 'reading';
     this.#heardAtMs = this.#ticker.now;
     this.#rearm();
+    this.retryWriter();
+  }
+
+  /** The socket's event mask was another's: whether it tells when the response may go on is not known. */
+  retryWriter(): void {
+    this.#writer?.retry();
   }
 
   /**

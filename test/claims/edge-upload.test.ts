@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chunkOf, LAST_CHUNK } from '../support/chunked.ts';
 import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { KnownBytes } from '../support/known-bytes.ts';
 import { head, RawClient } from '../support/raw-client.ts';
 import { type Script, type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { isExcepted } from '../support/transport-exceptions.ts';
@@ -279,3 +281,60 @@ describe('expectations', () => {
     client.close();
   });
 });
+
+it('a large answer that comes beside a large upload reaches a client that goes on with both, every time', async () => {
+  const down = new KnownBytes(8 * MIB, 7);
+  const early = await startUpstream(async (turn) => {
+    await turn.stream(['content-type: application/octet-stream']);
+    for (let at = 0; at < down.length; at += 262_144) await turn.chunk(down.slice(at, 262_144));
+    await turn.lastChunk();
+  });
+  upstreams.push(early);
+  const beside = await startGateway({
+    config: `workers = 1\nmax_request_body_bytes = 0\n${authorities({ openai: early.port })}`,
+  });
+  try {
+    for (let turn = 0; turn < 60; turn++) {
+      const answer = await postBeside(beside.port, 54 * MIB);
+      expect({ turn, ...answer }).toEqual({ turn, bytes: down.length, complete: true });
+    }
+  } finally {
+    await beside.stop();
+  }
+}, 90_000);
+
+/** Sends zeros while it reads; gives up when the response is silent for 8 s. */
+function postBeside(port: number, bytes: number): Promise<{ bytes: number; complete: boolean }> {
+  return new Promise((resolve) => {
+    const sent = request({
+      port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/v1/x',
+      headers: { authorization: 'Bearer sk-x', 'content-length': bytes },
+    });
+    sent.on('error', () => {});
+    sent.on('response', (response) => {
+      let got = 0;
+      response.on('data', (piece: Buffer) => {
+        got += piece.length;
+      });
+      response.on('error', () => {});
+      response.on('close', () => {
+        resolve({ bytes: got, complete: response.complete });
+        sent.destroy();
+      });
+      response.setTimeout(8_000, () => sent.destroy());
+    });
+    const piece = Buffer.alloc(131_072);
+    let left = bytes;
+    const more = (): void => {
+      if (left === 0) sent.end();
+      else {
+        left -= piece.length;
+        sent.write(piece, more);
+      }
+    };
+    more();
+  });
+}

@@ -74,8 +74,17 @@ describe('a body that is held back', () => {
     expect(since()).toEqual(['pause']);
     expect(account.bytes).toBeGreaterThanOrEqual(CHUNK.byteLength);
     body.resume();
-    expect(since()).toEqual(['pause', 'resume']);
+    expect(since()).toEqual(['pause', 'resume', 'retry']);
     expect(account.bytes).toBe(0);
+  });
+
+  it('whose last piece slips in lets its response try behind that callback: nothing else would', async () => {
+    const { body, since } = clientBody();
+    body.pause();
+    body.take(CHUNK, true);
+    expect(since()).toEqual(['pause', 'pause', 'resume']);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(since()).toEqual(['retry']);
   });
 
   it('that goes on in the same turn in which something slipped in is not held again', async () => {
