@@ -1,0 +1,293 @@
+import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  BUDGET_ROWS,
+  BudgetTable,
+  type Claim,
+  createBudgetTable,
+  NO_ROW,
+  rowName,
+} from '../../../src/budget/budget-table.ts';
+
+const DAY = 20_261_128;
+const MONTH = 202_611;
+
+function tables(workers: number, isWhole = true) {
+  const memory = createBudgetTable(workers, isWhole);
+  return {
+    memory,
+    main: new BudgetTable(memory, null),
+    workers: Array.from({ length: workers }, (_, at) => new BudgetTable(memory, at)),
+  };
+}
+
+function claim(name: string, limit: number, label = DAY, enforced = true): Claim {
+  return { name: rowName(name), row: NO_ROW, label, limit, enforced };
+}
+
+function stateOf(table: BudgetTable, name: string) {
+  return table.read(rowName(name), table.find(rowName(name)));
+}
+
+function settle(table: BudgetTable, { name, row, label }: Claim, reserved: number, spent: number) {
+  table.settle(name, row, label, reserved, spent);
+}
+
+describe('BudgetTable', () => {
+  test('what does not fit one row is taken from none', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const key = claim('key 1 day', 1_000);
+    const tenant = claim('tenant 1 day', 300);
+    expect(worker?.reserve([key, tenant], 300)).toMatchObject({ kind: 'taken' });
+    expect(worker?.reserve([key, tenant], 1)).toEqual({ kind: 'short', at: 1, of: 'limit' });
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 300, spent: 0 });
+  });
+
+  test('G3: whatever fits exactly is let through, and one nano-dollar more is not', () => {
+    const { workers } = tables(2);
+    const [a, b] = workers;
+    const key = () => claim('key 1 day', 1_000);
+    expect(a?.reserve([key()], 400).kind).toBe('taken');
+    expect(b?.reserve([key()], 601).kind).toBe('short');
+    expect(b?.reserve([key()], 600).kind).toBe('taken');
+  });
+
+  test('G8: another limit counts from the next request on; what was spent stays, and nothing is cut', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const first = claim('key 1 day', 1_000);
+    worker?.reserve([first], 500);
+    if (worker !== undefined) settle(worker, first, 500, 450);
+    expect(worker?.reserve([claim('key 1 day', 400)], 1)).toMatchObject({ kind: 'short' });
+    expect(worker?.reserve([claim('key 1 day', 500)], 50).kind).toBe('taken');
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ spent: 450, reserved: 50, limit: 500 });
+  });
+
+  test('a next window begins with nothing, and what is settled late of the last one is not in it', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const late = claim('key 1 day', 1_000);
+    worker?.reserve([late], 900);
+    expect(worker?.reserve([claim('key 1 day', 1_000, DAY + 1)], 1_000).kind).toBe('taken');
+    if (worker !== undefined) settle(worker, late, 900, 900);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ label: DAY + 1, spent: 0, reserved: 1_000 });
+    // A clock that steps back stays in the window that has begun.
+    const back = claim('key 1 day', 1_000);
+    expect(worker?.reserve([back], 1).kind).toBe('short');
+    expect(back.label).toBe(DAY + 1);
+  });
+
+  test('a worker that died takes its reservations with it, and the others’ stay', () => {
+    const { main, workers } = tables(2);
+    const [a, b] = workers;
+    const key = () => claim('key 1 day', 1_000);
+    a?.reserve([key()], 300);
+    b?.reserve([key()], 200);
+    main.forget(0);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 200, spent: 0 });
+  });
+
+  test('a worker that died within its lock holds up nobody', () => {
+    const { memory, main, workers } = tables(2);
+    const key = claim('key 1 day', 1_000);
+    workers[1]?.reserve([key], 100);
+    // The lock is the row's first word: it holds the first worker's mark, for ever.
+    new Int32Array(memory, 64 + key.row * 16, 1)[0] = 2;
+    main.forget(0);
+    expect(workers[1]?.reserve([claim('key 1 day', 1_000)], 100).kind).toBe('taken');
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 200 });
+  });
+
+  test('what is not enforced is taken all the same, and told', () => {
+    const { workers } = tables(1);
+    const soft = () => claim('key 1 day', 100, DAY, false);
+    const hard = () => claim('tenant 1 day', 1_000);
+    expect(workers[0]?.reserve([soft(), hard()], 150)).toEqual({ kind: 'taken', overdrawn: [0] });
+    expect(workers[0]?.reserve([soft(), hard()], 900)).toEqual({
+      kind: 'short',
+      at: 1,
+      of: 'limit',
+    });
+  });
+
+  test('where budgets are granted, nothing is let through beyond the grant, and what was wanted is told', () => {
+    const { main, workers } = tables(1, false);
+    const [worker] = workers;
+    const key = claim('key 1 day', 1_000);
+    expect(worker?.reserve([key], 100)).toEqual({ kind: 'short', at: 0, of: 'grant' });
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ wanted: 100, granted: 0 });
+    expect(main.grant(key.name, key.row, DAY, 250, 0)).toBe(250);
+    main.heard(key.name, key.row);
+    expect(worker?.reserve([key], 100).kind).toBe('taken');
+    expect(worker?.reserve([key], 151)).toEqual({ kind: 'short', at: 0, of: 'grant' });
+    expect(worker?.reserve([key], 901)).toEqual({ kind: 'short', at: 0, of: 'limit' });
+    // Handed back is only what nobody uses.
+    expect(main.grant(key.name, key.row, DAY, 0, 900)).toBe(100);
+    expect(main.grant(key.name, key.row, DAY - 1, 500, 0)).toBe(0);
+  });
+
+  test('who finds no room is told so, and rows of windows that are over are taken again', () => {
+    const { workers } = tables(1);
+    const [worker] = workers;
+    if (worker === undefined) throw new Error('no worker');
+    const dropped: string[] = [];
+    for (let at = 0; at < BUDGET_ROWS + 2_000; at++)
+      if (worker.place(rowName(`key ${at} day`), DAY) === NO_ROW) dropped.push(`key ${at} day`);
+    expect(dropped.length).toBeGreaterThanOrEqual(2_000);
+    const name = dropped.at(-1) ?? '';
+    expect(worker.reserve([claim(name, 10)], 1)).toEqual({ kind: 'full', at: 0 });
+    // A month that has begun since says nothing of days; one behind all of them does.
+    expect(worker.reserve([claim(name, 10, MONTH + 1)], 1).kind).toBe('full');
+    expect(worker.reserve([claim(name, 10, DAY + 1)], 1).kind).toBe('taken');
+  });
+
+  test('what was spent before a restart is there again', () => {
+    const { main, workers } = tables(1);
+    expect(main.restore(rowName('key 1 day'), DAY, 1_000, 990, 7)).toBe(true);
+    expect(workers[0]?.reserve([claim('key 1 day', 1_000)], 11).kind).toBe('short');
+    expect(workers[0]?.reserve([claim('key 1 day', 1_000)], 10).kind).toBe('taken');
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ spent: 990, told: 7 });
+  });
+
+  test('G1, G2: whatever 200 clients do on three workers that die, no budget is passed by more than costs exceeded what was reserved, none is refused that fits, and in the end nothing is reserved', () => {
+    const CLIENTS = 200;
+    const step = fc.record({
+      client: fc.nat({ max: CLIENTS - 1 }),
+      worker: fc.nat({ max: 2 }),
+      nano: fc.integer({ min: 1, max: 400 }),
+      // What it costs at last, in percent of what was reserved: aborted before its provider saw it, less, all of it, more.
+      percent: fc.constantFrom(0, 0, 20, 70, 100, 100, 130),
+      act: fc.constantFrom('ask', 'ask', 'ask', 'end', 'end', 'fall_back', 'die', 'midnight'),
+    });
+    let runs = 0;
+    const { main, workers } = tables(3);
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (script) => {
+        const run = runs++;
+        const LIMITS = { key: 2_000, tenant: 5_000, month: 60_000 };
+        let label = DAY;
+        const model = new Map<string, { label: number; spent: number; over: number }>();
+        const open = new Map<
+          number,
+          { claims: Claim[]; worker: number; nano: number; percent: number }
+        >();
+        const namesOf = (client: number) =>
+          [
+            [`key ${run}/${client % 7} day`, LIMITS.key, label],
+            [`tenant ${run}/${client % 2} day`, LIMITS.tenant, label],
+            [`tenant ${run}/${client % 2} month`, LIMITS.month, MONTH],
+          ] as const;
+        const books = (name: string, of: number) => {
+          const known = model.get(name);
+          if (known !== undefined && known.label === of) return known;
+          const fresh = { label: of, spent: 0, over: 0 };
+          if (known === undefined || known.label < of) model.set(name, fresh);
+          return fresh;
+        };
+        const reservedOf = (name: string, of: number) =>
+          [...open.values()]
+            .filter(({ claims }) => claims.some((one) => one.label === of && sameName(one, name)))
+            .reduce((sum, { nano }) => sum + nano, 0);
+        const end = (client: number, percent: number) => {
+          const held = open.get(client);
+          const table = workers[held?.worker ?? 0];
+          if (held === undefined || table === undefined) return;
+          open.delete(client);
+          const cost = Math.round((held.nano * percent) / 100);
+          for (const one of held.claims) {
+            settle(table, one, held.nano, cost);
+            for (const [name, known] of model) {
+              if (!sameName(one, name) || known.label !== one.label) continue;
+              known.spent += cost;
+              known.over += Math.max(0, cost - held.nano);
+            }
+          }
+        };
+        const ask = (client: number, at: number, nano: number, percent: number) => {
+          const named = namesOf(client);
+          const claims = named.map(([name, limit, of]) => claim(name, limit, of));
+          const fits = named.every(
+            ([name, limit, of]) => books(name, of).spent + reservedOf(name, of) + nano <= limit,
+          );
+          const came = workers[at]?.reserve(claims, nano).kind;
+          expect(came).toBe(fits ? 'taken' : 'short');
+          if (came === 'taken') open.set(client, { claims, worker: at, nano, percent });
+        };
+        for (const { client, worker, nano, percent, act } of script) {
+          if (act === 'midnight') label++;
+          else if (act === 'die') {
+            main.forget(worker);
+            for (const [who, held] of open) if (held.worker === worker) open.delete(who);
+          } else if (act === 'ask' && !open.has(client)) ask(client, worker, nano, percent);
+          else if (act === 'end') end(client, percent);
+          else if (act === 'fall_back' && open.has(client)) {
+            // The attempt is settled, and the next one, ten times as dear, has to fit by itself.
+            end(client, percent);
+            ask(client, worker, nano * 10, percent);
+          }
+          for (const [name, known] of model) {
+            const limit = namesOf(0).find(
+              ([one]) => one.endsWith(name.slice(-5)) && one[0] === name[0],
+            )?.[1];
+            const bound = (limit ?? LIMITS.month) + known.over;
+            expect(known.spent, name).toBeLessThanOrEqual(bound);
+            const state = stateOf(main, name);
+            if (state?.label === known.label) expect(state.spent).toBe(known.spent);
+          }
+        }
+        for (const client of [...open.keys()]) end(client, 50);
+        for (const name of model.keys()) expect(stateOf(main, name)?.reserved).toBe(0);
+      }),
+      { numRuns: 400 },
+    );
+    expect(runs).toBeGreaterThanOrEqual(400);
+  });
+
+  test('three threads at once take exactly what there is, and no nano-dollar is lost', async () => {
+    const { memory, main } = tables(3);
+    const LIMIT = 30_000;
+    const code = `
+      const { workerData, parentPort } = require('node:worker_threads');
+      import(workerData.module).then(({ BudgetTable, rowName, NO_ROW }) => {
+        const table = new BudgetTable(workerData.memory, workerData.worker);
+        let taken = 0; let short = 0;
+        const names = ['key 1 day', 'tenant 1 day', 'tenant 1 month'];
+        for (let round = 0; round < 4000; round++) {
+          // Each thread in another order: whoever locked in that order would wait for ever.
+          const claims = names.map((_, at) => {
+            const name = names[(at + workerData.worker) % 3];
+            return { name: rowName(name), row: NO_ROW, label: name.endsWith('month') ? 202611 : 20261128, limit: ${LIMIT}, enforced: true };
+          });
+          if (table.reserve(claims, 10).kind !== 'taken') { short++; continue; }
+          taken += 4;
+          for (const { name, row, label } of claims) table.settle(name, row, label, 10, 4);
+        }
+        parentPort.postMessage({ taken, short });
+      });`;
+    const module = new URL('../../../src/budget/budget-table.ts', import.meta.url).href;
+    const came = await Promise.all(
+      [0, 1, 2].map(
+        (worker) =>
+          new Promise<{ taken: number; short: number }>((resolve, reject) => {
+            const thread = new Worker(code, { eval: true, workerData: { memory, worker, module } });
+            thread.once('message', resolve);
+            thread.once('error', reject);
+          }),
+      ),
+    );
+    const taken = came.reduce((sum, one) => sum + one.taken, 0);
+    for (const name of ['key 1 day', 'tenant 1 day', 'tenant 1 month'])
+      expect(stateOf(main, name)).toMatchObject({ reserved: 0, spent: taken });
+    // 10 has to fit for a moment, so that the last few are not used.
+    expect(taken).toBeGreaterThan(LIMIT - 10);
+    expect(taken).toBeLessThanOrEqual(LIMIT);
+    expect(came.some(({ short }) => short > 0)).toBe(true);
+  });
+});
+
+function sameName({ name }: Claim, text: string): boolean {
+  const other = rowName(text);
+  return name.low === other.low && name.high === other.high;
+}
