@@ -1,106 +1,32 @@
-import type { KeyIdentity } from '../keys/virtual-key.ts';
-import { type MeteredUsage, Metering, unmetered } from '../meter/metering.ts';
-import type { TokenRatios } from '../meter/token-ratios.ts';
-import type { LimitGrant } from '../policy/limiter.ts';
-import type { ModelPermission } from '../policy/model-permission.ts';
-import { notAllowed } from '../policy/policy-refusals.ts';
-import type { EffectivePolicy } from '../policy/policy-table.ts';
-import { COST_UNKNOWN, type Cost, type Pricing } from '../prices/cost.ts';
-import type { EndpointMetering } from '../providers/endpoint-metering.ts';
-import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
-import type { Provider } from '../providers/providers.ts';
-import { type Rejection, rejection } from '../rejection.ts';
-import type { WorkerMetrics } from '../settle/metrics.ts';
+import { type MeteredUsage, Metering } from '../meter/metering.ts';
+import type { Cost } from '../prices/cost.ts';
+import type { PoolKey } from '../providers/pool-keys.ts';
+import type { Rejection } from '../rejection.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
-import type { StateHomes } from '../stored/state-homes.ts';
 import type { Due } from '../ticker.ts';
 import { poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
-import {
-  FirstContent,
-  type RequestCoding,
-  type Transports,
-  type UpstreamCall,
-  type UpstreamEvents,
-} from '../upstream/transport.ts';
+import type { FirstContent } from '../upstream/transport.ts';
 import { AnswerIds } from '../wire/answer-ids.ts';
-import { isNamed } from '../wire/fields.ts';
-import type { JsonScanner } from '../wire/json-scanner.ts';
-import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
-import type { RequestFraming } from '../wire/request-framing.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
-import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
+import type { Audience, ResponseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
 import { ANSWER_ID } from '../wire/state-places.ts';
-import { asksForStream } from '../wire/stream-wish.ts';
-import { ToldErrors } from '../wire/told-errors.ts';
-import { traceId } from '../wire/trace-context.ts';
-import type { BackgroundAnswers } from './background-answers.ts';
+import type { ToldErrors } from '../wire/told-errors.ts';
+import {
+  type Showing,
+  shownHead,
+  successFilter,
+  withLimits,
+  withoutCoding,
+} from './answer-filters.ts';
+import { attemptCost, attemptFact, attemptUsage, limitedTokens } from './attempt-fact.ts';
+import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
 import { DoubtfulRefusal } from './doubtful-refusal.ts';
-import { UNSEEN_BYTES, type UnseenAnswers } from './unseen-answers.ts';
-
-/** What the attempts of a worker share. */
-export interface AttemptContext {
-  readonly transports: Transports;
-  readonly metrics: WorkerMetrics;
-  readonly scanner: JsonScanner;
-  readonly ratios: TokenRatios;
-  readonly unseen: UnseenAnswers;
-  readonly stored: StateHomes;
-  readonly background: BackgroundAnswers;
-  readonly pricing: Pricing;
-  /** What pages may read is the gateway's to say, not the provider's. */
-  readonly ownsCors: boolean;
-  /** A bug was met, and one request ended by it: for the log. */
-  report(error: unknown): void;
-}
-
-/** What an attempt reads of the client's request. The door's `RequestHead` is one. */
-export interface Asked {
-  readonly method: string;
-  readonly fields: readonly string[];
-  readonly framing: RequestFraming;
-}
-
-/** Who is asked, for what, and with which key. What admission says of a request is one. */
-export interface AttemptTarget {
-  readonly provider: Provider;
-  /** The path asked for, without query. */
-  readonly path: string;
-  /** Path and query. */
-  readonly target: string;
-  /** Null where the caller's own key goes upstream. */
-  readonly managed: {
-    readonly identity: KeyIdentity;
-    readonly policy: EffectivePolicy;
-    readonly poolKey: PoolKey;
-    readonly metering: EndpointMetering;
-    /** Of the model that the request names; null: it may name any, or names none. */
-    readonly permission: ModelPermission | null;
-    /** The model that the path names; null: the body says it. */
-    readonly pathModel: string | null;
-    /** Its answer may name what the provider has stored. */
-    readonly keepsState: boolean;
-  } | null;
-  /** What the routed lane says of it; null in the relay lane. */
-  readonly routing: Routing | null;
-}
-
-/** One attempt among those of a routed request. */
-interface Routing {
-  /** What the caller asked for. */
-  readonly requestedModel: string;
-  /** Null when it was no route. */
-  readonly route: string | null;
-  /** From 1 on. */
-  readonly attempt: number;
-  /** `provider/model`. */
-  readonly targetModel: string;
-  /** It is asked for the rest of an answer that another one began. */
-  readonly resumed: boolean;
-}
+import { OutgoingRequest, type Sending } from './outgoing-request.ts';
+import { UNSEEN_BYTES } from './unseen-answers.ts';
 
 /**
  * What a lane says to an answer's head. `commit`: it is the client's. `hold`: the lane keeps what comes until it knows.
@@ -132,21 +58,11 @@ export interface AttemptSink {
   onBroken(attempt: Attempt, error: unknown): void;
 }
 
-const NOTHING: readonly Buffer[] = [];
-const RESPONSES = /\/responses\/?$/;
 /** An id that can stand in a path as it is. */
 const PLAIN_ID = /^[A-Za-z0-9_-]{1,256}$/;
-/** What is left of a request that was given to its call. */
-export const LEFT: Asked = {
-  method: '',
-  fields: [],
-  framing: { contentLength: -1, chunked: false, fault: null, lengthMissing: false },
-};
 /** RFC 9110 §15.5.4. */
 const FORBIDDEN = 403;
 const COMPLETE: AttemptEnd = { failure: null };
-/** Other bodies have every scan that the worker can make: no fault of this one's. */
-const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
   rejection: 'upstream_timeout',
@@ -157,23 +73,12 @@ const STALLED: UpstreamFailure = {
  * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
-export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
+export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
   readonly #context: AttemptContext;
-  /** Until the request has left: an answer may stream for an hour behind it. */
-  #asked: Asked;
-  readonly #method: string;
-  #target: AttemptTarget;
+  readonly #request: OutgoingRequest;
   readonly #sink: AttemptSink;
   /** Only with a pool key. */
   readonly #metering: Metering | null;
-  /** Made when there is something to send. */
-  #call: UpstreamCall | null = null;
-  #requestBytes = 0;
-  /** Everything of the request was given, or the answer came without it. */
-  #isRequestWhole = false;
-  #wasRefused = false;
-  /** Of a caller's own key: the content asked for a stream, as far as anybody looked. */
-  #asksForStream = false;
   #isOver = false;
   #status: number | null = null;
   #isEventStream = false;
@@ -194,84 +99,43 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   #unseenBytes = -1;
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
-  /** What it has taken of its key's limits. */
-  #grant: LimitGrant | null = null;
   failure: UpstreamFailure | null = null;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
     this.#context = context;
-    this.#asked = asked;
-    this.#method = asked.method;
-    this.#target = target;
     this.#sink = sink;
     const { managed, provider } = target;
     this.#metering =
       managed === null
         ? null
         : new Metering(context.scanner, context.ratios, managed.metering, provider);
+    this.#request = new OutgoingRequest(context, asked, target, this.#metering, this);
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   // ---- the request -------------------------------------------------------------------------------------------------
 
   /** Sends a request that is whole with its head. */
   begin(): void {
-    const { contentLength } = this.#asked.framing;
-    this.#isRequestWhole = true;
-    if (this.#isRefused()) return;
-    this.#open(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING, true);
+    this.#request.begin();
   }
 
   /** The content's next piece, lent; the request leaves with the first one. */
   body(piece: Buffer, last: boolean): void {
-    if (this.#isOver) return;
-    this.#requestBytes += piece.length;
-    if (this.#metering === null && !this.#asksForStream) this.#asksForStream = asksForStream(piece);
-    if (last) this.#isRequestWhole = true;
-    if (this.#call === null) {
-      this.#openWith(piece, last);
-      return;
-    }
-    if (last) this.#forwardLast(this.#call, piece);
-    else this.#forward(this.#call, piece, false);
+    if (!this.#isOver) this.#request.body(piece, last);
   }
 
-  /**
-   * A content whose beginning was read while it was gathered; the request leaves with it.
-   * @param scan this attempt's from now on
-   * @param content as it leaves, lent
-   * @param bytes of it as the client sent them
-   */
+  /** As `OutgoingRequest` has it. */
   goOnWith(scan: RequestScan, content: FirstContent, bytes: number, last: boolean): void {
-    const { chunked, contentLength } = this.#asked.framing;
-    this.#requestBytes += bytes;
-    this.#isRequestWhole = last;
-    this.#metering?.goOnWith(scan, last);
-    if (last) {
-      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
-      return;
-    }
-    this.#sink.uploadFull(this);
-    const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
-    this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, false);
-  }
-
-  /** A provider cannot begin to work without the last piece: it is let go when all of the request is known. */
-  #forwardLast(call: UpstreamCall, piece: Buffer): void {
-    if (this.#metering === null) {
-      this.#forward(call, piece, true);
-    } else {
-      const content = new FirstContent();
-      this.#forward(content, piece, true);
-      if (this.#isRefused()) return;
-      for (const one of content.pieces) call.push(one);
-    }
-    call.end();
+    this.#request.goOnWith(scan, content, bytes, last);
   }
 
   /** Before anything of it is sent: the account that it goes to. */
   useKey(poolKey: PoolKey): void {
-    const { managed } = this.#target;
-    if (managed !== null) this.#target = { ...this.#target, managed: { ...managed, poolKey } };
+    this.#request.useKey(poolKey);
   }
 
   /** Before its answer: the request offers a tool that leaves containers. */
@@ -281,61 +145,28 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   /** The request must not become whole: what was sent of it is aborted, and no fact tells of it. */
   takeBack(): void {
-    this.#wasRefused = true;
+    this.#request.wasRefused = true;
     this.abort();
   }
 
-  /** Takes a request back that must not become whole. */
-  #isRefused(): boolean {
-    const why = this.#metering?.refusal(this.#mayFollow) ?? this.#notAllowed() ?? this.#overLimit();
-    if (why === null) return false;
+  uploadFull(): void {
+    this.#sink.uploadFull(this);
+  }
+
+  refused(why: Rejection): void {
     this.takeBack();
     this.#sink.refused(this, why);
-    return true;
-  }
-
-  /** The permission is on what the provider is about to read, whatever a plan was made from. */
-  #notAllowed(): Rejection | null {
-    const { managed, provider } = this.#target;
-    const permission = managed?.permission ?? null;
-    if (managed === null || permission === null || this.#metering === null) return null;
-    const { pathModel } = managed;
-    const { requestedModel, requestReading } = this.#metering;
-    if (requestReading === 'unread' && this.#requestBytes > 0) return NOT_READ;
-    // Of two names nobody can say which one counts: both have to be allowed.
-    if (pathModel !== null && !permission.allows(`${provider.name}/${pathModel}`))
-      return notAllowed(`${provider.name}/${pathModel}`, permission);
-    if (requestedModel === null && pathModel !== null) return null;
-    if (requestedModel === null || requestReading === 'doubtful')
-      return notAllowed(null, permission);
-    const name = `${provider.name}/${requestedModel}`;
-    return permission.allows(name) ? null : notAllowed(name, permission);
-  }
-
-  /** Last of all: what it takes is given back when the attempt has ended (`fact`). */
-  #overLimit(): Rejection | null {
-    const { managed, provider, routing } = this.#target;
-    const limits = managed?.policy.limits ?? null;
-    if (limits === null || managed === null || this.#metering === null) return null;
-    const name = managed.pathModel ?? this.#metering.requestedModel;
-    const model = name === null ? null : `${provider.name}/${name}`;
-    const expected = this.#metering.expected(this.#requestBytes);
-    const isFirst = (routing?.attempt ?? 1) === 1;
-    const admitted = limits.admit(provider.name, model, expected, isFirst);
-    if ('code' in admitted) return admitted;
-    this.#grant = admitted;
-    return null;
   }
 
   /** The lane takes more of the answer. */
   resume(): void {
-    this.#call?.resume();
+    this.#request.call?.resume();
   }
 
   /** A provider that has begun to answer need not read the rest of an upload: then only its silence is a fault. */
   uploadStalled(): void {
     if (this.#status !== null || this.#isOver) return;
-    this.#call?.abort();
+    this.#request.call?.abort();
     this.onUpstreamFailure(STALLED);
   }
 
@@ -345,14 +176,14 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
    * @returns false when nothing is to be waited for, or too many are waited for already
    */
   readOn(): boolean {
-    if (this.#isOver || !this.#isRequestWhole || this.#metering?.awaitsBill !== true) return false;
+    if (this.#isOver || !this.#request.isWhole || this.#metering?.awaitsBill !== true) return false;
     if (!this.#context.unseen.enter(this)) {
       this.#context.metrics.billUnread();
       return false;
     }
     this.#unseenBytes = 0;
     // The client may have been slow.
-    this.#call?.resume();
+    this.#request.call?.resume();
     return true;
   }
 
@@ -376,61 +207,14 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   #endUnseen(): void {
     this.#isOver = true;
-    this.#call?.abort();
+    this.#request.call?.abort();
     this.#sink.over(this, COMPLETE);
   }
 
   /** Ends the upstream work in this turn; what still comes of it is nobody's. */
   abort(): void {
     this.#isOver = true;
-    this.#call?.abort();
-  }
-
-  /** Often the first piece is all of the content, and then it leaves in one write with the head. */
-  #openWith(piece: Buffer, last: boolean): void {
-    const { chunked, contentLength } = this.#asked.framing;
-    if (last && !chunked && this.#metering === null) {
-      this.#open('sized', piece.length, [piece], true);
-      return;
-    }
-    const content = new FirstContent();
-    if (last && !chunked) {
-      this.#metering?.whole(piece, content);
-      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
-    } else {
-      this.#metering?.begin();
-      this.#forward(content, piece, last);
-      if (last && this.#isRefused()) return;
-      const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
-      this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
-    }
-  }
-
-  #forward(upload: PieceSink, piece: Buffer, last: boolean): void {
-    const taken =
-      piece.length === 0 || (this.#metering?.request(piece, upload) ?? upload.push(piece));
-    if (last) this.#metering?.requestEnded(upload);
-    else if (!taken) this.#sink.uploadFull(this);
-  }
-
-  /** @param contentLength of the content as it leaves; only for `sized` */
-  #open(
-    coding: RequestCoding,
-    contentLength: number,
-    content: readonly Buffer[],
-    whole: boolean,
-  ): void {
-    const { target, managed, provider } = this.#target;
-    const { method, fields } = this.#asked;
-    this.#asked = LEFT;
-    const poolKey = managed?.poolKey ?? null;
-    const owner =
-      managed === null ? '' : `${managed.identity.tenantText}/${managed.identity.vpcText}`;
-    const request = { method, target, fields, poolKey, owner, coding, contentLength };
-    const call = this.#context.transports.of(provider).open(request, content, whole, this);
-    this.#call = call;
-    // What it told while it was opened may have ended the exchange.
-    if (this.#isOver) call.abort();
+    this.#request.call?.abort();
   }
 
   // ---- the upstream ------------------------------------------------------------------------------------------------
@@ -438,7 +222,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   onRequestRetried(): void {
     if (this.#isOver) return;
-    this.#context.metrics.retried(this.#target.provider.index);
+    this.#context.metrics.retried(this.#request.target.provider.index);
   }
 
   onUploadDrained(): void {
@@ -466,8 +250,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
 
   #begun(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#status = status;
-    this.#context.metrics.responded(this.#target.provider.index, status);
-    const poolKey = this.#target.managed?.poolKey;
+    this.#context.metrics.responded(this.#request.target.provider.index, status);
+    const poolKey = this.#request.target.managed?.poolKey;
     // A provider that takes no key has none to quote.
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;
@@ -482,23 +266,22 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   #answerBegan(status: number, reason: string, fields: readonly string[], followed: boolean): void {
-    const poolKey = this.#target.managed?.poolKey;
+    const poolKey = this.#request.target.managed?.poolKey;
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;
     let head = this.#shown(status, reason, fields);
-    if (this.#grant !== null) head = withLines(head, this.#grant, this.#target.provider);
     this.#isEventStream = head.eventStream;
     if (status < 300) this.#ids = this.#idsOfAnswer();
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
     if (mayQuote) {
       const isPacked = head.format === null;
-      if (isPacked) {
-        head = this.#shown(status, reason, withoutCoding(fields));
-        if (this.#grant !== null) head = withLines(head, this.#grant, this.#target.provider);
-      }
-      this.#filter = this.#errorFilter(poolKey, isPacked);
+      // Nothing can be found in what is packed, although that was refused: it keeps its status and loses its content.
+      if (isPacked) head = this.#shown(status, reason, withoutCoding(fields));
+      this.#filter = new SecretFilter(poolKey.traces, {
+        push: (piece) => isPacked || this.#sink.piece(this, piece, false),
+      });
     } else if (isGiven && head.size !== 'none') {
-      this.#told = this.#successFilter(poolKey, head.format);
+      this.#told = successFilter(poolKey, head.format, this);
     }
     const isOpen = shrinks || mayQuote;
     const shown: ResponseHead =
@@ -507,7 +290,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   #idsOfAnswer(): AnswerIds | null {
-    const { managed, provider } = this.#target;
+    const { managed, provider } = this.#request.target;
     if (managed === null) return null;
     const keeps = managed.keepsState && this.#metering?.storesNothing !== true;
     const mayHaveContainers = this.#mayHaveContainers;
@@ -540,8 +323,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   /** Nothing of such an answer is the caller's: it speaks of a key that is not its own. */
   #poolKeyRefused(refusal: UpstreamFailure): void {
     this.#doubt = null;
-    this.#context.metrics.poolKeyRefused(this.#target.provider.index);
-    this.#call?.abort();
+    this.#context.metrics.poolKeyRefused(this.#request.target.provider.index);
+    this.#request.call?.abort();
     this.onUpstreamFailure(refusal);
   }
 
@@ -560,7 +343,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       // Before the caller can have read it.
       if (this.#ids?.push(chunk) === false) this.#ids = null;
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
-      if (!more) this.#call?.pause();
+      if (!more) this.#request.call?.pause();
     } catch (error) {
       this.#break(error);
     }
@@ -571,7 +354,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     try {
       if (this.#doubt !== null && !this.#isAnswer(this.#doubt)) return;
       this.#isOver = true;
-      this.#isRequestWhole = true;
+      this.#request.isWhole = true;
       this.#metering?.responseEnded(this, byConnection);
       this.#filter?.end();
       if (this.#unseenBytes < 0) this.#told?.end();
@@ -592,7 +375,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     this.failure = failure;
     try {
       if (failure.kind === 'connect')
-        this.#context.metrics.connectFailed(this.#target.provider.index);
+        this.#context.metrics.connectFailed(this.#request.target.provider.index);
       // Of a success, what came before its cut is the client's.
       if (this.#unseenBytes < 0) this.#told?.end();
       this.#sink.over(this, { failure });
@@ -607,7 +390,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     this.#sink.onBroken(this, error);
   }
 
-  /** What the metering passes on of the answer. */
+  /** What the metering passes on of the answer: an error, and a success with a pool key, by way of its filter. */
   push(piece: Buffer): boolean {
     if (this.#unseenBytes >= 0) return true;
     if (this.#told !== null)
@@ -616,49 +399,24 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
     return this.show(piece);
   }
 
-  /**
-   * What a provider says of a pool key in an error is not the caller's to read. Nothing can be found in what is packed,
-   * although that was refused: such an error keeps its status and loses its content.
-   */
-  #errorFilter({ traces }: PoolKey, isPacked: boolean): SecretFilter {
-    return new SecretFilter(traces, {
-      push: (piece) => isPacked || this.#sink.piece(this, piece, false),
-    });
-  }
-
-  /** Nobody knows what a provider takes for a success: a key in one is hidden too, byte for byte. */
-  #successFilter(poolKey: PoolKey, format: ResponseHead['format']): ToldErrors {
-    const client = new Shown(this);
-    const { pattern } = poolKey;
-    return new ToldErrors(
-      poolKey,
-      format,
-      pattern === null ? client : new KeyWatch(pattern, client),
-    );
-  }
-
   /** For its own filters alone: what is left for the client. */
   show(piece: Buffer): boolean {
     return this.#sink.piece(this, piece, this.#endFollows);
   }
 
-  /** The head as the client may see it: an upstream that repeats what it was sent must not hand out the pool key. */
   #shown(status: number, reason: string, fields: readonly string[]): ResponseHead {
-    const method = this.#method;
-    const { managed } = this.#target;
-    const head = responseHead(method, status, reason, fields, this);
-    if (managed === null || !leaksKey(status, head.head, fields, managed.poolKey)) return head;
-    const { poolKey } = managed;
-    const named = poolKey.isTracedIn(reason) ? '' : reason;
-    return responseHead(method, status, named, withoutKey(fields, poolKey), this);
+    const { method, target, grant } = this.#request;
+    const poolKey = target.managed?.poolKey ?? null;
+    const head = shownHead(method, status, reason, fields, poolKey, this);
+    return grant === null ? head : withLimits(head, grant, target.provider);
   }
 
   get isManaged(): boolean {
-    return this.#target.managed !== null;
+    return this.#request.target.managed !== null;
   }
 
   get asksForStream(): boolean {
-    return this.#metering?.asksForStream ?? this.#asksForStream;
+    return this.#metering?.asksForStream ?? this.#request.asksForStream;
   }
 
   get ownsCors(): boolean {
@@ -666,7 +424,7 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   followable(reference: string): string | null {
-    return followable(reference, this.#target.provider, this.#target.target);
+    return followable(reference, this.#request.target.provider, this.#request.target.target);
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------
@@ -677,28 +435,32 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
    * @param final no other attempt follows
    */
   fact(settlement: Settlement, final = true): UsageFact | null {
-    const { managed } = this.#target;
+    const { target, call, grant, wasRefused } = this.#request;
+    const { managed } = target;
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#billed ?? this.#used(this.#metering);
-    const isBilled = this.#call?.reached === true && !this.#wasRefused;
-    this.#grant?.settle(isBilled ? limitedTokens(usage, this.#target.provider) : 0);
-    if (this.#call?.reached !== true || this.#wasRefused) return null;
-    const fact = this.#factOf(managed.identity, managed.policy, usage, settlement, final);
+    const isBilled = call?.reached === true && !wasRefused;
+    grant?.settle(isBilled ? limitedTokens(usage, target.provider) : 0);
+    if (!isBilled) return null;
+    const answered = { status: this.#status, isEventStream: this.#isEventStream };
+    const fact = attemptFact(
+      this.#context,
+      target,
+      managed.identity,
+      managed.policy,
+      usage,
+      answered,
+      settlement,
+      final,
+    );
     const atMs = Date.now() - settlement.durationMs;
     return usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs) ? null : fact;
   }
 
-  /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
-  get #mayFollow(): boolean {
-    const { managed, path } = this.#target;
-    const isStored = managed?.keepsState === true && RESPONSES.test(path);
-    return isStored && this.#context.background.hasRoom;
-  }
-
   /** An answer that is written behind its response has its fact when it has ended. */
   #isFollowed(fact: UsageFact, { requestedModel }: MeteredUsage, atMs: number): boolean {
-    const { managed, provider, path } = this.#target;
+    const { managed, provider, path } = this.#request.target;
     const id = this.#storedId;
     if (managed === null || id === null || this.#metering?.isBackground !== true) return false;
     if (!PLAIN_ID.test(id)) return false;
@@ -711,52 +473,8 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
       owner: `${identity.tenantText}/${identity.vpcText}`,
       fact,
       priced: (usage) => this.#cost({ ...usage, requestedModel }, atMs),
-      requestBytes: this.#requestBytes,
+      requestBytes: this.#request.bytes,
     });
-  }
-
-  #factOf(
-    { tenantText, vpcText, keyText }: KeyIdentity,
-    { keyClass, name: policy }: EffectivePolicy,
-    usage: MeteredUsage,
-    settlement: Settlement,
-    final: boolean,
-  ): UsageFact {
-    const { provider, path, routing } = this.#target;
-    return {
-      requestId: settlement.requestId,
-      traceId: traceId(settlement.traceparent),
-      dialect: provider.dialect,
-      tenantId: tenantText,
-      vpcId: vpcText,
-      keyId: keyText,
-      keyClass,
-      policy,
-      provider: provider.name,
-      endpoint: path,
-      model: usage.model,
-      requestedModel: routing?.requestedModel ?? usage.requestedModel,
-      stream: usage.streamAsked || this.#isEventStream,
-      counts: usage.counts,
-      lines: usage.lines,
-      serviceTier: usage.serviceTier,
-      toolUses: usage.toolUses,
-      cost: this.#cost(usage, Date.now() - settlement.durationMs),
-      source: usage.source,
-      raw: usage.raw,
-      upstreamStatus: this.#status,
-      outcome: settlement.outcome,
-      bytesIn: settlement.bytesIn,
-      bytesOut: settlement.bytesOut,
-      ttfbMs: settlement.ttfbMs,
-      durationMs: settlement.durationMs,
-      lane: routing === null ? 'relay' : 'routed',
-      route: routing?.route ?? null,
-      attempt: routing?.attempt ?? 1,
-      final,
-      targetModel: routing?.targetModel ?? null,
-      resumed: routing?.resumed ?? false,
-    };
   }
 
   /**
@@ -770,73 +488,11 @@ export class Attempt implements UpstreamEvents, PieceSink, Audience, Due {
   }
 
   #cost(usage: MeteredUsage, atMs: number): Cost {
-    const { provider, routing } = this.#target;
-    try {
-      return this.#context.pricing.cost({
-        provider: provider.name,
-        model: usage.model,
-        asked: routing === null ? usage.requestedModel : modelOf(routing.targetModel),
-        counts: usage.counts,
-        details: usage.details,
-        lines: usage.lines,
-        serviceTier: usage.serviceTier,
-        toolUses: usage.toolUses,
-        source: usage.source,
-        // By the prices of when it began: one that changes meanwhile is the next request's.
-        atMs,
-      });
-    } catch (error) {
-      // What was used is told, whatever it cost.
-      this.#context.report(error);
-      return COST_UNKNOWN;
-    }
+    return attemptCost(this.#context, this.#request.target, usage, atMs);
   }
 
   #used(metering: Metering): MeteredUsage {
-    const requestBytes = this.#isRequestWhole ? this.#requestBytes : 0;
-    try {
-      return metering.finish(requestBytes);
-    } catch (error) {
-      // Whatever broke, what reached a provider is billed.
-      this.#context.report(error);
-      return unmetered(requestBytes);
-    }
+    const requestBytes = this.#request.isWhole ? this.#request.bytes : 0;
+    return attemptUsage(this.#context, metering, requestBytes);
   }
-}
-
-/** Where the filters of an answer end. A class, because an open stream would pay for two closures and what they close over. */
-class Shown implements EndingSink {
-  readonly #attempt: Attempt;
-
-  constructor(attempt: Attempt) {
-    this.#attempt = attempt;
-  }
-
-  push(piece: Buffer): boolean {
-    return this.#attempt.show(piece);
-  }
-
-  end(): void {}
-}
-
-/** @param target `provider/model`; no provider's name has a slash */
-function modelOf(target: string): string {
-  return target.slice(target.indexOf('/') + 1);
-}
-
-function withoutCoding(fields: readonly string[]): readonly string[] {
-  return fields.filter((_, at) => !isNamed(fields[at - (at % 2)] ?? '', 'content-encoding'));
-}
-
-/** What counts to a limit on tokens: cached input does not, as with Anthropic (docs.claude.com/en/api/rate-limits). */
-function limitedTokens({ counts }: MeteredUsage, { dialect }: Provider): number {
-  const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
-  const input = inputTokens ?? 0;
-  const uncached =
-    dialect === 'anthropic' ? input + (cacheWriteTokens ?? 0) : input - (cacheReadTokens ?? 0);
-  return Math.max(0, uncached) + (outputTokens ?? 0);
-}
-
-function withLines(head: ResponseHead, grant: LimitGrant, { dialect }: Provider): ResponseHead {
-  return { ...head, head: head.head + grant.lines(dialect) };
 }

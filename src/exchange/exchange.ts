@@ -31,7 +31,7 @@ import { fieldValue } from '../wire/fields.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import { headAsksForStream } from '../wire/stream-wish.ts';
-import type { Asked } from './attempt.ts';
+import type { Asked } from './attempt-terms.ts';
 import { Delivery } from './delivery.ts';
 import {
   nextRequestState,

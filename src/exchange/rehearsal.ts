@@ -9,7 +9,7 @@ import type { StateHomes } from '../stored/state-homes.ts';
 import type { Transports } from '../upstream/transport.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
-import type { AttemptContext } from './attempt.ts';
+import type { AttemptContext } from './attempt-terms.ts';
 import type { BackgroundAnswers } from './background-answers.ts';
 import type { UnseenAnswers } from './unseen-answers.ts';
 

@@ -5,15 +5,8 @@ import type { UsageFact } from '../settle/usage-fact.ts';
 import { StateClaim } from '../stored/state-claim.ts';
 import { failureDetail } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
-import {
-  type Asked,
-  Attempt,
-  type AttemptContext,
-  type AttemptEnd,
-  type AttemptSink,
-  type AttemptTarget,
-  type Verdict,
-} from './attempt.ts';
+import { Attempt, type AttemptEnd, type AttemptSink, type Verdict } from './attempt.ts';
+import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
 import type { Answer, Lane } from './lane.ts';
 
 const NO_FACTS: readonly UsageFact[] = [];

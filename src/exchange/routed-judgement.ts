@@ -1,11 +1,29 @@
 /** What an attempt's answer or its end says: how it is held, what failed, how long its provider wants to be left alone. */
 
-import { FAILURES, type Failed } from '../plan/failover.ts';
+import { FAILURES, type Failed, failureOfStatus } from '../plan/failover.ts';
 import { retryAfterMs, retryDelayMs } from '../plan/retry-after.ts';
 import type { StreamSafety } from '../plan/route-table.ts';
 import type { UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { HeldAnswer, HoldMode } from './held-answer.ts';
+
+/** No attempt came to anything in time. */
+export const TIMED_OUT: UpstreamFailure = {
+  kind: 'timeout',
+  rejection: 'upstream_timeout',
+  code: 'DEADLINE',
+};
+
+/** Of an error's body that is not held, nothing is known: not even that it is empty. */
+const UNREAD = ' ';
+
+/**
+ * What a status says of its target where its body is not held. A 403 that comes this far speaks of what the caller wrote:
+ * one that means the key has ended its attempt.
+ */
+export function failureOfUnread(status: number): Failed | null {
+  return status === 403 ? null : failureOfStatus(status, UNREAD);
+}
 
 /**
  * How an answer is held while another target is left; null: it is not.

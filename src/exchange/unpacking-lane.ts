@@ -7,7 +7,7 @@ import { type Consumed, type ContentCoding, unpacker } from '../wire/content-cod
 import type { RequestFraming } from '../wire/request-framing.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import { ZstdFrames } from '../wire/zstd-frames.ts';
-import type { Asked } from './attempt.ts';
+import type { Asked } from './attempt-terms.ts';
 import type { Answer, Lane } from './lane.ts';
 
 /**

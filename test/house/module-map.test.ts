@@ -100,11 +100,13 @@ describe('sides of the gateway', () => {
   });
 
   test('only a routed lane may loop over attempts, and it never touches the front end', () => {
-    const makers = files.filter(({ text }) => /new Attempt\(/.test(codeOnly(text)));
-    expect(makers.map(({ path }) => path)).toEqual([
+    const having = (code: RegExp) =>
+      files.filter(({ text }) => code.test(codeOnly(text))).map(({ path }) => path);
+    expect(having(/new Attempt\(/)).toEqual([
       'exchange/relay-lane.ts',
-      'exchange/routed-lane.ts',
+      'exchange/routed-request.ts',
     ]);
+    expect(having(/\.attemptAt\(/)).toEqual(['exchange/routed-lane.ts']);
     const lanes = files.filter(({ path }) => /^exchange\/\w+-lane\.ts$/.test(path));
     expect(lanes.flatMap(({ imports }) => imports.filter((to) => to.startsWith('edge/')))).toEqual(
       [],

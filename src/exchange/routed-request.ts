@@ -1,0 +1,247 @@
+import type { Buffer } from 'node:buffer';
+import type { Routed } from '../admit/admit.ts';
+import type { Trial } from '../plan/planner.ts';
+import type { PoolKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
+import type { Rejection } from '../rejection.ts';
+import type { Settlement } from '../settle/settle.ts';
+import { StateClaim } from '../stored/state-claim.ts';
+import type { StreamWire } from '../wire/first-content.ts';
+import { Attempt, type AttemptSink } from './attempt.ts';
+import { type Asked, type AttemptContext, LEFT } from './attempt-terms.ts';
+import type { Rehearsed } from './rehearsal.ts';
+import { type BodyContext, RoutedBody } from './routed-body.ts';
+import {
+  plainStart,
+  type RoutedStart,
+  resolvedName,
+  routedStart,
+  type StartContext,
+} from './routed-start.ts';
+
+/** What the requests of a worker share. */
+export type RequestContext = AttemptContext & BodyContext & StartContext;
+
+/** What a settlement says of the request itself. */
+export type Said = Pick<Settlement, 'requestId' | 'traceparent' | 'payer'>;
+
+/** What another target is asked, where it is asked to go on with an answer. */
+export interface Continuing {
+  readonly body: Buffer;
+  /** What its path begins with for it, where that is another one than ever; else null. */
+  readonly prefix: string | null;
+}
+
+/** Nothing more is said of attempts once the answer is the client's. */
+const UNSAID: Said = { requestId: '', traceparent: null, payer: null };
+
+/**
+ * The client's request: its body on the way in, what is kept of it, and how it is asked of a target. All of it goes when the
+ * answer is the client's: a stream may stay open for an hour behind that.
+ */
+export class RoutedRequest {
+  readonly #context: RequestContext;
+  #asked: Asked;
+  /** Null when it was forgotten. */
+  routed: Routed | null;
+  #said: Said;
+  /** From the first piece until the answer is the client's. */
+  body: RoutedBody | null = null;
+  #isBodyWhole = false;
+  /** Until the body is whole: what it names of what is stored. */
+  #claim: StateClaim | null;
+  #start: RoutedStart | null = null;
+  /** Its beginning left with another model in it. */
+  #wasEdited = false;
+
+  constructor(context: RequestContext, asked: Asked, routed: Routed, said: Said) {
+    this.#context = context;
+    this.#asked = asked;
+    this.routed = routed;
+    this.#said = said;
+    this.#claim = routed.namesState
+      ? new StateClaim(context.stored, routed.identity.tenantWords, null)
+      : null;
+  }
+
+  get wire(): StreamWire | null {
+    return this.routed?.wire ?? null;
+  }
+
+  /** Reads what a piece names of what is stored; before anything else is done with it. */
+  read(piece: Buffer): void {
+    this.#claim?.push(piece);
+  }
+
+  /** @returns where it begins, or why it goes nowhere; null when more has to come first */
+  gather(piece: Buffer, last: boolean): RoutedStart | Rejection | null {
+    const { routed } = this;
+    if (routed === null) return null;
+    this.body ??= new RoutedBody(this.#context, this.#asked.framing, routed);
+    const { body } = this;
+    const came = body.push(piece, last);
+    if (came === 'more') return null;
+    const { model } = body;
+    if (came === 'foreign') return this.#beginForeign(routed, body, last);
+    if (came === 'whole') return this.#begin(routed, body, true);
+    if (came === 'full') {
+      this.#context.metrics.replaySkipped();
+      return model === null ? body.tooLate : this.#begin(routed, body, false);
+    }
+    if (model === null || resolvedName(this.#context.planner, routed, model).kind !== 'plain')
+      return null;
+    // Nothing is wished for but the default provider: no more is held, and nothing is kept.
+    return this.#begin(routed, body, false);
+  }
+
+  #beginForeign(routed: Routed, body: RoutedBody, isWhole: boolean): RoutedStart | Rejection {
+    const starting = { asked: this.#asked, routed, body, claim: this.#claim, isWhole };
+    return this.#started(plainStart(this.#context.planner, starting, ''));
+  }
+
+  /** @param isWhole else the body goes on behind what is here */
+  #begin(routed: Routed, body: RoutedBody, isWhole: boolean): RoutedStart | Rejection {
+    if (isWhole) body.release();
+    this.#isBodyWhole = isWhole;
+    const starting = { asked: this.#asked, routed, body, claim: this.#claim, isWhole };
+    return this.#started(routedStart(this.#context, starting));
+  }
+
+  #started(start: RoutedStart | Rejection): RoutedStart | Rejection {
+    if ('code' in start) return start;
+    this.#start = start;
+    this.#wasEdited = start.route !== null;
+    return start;
+  }
+
+  /**
+   * A piece behind a beginning that has left.
+   * @returns why the body must not become whole, or null
+   */
+  faultOfRest(piece: Buffer, last: boolean, trial: Trial | null): Rejection | null {
+    const fault = this.body?.faultOfRest(piece, this.#wasEdited) ?? null;
+    if (fault !== null || !last || trial === null) return fault;
+    return this.faultAt(trial.target.provider, trial.key);
+  }
+
+  /** The last piece of it has left. */
+  ended(): void {
+    this.body?.release();
+    this.#isBodyWhole = true;
+  }
+
+  /** Why what the body names, as far as it was read, cannot be had there. */
+  faultAt(provider: Provider, key: PoolKey): Rejection | null {
+    return this.#claim?.faultAt(provider, key) ?? null;
+  }
+
+  get leavesContainers(): boolean {
+    return this.#claim?.leavesContainers === true;
+  }
+
+  /**
+   * @param played the model that a mock is asked for in the target's place; null: the target itself is asked
+   * @returns the content for it: lent
+   */
+  contentFor({ target }: Trial, played: string | null): Buffer | null {
+    return this.body?.bytes(this.#wasEdited ? (played ?? target.model) : null) ?? null;
+  }
+
+  /**
+   * @param content what it is to send (`contentFor`)
+   * @param number which attempt it is, from 1 on
+   * @param isWhole nothing comes behind the content
+   * @returns null when the request was forgotten
+   */
+  attemptAt(
+    trial: Trial,
+    played: string | null,
+    content: Buffer,
+    continuing: Continuing | null,
+    number: number,
+    isWhole: boolean,
+    sink: AttemptSink,
+  ): Attempt | null {
+    const { routed, body } = this;
+    if (routed === null || body === null) return null;
+    const { identity, policy, metering, suffix, query, keepsState } = routed;
+    const { target, key } = trial;
+    const { rehearsal } = this.#context;
+    const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
+    return new Attempt(
+      played === null || rehearsal === null ? this.#context : rehearsal,
+      { ...this.#asked, framing: body.framing(content.length, isWhole) },
+      {
+        provider: target.provider,
+        path,
+        target: query === '' ? path : `${path}?${query}`,
+        managed: {
+          identity,
+          policy,
+          // What is played is no model of anybody's.
+          permission: played === null ? policy.models : null,
+          pathModel: null,
+          poolKey: played === null || rehearsal === null ? key : rehearsal.poolKey,
+          metering,
+          keepsState: keepsState && played === null,
+        },
+        routing: {
+          requestedModel: body.model ?? '',
+          route: this.#start?.route?.name ?? null,
+          attempt: number,
+          targetModel: target.name,
+          resumed: continuing !== null,
+        },
+      },
+      sink,
+    );
+  }
+
+  /** Sends its content; what cannot be asked for again is not kept behind it. */
+  send(attempt: Attempt, content: Buffer, isWhole: boolean): void {
+    const { body } = this;
+    if (body === null) return;
+    if (this.#wasEdited) attempt.body(content, isWhole);
+    else {
+      const { scan, content: first } = body.handOver();
+      attempt.goOnWith(scan, first, content.length, isWhole);
+    }
+    if (!isWhole || this.#start?.walk?.mayRepeat !== true) body.drop();
+  }
+
+  /** What a caller asks to be played; null: nothing, or nobody may. */
+  get rehearsed(): Rehearsed | null {
+    return this.#start?.rehearsed ?? null;
+  }
+
+  /** What is settled of an attempt of which nothing reached the client. */
+  settlementOf(outcome: Settlement['outcome'], durationMs: number): Settlement {
+    return {
+      ...this.#said,
+      method: this.#asked.method,
+      path: '',
+      status: 0,
+      outcome,
+      rejection: null,
+      eventStream: false,
+      bytesIn: this.body?.keptBytes ?? 0,
+      bytesOut: 0,
+      ttfbMs: null,
+      durationMs,
+    };
+  }
+
+  /** The answer is the client's: what led to it goes, but for a body of which more comes, which is read on. */
+  forget(): void {
+    this.#asked = LEFT;
+    this.#said = UNSAID;
+    this.routed = this.#start = null;
+    if (this.#isBodyWhole) this.body = this.#claim = null;
+  }
+
+  /** Nothing is kept and nothing is read any more. */
+  drop(): void {
+    this.body?.release();
+    this.body?.drop();
+  }
+}

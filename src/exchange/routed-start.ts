@@ -1,0 +1,147 @@
+/** What a routed request begins with, when its model is known: its first target and key, or why it goes nowhere. */
+
+import type { Routed } from '../admit/admit.ts';
+import type { Homes, Planner, Trial } from '../plan/planner.ts';
+import type { PrefixWatch } from '../plan/prefix-watch.ts';
+import type { Resolved, Route } from '../plan/route-table.ts';
+import { notAllowed } from '../policy/policy-refusals.ts';
+import type { Rejection } from '../rejection.ts';
+import type { WorkerMetrics } from '../settle/metrics.ts';
+import { STATE_ELSEWHERE, type StateClaim } from '../stored/state-claim.ts';
+import { tenantSeed } from '../stored/state-table.ts';
+import type { JsonScanner } from '../wire/json-scanner.ts';
+import type { Asked } from './attempt-terms.ts';
+import type { Rehearsal, Rehearsed } from './rehearsal.ts';
+import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
+import type { RoutedBody } from './routed-body.ts';
+import { noPoolKey, noTarget, notPaidFor, unknownModel } from './routed-refusals.ts';
+import { RoutedWalk, type WalkContext } from './routed-walk.ts';
+
+/** What beginning takes, for all requests of a worker. */
+export interface StartContext extends WalkContext {
+  readonly metrics: WorkerMetrics;
+  readonly scanner: JsonScanner;
+  readonly prefixes: PrefixWatch;
+  /** Null where no faults are played. */
+  readonly rehearsal: Rehearsal | null;
+}
+
+/** One request as it is when its model is known. */
+export interface Starting {
+  readonly asked: Asked;
+  readonly routed: Routed;
+  readonly body: RoutedBody;
+  /** What it names of what is stored. */
+  readonly claim: StateClaim | null;
+  /** Else its body goes on behind what is here. */
+  readonly isWhole: boolean;
+}
+
+/** Where a request begins. */
+export interface RoutedStart {
+  readonly isWhole: boolean;
+  readonly trial: Trial;
+  /** Null for a plain name: nothing is wished for but the default provider. */
+  readonly route: Route | null;
+  /** Only of a name that has a plan. */
+  readonly walk: RoutedWalk | null;
+  readonly reading: RequestReading;
+  readonly rehearsed: Rehearsed | null;
+}
+
+export function routedStart(context: StartContext, starting: Starting): RoutedStart | Rejection {
+  const { routed, body, claim, isWhole } = starting;
+  const { planner } = context;
+  const name = body.model ?? '';
+  const resolved = resolvedName(planner, routed, name);
+  const fault = body.faultOf(isWhole, resolved.kind === 'plain') ?? claim?.fault ?? null;
+  if (fault !== null) return fault;
+  if (resolved.kind === 'unknown') return unknownModel(name, resolved.nearest);
+  const refused = refusalOf(routed, name, resolved);
+  if (refused !== null) return refused;
+  if (resolved.kind === 'plain') return plainStart(planner, starting, name);
+  const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
+  return namedStart(context, starting, route);
+}
+
+/** A plain name whose cost is limited is looked at like any other: the default provider's model. */
+export function resolvedName(planner: Planner, routed: Routed, name: string): Resolved {
+  const resolved = planner.resolve(name);
+  if (resolved.kind !== 'plain' || routed.wishes.maxCostPico === 0) return resolved;
+  const { provider } = routed;
+  return { kind: 'target', target: { name: `${provider.name}/${name}`, provider, model: name } };
+}
+
+/** The permission is on the name that was asked for, and on every target: the plan leaves out the others. */
+function refusalOf(
+  { policy: { models }, provider }: Routed,
+  asked: string,
+  resolved: Resolved,
+): Rejection | null {
+  if (models === null) return null;
+  const name =
+    resolved.kind === 'plain'
+      ? `${provider.name}/${asked}`
+      : resolved.kind === 'target'
+        ? resolved.target.name
+        : asked;
+  return models.allows(name) ? null : notAllowed(name, models);
+}
+
+/** Nothing is wished for but the default provider: one attempt, as in the relay, and nothing is kept. */
+export function plainStart(
+  planner: Planner,
+  { routed: { provider, keepsState, identity }, claim, isWhole }: Starting,
+  name: string,
+): RoutedStart | Rejection {
+  const target = { name: `${provider.name}/${name}`, provider, model: name };
+  const home = claim?.homes?.find((one) => one.provider.index === provider.index);
+  const settled = keepsState ? tenantSeed(identity.tenantWords) : null;
+  const trial =
+    home === undefined ? planner.enterAnyway(target, settled) : planner.enterAt(target, home.key);
+  if (trial === null) return noPoolKey([provider.name]);
+  return { isWhole, trial, route: null, walk: null, reading: NOTHING_READ, rehearsed: null };
+}
+
+function namedStart(
+  context: StartContext,
+  { asked, routed, body, claim, isWhole }: Starting,
+  route: Route,
+): RoutedStart | Rejection {
+  const { planner, metrics, rehearsal } = context;
+  const { wishes } = routed;
+  const isBound = claim !== null && claim.homes !== null;
+  const homes: Homes = isBound ? claim.mayGoTo.bind(claim) : null;
+  const reading = readRequest(
+    route,
+    routed,
+    asked.fields,
+    isWhole ? body.bytes(null) : null,
+    Math.max(asked.framing.contentLength, body.keptBytes),
+    context.scanner,
+    planner,
+    context.prefixes,
+  );
+  const { session, needs } = reading;
+  const asks = { ...wishes, session, needs, permission: routed.policy.models };
+  const made = planner.plan(route, asks, homes);
+  const rehearsed =
+    rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(asked.fields);
+  if (rehearsed !== null && rehearsed.dropped > 0) metrics.wishesDropped(rehearsed.dropped);
+  if (wishes.order.length + wishes.only.length > 0)
+    metrics.wishesDropped(planner.unknownWishes(wishes));
+  const mayRepeat = isWhole && body.keep();
+  if (isWhole && !mayRepeat) metrics.replaySkipped();
+  // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.
+  const isSealed = claim?.isSealed === true;
+  const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
+  const walk = new RoutedWalk(context);
+  walk.begin(targets, route.settings.retries, mayRepeat, session, homes);
+  const trial = walk.next();
+  if (isSealed && trial !== null) walk.stayWith(trial.key);
+  if (trial !== null) return { isWhole, trial, route, walk, reading, rehearsed };
+  const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
+  const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
+  if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
+  return notPaidFor(made) ?? noTarget(made.leftOut, made.waitMs);
+}
