@@ -1,9 +1,11 @@
 import dns from 'node:dns';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createSecureServer } from 'node:http2';
+import { type AddressInfo, createServer, isIP, type Server, type Socket } from 'node:net';
 import { expect } from 'vitest';
 import type { Transport } from '../../src/upstream/transport.ts';
 import { until } from './conditions.ts';
+import type { SelfSigned } from './tls.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 const ALL = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
@@ -24,10 +26,20 @@ export class ReplicaServers {
   readonly #servers = new Map<string, Server>();
   readonly #requests = new Map<string, number>();
   readonly #connections = new Map<string, number>();
+  readonly #tls: SelfSigned | null;
+
+  /** @param tls with it they speak HTTP/2, and nothing else */
+  constructor(tls: SelfSigned | null = null) {
+    this.#tls = tls;
+  }
 
   async open(): Promise<this> {
     for (const address of ALL) await this.#listen(address);
-    const lookup = (_name: string, _options: object, found: (...told: unknown[]) => void): void => {
+    const lookup = (name: string, options: object, found: (...told: unknown[]) => void): void => {
+      if (isIP(name) !== 0) {
+        Reflect.apply(realLookup, dns, [name, options, found]);
+        return;
+      }
       this.lookUps++;
       setImmediate(() =>
         found(
@@ -41,18 +53,43 @@ export class ReplicaServers {
   }
 
   async #listen(address: string): Promise<void> {
-    const server = createServer((socket) => {
-      this.sockets.add(socket.on('error', () => {}));
-      socket.on('close', () => this.sockets.delete(socket));
-      this.#connections.set(address, (this.#connections.get(address) ?? 0) + 1);
-      socket.on('data', () => {
-        this.#requests.set(address, (this.#requests.get(address) ?? 0) + 1);
-        socket.write(OK);
-      });
-    });
+    const server = this.#tls === null ? this.#plain(address) : this.#http2(address, this.#tls);
     this.#servers.set(address, server);
     await once(server.listen(this.port, address), 'listening');
     this.port = (server.address() as AddressInfo).port;
+  }
+
+  #plain(address: string): Server {
+    return createServer((socket) => {
+      this.#connected(address, socket);
+      socket.on('data', () => {
+        this.#asked(address);
+        socket.write(OK);
+      });
+    });
+  }
+
+  #http2(address: string, { key, cert }: SelfSigned): Server {
+    const server = createSecureServer({ key, cert, allowHTTP1: false });
+    server.on('sessionError', () => {});
+    server.on('secureConnection', (socket: Socket) => this.#connected(address, socket));
+    server.on('stream', (stream) => {
+      this.#asked(address);
+      stream.on('error', () => {});
+      stream.respond({ ':status': 200 });
+      stream.end('ok');
+    });
+    return server;
+  }
+
+  #connected(address: string, socket: Socket): void {
+    this.sockets.add(socket.on('error', () => {}));
+    socket.on('close', () => this.sockets.delete(socket));
+    this.#connections.set(address, (this.#connections.get(address) ?? 0) + 1);
+  }
+
+  #asked(address: string): void {
+    this.#requests.set(address, (this.#requests.get(address) ?? 0) + 1);
   }
 
   close(): void {

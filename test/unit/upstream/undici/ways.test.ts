@@ -1,17 +1,29 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Egress } from '../../../../src/providers/egress.ts';
 import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
 import { targetOf } from '../../../../src/upstream/target.ts';
 import { Trust } from '../../../../src/upstream/trust.ts';
 import { openUndici } from '../../../../src/upstream/undici/transport.ts';
 import { until } from '../../../support/conditions.ts';
+import { ConnectProxy } from '../../../support/connect-proxy.ts';
 import { DIRECT } from '../../../support/egress.ts';
 import { askOnce, ReplicaServers } from '../../../support/replica-servers.ts';
+import { selfSigned } from '../../../support/tls.ts';
 
 /** No pool becomes so old. */
 const OLD_MS = 400_000;
 /** None is replaced before. */
 const YOUNG_MS = 225_000;
+
+const pair = selfSigned(['pods.test']);
+const folder = mkdtempSync(join(tmpdir(), 'sluice-ways-'));
+const caFile = join(folder, 'ca.pem');
+writeFileSync(caFile, pair.cert);
+afterAll(() => rmSync(folder, { recursive: true }));
 
 let servers: ReplicaServers;
 let ticker: Ticker;
@@ -21,13 +33,21 @@ beforeEach(async () => {
   servers = await new ReplicaServers().open();
   // By hand: time is a part of what is tested.
   ticker = new Ticker(1_000_000_000);
-  const authority = `http://pods.test:${servers.port}`;
+  transport = transportTo('http', {});
+});
+
+function transportTo(
+  scheme: 'http' | 'https',
+  way: Partial<Egress>,
+): ReturnType<typeof openUndici> {
+  const authority = `${scheme}://pods.test:${servers.port}`;
   const [provider] = providerTable([{ name: 'openai', authority }]);
   if (provider === undefined) throw new Error('no provider');
-  transport = openUndici(targetOf(provider, DIRECT, new Trust(DIRECT)), ticker, (bug) => {
+  const egress = { ...DIRECT, ...way };
+  return openUndici(targetOf(provider, egress, new Trust(egress)), ticker, (bug) => {
     throw bug;
   });
-});
+}
 afterEach(() => {
   transport.retire();
   ticker.stop();
@@ -141,5 +161,85 @@ describe('a pool of undici that never rests', () => {
     pass(16_000);
     expect(transport.held.ways).toBe(1);
     await until('only the one that was used', () => servers.sockets.size === 1 || undefined);
+  });
+});
+
+/** The age, in milliseconds, at which what carries a request every five seconds is replaced. */
+async function ageReached(isReplaced: () => boolean): Promise<number> {
+  let ageMs = 0;
+  for (; !isReplaced() && ageMs <= OLD_MS * 2; ageMs += 5_000) await askTimes(1, 5_000);
+  return ageMs;
+}
+
+describe('undici over HTTP/2, where one connection has room for everything', () => {
+  beforeEach(async () => {
+    transport.retire();
+    servers.close();
+    servers = await new ReplicaServers(pair).open();
+    transport = transportTo('https', { http2: true, caFiles: [caFile] });
+  });
+
+  it('reaches every address of a name all the same, over one connection each', async () => {
+    await askTimes(30, 100);
+    expect(Math.min(...servers.requests)).toBeGreaterThanOrEqual(8);
+    expect(servers.connections).toEqual([1, 1, 1]);
+  });
+
+  it('goes on over the others when the connection to one of them ends', async () => {
+    await askTimes(6, 100);
+    const [first] = servers.sockets;
+    first?.destroy();
+    await until('it to be noticed', () => transport.held.ways === 2 || undefined);
+    servers.forgetRequests();
+    await askTimes(9, 100);
+    expect(Math.min(...servers.requests)).toBeGreaterThanOrEqual(2);
+    expect(sum(servers.connections)).toBe(4);
+  });
+
+  it('replaces a connection after some minutes, and closes it', async () => {
+    servers.addresses = ['127.0.0.1'];
+    const ageMs = await ageReached(() => servers.connections[0] === 2);
+    expect(ageMs).toBeGreaterThanOrEqual(YOUNG_MS);
+    expect(ageMs).toBeLessThanOrEqual(OLD_MS);
+    await until('the old one to be closed', () => servers.sockets.size === 1 || undefined);
+  });
+});
+
+describe.each(['http', 'https'] as const)('undici behind a proxy, to a name of %s', (scheme) => {
+  let proxy: ConnectProxy;
+  /** Where the proxy leads is its own business. */
+  const sent = (): number => servers.requests[0] ?? 0;
+
+  beforeEach(async () => {
+    transport.retire();
+    servers.close();
+    servers = await new ReplicaServers(scheme === 'https' ? pair : null).open();
+    proxy = await new ConnectProxy({ names: { 'pods.test': servers.port } }).listen();
+    const address = { host: '127.0.0.1', port: proxy.port, tls: false, authorization: null };
+    const http2 = scheme === 'https';
+    transport = transportTo(scheme, { proxy: address, http2, caFiles: [caFile] });
+  });
+  afterEach(() => proxy.close());
+
+  it('looks the name up nowhere, and keeps to one connection', async () => {
+    await askTimes(20, 100);
+    expect(servers.lookUps).toBe(0);
+    expect([proxy.asked.length, sent()]).toEqual([1, 20]);
+    expect(servers.connections).toEqual([1, 0, 0]);
+  });
+
+  it('replaces that one after some minutes too, and closes it', async () => {
+    const ageMs = await ageReached(() => proxy.asked.length === 2);
+    expect(ageMs).toBeGreaterThanOrEqual(YOUNG_MS);
+    expect(ageMs).toBeLessThanOrEqual(OLD_MS);
+    await until('the old one to be closed', () => proxy.clients.size === 1 || undefined);
+  });
+
+  it('connects anew when the proxy has dropped it', async () => {
+    await askTimes(3, 100);
+    proxy.cut();
+    await until('the cut to be seen', () => servers.sockets.size === 0 || undefined);
+    await askTimes(3, 100);
+    expect([proxy.asked.length, sent()]).toEqual([2, 6]);
   });
 });
