@@ -49,6 +49,8 @@ export class RequestFacts implements JsonEvents {
    */
   readonly modelBounds: number[] = [];
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
+  /** The last one that ended, decoded when it is first asked for, because it is asked for many times; undefined before. */
+  #decodedModel: ReturnType<typeof decodedString> | undefined = null;
   /** The `stream`, `background`, `deferred` or `store` that is being read. */
   readonly #flag = new ValueCapture(FLAG_MAX_BYTES);
   readonly #text = new TextCount();
@@ -96,6 +98,7 @@ export class RequestFacts implements JsonEvents {
   valueStarts(path: number, at: number): void {
     if (path === REQUEST_PATH.model) {
       this.#model.begin();
+      this.#decodedModel = null;
       this.#captureFrom = at;
       this.modelOffset = this.#bytesBefore + at;
     } else if (isFlag(path)) {
@@ -109,6 +112,7 @@ export class RequestFacts implements JsonEvents {
     if (path === REQUEST_PATH.model) {
       this.#model.take(this.#chunk, this.#captureFrom, at);
       this.#captureFrom = -1;
+      this.#decodedModel = undefined;
       if (this.modelBounds.length < MODELS_MAX * 2)
         this.modelBounds.push(this.modelOffset, this.#bytesBefore + at);
     } else if (isFlag(path)) {
@@ -155,10 +159,10 @@ export class RequestFacts implements JsonEvents {
     this.#scan.release();
   }
 
-  #decoded() {
-    return this.#model.count === 0 || this.#captureFrom >= 0
-      ? null
-      : decodedString(this.#model, MODEL_MAX_BYTES);
+  #decoded(): ReturnType<typeof decodedString> {
+    if (this.#decodedModel === undefined)
+      this.#decodedModel = decodedString(this.#model, MODEL_MAX_BYTES);
+    return this.#decodedModel;
   }
 }
 
