@@ -32,7 +32,7 @@ export class Http1Call implements UpstreamCall, Carried {
   readonly method: string;
   readonly #coding: RequestCoding;
   #connection: Connection | null = null;
-  /** What is to be written once the connection stands. */
+  /** What is to be written once the connection stands: mostly one buffer, and at once. */
   #waiting: readonly Buffer[];
   /** The request's content is complete. */
   #isEnded: boolean;
@@ -107,11 +107,12 @@ export class Http1Call implements UpstreamCall, Carried {
   onConnected(): void {
     this.reached = true;
     this.#isWriting = true;
-    const [first, ...rest] = this.#waiting;
+    const waiting = this.#waiting;
+    const first = waiting[0];
     this.#waiting = NOTHING;
     if (first === undefined) return;
     const takesMore = this.#connection?.write(
-      rest.length === 0 ? first : Buffer.concat([first, ...rest]),
+      waiting.length === 1 ? first : Buffer.concat(waiting),
     );
     if (this.#isEnded) this.#connection?.requestSent();
     else if (takesMore === true) this.#events.onUploadDrained();
