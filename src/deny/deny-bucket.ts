@@ -72,14 +72,15 @@ export interface Following {
 
 /** One connection, and the bucket behind it. */
 export class DenyBucket {
-  readonly #connection: NatsConnection;
+  /** Others of the process may use it too; who opened it closes it. */
+  readonly connection: NatsConnection;
   readonly #name: string;
   readonly #manager: JetStreamManager;
   /** Whether or not the bucket exists. */
   readonly kv: KV;
 
   private constructor(connection: NatsConnection, name: string, manager: JetStreamManager, kv: KV) {
-    this.#connection = connection;
+    this.connection = connection;
     this.#name = name;
     this.#manager = manager;
     this.kv = kv;
@@ -107,18 +108,18 @@ export class DenyBucket {
 
   /** Which of the servers this connection is to. */
   get server(): string {
-    return this.#connection.getServer();
+    return this.connection.getServer();
   }
 
   /** Rejects when the connection is gone. */
   async closed(): Promise<never> {
-    const error = await this.#connection.closed();
+    const error = await this.connection.closed();
     throw error ?? new Error('the connection was closed');
   }
 
   /** Not drain(): a server that does not answer would be waited for. */
   async close(): Promise<void> {
-    await this.#connection.close().catch(() => {});
+    await this.connection.close().catch(() => {});
   }
 
   /** @throws Error when the server does not say within `limitMs` that it is there */
@@ -127,7 +128,7 @@ export class DenyBucket {
     const silent = new Promise<never>((_, reject) => {
       late = setTimeout(() => reject(new Error('the server does not answer')), limitMs);
     });
-    await Promise.race([this.#connection.flush(), silent]).finally(() => clearTimeout(late));
+    await Promise.race([this.connection.flush(), silent]).finally(() => clearTimeout(late));
   }
 
   /**
@@ -141,7 +142,7 @@ export class DenyBucket {
     const to = `$JS.API.DIRECT.GET.KV_${this.#name}`;
     // Any replica may be asked, one that is frozen too.
     const { headers, data } = await this.#askedAgain(
-      () => this.#connection.request(to, query, { timeout: MESSAGE_MS }),
+      () => this.connection.request(to, query, { timeout: MESSAGE_MS }),
       MESSAGE_AGAIN_MS,
       MESSAGE_MS,
     );
@@ -197,7 +198,7 @@ export class DenyBucket {
           },
           (error: unknown) => {
             refusal = error;
-            if (!isUnanswered(error) || this.#connection.isClosed()) giveUp();
+            if (!isUnanswered(error) || this.connection.isClosed()) giveUp();
           },
         );
       };

@@ -8,7 +8,7 @@
  * asking who the bucket is and how far it goes, and then knows whether to resume or to read it anew.
  */
 
-import type { StreamInfo } from 'nats';
+import type { NatsConnection, StreamInfo } from 'nats';
 import type { Log } from '../outlet/log.ts';
 import {
   DenyBucket,
@@ -67,7 +67,7 @@ export class DenyFeed {
   #isStopped = false;
   #end: () => void = () => {};
   #done: Promise<void> = Promise.resolve();
-  #connected = false;
+  #connection: NatsConnection | null = null;
   /** What the log said last, so that it says each change once. */
   #told: 'nothing' | 'synced' | 'lost' | 'missing' = 'nothing';
   /** When the set was last known to be the bucket's; milliseconds of `Date.now()`. */
@@ -93,7 +93,12 @@ export class DenyFeed {
   }
 
   get connected(): boolean {
-    return this.#connected;
+    return this.#connection !== null;
+  }
+
+  /** The one connection of the process to NATS, while it stands; it may be closed at any moment. */
+  get connection(): NatsConnection | null {
+    return this.#connection;
   }
 
   start(): void {
@@ -112,7 +117,7 @@ export class DenyFeed {
       const reason = await this.#session(() => {
         backoffMs = BACKOFF_MIN_MS;
       });
-      this.#connected = false;
+      this.#connection = null;
       if (this.#isStopped) return;
       const natsUrl = this.#source.urls.join(',');
       if (this.#told !== 'lost')
@@ -146,7 +151,7 @@ export class DenyFeed {
       const stopped = new Promise<void>((resolve) => {
         this.#end = resolve;
       });
-      this.#connected = true;
+      this.#connection = bucket.connection;
       this.#log.write('debug', 'nats_connected', { server: bucket.server });
       await Promise.race([stopped, this.#follow(bucket, synced), bucket.closed()]);
       return 'stopped';

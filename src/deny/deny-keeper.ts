@@ -1,3 +1,4 @@
+import type { NatsConnection } from 'nats';
 import type { Log } from '../outlet/log.ts';
 import type { DenyFeed } from './deny-feed.ts';
 import { type DenyCursor, DenySet } from './deny-set.ts';
@@ -68,6 +69,11 @@ export class DenyKeeper {
   /** Null when no NATS is configured. */
   get connected(): boolean | null {
     return this.#options.source === null ? null : this.#feed?.connected === true;
+  }
+
+  /** The one connection of the process to NATS, for everybody's use; null while there is none. */
+  get connection(): NatsConnection | null {
+    return this.#feed?.connection ?? null;
   }
 
   /** Seconds since the set was last known to be the bucket's; since the start when it never was. */

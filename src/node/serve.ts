@@ -105,8 +105,9 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const stored = new StateKeeper(
     config.dataDir,
     log,
-    denySource(config),
-    () => keeper.connected === true,
+    config.natsUrl === null
+      ? null
+      : { bucket: config.configBucket, connection: () => keeper.connection },
   );
   const running = { ...document, listen };
   const refusals = new RefusalList();

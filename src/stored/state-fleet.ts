@@ -9,19 +9,18 @@
  * began with another one takes that, and forgets what it had under its own.
  */
 
-import type { KV, NatsConnection } from 'nats';
-import type { DenySource } from '../deny/deny-source.ts';
+import type { KV, KvEntry, NatsConnection, QueuedIterator } from 'nats';
 import type { Log } from '../outlet/log.ts';
 import { KEPT_SECONDS, RECORD_BYTES, SECRET_BYTES } from './state-table.ts';
 
-/** Between two tries to connect, in milliseconds: doubled up to the second. */
+/** Between two tries on a connection that stands, in milliseconds: doubled up to the second. */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 
-/** While the deny-set's connection is down this one is not tried: one of the two looks for a NATS that is gone. */
+/** How often it is looked whether there is a connection, in milliseconds: the deny-set's is everybody's. */
 const LOOK_MS = 250;
 
-/** For a connect, and for an answer of the server. */
+/** For an answer of the server. */
 const REQUEST_MS = 5_000;
 
 /** Records that wait for the bucket: 4 MiB. Beyond it they stay this node's own, counted. */
@@ -30,8 +29,10 @@ const WAITING_MAX = 95_000;
 /** Records that are on their way at the same time. */
 const PUBLISHED_AT_ONCE = 64;
 
-/** The bucket forgets what nobody writes again: the secret is written anew so often, in milliseconds. */
+/** The bucket forgets what nobody writes again: a secret older than this is written anew, in milliseconds. */
 const RENEW_SECRET_MS = 24 * 3_600_000;
+/** It is looked at so many times in that time: one connection may stand for months. */
+const RENEW_LOOKS = 24;
 
 const SECRET_KEY = 'secret';
 const RECORDS = 'r.';
@@ -52,10 +53,11 @@ export interface FleetMember {
 }
 
 export class StateFleet {
-  readonly #source: DenySource;
+  readonly #bucket: string;
   readonly #member: FleetMember;
   readonly #log: Log;
-  readonly #isReachable: () => boolean;
+  readonly #connection: () => NatsConnection | null;
+  readonly #renewMs: number;
   #waiting: Uint8Array[] = [];
   #isStopped = false;
   #wake: () => void = () => {};
@@ -67,12 +69,23 @@ export class StateFleet {
   /** Records that never left this node. */
   lost = 0;
 
-  /** @param isReachable whether another connection to the same NATS stands */
-  constructor(source: DenySource, member: FleetMember, log: Log, isReachable: () => boolean) {
-    this.#source = { ...source, bucket: `${source.bucket}-state` };
+  /**
+   * @param bucket the deny-set's
+   * @param connection the process's own, while there is one
+   * @param renewMs how old the secret becomes in the bucket
+   */
+  constructor(
+    bucket: string,
+    member: FleetMember,
+    log: Log,
+    connection: () => NatsConnection | null,
+    renewMs = RENEW_SECRET_MS,
+  ) {
+    this.#bucket = `${bucket}-state`;
     this.#member = member;
     this.#log = log;
-    this.#isReachable = isReachable;
+    this.#connection = connection;
+    this.#renewMs = renewMs;
   }
 
   start(): void {
@@ -97,11 +110,12 @@ export class StateFleet {
   async #run(): Promise<void> {
     let backoffMs = BACKOFF_MIN_MS;
     while (!this.#isStopped) {
-      if (!this.#isReachable()) {
+      const connection = this.#connection();
+      if (connection === null) {
         await this.#sleep(LOOK_MS);
         continue;
       }
-      const reason = await this.#session(() => {
+      const reason = await this.#session(connection, () => {
         backoffMs = BACKOFF_MIN_MS;
         if (!this.#isTold) this.#log.write('info', 'stored_state_shared_again');
         this.#isTold = true;
@@ -126,14 +140,13 @@ export class StateFleet {
   }
 
   /** @returns why it ended */
-  async #session(joined: () => void): Promise<string> {
-    const { natsOptions, reasonOf } = await import('../deny/deny-bucket.ts');
-    const { connect } = await import('nats');
-    let connection: NatsConnection | null = null;
+  async #session(connection: NatsConnection, joined: () => void): Promise<string> {
+    const { reasonOf } = await import('../deny/deny-bucket.ts');
+    let isOver = false;
+    let entries: QueuedIterator<KvEntry> | null = null;
     try {
-      connection = await connect(natsOptions(this.#source));
       const jetstream = connection.jetstream({ timeout: REQUEST_MS });
-      const kv = await jetstream.views.kv(this.#source.bucket, {
+      const kv = await jetstream.views.kv(this.#bucket, {
         history: 1,
         ttl: KEPT_SECONDS * 1_000,
         timeout: REQUEST_MS,
@@ -143,20 +156,37 @@ export class StateFleet {
       const gone = connection.closed().then((error) => {
         throw error ?? new Error('the connection was closed');
       });
-      const learning = this.#learn(kv);
-      const telling = this.#tellAll(kv);
-      for (const one of [gone, learning, telling]) one.catch(() => {});
-      await Promise.race([gone, learning, telling]);
+      entries = await this.#watch(kv);
+      const learning = this.#learn(entries);
+      const telling = this.#tellAll(kv, () => isOver);
+      const renewing = this.#renew(kv, () => isOver);
+      for (const one of [gone, learning, telling, renewing]) one.catch(() => {});
+      await Promise.race([gone, learning, telling, renewing]);
       return 'stopped';
     } catch (error) {
       return reasonOf(error);
     } finally {
-      await connection?.close().catch(() => {});
+      // The connection is not ours to close: others go on with it.
+      isOver = true;
+      this.#wake();
+      entries?.stop();
     }
   }
 
-  /** The bucket's secret is everybody's; the first node's becomes it. */
-  async #joinSecret(kv: KV): Promise<void> {
+  /** Keeps the secret in the bucket; ends the session when it has become another one. */
+  async #renew(kv: KV, isOver: () => boolean): Promise<never> {
+    for (;;) {
+      await pause(this.#renewMs / RENEW_LOOKS);
+      if (isOver()) throw new Error('the session is over');
+      if (await this.#joinSecret(kv)) throw new Error('the secret became another one');
+    }
+  }
+
+  /**
+   * The bucket's secret is everybody's; the first node's becomes it.
+   * @returns whether it is another one than this node's was
+   */
+  async #joinSecret(kv: KV): Promise<boolean> {
     let entry = await kv.get(SECRET_KEY);
     if (entry === null || entry.length === 0) {
       await kv.create(SECRET_KEY, this.#member.secret).catch((error: unknown) => {
@@ -167,23 +197,34 @@ export class StateFleet {
     if (entry === null) throw new Error('the bucket keeps no secret');
     const secret = Buffer.from(entry.value);
     if (secret.length !== SECRET_BYTES) throw new Error('the secret in the bucket is none');
-    if (!secret.equals(this.#member.secret)) {
+    const isOther = !secret.equals(this.#member.secret);
+    if (isOther) {
       this.#member.adopt(secret);
-      // What waits is under a secret that nobody has.
+      // What waits is under a secret that nobody has; what was told under this one is to be told again.
       this.#waiting = [];
+      this.#revision = 0;
     }
-    if (Date.now() - entry.created.getTime() > RENEW_SECRET_MS) await kv.put(SECRET_KEY, secret);
+    if (Date.now() - entry.created.getTime() > this.#renewMs) {
+      await kv.update(SECRET_KEY, secret, entry.revision).catch((error: unknown) => {
+        // By another node.
+        if (!isWritten(error)) throw error;
+      });
+    }
+    return isOther;
   }
 
-  async #learn(kv: KV): Promise<never> {
+  async #watch(kv: KV): Promise<QueuedIterator<KvEntry>> {
     const { streamInfo } = await kv.status();
     if (streamInfo.created !== this.#created) this.#revision = 0;
     this.#created = streamInfo.created;
     const from = this.#revision;
-    const entries = await kv.watch({
+    return await kv.watch({
       key: `${RECORDS}>`,
       ...(from === 0 ? {} : { resumeFromRevision: from + 1 }),
     });
+  }
+
+  async #learn(entries: QueuedIterator<KvEntry>): Promise<never> {
     for await (const { operation, value, revision } of entries) {
       if (operation === 'PUT') this.#member.learn(Buffer.from(value));
       this.#revision = Math.max(this.#revision, revision);
@@ -191,13 +232,14 @@ export class StateFleet {
     throw new Error('the watcher ended');
   }
 
-  /** Resolves when the node stops and nothing waits. */
-  async #tellAll(kv: KV): Promise<void> {
-    for (;;) {
+  /** Resolves when the node stops and nothing waits, or its session is over. */
+  async #tellAll(kv: KV, isOver: () => boolean): Promise<void> {
+    while (!isOver()) {
       const batch = this.#waiting.slice(0, PUBLISHED_AT_ONCE);
       if (batch.length > 0) {
         await Promise.all(batch.map((record) => this.#tell(kv, record)));
-        this.#waiting.splice(0, batch.length);
+        // Unless it is under another secret meanwhile.
+        if (this.#waiting[0] === batch[0]) this.#waiting.splice(0, batch.length);
       } else if (this.#isStopped) return;
       else
         await new Promise<void>((resolve) => {
@@ -220,4 +262,8 @@ export class StateFleet {
 function isWritten(error: unknown): boolean {
   const { api_error: reason } = error as { readonly api_error?: { readonly err_code?: number } };
   return reason?.err_code === WRITTEN_ALREADY;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { DenySource } from '../deny/deny-source.ts';
+import type { NatsConnection } from 'nats';
 import type { Log } from '../outlet/log.ts';
 import { readStateFile, StateFile } from './state-file.ts';
 import { type FleetMember, StateFleet } from './state-fleet.ts';
@@ -16,6 +16,13 @@ const SPARE_RECORDS = 65_536;
 const RETRY_MS = 1_000;
 
 const FILE_NAME = 'stored-state';
+
+/** Where the nodes of a fleet share stored state. */
+interface StateFleetPlace {
+  /** The deny-set's. */
+  readonly bucket: string;
+  readonly connection: () => NatsConnection | null;
+}
 
 /**
  * The main thread's side of stored state: reads the file at the start, and appends what workers tell. Away from requests: the
@@ -41,15 +48,10 @@ export class StateKeeper implements FleetMember {
 
   /**
    * @param folder null: nothing outlives the process
-   * @param source of the NATS that nodes share; null: this one is alone
+   * @param fleet the deny-set's bucket, and the process's connection to NATS while there is one; null: this node is alone
    * @throws Error with one line that says what to do, when the folder cannot be read
    */
-  constructor(
-    folder: string | null,
-    log: Log,
-    source: DenySource | null = null,
-    isReachable: () => boolean = () => true,
-  ) {
+  constructor(folder: string | null, log: Log, fleet: StateFleetPlace | null = null) {
     this.#log = log;
     this.#path = folder === null ? null : join(folder, FILE_NAME);
     this.#file = this.#path === null ? null : new StateFile(this.#path);
@@ -57,7 +59,7 @@ export class StateKeeper implements FleetMember {
     this.#secret = kept?.secret ?? randomBytes(SECRET_BYTES);
     this.memory = createStateTable(this.#secret);
     this.#table = new StoredState(this.memory);
-    this.#fleet = source === null ? null : new StateFleet(source, this, log, isReachable);
+    this.#fleet = fleet === null ? null : new StateFleet(fleet.bucket, this, log, fleet.connection);
     let broken = 0;
     for (const record of kept?.records ?? []) if (!this.#table.take(record)) broken++;
     this.#inFile = kept?.records.length ?? 0;

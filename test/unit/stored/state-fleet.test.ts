@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type KV, type NatsConnection } from 'nats';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Log } from '../../../src/outlet/log.ts';
+import { type FleetMember, StateFleet } from '../../../src/stored/state-fleet.ts';
+import { RECORD_BYTES, SECRET_BYTES } from '../../../src/stored/state-table.ts';
+import { until } from '../../support/conditions.ts';
+import { NATS_MISSING, type NatsServer, startNats } from '../../support/nats.ts';
+
+const SILENT: Log = { write: () => {} };
+
+/** A node that remembers what it was told under its secret. */
+class Member implements FleetMember {
+  secret: Buffer = randomBytes(SECRET_BYTES);
+  readonly learned = new Set<string>();
+
+  adopt(secret: Buffer): void {
+    this.secret = secret;
+    this.learned.clear();
+  }
+
+  learn(record: Buffer): void {
+    this.learned.add(record.toString('hex'));
+  }
+}
+
+let nats: NatsServer;
+let connection: NatsConnection;
+beforeAll(async () => {
+  if (NATS_MISSING !== null) return;
+  nats = await startNats();
+  connection = await connect(nats.client);
+});
+afterAll(async () => {
+  await connection?.close();
+  await nats?.kill();
+});
+
+async function bucket(name: string, ttl = 0): Promise<KV> {
+  return await connection.jetstream().views.kv(`${name}-state`, { history: 1, ttl });
+}
+
+describe('the secret of a fleet', () => {
+  it('outlives its time in the bucket while one node stands, on one connection', async (ctx) => {
+    if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+    const ttlMs = 1_500;
+    const kv = await bucket('short', ttlMs);
+    const member = new Member();
+    const fleet = new StateFleet('short', member, SILENT, () => connection, 300);
+    fleet.start();
+    try {
+      const first = await until('the secret', async () => await kv.get('secret'));
+      const began = performance.now();
+      await until('three lives of an entry', async () => {
+        const now = await kv.get('secret');
+        // An entry that ended would be nobody's; the one that is there is the first one, written again.
+        expect(now?.value).toEqual(first.value);
+        return performance.now() - began > 3 * ttlMs && (now?.revision ?? 0) > first.revision;
+      });
+    } finally {
+      await fleet.stop();
+    }
+  });
+
+  it('that became another one is taken on the connection that stands, with all that was told under it', async (ctx) => {
+    if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+    const kv = await bucket('other');
+    const member = new Member();
+    const fleet = new StateFleet('other', member, SILENT, () => connection, 600);
+    fleet.start();
+    try {
+      await until('the secret', async () => await kv.get('secret'));
+      const records = [1, 2].map((byte) => Buffer.alloc(RECORD_BYTES, byte));
+      for (const [at, record] of records.entries()) await kv.put(`r.${at}`, record);
+      await until('both records', () => member.learned.size === 2);
+      const other = randomBytes(SECRET_BYTES);
+      await kv.put('secret', other);
+      await until('the other secret', () => member.secret.equals(other));
+      await until('both records again', () => member.learned.size === 2);
+    } finally {
+      await fleet.stop();
+    }
+  });
+});
