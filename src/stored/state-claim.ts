@@ -9,6 +9,12 @@ import type { TenantWords } from './state-table.ts';
 /** OpenAI's `code_interpreter` and `shell`, Anthropic's `code_execution_…`. */
 const LEAVES_CONTAINERS = /^(?:code_|shell)/;
 
+/**
+ * Ids that one request may name: the largest lists that providers take have a few hundred. Each costs a hash and a look-up, and
+ * a body has room for a million.
+ */
+export const IDS_MAX = 1_024;
+
 /** Of an id that is told back: enough to recognise it. */
 const SHOWN_CHARACTERS = 80;
 
@@ -21,6 +27,7 @@ export class StateClaim implements TextSink {
   readonly #texts = new NamedTexts(REQUEST_STATE, this);
   #homes: readonly Home[] | null = null;
   #fault: Rejection | null = null;
+  #count = 0;
   /** It holds what only the account that made it can open: which one that was is not known. */
   isSealed = false;
   /** It offers a tool that leaves a container, and files in it. */
@@ -68,6 +75,10 @@ export class StateClaim implements TextSink {
     }
     // Nobody's id: providers take it for none.
     if (text === '' || this.#fault !== null) return;
+    if (++this.#count > IDS_MAX) {
+      this.#fault = TOO_MANY;
+      return;
+    }
     const found = text === null ? [] : this.#found(text);
     if (found.length === 0) {
       const isAllowed = text !== null && this.#state.allows(text, this.#tenant);
@@ -95,6 +106,10 @@ export function notFound(place: string, id: string | null): Rejection {
   return rejection('state_not_found', `${shown} is named in ${place}.`);
 }
 
+const TOO_MANY = rejection(
+  'invalid_body',
+  `It names more than ${IDS_MAX} of what is stored at its provider.`,
+);
 const APART = rejection('state_elsewhere', 'What the request names is at more than one.');
 export const STATE_ELSEWHERE = rejection(
   'state_elsewhere',

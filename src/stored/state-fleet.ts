@@ -11,7 +11,7 @@
 
 import type { KV, KvEntry, NatsConnection, QueuedIterator } from 'nats';
 import type { Log } from '../outlet/log.ts';
-import { KEPT_SECONDS, RECORD_BYTES, SECRET_BYTES } from './state-table.ts';
+import { KEPT_SECONDS, RECORD_BYTES, renews, SECRET_BYTES } from './state-table.ts';
 
 /** Between two tries on a connection that stands, in milliseconds: doubled up to the second. */
 const BACKOFF_MIN_MS = 1_000;
@@ -248,14 +248,28 @@ export class StateFleet {
     }
   }
 
-  /** Whoever was first keeps the id, in the bucket as in the table. */
+  /** Whoever was first keeps the id, in the bucket as in the table; what is used is kept for longer. */
   async #tell(kv: KV, record: Uint8Array): Promise<void> {
     const bytes = Buffer.from(record);
     const print = bytes.toString('hex', 0, PRINT_BYTES);
     const provider = bytes.toString('hex', PROVIDER_AT, PROVIDER_AT + 4);
-    await kv.create(`${RECORDS}${print}${provider}`, bytes).catch((error: unknown) => {
-      if (!isWritten(error)) throw error;
-    });
+    const key = `${RECORDS}${print}${provider}`;
+    const isNew = await unlessWritten(kv.create(key, bytes));
+    if (isNew) return;
+    const entry = await kv.get(key);
+    if (entry !== null && renews(bytes, Buffer.from(entry.value)))
+      await unlessWritten(kv.update(key, bytes, entry.revision));
+  }
+}
+
+/** @returns false when somebody else was faster */
+async function unlessWritten(writing: Promise<number>): Promise<boolean> {
+  try {
+    await writing;
+    return true;
+  } catch (error) {
+    if (!isWritten(error)) throw error;
+    return false;
   }
 }
 

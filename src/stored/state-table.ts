@@ -31,6 +31,12 @@ export interface Account {
 /** Ids are remembered for so long, in seconds: what OpenAI keeps responses for (platform.openai.com, "Your data"). */
 export const KEPT_SECONDS = 30 * 24 * 3_600;
 
+/**
+ * An entry that is used, or brought by another answer, is good for KEPT_SECONDS from then on: conversations and files live
+ * as long as they are used. Written anew at most once in so many seconds, because each time costs a record.
+ */
+const RENEW_SECONDS = 24 * 3_600;
+
 /** Neighbours that an entry may stand in; when all are taken the one that ends first goes. */
 const WAYS = 8;
 /**
@@ -92,6 +98,8 @@ export class StoredState {
   /** Secret and id: what is hashed, put together in place. */
   readonly #hashed = Buffer.alloc(SECRET_BYTES + ID_MAX_BYTES * 3);
   readonly #names = new Map<string, number>();
+  /** What was found last was last written longer ago than RENEW_SECONDS. */
+  #isOld = false;
 
   /**
    * @param told gets each entry that is new, to be kept beyond the process
@@ -144,9 +152,14 @@ export class StoredState {
       this.#told?.(recordOf(entry, digest));
   }
 
-  /** The accounts at which this tenant has made `id`: none, one, or several where two providers issue the same one. */
+  /**
+   * The accounts at which this tenant has made `id`: none, one, or several where two providers issue the same one. It is about
+   * to be used, which renews it.
+   */
   find(id: string, tenant: TenantWords): readonly Account[] {
-    return this.#found(id, (low, high) => low === tenant.low && high === tenant.high);
+    const found = this.#found(id, (low, high) => low === tenant.low && high === tenant.high);
+    if (this.#isOld) for (const account of found) this.remember(id, tenant, account);
+    return found;
   }
 
   /** Whether another tenant has made `id`. */
@@ -204,12 +217,28 @@ export class StoredState {
     for (let number = 0; number < SETS; number++) {
       const set = setOf(number);
       if (Atomics.load(this.#words, set) === 0) continue;
-      for (let way = 0; way < WAYS; way++) {
-        const at = set + SET_HEADER_WORDS + way * ENTRY_WORDS;
-        const entry = Int32Array.from(this.#words.subarray(at, at + ENTRY_WORDS));
+      const entries = this.#copied(set);
+      for (let at = 0; at < entries.length; at += ENTRY_WORDS) {
+        const entry = entries.subarray(at, at + ENTRY_WORDS);
         if ((entry[EXPIRES] ?? 0) > now) yield sealed(entry, number);
       }
     }
+  }
+
+  /** A set's entries as they were at one moment; none where its writer does not end. */
+  #copied(set: number): Int32Array {
+    const entries = new Int32Array(WAYS * ENTRY_WORDS);
+    for (let wait = 0; wait <= WRITER_WAITS; wait++) {
+      const before = Atomics.load(this.#words, set);
+      if ((before & 1) === 0) {
+        for (let word = 0; word < entries.length; word++)
+          entries[word] = this.#word(set + SET_HEADER_WORDS + word);
+        if (Atomics.load(this.#words, set) === before) return entries;
+      } else {
+        Atomics.wait(this.#words, set, before, WRITER_WAIT_MS);
+      }
+    }
+    return entries.subarray(0, 0);
   }
 
   #digest(id: string): Buffer | null {
@@ -230,14 +259,17 @@ export class StoredState {
   ): readonly Account[] {
     const now = this.#nowSeconds();
     const found: Account[] = [];
+    this.#isOld = false;
     for (let way = 0; way < WAYS; way++) {
       const at = set + SET_HEADER_WORDS + way * ENTRY_WORDS;
       if (
         this.#holds(at, digest) &&
         isWanted(this.#word(at + TENANT_LOW), this.#word(at + TENANT_HIGH)) &&
         this.#word(at + EXPIRES) > now
-      )
+      ) {
         found.push({ provider: this.#word(at + PROVIDER), key: this.#word(at + KEY) });
+        if (this.#word(at + EXPIRES) <= now + KEPT_SECONDS - RENEW_SECONDS) this.#isOld = true;
+      }
     }
     return found;
   }
@@ -292,7 +324,9 @@ export class StoredState {
       this.#word(at + TENANT_LOW) === entry[TENANT_LOW] &&
       this.#word(at + TENANT_HIGH) === entry[TENANT_HIGH];
     if (!isSameTenant) Atomics.add(this.#words, DROPPED, 1);
-    return isSameTenant && this.#word(at + KEY) !== entry[KEY];
+    if (!isSameTenant) return false;
+    const isLater = (entry[EXPIRES] ?? 0) - this.#word(at + EXPIRES) >= RENEW_SECONDS;
+    return isLater || this.#word(at + KEY) !== entry[KEY];
   }
 
   /** @returns false when the set's writer did not end: a thread that died in the middle */
@@ -311,6 +345,15 @@ export class StoredState {
   #word(at: number): number {
     return Atomics.load(this.#words, at);
   }
+}
+
+/** Whether a record is another one that is good for longer, and says nothing else. */
+export function renews(later: Buffer, earlier: Buffer): boolean {
+  if (later.length !== RECORD_BYTES || earlier.length !== RECORD_BYTES) return false;
+  const at = EXPIRES * 4;
+  return (
+    later.compare(earlier, 0, at, 0, at) === 0 && later.readInt32LE(at) > earlier.readInt32LE(at)
+  );
 }
 
 function setOf(number: number): number {

@@ -3,7 +3,7 @@ import { idWords } from '../../../src/keys/virtual-key.ts';
 import { PoolKeys } from '../../../src/providers/pool-keys.ts';
 import { type Provider, providerTable } from '../../../src/providers/providers.ts';
 import { Secret } from '../../../src/secret.ts';
-import { StateClaim } from '../../../src/stored/state-claim.ts';
+import { IDS_MAX, StateClaim } from '../../../src/stored/state-claim.ts';
 import { StateHomes } from '../../../src/stored/state-homes.ts';
 import { createStateTable, SECRET_BYTES, StoredState } from '../../../src/stored/state-table.ts';
 
@@ -110,6 +110,20 @@ describe('what a request names of what is stored', () => {
     expect(claimOf(homes, { previous_response_id: 'resp_a' }, XAI).fault?.code).toBe(
       'state_not_found',
     );
+  });
+
+  it('is refused where it is more than any provider takes, and looked up no further', () => {
+    const ids = (count: number) => ({ file_ids: Array.from({ length: count }, () => 'file_a') });
+    expect(claimOf(homes, ids(IDS_MAX)).fault).toBeNull();
+    let lookUps = 0;
+    const counted = Object.assign(Object.create(homes) as StateHomes, {
+      find: (...asked: Parameters<StateHomes['find']>) => {
+        lookUps++;
+        return homes.find(...asked);
+      },
+    });
+    expect(claimOf(counted, ids(100_000)).fault?.code).toBe('invalid_body');
+    expect(lookUps).toBe(IDS_MAX);
   });
 
   it('is nothing of what is null, empty or no text', () => {

@@ -5,6 +5,7 @@ import {
   createStateTable,
   KEPT_SECONDS,
   RECORD_BYTES,
+  renews,
   SECRET_BYTES,
   StoredState,
   type TenantWords,
@@ -65,15 +66,18 @@ describe('stored state', () => {
           const name = `${provider} ${id}`;
           const owner = owners.get(name);
           const isFree = owner === undefined || owner.ends <= node.seconds;
-          if (isFree || (owner.tenant === tenant && owner.key !== key))
+          const isLater = node.seconds + KEPT_SECONDS - (owner?.ends ?? 0) >= 86_400;
+          if (isFree || (owner.tenant === tenant && (owner.key !== key || isLater)))
             owners.set(name, { tenant, key, ends: node.seconds + KEPT_SECONDS });
           for (const [at, words] of TENANTS.entries()) {
             const found = node.workers[1 - worker]?.find(id, words) ?? [];
             const expected = [11, 12].flatMap((one) => {
               const of = owners.get(`${one} ${id}`);
-              return of !== undefined && of.tenant === at && of.ends > node.seconds
-                ? [{ provider: one, key: of.key }]
-                : [];
+              if (of === undefined || of.tenant !== at || of.ends <= node.seconds) return [];
+              // Looked up to be used.
+              const ends = node.seconds + KEPT_SECONDS;
+              if (ends - of.ends >= 86_400) of.ends = ends;
+              return [{ provider: one, key: of.key }];
             });
             expect(new Set(found)).toEqual(new Set(expected));
           }
@@ -90,8 +94,9 @@ describe('stored state', () => {
     expect(node.worker.find('resp_1', { low: 1, high: 1 })).toEqual([]);
     expect(node.worker.find('resp_', tenantAt(0))).toEqual([]);
     node.seconds += KEPT_SECONDS - 1;
-    expect(node.worker.find('resp_1', tenantAt(0))).toEqual([HOME]);
+    expect(node.worker.isStrangers('resp_1', tenantAt(1))).toBe(true);
     node.seconds += 1;
+    expect(node.worker.isStrangers('resp_1', tenantAt(1))).toBe(false);
     expect(node.worker.find('resp_1', tenantAt(0))).toEqual([]);
   });
 
@@ -165,6 +170,49 @@ describe('stored state', () => {
     expect(node.worker.find('resp_1', tenantAt(0))).toEqual([]);
     node.worker.remember('resp_1', tenantAt(0), HOME);
     expect(node.worker.dropped).toBe(1);
+    // What is half written is no record either.
+    expect([...node.worker.records()]).toEqual([]);
+  });
+
+  it('that is used, or brought again, is kept for its whole time from then on, told once a day', () => {
+    for (const use of ['find', 'remember'] as const) {
+      const node = new Node();
+      node.worker.remember('conv_1', tenantAt(0), HOME);
+      const other = new StoredState(createStateTable(SECRET), null, () => node.seconds);
+      for (let day = 0; day < 100; day++) {
+        for (let hour = 0; hour < 24; hour++) {
+          node.seconds += 3_600;
+          if (use === 'find') node.worker.find('conv_1', tenantAt(0));
+          else node.worker.remember('conv_1', tenantAt(0), HOME);
+        }
+        // Whoever looks and is not its owner renews nothing.
+        node.worker.find('conv_1', tenantAt(1));
+        node.worker.isStrangers('conv_1', tenantAt(1));
+      }
+      expect(node.told.length).toBeLessThanOrEqual(101);
+      expect(node.told.length).toBeGreaterThan(90);
+      for (const record of node.told) other.take(record);
+      expect(other.find('conv_1', tenantAt(0))).toEqual([HOME]);
+      node.seconds += KEPT_SECONDS - 86_400;
+      expect(node.workers[1]?.find('conv_1', tenantAt(0))).toEqual([HOME]);
+      node.seconds += KEPT_SECONDS;
+      expect(node.worker.find('conv_1', tenantAt(0))).toEqual([]);
+    }
+  });
+
+  it('renews a record of its own account alone, and only one that is older', () => {
+    const node = new Node();
+    node.worker.remember('conv_1', tenantAt(0), HOME);
+    node.seconds += 2 * 86_400;
+    node.worker.find('conv_1', tenantAt(0));
+    node.worker.remember('conv_2', tenantAt(0), HOME);
+    const [first, later, other] = node.told;
+    if (first === undefined || later === undefined || other === undefined) throw new Error('none');
+    expect([renews(later, first), renews(first, later), renews(other, first)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 });
 
