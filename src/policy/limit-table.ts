@@ -5,19 +5,24 @@
  * at which the bucket would be full again, in microseconds of the system's monotonic clock. A bucket holds one minute's worth, so in any
  * t seconds at most limit * (t + 60) / 60 get through; that is how Anthropic's own limits work ("continuously replenished up to your
  * maximum limit", docs.claude.com/en/api/rate-limits). What was reserved and not used is given back; what was used beyond is
- * taken later, from whoever comes next.
+ * taken later, from whoever comes next. Given back is only what has not come back by itself: of a request that ends when its
+ * reservation is replenished, giving it back as well would let a second minute's worth through at once.
  *
  * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
  *
  * Bounds: ROWS rows of 32 bytes, and 4 bytes a worker; 1 MiB and 128 KiB a worker. A row belongs to its name as long as the process
- * lives, so that no worker can find another one's in its place. Who finds no room is not limited by that row and counted
- * (`ai_limit_rows_dropped_total`): the gateway fails open, as everywhere.
+ * lives, so that no worker can find another one's in its place. The last RESERVED_ROWS are for purses that the configuration
+ * names: however many keys pass by, a limit that somebody wrote down has its place. Who finds no room is not limited by that
+ * row and counted (`ai_limit_rows_dropped_total`): the gateway fails open, as everywhere.
  */
 
 import { hash } from 'node:crypto';
 
 /** Names that have a limit of their own: keys, tenants, classes, models, providers. */
 export const ROWS = 32_768;
+/** Of these, for names that stand in the configuration: more than anybody writes by hand, in all versions while a process lives. */
+export const RESERVED_ROWS = 4_096;
+const OPEN_ROWS = ROWS - RESERVED_ROWS;
 /** Looked at for one name. At 75 % full a run of so many full rows is one in ten million. */
 const PROBES = 64;
 
@@ -25,6 +30,8 @@ const ROW_CELLS = 4;
 const PRINT = 0;
 const REQUESTS = 1;
 const TOKENS = 2;
+/** How much of the tokens was given back so far, as the time in which it is replenished. */
+const GIVEN_BACK = 3;
 
 /** No row: the table is full. */
 export const NO_ROW = -1;
@@ -55,6 +62,8 @@ export class LimitTable {
   // An instant as the 64 bits that are swapped.
   readonly #instant = new Float64Array(1);
   readonly #bits = new BigInt64Array(this.#instant.buffer);
+  /** Of the last `take` that succeeded: when all of it will have come back, if nothing before it is given back. */
+  takenUntilUs = 0;
 
   /** @param memory from `createLimitTable`. @param worker whose counts in flight these are */
   constructor(memory: SharedArrayBuffer, worker: number) {
@@ -70,13 +79,41 @@ export class LimitTable {
       Atomics.store(this.#inFlight, at, 0);
   }
 
-  /** The row of a name, taken when there is none yet; NO_ROW when there is no room. */
-  place(name: string): number {
+  /**
+   * The row of a name, taken when there is none yet; NO_ROW when there is no room.
+   * @param isConfigured the configuration names it: its place is kept from those that pass by
+   */
+  place(name: string, isConfigured = false): number {
     const digest = hash('sha256', name, 'buffer');
     const print = digest.readBigInt64LE(0) || 1n;
-    const first = digest.readUInt32LE(8) % ROWS;
-    for (let probe = 0; probe < PROBES; probe++) {
-      const row = (first + probe) % ROWS;
+    const chance = digest.readUInt32LE(8);
+    // A reload may have begun or ceased to name it: it goes on where it stands.
+    const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
+    if (kept !== NO_ROW || !isConfigured) return kept === NO_ROW ? this.#open(print, chance) : kept;
+    const open = this.#find(print, chance, 0, OPEN_ROWS);
+    if (open !== NO_ROW) return open;
+    const reserved = this.#claim(print, chance, OPEN_ROWS, RESERVED_ROWS);
+    return reserved === NO_ROW ? this.#open(print, chance) : reserved;
+  }
+
+  #open(print: bigint, chance: number): number {
+    return this.#claim(print, chance, 0, OPEN_ROWS);
+  }
+
+  /** Rows are never given back, so that what is not there before the first empty one is not there at all. */
+  #find(print: bigint, chance: number, from: number, rows: number): number {
+    for (let probe = 0; probe < probesOf(rows); probe++) {
+      const row = from + ((chance + probe) % rows);
+      const held = Atomics.load(this.#cells, row * ROW_CELLS + PRINT);
+      if (held === print) return row;
+      if (held === 0n) return NO_ROW;
+    }
+    return NO_ROW;
+  }
+
+  #claim(print: bigint, chance: number, from: number, rows: number): number {
+    for (let probe = 0; probe < probesOf(rows); probe++) {
+      const row = from + ((chance + probe) % rows);
       const held = Atomics.compareExchange(this.#cells, row * ROW_CELLS + PRINT, 0n, print);
       if (held === 0n || held === print) return row;
     }
@@ -101,7 +138,42 @@ export class LimitTable {
       const fullAt = this.#instant[0] ?? 0;
       const waits = over(fullAt, nowUs, costUs);
       if (waits > 0) return waits;
-      if (this.#swapped(cell, seen, Math.max(fullAt, nowUs) + costUs)) return 0;
+      const until = Math.max(fullAt, nowUs) + costUs;
+      if (!this.#swapped(cell, seen, until)) continue;
+      this.takenUntilUs = until;
+      return 0;
+    }
+  }
+
+  /** How much of a row's tokens was ever given back: what was taken before that comes back so much earlier. */
+  givenBackUs(row: number): number {
+    return this.#read(row * ROW_CELLS + GIVEN_BACK);
+  }
+
+  /**
+   * Gives tokens back that were taken and not used: as much of them as has not come back by itself. What was given back since
+   * moves the rest forward, wherever it stood, so that this errs towards the limit.
+   * @param takenUntilUs as it was when they were taken. @param givenBackUs of then
+   */
+  giveBack(
+    row: number,
+    nowUs: number,
+    costUs: number,
+    takenUntilUs: number,
+    givenBackUs: number,
+  ): void {
+    const since = this.givenBackUs(row) - givenBackUs;
+    const left = Math.min(costUs, takenUntilUs - since - nowUs);
+    if (left <= 0) return;
+    this.#add(row * ROW_CELLS + GIVEN_BACK, left);
+    this.#add(cellOf(row, 'tokens'), -left);
+  }
+
+  #add(cell: number, us: number): void {
+    for (;;) {
+      const seen = Atomics.load(this.#cells, cell);
+      this.#bits[0] = seen;
+      if (this.#swapped(cell, seen, (this.#instant[0] ?? 0) + us)) return;
     }
   }
 
@@ -151,6 +223,11 @@ export class LimitTable {
     this.#instant[0] = fullAt;
     return Atomics.compareExchange(this.#cells, cell, seen, this.#bits[0] ?? 0n) === seen;
   }
+}
+
+/** A configured name may stand anywhere among the reserved rows: it is looked for once in a configuration's life. */
+function probesOf(rows: number): number {
+  return rows === RESERVED_ROWS ? RESERVED_ROWS : PROBES;
 }
 
 function cellOf(row: number, unit: MinuteUnit): number {

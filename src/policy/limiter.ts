@@ -14,6 +14,7 @@ import {
   limitsSomething,
 } from './limit-settings.ts';
 import { type LimitTable, MINUTE_US, monotonicUs, NO_ROW } from './limit-table.ts';
+import { isSpellingOf, spellingsOf } from './model-spelling.ts';
 
 /** What is told of limits; the metrics are one. */
 export interface LimitCounts {
@@ -25,6 +26,8 @@ export interface LimitCounts {
 /** One purse that a request takes from. */
 interface Purse {
   readonly scope: LimitScope;
+  /** Of a model: as its provider knows it. Else empty. */
+  readonly model: string;
   readonly row: number;
   readonly limits: Limits;
   readonly enforced: boolean;
@@ -49,16 +52,26 @@ const OWNERS: Readonly<Record<LimitScope, string>> = {
 /** Nobody can say when a request ends. */
 const IN_FLIGHT_WAIT_US = 1_000_000;
 
+/** Names of models whose purses a worker keeps at hand; callers write what they like. */
+const KNOWN_MODELS = 1_024;
+
+const NO_PURSES: readonly Purse[] = [];
+const NO_NAMES: readonly string[] = [];
+
 /** Purses of one configuration. */
 export class Limiter {
   readonly #table: LimitTable;
-  readonly #config: LimitsConfig;
   readonly #counts: LimitCounts;
   readonly #clock: () => number;
   readonly #classes = new Map<string, Purse>();
-  readonly #targets = new Map<string, Purse>();
+  readonly #providers = new Map<string, Purse>();
+  /** By `provider/model`, as it is spelled first. */
+  readonly #models = new Map<string, Purse>();
+  /** The purses of a model in a request's spelling. */
+  readonly #ofModel = new Map<string, readonly Purse[]>();
   readonly #gateway: Purse | null;
   readonly hasTargets: boolean;
+  readonly hasModels: boolean;
 
   constructor(
     table: LimitTable,
@@ -67,51 +80,86 @@ export class Limiter {
     clock: () => number = monotonicUs,
   ) {
     this.#table = table;
-    this.#config = config;
     this.#counts = counts;
     this.#clock = clock;
-    this.#gateway = this.purse('gateway', '', config.gateway, true);
+    this.#gateway = this.#named('gateway', '', config.gateway);
+    for (const [name, limits] of config.models) {
+      const [provider, model] = split(name);
+      const spelled = `${provider}/${spellingsOf(model)[0]}`;
+      const made = this.#named('model', spelled, limits, model);
+      if (made !== null) this.#models.set(spelled, made);
+    }
+    for (const [name, limits] of config.providers) {
+      const made = this.#named('provider', name, limits);
+      if (made !== null) this.#providers.set(name, made);
+    }
+    for (const [name, limits] of config.classes) {
+      const made = this.#named('class', name, limits);
+      if (made !== null) this.#classes.set(name, made);
+    }
     this.hasTargets = config.models.size + config.providers.size > 0;
+    this.hasModels = config.models.size > 0;
   }
 
-  /** @returns null where nothing is limited, or where there is no room for another name */
-  purse(scope: LimitScope, name: string, limits: Limits, enforced: boolean): Purse | null {
+  /**
+   * @param isConfigured the configuration names whose purse it is, which then has its place whoever passes by
+   * @returns null where nothing is limited, or where there is no room for another name
+   */
+  purse(
+    scope: LimitScope,
+    name: string,
+    limits: Limits,
+    enforced: boolean,
+    isConfigured = false,
+    model = '',
+  ): Purse | null {
     if (!limitsSomething(limits)) return null;
-    const row = this.#table.place(`${scope} ${name}`);
-    if (row !== NO_ROW) return { scope, row, limits, enforced };
+    const row = this.#table.place(`${scope} ${name}`, isConfigured);
+    if (row !== NO_ROW) return { scope, model, row, limits, enforced };
     this.#counts.limitRowDropped();
     return null;
   }
 
+  #named(scope: LimitScope, name: string, limits: Limits, model = ''): Purse | null {
+    return this.purse(scope, name, limits, true, true, model);
+  }
+
   /** What a key takes from, beside what its targets have. Null: nothing limits it. */
   of(keyClass: string, own: readonly (Purse | null)[]): KeyLimits | null {
-    const purses = [...own, this.#class(keyClass), this.#gateway].filter((purse) => purse !== null);
+    const ofClass = this.#classes.get(keyClass) ?? null;
+    const purses = [...own, ofClass, this.#gateway].filter((purse) => purse !== null);
     if (purses.length === 0 && !this.hasTargets) return null;
     return new KeyLimits(this, this.#table, this.#counts, this.#clock, purses);
   }
 
-  /** The purse of a model (`provider/model`) or a provider. */
-  target(scope: 'model' | 'provider', name: string): Purse | null {
-    const limits = this.#config[scope === 'model' ? 'models' : 'providers'].get(name);
-    if (limits === undefined) return null;
-    const known = this.#targets.get(`${scope} ${name}`);
-    if (known !== undefined) return known;
-    const made = this.purse(scope, name, limits, true);
-    if (made !== null) this.#targets.set(`${scope} ${name}`, made);
-    return made;
+  /**
+   * The purses of what a request goes to.
+   * @param models `provider/model`, in any spelling
+   */
+  targets(provider: string, models: readonly string[]): readonly Purse[] {
+    const ofProvider = this.#providers.get(provider);
+    const purses = this.hasModels ? models.flatMap((model) => this.#spelled(model)) : NO_PURSES;
+    const all = ofProvider === undefined ? purses : [...purses, ofProvider];
+    return models.length > 1 ? [...new Set(all)] : all;
   }
 
-  #class(keyClass: string): Purse | null {
-    const known = this.#classes.get(keyClass);
+  #spelled(name: string): readonly Purse[] {
+    const known = this.#ofModel.get(name);
     if (known !== undefined) return known;
-    for (const [name, limits] of this.#config.classes) {
-      if (name !== keyClass) continue;
-      const made = this.purse('class', name, limits, true);
-      if (made !== null) this.#classes.set(name, made);
-      return made;
-    }
-    return null;
+    const [provider, model] = split(name);
+    const purses = spellingsOf(model).flatMap(
+      (spelled) => this.#models.get(`${provider}/${spelled}`) ?? NO_PURSES,
+    );
+    if (this.#ofModel.size >= KNOWN_MODELS) this.#ofModel.clear();
+    this.#ofModel.set(name, purses);
+    return purses;
   }
+}
+
+/** No provider's name has a slash. */
+function split(name: string): readonly [provider: string, model: string] {
+  const at = name.indexOf('/');
+  return [name.slice(0, at), name.slice(at + 1)];
 }
 
 /** What limits one key. */
@@ -140,23 +188,27 @@ export class KeyLimits {
    * Takes what a request needs from every purse, or nothing from any.
    * @param provider whom it goes to. @param model `provider/model`; null where it is not known
    * @param isFirst false: a further attempt of a request that has been counted, which costs its targets a request only
+   * @param further models that its provider may answer with instead: it takes from theirs too
    */
   admit(
     provider: string,
     model: string | null,
     expected: Expected,
     isFirst: boolean,
+    further: readonly string[] = NO_NAMES,
   ): LimitGrant | Rejection {
-    const purses = this.#limiter.hasTargets ? this.#with(provider, model) : this.#purses;
+    const models = model === null ? further : further.length === 0 ? [model] : [model, ...further];
+    const purses = this.#limiter.hasTargets
+      ? [...this.#purses, ...this.#limiter.targets(provider, models)]
+      : this.#purses;
     const nowUs = this.#clock();
-    const grant = new LimitGrant(this.#table, this.#clock, purses, expected, isFirst);
+    const grant = new LimitGrant(this.#table, this.#clock, purses, expected, isFirst, models);
     return this.#refusal(purses, nowUs, expected, grant) ?? grant;
   }
 
-  #with(provider: string, model: string | null): readonly Purse[] {
-    const ofModel = model === null ? null : this.#limiter.target('model', model);
-    const ofProvider = this.#limiter.target('provider', provider);
-    return [...this.#purses, ofModel, ofProvider].filter((purse) => purse !== null);
+  /** A model has a limit of its own: which ones a request names has to be known. */
+  get hasModels(): boolean {
+    return this.#limiter.hasModels;
   }
 
   /** Looks first: a refusal takes from no purse. The longest wait is the true one. */
@@ -209,9 +261,14 @@ export class LimitGrant {
   readonly #purses: readonly Purse[];
   readonly #expected: Expected;
   readonly #isFirst: boolean;
+  /** `provider/model`, in the request's spelling. */
+  readonly #models: readonly string[];
   #isOver = false;
-  /** Where it would have been refused: what was not taken is not given back. A bit for each purse and unit. */
-  #notTaken = 0;
+  /** Where it would have been refused: what was not taken is not given back. Made for the first such purse and unit. */
+  #notTaken: Set<string> | null = null;
+  /** Of each purse that limits tokens, as `LimitTable.giveBack` has them. */
+  readonly #takenUntil: number[] = [];
+  readonly #givenBack: number[] = [];
 
   constructor(
     table: LimitTable,
@@ -219,7 +276,9 @@ export class LimitGrant {
     purses: readonly Purse[],
     expected: Expected,
     isFirst: boolean,
+    models: readonly string[],
   ) {
+    this.#models = models;
     this.#table = table;
     this.#clock = clock;
     this.#purses = purses;
@@ -253,9 +312,13 @@ export class LimitGrant {
         const costUs = this.costUs(purse, unit);
         if (costUs === 0) continue;
         const waitUs = this.#table.take(purse.row, unit, nowUs, costUs);
-        if (waitUs === 0) continue;
+        if (waitUs === 0) {
+          if (unit === 'tokens') this.#remember(at, purse.row);
+          continue;
+        }
         if (!purse.enforced) {
-          this.#notTaken |= bitOf(at, unit);
+          this.#notTaken ??= new Set();
+          this.#notTaken.add(`${at} ${unit}`);
           continue;
         }
         if (unit === 'tokens') this.#giveBack('requests', this.#purses.length, nowUs);
@@ -276,29 +339,54 @@ export class LimitGrant {
     return null;
   }
 
+  #remember(at: number, row: number): void {
+    this.#takenUntil[at] = this.#table.takenUntilUs;
+    this.#givenBack[at] = this.#table.givenBackUs(row);
+  }
+
+  #isTaken(at: number, unit: 'requests' | 'tokens'): boolean {
+    return this.#notTaken?.has(`${at} ${unit}`) !== true;
+  }
+
   #giveBack(unit: 'requests' | 'tokens', count: number, nowUs: number): void {
     for (const [at, purse] of this.#purses.slice(0, count).entries()) {
       const costUs = this.costUs(purse, unit);
-      const isTaken = (this.#notTaken & bitOf(at, unit)) === 0;
-      if (costUs > 0 && isTaken) this.#table.correct(purse.row, unit, nowUs, -costUs);
+      if (costUs > 0 && this.#isTaken(at, unit))
+        this.#table.correct(purse.row, unit, nowUs, -costUs);
     }
   }
 
   /**
    * The attempt has ended. Further calls do nothing.
    * @param tokens what it used; 0 where nothing is billed
+   * @param served the model that answered, without its provider; null: not known
    */
-  settle(tokens: number): void {
+  settle(tokens: number, served: string | null = null): void {
     if (this.#isOver) return;
     this.#isOver = true;
     const nowUs = this.#clock();
-    for (const [at, { row, limits }] of this.#purses.entries()) {
+    const isOneOf = served !== null && this.#models.length > 1 && this.#names(served);
+    for (const [at, { scope, model, row, limits }] of this.#purses.entries()) {
       const { tpm, maxInFlight } = limits;
       if (maxInFlight > 0) this.#table.leave(row);
-      if (tpm === 0 || (this.#notTaken & bitOf(at, 'tokens')) !== 0) continue;
-      const differenceUs = ((tokens - this.#reserved(tpm)) * MINUTE_US) / tpm;
-      if (differenceUs !== 0) this.#table.correct(row, 'tokens', nowUs, differenceUs);
+      if (tpm === 0 || !this.#isTaken(at, 'tokens')) continue;
+      // Of several that could have answered, those that did not have used nothing.
+      const isSpared = isOneOf && scope === 'model' && !isSpellingOf(served, model);
+      const differenceUs = (((isSpared ? 0 : tokens) - this.#reserved(tpm)) * MINUTE_US) / tpm;
+      if (differenceUs > 0) this.#table.correct(row, 'tokens', nowUs, differenceUs);
+      else if (differenceUs < 0)
+        this.#table.giveBack(
+          row,
+          nowUs,
+          -differenceUs,
+          this.#takenUntil[at] ?? 0,
+          this.#givenBack[at] ?? 0,
+        );
     }
+  }
+
+  #names(served: string): boolean {
+    return this.#models.some((name) => isSpellingOf(served, split(name)[1]));
   }
 
   /** Field lines that tell the purses that are nearest to their end. */
@@ -319,10 +407,6 @@ export class LimitGrant {
     }
     return tightest;
   }
-}
-
-function bitOf(at: number, unit: 'requests' | 'tokens'): number {
-  return 1 << (at * 2 + (unit === 'requests' ? 0 : 1));
 }
 
 function reached({ scope, limits }: Purse, unit: LimitUnit, waitUs: number): Rejection {

@@ -1,6 +1,7 @@
 import { type RouteSettings, targetNames } from '../plan/route-table.ts';
 import { AUTO } from '../plan/small-models.ts';
 import { ModelPermission } from './model-permission.ts';
+import { spellingsOf } from './model-spelling.ts';
 import type { PolicyConfig } from './policy-settings.ts';
 
 /** A fault of the configuration: which key, and a sentence on what is wrong. */
@@ -53,8 +54,17 @@ export function policyProblems(
     problems.push(...modelProblems(name, models ?? [], known));
   }
   const nameOf = targetNames(known.providers, known.aliases);
+  const spelled = new Map<string, string>();
   for (const name of limits.models.keys()) {
-    if (nameOf(name) === name) continue;
+    if (nameOf(name) === name) {
+      const [first = name] = spellingsOf(name);
+      const other = spelled.get(first);
+      spelled.set(first, name);
+      if (other === undefined) continue;
+      const expected = `one row for a model, whatever its case: "${other}" is there already`;
+      problems.push({ path: ['limits', 'models', name], found: 'another one', expected });
+      continue;
+    }
     const expected = nameOf(name) ?? 'provider/model with a provider of this configuration';
     problems.push({ path: ['limits', 'models', name], found: 'such a name', expected });
   }

@@ -85,8 +85,8 @@ export class PolicyTable {
     const all = tenantLimitsOf(this.#config, tenant ?? '');
     const name = keyText === null ? `${tenantText} vpc ${vpcText}` : `${tenantText} ${keyText}`;
     return this.#limiter.of(keyClass, [
-      this.#limiter.purse('key', name, own.limits, own.enforced),
-      this.#limiter.purse('tenant', tenantText, all.limits, all.enforced),
+      this.#limiter.purse('key', name, own.limits, own.enforced, key !== null),
+      this.#limiter.purse('tenant', tenantText, all.limits, all.enforced, tenant !== null),
     ]);
   }
 

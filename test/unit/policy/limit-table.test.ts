@@ -5,6 +5,7 @@ import {
   LimitTable,
   MINUTE_US,
   NO_ROW,
+  RESERVED_ROWS,
   ROWS,
 } from '../../../src/policy/limit-table.ts';
 
@@ -28,6 +29,86 @@ describe('LimitTable', () => {
     for (let at = 0; at < ROWS + 2_000; at++) if (a.place(`key ${at}`) === NO_ROW) dropped++;
     expect(dropped).toBeGreaterThanOrEqual(2_000);
     expect(a.place('key 0')).toBe(first);
+  });
+
+  it('a name of the configuration has its place although passers-by have filled the table, and keeps it over reloads', () => {
+    const [a, b] = two();
+    const before = a.place('key 7');
+    for (let at = 0; at < ROWS; at++) a.place(`passer-by ${at}`);
+    expect(a.place('one more')).toBe(NO_ROW);
+    const rows = Array.from({ length: RESERVED_ROWS }, (_, at) => a.place(`model ${at}`, true));
+    expect(new Set(rows).size).toBe(RESERVED_ROWS);
+    expect(rows).not.toContain(NO_ROW);
+    expect(b.place('model 5', true)).toBe(rows[5]);
+    // Named by a reload, or not any more: its state goes on.
+    expect([b.place('model 5'), b.place('key 7', true)]).toEqual([rows[5], before]);
+  });
+
+  it('T2: what is reserved and given back late lets no more through in any window than one bucket and what came back', () => {
+    const step = fc.record({
+      waitMs: fc.nat({ max: 20_000 }),
+      worker: fc.nat({ max: 1 }),
+      cost: fc.integer({ min: 1, max: 60 }),
+      used: fc.nat({ max: 60 }),
+      lastsMs: fc.nat({ max: 120_000 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 100 }),
+        fc.array(step, { minLength: 1, maxLength: 120 }),
+        (limit, steps) => {
+          const tables = two();
+          const row = tables[0].place('key 1');
+          const unitUs = MINUTE_US / limit;
+          // What a request really uses counts at the instant at which it was let through.
+          const through: { readonly atUs: number; readonly used: number }[] = [];
+          let open: { atUs: number; back: number; until: number; given: number }[] = [];
+          let nowUs = 5_000_000;
+          for (const { waitMs, worker, cost, used, lastsMs } of steps) {
+            nowUs += waitMs * 1_000;
+            const table = tables[worker] ?? tables[0];
+            const due = open.filter(({ atUs }) => atUs <= nowUs).sort((a, b) => a.atUs - b.atUs);
+            open = open.filter(({ atUs }) => atUs > nowUs);
+            for (const { atUs, back, until, given } of due)
+              tables[0].giveBack(row, atUs, back * unitUs, until, given);
+            const wanted = Math.min(cost, limit);
+            if (table.take(row, 'tokens', nowUs, wanted * unitUs) > 0) continue;
+            const really = Math.min(used, wanted);
+            through.push({ atUs: nowUs, used: really });
+            open.push({
+              atUs: nowUs + lastsMs * 1_000,
+              back: wanted - really,
+              until: table.takenUntilUs,
+              given: table.givenBackUs(row),
+            });
+          }
+          for (const [from, first] of through.entries()) {
+            let sum = 0;
+            for (const one of through.slice(from)) {
+              sum += one.used;
+              const windowUs = one.atUs - first.atUs;
+              expect(sum).toBeLessThanOrEqual(limit + (limit * windowUs) / MINUTE_US + 1e-6);
+            }
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('what was given back moves forward what was taken behind it: that comes back earlier, and is not given back as well', () => {
+    const [table] = two();
+    const row = table.place('key 1');
+    const second = 1_000_000;
+    expect(table.take(row, 'tokens', 0, 30 * second)).toBe(0);
+    const first = [table.takenUntilUs, table.givenBackUs(row)] as const;
+    expect(table.take(row, 'tokens', 0, 30 * second)).toBe(0);
+    const behind = [table.takenUntilUs, table.givenBackUs(row)] as const;
+    table.giveBack(row, 10 * second, 30 * second, ...first);
+    expect(table.fullInUs(row, 'tokens', 10 * second)).toBe(30 * second);
+    expect(table.take(row, 'tokens', 42 * second, 30 * second)).toBe(0);
+    table.giveBack(row, 45 * second, 30 * second, ...behind);
+    expect(table.fullInUs(row, 'tokens', 45 * second)).toBe(27 * second);
   });
 
   it('in any window no more gets through than the limit and one bucket, whatever workers do in between', () => {

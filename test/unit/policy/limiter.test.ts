@@ -153,6 +153,61 @@ describe('KeyLimits', () => {
     expect(isGrant(all.admit('groq', 'groq/b', LITTLE, true))).toBe(true);
   });
 
+  it('a model that is spelled otherwise, dated or named beside another one takes from the same purse', () => {
+    const limit = { ...NO_LIMITS, rpm: 1 };
+    for (const spelled of [
+      'openai/GPT-4o',
+      'openai/gpt-4o-2024-08-06',
+      'openai/gpt-4o-latest',
+      'openai/gpt-4o:online',
+      'openai/models/gpt-4o',
+    ]) {
+      const { key } = node({ models: new Map([['openai/gpt-4o', limit]]) });
+      const any = key({ rpm: 9 });
+      granted(any.admit('openai', spelled, LITTLE, true));
+      expect(any.admit('openai', 'openai/gpt-4o', LITTLE, true)).toMatchObject({
+        code: 'rate_limited',
+      });
+    }
+    const { key } = node({ models: new Map([['openai/gpt-4o', limit]]) });
+    const any = key({ rpm: 9 });
+    granted(any.admit('openai', 'openai/gpt-4o-mini', LITTLE, true));
+    granted(any.admit('openai', 'openai/cheap', LITTLE, true, ['openai/gpt-4o']));
+    expect(isGrant(any.admit('openai', 'openai/gpt-4o', LITTLE, true))).toBe(false);
+    expect(isGrant(any.admit('groq', 'groq/gpt-4o', LITTLE, true))).toBe(true);
+  });
+
+  it('of several models that could have answered only the one that did has used tokens', () => {
+    const limit = { ...NO_LIMITS, tpm: 100 };
+    const limited = node({
+      models: new Map([
+        ['openrouter/a/one', limit],
+        ['openrouter/a/two', limit],
+      ]),
+    });
+    const any = limited.key({ rpm: 90 });
+    const expected = { inputTokens: 60, outputTokens: 0 };
+    const both = granted(
+      any.admit('openrouter', 'openrouter/a/one', expected, true, ['openrouter/a/two']),
+    );
+    for (const name of ['one', 'two'])
+      expect(isGrant(any.admit('openrouter', `openrouter/a/${name}`, expected, true))).toBe(false);
+    both.settle(60, 'a/two-20260101');
+    expect(isGrant(any.admit('openrouter', 'openrouter/a/two', expected, true))).toBe(false);
+    expect(isGrant(any.admit('openrouter', 'openrouter/a/one', expected, true))).toBe(true);
+  });
+
+  it('what is given back when it came back by itself lets no second minute through', () => {
+    const { key, clock } = node();
+    const limits = key({ tpm: 100 });
+    const all = { inputTokens: 100, outputTokens: 0 };
+    const long = granted(ask(limits, all));
+    clock.us += 60_000_000;
+    granted(ask(limits, all));
+    long.settle(0);
+    expect(waitMs(ask(limits, all))).toBe(60_000);
+  });
+
   it('a further attempt costs its key no request, and its tokens', () => {
     const { key } = node();
     const limits = key({ rpm: 1, tpm: 10 });
