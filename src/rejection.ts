@@ -178,6 +178,13 @@ export const REJECTIONS = {
     'The request body stopped before its end, and nothing more of it came. Send it again.',
     true,
   ),
+  not_settled: row(
+    409,
+    'Conflict',
+    'client',
+    INVALID,
+    'What this response cost is not known yet: it is being looked at now. Delete it again in a moment; one that is still being written has to be cancelled first.',
+  ),
   length_required: row(
     411,
     'Length Required',

@@ -2,9 +2,9 @@
 
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import { type MeteredUsage, type Metering, unmetered } from '../meter/metering.ts';
+import type { LimitGrant } from '../policy/limiter.ts';
 import type { EffectivePolicy } from '../policy/policy-table.ts';
 import { COST_UNKNOWN, type Cost } from '../prices/cost.ts';
-import type { Provider } from '../providers/providers.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import { traceId } from '../wire/trace-context.ts';
@@ -110,8 +110,13 @@ export function attemptUsage(
   }
 }
 
+/** Gives back what the limits of a key were asked for and was not used; once. */
+export function settleLimits(grant: LimitGrant | null, fact: UsageFact): void {
+  grant?.settle(limitedTokens(fact), fact.model);
+}
+
 /** What counts to a limit on tokens: cached input does not, as with Anthropic (docs.claude.com/en/api/rate-limits). */
-export function limitedTokens({ counts }: MeteredUsage, { dialect }: Provider): number {
+function limitedTokens({ counts, dialect }: UsageFact): number {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
   const input = inputTokens ?? 0;
   const uncached =

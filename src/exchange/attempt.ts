@@ -22,7 +22,7 @@ import {
   withLimits,
   withoutCoding,
 } from './answer-filters.ts';
-import { attemptCost, attemptFact, attemptUsage, limitedTokens } from './attempt-fact.ts';
+import { attemptCost, attemptFact, attemptUsage, settleLimits } from './attempt-fact.ts';
 import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
 import { DoubtfulRefusal } from './doubtful-refusal.ts';
 import { OutgoingRequest, type Sending } from './outgoing-request.ts';
@@ -100,6 +100,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
   failure: UpstreamFailure | null = null;
+  /** Its fact comes by itself, minutes later. */
+  isFollowed = false;
 
   constructor(context: AttemptContext, asked: Asked, target: AttemptTarget, sink: AttemptSink) {
     this.#context = context;
@@ -440,9 +442,10 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#billed ?? this.#used(this.#metering);
-    const isBilled = call?.reached === true && !wasRefused;
-    grant?.settle(isBilled ? limitedTokens(usage, target.provider) : 0);
-    if (!isBilled) return null;
+    if (call?.reached !== true || wasRefused) {
+      grant?.settle(0);
+      return null;
+    }
     const answered = { status: this.#status, isEventStream: this.#isEventStream };
     const fact = attemptFact(
       this.#context,
@@ -455,12 +458,16 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
       final,
     );
     const atMs = Date.now() - settlement.durationMs;
-    return usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs) ? null : fact;
+    this.isFollowed = usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs);
+    if (this.isFollowed) return null;
+    settleLimits(grant, fact);
+    return fact;
   }
 
   /** An answer that is written behind its response has its fact when it has ended. */
   #isFollowed(fact: UsageFact, { requestedModel }: MeteredUsage, atMs: number): boolean {
-    const { managed, provider, path } = this.#request.target;
+    const { target, grant } = this.#request;
+    const { managed, provider, path } = target;
     const id = this.#storedId;
     if (managed === null || id === null || this.#metering?.isBackground !== true) return false;
     if (!PLAIN_ID.test(id)) return false;
@@ -474,6 +481,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
       fact,
       priced: (usage) => this.#cost({ ...usage, requestedModel }, atMs),
       requestBytes: this.#request.bytes,
+      settled: (settled) => settleLimits(grant, settled),
     });
   }
 

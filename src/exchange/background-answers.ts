@@ -13,9 +13,7 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import { NamedTexts } from '../wire/named-texts.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import { STATUS_OF_ANSWER } from '../wire/state-places.ts';
-
-/** Most of them at a time on a worker. Each costs a few hundred bytes, and a request now and then. */
-const FOLLOWED_MAX = 1_024;
+import { FOLLOWED_MAX, type FollowedTable } from './followed-table.ts';
 
 /** For how long at most, in milliseconds: long research takes tens of minutes. */
 const FOLLOW_MS = 4 * 3_600_000;
@@ -23,6 +21,9 @@ const FOLLOW_MS = 4 * 3_600_000;
 /** How long an answer is left alone between two looks, in milliseconds: at first, and doubled up to. */
 const LOOK_FIRST_MS = 1_000;
 const LOOK_MAX_MS = 30_000;
+
+/** Between two looks that are asked for, in milliseconds. */
+const LOOK_ASKED_MS = 500;
 
 /** A look that takes longer than this, in milliseconds, is given up; the next one follows. */
 const LOOK_LIMIT_MS = 60_000;
@@ -44,6 +45,8 @@ export interface BackgroundAnswer {
   readonly priced: (usage: MeteredUsage) => Cost;
   /** Of the request's body. */
   readonly requestBytes: number;
+  /** Gives back, once, what it holds of its key's limits: it is in flight until it has ended. */
+  readonly settled: (fact: UsageFact) => void;
 }
 
 /** What following takes, for all of a worker. */
@@ -52,6 +55,7 @@ export interface FollowingContext {
   readonly scanner: JsonScanner;
   readonly ratios: TokenRatios;
   readonly metrics: WorkerMetrics;
+  readonly table: FollowedTable;
   /** Takes a fact that is known at last. */
   readonly told: (fact: UsageFact) => void;
 }
@@ -81,6 +85,16 @@ export class BackgroundAnswers implements Ticking {
     return true;
   }
 
+  /**
+   * Whether somebody on this node follows a stored response, who then looks at once: it must not be deleted before its bill
+   * is known.
+   * @param path of the response, without query
+   */
+  isFollowed(provider: Provider, path: string): boolean {
+    const name = nameOf(provider, path);
+    return name !== null && this.#context.table.ask(name);
+  }
+
   onTick(nowMs: number): void {
     for (const following of this.#followed) {
       following.onTick(nowMs);
@@ -103,6 +117,14 @@ export class BackgroundAnswers implements Ticking {
   }
 }
 
+const RESPONSE = /\/responses\/([^/]+)\/?$/;
+
+/** Whatever prefix it was asked for under. */
+function nameOf({ name }: Provider, path: string): string | null {
+  const id = RESPONSE.exec(path)?.[1];
+  return id === undefined ? null : `${name} ${id}`;
+}
+
 /** One answer, looked at now and then until it has ended. */
 class Following {
   readonly #context: FollowingContext;
@@ -111,31 +133,45 @@ class Following {
   #look: Look | null = null;
   #nextMs = performance.now() + LOOK_FIRST_MS;
   #pauseMs = LOOK_FIRST_MS;
+  #seenMs = Number.NEGATIVE_INFINITY;
+  readonly #slot: number;
   isOver = false;
   hasGivenUp = false;
 
   constructor(context: FollowingContext, answer: BackgroundAnswer) {
     this.#context = context;
     this.#answer = answer;
+    const name = nameOf(answer.provider, answer.target);
+    this.#slot = name === null ? -1 : context.table.enter(name);
   }
 
   onTick(nowMs: number): void {
     const look = this.#look;
     if (look?.isOver === true) this.#seen(look, nowMs);
     else if (look !== null && nowMs > look.beganMs + LOOK_LIMIT_MS) look.abort();
-    else if (look === null && nowMs >= this.#nextMs)
+    else if (look === null && (nowMs >= this.#nextMs || this.#isAskedFor(nowMs)))
       this.#look = new Look(this.#context, this.#answer);
     if (!this.isOver && nowMs > this.#beganMs + FOLLOW_MS) this.giveUp();
   }
 
+  #isAskedFor(nowMs: number): boolean {
+    return nowMs >= this.#seenMs + LOOK_ASKED_MS && this.#context.table.wasAsked(this.#slot);
+  }
+
   giveUp(): void {
-    this.#look?.abort();
+    const look = this.#look;
+    if (look?.hasEnded === true) {
+      this.#tell(this.#billed(look));
+      return;
+    }
+    look?.abort();
     this.hasGivenUp = true;
     this.#tell(this.#answer.fact);
   }
 
   #seen(look: Look, nowMs: number): void {
     this.#look = null;
+    this.#seenMs = nowMs;
     // Deleted, or never there: nobody will say what it cost.
     if (look.isGone) this.giveUp();
     else if (look.hasEnded) this.#tell(this.#billed(look));
@@ -166,6 +202,8 @@ class Following {
   #tell(fact: UsageFact): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.#context.table.leave(this.#slot);
+    this.#answer.settled(fact);
     this.#context.told(fact);
   }
 }
@@ -220,9 +258,11 @@ class Look implements UpstreamEvents {
     return this.#metering.finish(requestBytes);
   }
 
+  /** What still comes of it is nobody's. */
   abort(): void {
+    if (this.isOver) return;
     this.#call.abort();
-    this.isOver = true;
+    this.#end();
   }
 
   onRequestRetried(): void {}
@@ -230,24 +270,26 @@ class Look implements UpstreamEvents {
   onUploadDrained(): void {}
 
   onResponseHead(status: number): void {
+    if (this.isOver) return;
     this.#status = status;
     this.#metering.responseBegan(status, 'json');
   }
 
   onResponseChunk(chunk: Buffer, last: boolean): void {
-    if (this.#status !== 200) return;
+    if (this.isOver || this.#status !== 200) return;
     this.#texts.push(chunk);
     this.#metering.response(chunk, DISCARD, last);
   }
 
   onResponseEnd(): void {
+    if (this.isOver) return;
     this.#metering.responseEnded(DISCARD);
     this.#isWhole = true;
     this.#end();
   }
 
   onUpstreamFailure(_failure: UpstreamFailure): void {
-    this.#end();
+    if (!this.isOver) this.#end();
   }
 
   #end(): void {

@@ -8,9 +8,13 @@ import type { LimitGrant } from '../policy/limiter.ts';
 import { notAllowed } from '../policy/policy-refusals.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { AttemptTarget } from './attempt-terms.ts';
+import type { BackgroundAnswers } from './background-answers.ts';
 
 /** Other bodies have every scan that the worker can make: no fault of this one's. */
 const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
+// Stock SDKs try a 409 again (github.com/openai/openai-node, "Retries").
+const NOT_SETTLED = rejection('not_settled', '', 'retry-after: 1\r\n');
+const CANCEL = /\/responses\/[^/]+\/cancel\/?$/;
 
 /** The permission is on what the provider is about to read, whatever a plan was made from. */
 export function modelRefusal(
@@ -32,17 +36,35 @@ export function modelRefusal(
   return permission.allows(name) ? null : notAllowed(name, permission);
 }
 
+/** A response that is still followed for its bill is not deleted: nobody could say what it cost. */
+export function deleteRefusal(
+  { managed, provider, path }: AttemptTarget,
+  method: string,
+  background: BackgroundAnswers,
+): Rejection | null {
+  if (method !== 'DELETE' || managed?.metering !== 'free') return null;
+  return background.isFollowed(provider, path) ? NOT_SETTLED : null;
+}
+
+/** Whatever stops work, or throws away what is stored, costs nothing: a key at its limit must be able to. */
+function endsWork({ managed, path }: AttemptTarget, method: string): boolean {
+  return managed?.metering === 'free' && (method === 'DELETE' || CANCEL.test(path));
+}
+
 /**
  * Last of all: what it takes is given back when its attempt has ended.
  * @returns what was taken, why nothing was, or null where nothing is limited
  */
 export function takenOfLimits(
-  { managed, provider, routing }: AttemptTarget,
+  target: AttemptTarget,
+  method: string,
   metering: Metering | null,
   requestBytes: number,
 ): LimitGrant | Rejection | null {
+  const { managed, provider, routing } = target;
   const limits = managed?.policy.limits ?? null;
-  if (limits === null || managed === null || metering === null) return null;
+  if (limits === null || managed === null || metering === null || endsWork(target, method))
+    return null;
   const name = managed.pathModel ?? metering.requestedModel;
   const model = name === null ? null : `${provider.name}/${name}`;
   const isFirst = (routing?.attempt ?? 1) === 1;

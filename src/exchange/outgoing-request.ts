@@ -13,7 +13,7 @@ import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
 import { asksForStream } from '../wire/stream-wish.ts';
 import { type Asked, type AttemptContext, type AttemptTarget, LEFT } from './attempt-terms.ts';
-import { modelRefusal, takenOfLimits } from './last-byte.ts';
+import { deleteRefusal, modelRefusal, takenOfLimits } from './last-byte.ts';
 
 const NOTHING: readonly Buffer[] = [];
 /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
@@ -134,6 +134,7 @@ export class OutgoingRequest {
     const why =
       this.#metering?.refusal(this.#mayFollow) ??
       modelRefusal(this.target, this.#metering, this.bytes) ??
+      deleteRefusal(this.target, this.method, this.#context.background) ??
       this.#overLimit();
     if (why === null) return false;
     this.#attempt.refused(why);
@@ -148,7 +149,7 @@ export class OutgoingRequest {
 
   /** What it takes is given back when the attempt has ended. */
   #overLimit(): Rejection | null {
-    const taken = takenOfLimits(this.target, this.#metering, this.bytes);
+    const taken = takenOfLimits(this.target, this.method, this.#metering, this.bytes);
     if (taken === null || 'code' in taken) return taken;
     this.grant = taken;
     return null;

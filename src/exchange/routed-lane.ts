@@ -576,14 +576,15 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     return {
       provider: this.#trial?.target.provider ?? this.#request.routed?.provider ?? null,
       failure: attempt?.failure?.code ?? null,
-      facts: this.#trail.facts(fact),
+      facts: this.#trail.facts(fact, attempt?.isFollowed === true),
     };
   }
 
   #refuse(rejected: Rejection): void {
     this.#step('refused');
     this.#release();
-    this.#attempt?.abort();
+    // Whoever refuses has not let go its last piece: no provider could begin to work.
+    this.#attempt?.takeBack();
     this.#answer.refused(rejected);
   }
 

@@ -39,10 +39,14 @@ export class RoutedTrail {
     return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
   }
 
-  /** @param last of the attempt that is left; null: the one before it is the final one */
-  facts(last: UsageFact | null): readonly UsageFact[] {
+  /**
+   * @param last of the attempt that is left; null: the one before it is the final one, unless
+   * @param isFollowed the last one has its fact when it has ended
+   */
+  facts(last: UsageFact | null, isFollowed = false): readonly UsageFact[] {
     const facts = this.#facts;
     if (last !== null) return facts.length === 0 ? [last] : [...facts, last];
+    if (isFollowed) return facts;
     const before = facts.at(-1);
     return before === undefined ? facts : [...facts.slice(0, -1), { ...before, final: true }];
   }

@@ -9,6 +9,7 @@ import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import { BackgroundAnswers } from '../exchange/background-answers.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
+import { FollowedTable } from '../exchange/followed-table.ts';
 import { KeptBudget } from '../exchange/kept-budget.ts';
 import { Rehearsal } from '../exchange/rehearsal.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
@@ -120,7 +121,10 @@ export class ThreadState {
     this.warn = warn;
     this.prefixes = new PrefixWatch(this.metrics);
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
+    const followed = new FollowedTable(start.followed, start.index);
+    followed.reset();
     this.background = new BackgroundAnswers({
+      table: followed,
       ticker: this.upstreamTicker,
       scanner: this.scanner,
       ratios: this.ratios,

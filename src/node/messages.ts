@@ -30,6 +30,8 @@ export interface WorkerStart {
   readonly held: SharedArrayBuffer;
   /** Who made what is stored at providers; `stored/state-table.ts` knows the layout. */
   readonly stored: SharedArrayBuffer;
+  /** Which stored responses are followed for their bill; `exchange/followed-table.ts` knows the layout. */
+  readonly followed: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */

@@ -6,6 +6,7 @@ import type { ConfigDocument, ListenAddress } from '../config/config-document.ts
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
+import { createFollowedTable } from '../exchange/followed-table.ts';
 import { createKeptMemory } from '../exchange/kept-budget.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
@@ -126,6 +127,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       replay,
       held,
       stored: stored.memory,
+      followed: createFollowedTable(document.workers),
     },
     out,
     refusals,

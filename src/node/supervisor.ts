@@ -28,6 +28,7 @@ type SharedTables = Pick<
   | 'replay'
   | 'held'
   | 'stored'
+  | 'followed'
 >;
 
 interface Slot {

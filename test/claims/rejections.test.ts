@@ -66,6 +66,7 @@ const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'not_followed',
   'state_not_found',
   'state_elsewhere',
+  'not_settled',
   'model_not_allowed',
   'exceeds_limit',
 ]);

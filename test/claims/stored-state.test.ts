@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import OpenAI, { APIError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
 import { factOf, facts, poolKeys, signingKeys, token } from '../support/managed.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
@@ -330,15 +331,93 @@ describe('an answer that is written behind its response', () => {
     });
   });
 
-  it('that is deleted before its end is counted, and its fact an estimate', async () => {
-    const before = (await gateway.metrics()).get('ai_background_given_up_total');
-    accounts.looks = 5;
+  it('is deleted by a stock SDK when its bill is known, although it was never looked at', async () => {
+    const patient = new OpenAI({
+      apiKey: token(),
+      baseURL: `${gateway.origin}/v1`,
+      maxRetries: 5,
+      defaultHeaders: { connection: 'close' },
+    });
+    const { data, response } = await patient.responses.create(behind).withResponse();
+    await patient.responses.delete(data.id);
+    const fact = await factFor(response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({ usage_source: 'reported', output_tokens: 2 });
+    expect(await statusOf(patient.responses.retrieve(data.id))).toBe(404);
+  });
+
+  it('is not deleted while it is written: it has to be cancelled, and then has its fact', async () => {
+    accounts.looks = 1_000;
     const own = client();
     const { data, response } = await own.responses.create(behind).withResponse();
+    const error = await own.responses.delete(data.id).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ status: 409, code: 'not_settled' });
+    accounts.looks = 0;
+    accounts.cancelled(data.id);
+    const fact = await factFor(response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({ usage_source: 'reported' });
     await own.responses.delete(data.id);
+  });
+
+  it('that its provider has forgotten is counted, and its fact an estimate', async () => {
+    const before = (await gateway.metrics()).get('ai_background_given_up_total');
+    const own = client();
+    const { data, response } = await own.responses.create(behind).withResponse();
+    accounts.forget(data.id);
     const fact = await factFor(response.headers.get('x-sluice-request-id'));
     expect(fact).toMatchObject({ usage_source: 'estimated' });
     expect((await gateway.metrics()).get('ai_background_given_up_total')).toBe(before + 1);
+  });
+
+  it('is in flight of its key until it has ended, and a key at its limit can cancel and delete', async () => {
+    await gateway.reload(
+      config(1, `[policies.one]\nmax_in_flight = 1\nrpm = 3\n[tenants.42]\npolicy = "one"\n`),
+    );
+    try {
+      accounts.looks = 1_000;
+      const own = client();
+      const { data, response } = await own.responses.create(behind).withResponse();
+      expect(await statusOf(own.responses.create(behind))).toBe(429);
+      expect((await own.responses.cancel(data.id)).status).toBe('cancelled');
+      accounts.cancelled(data.id);
+      const fact = await factFor(response.headers.get('x-sluice-request-id'));
+      expect(fact).toMatchObject({ usage_source: 'reported' });
+      // It ended: there is room for one more, and nothing left of the minute behind that.
+      accounts.looks = 0;
+      const { id } = await own.responses.create({ model: 'gpt-5', input: 'a' });
+      await own.responses.create({ model: 'gpt-5', input: 'a' });
+      expect(await statusOf(own.responses.create({ model: 'gpt-5', input: 'a' }))).toBe(429);
+      expect(await statusOf(own.responses.cancel(id))).toBe(200);
+      expect(await statusOf(own.responses.delete(id))).toBe(200);
+    } finally {
+      accounts.looks = 1;
+      await gateway.reload(config(1));
+    }
+  });
+
+  it('behind an attempt that failed has one final fact', async () => {
+    openai.script = async (turn) => {
+      await turn.bodyDone();
+      await turn.write(
+        'HTTP/1.1 500 No\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}',
+      );
+    };
+    try {
+      const { response } = await client()
+        .responses.create({ ...behind, model: 'chat' })
+        .withResponse();
+      const id = response.headers.get('x-sluice-request-id');
+      await until('the fact of what was followed', () =>
+        facts(gateway).some(
+          (fact) => fact['request_id'] === id && fact['usage_source'] === 'reported',
+        ),
+      );
+      const all = facts(gateway).filter((fact) => fact['request_id'] === id);
+      expect(all.filter((fact) => fact['final'] === true)).toMatchObject([{ provider: 'xai' }]);
+      expect(new Set(all.map((fact) => fact['attempt'])).size).toBe(all.length);
+      expect(all.length).toBeGreaterThan(1);
+    } finally {
+      openai.script = accounts.act;
+    }
   });
 
   it('has one fact, when the gateway stops before it has ended too', async () => {

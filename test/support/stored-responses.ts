@@ -43,6 +43,17 @@ export class ResponseAccounts {
     } else await reply(turn, 200, this.#seen(id, account.get(id), rest === '/cancel'));
   };
 
+  /** Whoever looks finds it at its end. */
+  cancelled(id: string): void {
+    for (const account of this.#stored.values())
+      if (account.has(id)) account.set(id, { looksLeft: 0 });
+  }
+
+  /** As if it had never been. */
+  forget(id: string): void {
+    for (const account of this.#stored.values()) account.delete(id);
+  }
+
   #seen(id: string, stored: Stored | undefined, isCancel: boolean): object {
     if (isCancel) return responseOf(id, 'cancelled');
     if (stored === undefined || stored.looksLeft === 0) return responseOf(id, this.end);

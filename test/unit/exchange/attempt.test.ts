@@ -6,6 +6,7 @@ import {
   type Verdict,
 } from '../../../src/exchange/attempt.ts';
 import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
+import { createFollowedTable, FollowedTable } from '../../../src/exchange/followed-table.ts';
 import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { idWords } from '../../../src/keys/virtual-key.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
@@ -33,12 +34,13 @@ const timeouts = { connectTimeoutMs: 0, firstByteTimeoutMs: 0, idleTimeoutMs: 0 
 const metrics = new WorkerMetrics(layout, counters, 0);
 const scanner = loadJsonScanner();
 const ratios = new TokenRatios();
+const table = new FollowedTable(createFollowedTable(1), 0);
 const context = {
   transports: openTransports(providers, transportOptions(providers, ticker, timeouts), null),
   metrics,
   scanner,
   ratios,
-  background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
+  background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, table, told() {} }),
   unseen: new UnseenAnswers(new Deadlines(20)),
   stored: nothingStored(providers),
   pricing: new Pricing(new PriceBook(shippedBook())),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fieldWishes } from '../../../src/admit/wishes.ts';
 import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
+import { createFollowedTable, FollowedTable } from '../../../src/exchange/followed-table.ts';
 import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
 import type { Answer } from '../../../src/exchange/lane.ts';
 import { RoutedLane } from '../../../src/exchange/routed-lane.ts';
@@ -29,6 +30,7 @@ const deadlines = new Deadlines(20);
 const ticker = new Ticker(10_000);
 const scanner = loadJsonScanner();
 const ratios = new TokenRatios();
+const table = new FollowedTable(createFollowedTable(1), 0);
 const metrics = new WorkerMetrics(layout, layout.allocate(1), 0);
 const unbounded = (): KeptBudget => new KeptBudget(createKeptMemory(1), 0, 0);
 const SERVER_ERROR = failureOfStatus(500, '') as Failed;
@@ -86,7 +88,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
     scanner,
     ratios,
     pricing: new Pricing(new PriceBook(shippedBook())),
-    background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, told() {} }),
+    background: new BackgroundAnswers({ ticker, scanner, ratios, metrics, table, told() {} }),
     unseen: new UnseenAnswers(deadlines),
     stored: nothingStored(providers),
     ownsCors: false,
