@@ -1,4 +1,5 @@
 import { type MeteredUsage, Metering } from '../meter/metering.ts';
+import { countsEveryModel } from '../policy/policy-table.ts';
 import type { Cost } from '../prices/cost.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Rejection } from '../rejection.ts';
@@ -110,7 +111,13 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     this.#metering =
       managed === null
         ? null
-        : new Metering(context.scanner, context.ratios, managed.metering, provider);
+        : new Metering(
+            context.scanner,
+            context.ratios,
+            managed.metering,
+            provider,
+            countsEveryModel(managed.policy),
+          );
     this.#request = new OutgoingRequest(context, asked, target, this.#metering, this);
   }
 

@@ -1,6 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
 import { asksForUsage, TWO_MODELS } from '../meter/metering.ts';
+import { countsEveryModel } from '../policy/policy-table.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
@@ -39,11 +40,15 @@ export class RoutedBody {
   constructor(
     { scanner, replay, replayMaxBytes }: BodyContext,
     framing: RequestFraming,
-    { metering, provider }: Pick<Routed, 'metering' | 'provider'>,
+    { metering, provider, policy }: Pick<Routed, 'metering' | 'provider' | 'policy'>,
   ) {
     this.#framing = framing;
     // A plain name goes to the default provider: then what reads it here is what meters it there.
-    const scan = RequestScan.open(scanner, asksForUsage(metering, provider));
+    const scan = RequestScan.open(
+      scanner,
+      asksForUsage(metering, provider),
+      countsEveryModel(policy),
+    );
     this.#gathering = new RequestGathering(scan, replay, replayMaxBytes, framing.contentLength);
   }
 

@@ -16,6 +16,7 @@ import {
 } from '../settle/usage-estimate.ts';
 import type { Billed, BillingLine } from '../wire/billed-usage.ts';
 import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
+import type { FurtherModels } from '../wire/further-models.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFacts } from '../wire/request-facts.ts';
@@ -99,6 +100,9 @@ export class Metering {
   readonly #scanner: JsonScanner;
   readonly #endpoint: EndpointMetering;
   readonly #asks: boolean;
+  readonly #readsModels: boolean;
+  /** What the request names beside its model; null where nobody has to know. */
+  furtherModels: FurtherModels | null = null;
   readonly #ratios: TokenRatios;
   readonly #provider: Provider;
   /** Its own, and only while the request comes; a stream may stay open for an hour behind it. */
@@ -131,12 +135,15 @@ export class Metering {
   /** What was passed on last may hold an error, as far as the reader knows. */
   mayTell = true;
 
+  /** @param readsModels every model that the request names has to be known */
   constructor(
     scanner: JsonScanner,
     ratios: TokenRatios,
     endpoint: EndpointMetering,
     provider: Provider,
+    readsModels = false,
   ) {
+    this.#readsModels = readsModels;
     this.#scanner = scanner;
     this.#ratios = ratios;
     this.#provider = provider;
@@ -155,7 +162,7 @@ export class Metering {
 
   /** A body that comes in several pieces begins. */
   begin(): void {
-    this.#scan = RequestScan.open(this.#scanner, this.#asks);
+    this.#scan = RequestScan.open(this.#scanner, this.#asks, this.#readsModels);
   }
 
   /**
@@ -193,6 +200,7 @@ export class Metering {
   /** Keeps what was found, and gives the scan back. */
   #requestIsOver(): void {
     this.#readRequest();
+    this.furtherModels = this.#scan?.furtherModels ?? this.furtherModels;
     this.#scan?.release();
     this.#scan = null;
   }

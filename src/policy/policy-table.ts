@@ -34,6 +34,14 @@ export interface EffectivePolicy {
   readonly limits: KeyLimits | null;
 }
 
+/** Whether every model that a request names has to be known, not only the one that it asks for. */
+export function countsEveryModel({
+  models,
+  limits,
+}: Pick<EffectivePolicy, 'models' | 'limits'>): boolean {
+  return models !== null || limits?.hasModels === true;
+}
+
 /** Distinct ones of a worker; more are put together again each time a token is met first. 10 MB at most. */
 const INTERNED_MAX = 65_536;
 

@@ -1,3 +1,4 @@
+import { FurtherModels } from './further-models.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { RequestFacts } from './request-facts.ts';
@@ -13,18 +14,29 @@ import { UsageOptionEditor } from './usage-option-editor.ts';
 export class RequestScan {
   readonly #editor: UsageOptionEditor | null;
   readonly #facts: RequestFacts | null;
+  /** Null where nobody has to know them. */
+  readonly furtherModels: FurtherModels | null;
   /** A length was declared upstream that has room for the option. */
   #isPromised = false;
 
-  private constructor(editor: UsageOptionEditor | null, facts: RequestFacts | null) {
+  private constructor(
+    editor: UsageOptionEditor | null,
+    facts: RequestFacts | null,
+    furtherModels: FurtherModels | null,
+  ) {
     this.#editor = editor;
     this.#facts = facts;
+    this.furtherModels = furtherModels;
   }
 
-  /** @param asks the option is put in where it is missing */
-  static open(scanner: JsonScanner, asks: boolean): RequestScan {
+  /**
+   * @param asks the option is put in where it is missing
+   * @param readsModels every model that is named has to be known
+   */
+  static open(scanner: JsonScanner, asks: boolean, readsModels: boolean): RequestScan {
     const editor = asks ? (UsageOptionEditor.open(scanner, true) ?? null) : null;
-    return new RequestScan(editor, editor?.facts ?? RequestFacts.open(scanner) ?? null);
+    const facts = editor?.facts ?? RequestFacts.open(scanner) ?? null;
+    return new RequestScan(editor, facts, readsModels ? new FurtherModels() : null);
   }
 
   /** What was read so far; null when no scan was free: then nothing is known, and nothing is put in. */
@@ -42,6 +54,7 @@ export class RequestScan {
    * @returns false when the upload takes no more for now
    */
   read(piece: Buffer, upload: PieceSink): boolean {
+    this.furtherModels?.push(piece);
     if (this.#editor !== null) return this.#editor.edit(piece, upload);
     this.#facts?.push(piece);
     return upload.push(piece);

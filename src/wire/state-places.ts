@@ -1,19 +1,5 @@
-import { type Place, spelled } from './named-texts.ts';
-
-/** A place as it is written down: a name it tells, or its members; `''` tells a text beside members, `*` is every other one. */
-type Written = string | { readonly [name: string]: Written };
-
-function place(written: Written): Place {
-  if (typeof written === 'string')
-    return { tells: written, members: new Map(), others: null, spelled: [] };
-  const { '': tells, '*': others, ...members } = written;
-  return {
-    tells: typeof tells === 'string' ? tells : null,
-    members: new Map(Object.entries(members).map(([name, inner]) => [name, place(inner)])),
-    others: others === undefined ? null : place(others),
-    spelled: spelled(Object.keys(members)),
-  };
-}
+import type { Place } from './named-texts.ts';
+import { place } from './text-places.ts';
 
 /** What only the account that made it can open again: encrypted reasoning, signatures of thoughts. */
 export const SEALED = 'sealed';

@@ -161,6 +161,67 @@ describe('what a key may ask for', () => {
     expect(scene.asked).toEqual({});
   });
 
+  const FURTHER: readonly (readonly [string, object])[] = [
+    ['a list that is asked in turn', { models: ['gpt-4o', 'gpt-4.1'], route: 'fallback' }],
+    ['a fallback', { fallbacks: [{ model: 'gpt-4.1', max_tokens: 5 }] }],
+    ['a fallback by name', { fallbacks: ['gpt-4.1'] }],
+    ['fallbacks of the provider’s choice', { fallbacks: 'default' }],
+    ['a tool’s model', { tools: [{ type: 'image_generation', model: 'gpt-image-1' }] }],
+    ['a server tool’s model', { tools: [{ type: 'x', parameters: { model: 'gpt-4.1' } }] }],
+    ['a plugin’s models', { plugins: [{ id: 'fusion', analysis_models: ['gpt-4.1'] }] }],
+    ['what is kept under a name', { preset: 'dear' }],
+    ['a part of a compound', { compound_custom: { models: { reasoning_model: 'gpt-4.1' } } }],
+    ['more names than are read', { models: Array.from({ length: 99 }, (_, at) => `gpt-${at}`) }],
+    ['a name that is longer than any', { models: ['x'.repeat(5_000)] }],
+  ];
+
+  test.each(
+    FURTHER.flatMap(([what, fields]) =>
+      [CHAT, '/openai/v1/chat/completions'].flatMap((path) =>
+        ['gpt-4o', ...(path === CHAT ? ['chat'] : [])].map(
+          (model) => [what, path, model, fields] as const,
+        ),
+      ),
+    ),
+  )('beside its model a request names no other one: %s, on %s, %s', async (_, path, model, fields) => {
+    const body = JSON.stringify({ model, messages: [], ...fields });
+    const answer = await post(path, body);
+    expect(answer.status).toBe(403);
+    expect(JSON.parse(answer.text)).toMatchObject({ error: { code: 'model_not_allowed' } });
+    expect(scene.asked).toEqual({});
+    // Whoever may ask for everything may ask for that.
+    expect((await post(path, body, token({ keyId: 7n }))).status).toBe(200);
+  });
+
+  test('what is allowed may be named beside the model, and names in texts and schemas are none', async () => {
+    const body = JSON.stringify({
+      model: 'gpt-4o',
+      messages: [{ role: 'user', content: '{"models":["gpt-4.1"]}', model: 'gpt-4.1' }],
+      models: ['gpt-4o'],
+      tools: [
+        {
+          type: 'function',
+          function: { name: 'f', parameters: { properties: { model: { const: 'gpt-4.1' } } } },
+        },
+      ],
+    });
+    for (const path of [CHAT, '/openai/v1/chat/completions'])
+      expect((await post(path, body)).status).toBe(200);
+    const claude = { model: 'claude-5', fallbacks: 'default', tools: [{ model: 'claude-opus' }] };
+    expect((await post('/v1/messages', JSON.stringify(claude))).status).toBe(200);
+    expect((await post('/anthropic/v1/messages', JSON.stringify(claude))).status).toBe(200);
+  });
+
+  test('a further model that stands behind a large body is refused before the last byte', async () => {
+    const messages = [{ role: 'user', content: 'x'.repeat(2_000_000) }];
+    const body = JSON.stringify({ model: 'gpt-4o', messages, models: ['gpt-4.1'] });
+    for (const path of [CHAT, '/openai/v1/chat/completions'])
+      expect((await post(path, body)).status).toBe(403);
+    await until('both uploads were given up', () =>
+      scene.upstreams['openai']?.requests.every(({ bodyDone }) => !bodyDone),
+    );
+  });
+
   test('a large body is refused at its last byte, and its upstream request never whole', async () => {
     const body = `{"messages":[${'"word",'.repeat(200_000)}""],"model":"llama"}`;
     expect((await post(GROQ, body)).status).toBe(403);

@@ -12,7 +12,15 @@ const scanner = loadJsonScanner();
 const ratios = new TokenRatios();
 const [provider] = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
 if (provider === undefined) throw new Error('no provider');
-const routed = { metering: 'completions', provider } as const;
+const policy = {
+  name: null,
+  keyClass: 'application',
+  expiresMs: Number.POSITIVE_INFINITY,
+  models: null,
+  mayRehearse: false,
+  limits: null,
+} as const;
+const routed = { metering: 'completions', provider, policy } as const;
 const context = {
   scanner,
   replay: new KeptBudget(createKeptMemory(1), 0, 0),
