@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import { FAILURES, type Failed, failureOfInband, failureOfStatus } from '../plan/failover.ts';
+import { FormatProbe } from '../wire/body-format.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
 import { judgeWhole } from '../wire/whole-answer.ts';
@@ -28,11 +29,11 @@ export const ERROR_MAX_BYTES = 65_536;
 /** Of an error's body, how much is looked through for the vendor's words. */
 const ERROR_READ_BYTES = 4_096;
 
-/**
- * How an answer is held, by its status and type: an event stream to its first content, or to its end, a whole answer to
- * its end, an error's body.
- */
-export type HoldMode = 'stream' | 'stream-to-end' | 'whole' | 'error';
+/** How an event stream is held: to its first content, or to its end. */
+type StreamMode = 'stream' | 'stream-to-end';
+
+/** How an answer is held: an event stream, a whole answer to its end, an error's body. */
+export type HoldMode = StreamMode | 'whole' | 'error';
 
 const MAX_BYTES: Readonly<Record<HoldMode, number>> = {
   stream: OPENING_MAX_BYTES,
@@ -46,11 +47,14 @@ const MAX_BYTES: Readonly<Record<HoldMode, number>> = {
  * mode and by what the node may hold; flushed, it is the bytes as they came.
  */
 export class HeldAnswer {
-  readonly mode: HoldMode;
+  #mode: HoldMode;
+  /** Until its first byte has told what it is, whatever its type says. */
+  #probe: FormatProbe | null;
+  readonly #streamMode: StreamMode;
   readonly #wire: StreamWire;
   readonly #status: number;
   readonly #held: HeldBytes;
-  readonly #events: EventStream | null;
+  #events: EventStream | null = null;
   readonly #data = new EventData();
   /** A second answer would be another one from here on. */
   #hasContent = false;
@@ -62,12 +66,29 @@ export class HeldAnswer {
   /** The provider's own word for what went wrong, for the trail. */
   code = '';
 
-  constructor(mode: HoldMode, wire: StreamWire, status: number, budget: KeptBudget) {
-    this.mode = mode;
+  /**
+   * @param mode by its status and its type
+   * @param streamMode of an event stream under another type
+   */
+  constructor(
+    mode: HoldMode,
+    wire: StreamWire,
+    status: number,
+    budget: KeptBudget,
+    streamMode: StreamMode = 'stream',
+  ) {
+    const isStream = mode === 'stream' || mode === 'stream-to-end';
+    this.#mode = mode;
+    this.#streamMode = isStream ? mode : streamMode;
+    this.#probe = mode === 'error' ? null : new FormatProbe(isStream ? 'events' : 'json');
     this.#wire = wire;
     this.#status = status;
     this.#held = new HeldBytes(budget);
-    this.#events = mode === 'stream' || mode === 'stream-to-end' ? new EventStream() : null;
+  }
+
+  /** By what it is made of, as far as that is known; until then by its type. */
+  get mode(): HoldMode {
+    return this.#mode;
   }
 
   /** Of the answer so far. */
@@ -81,7 +102,7 @@ export class HeldAnswer {
 
   /** It is let go because it, or what the node holds, is more than may be held. */
   get isOver(): boolean {
-    return this.#held.isOver || this.#bytes >= MAX_BYTES[this.mode];
+    return this.#held.isOver || this.#bytes >= MAX_BYTES[this.#mode];
   }
 
   /** @param piece lent; it is copied */
@@ -89,14 +110,18 @@ export class HeldAnswer {
     this.#held.append(piece);
     this.#bytes += piece.length;
     this.broughtContent = false;
-    const holding = this.#events === null ? 'hold' : this.#read(piece, this.#events);
+    const text = this.#probe === null ? piece : this.#textIn(piece, this.#probe);
+    const events = this.#events;
+    const holding = events === null || text === null ? 'hold' : this.#read(text, events);
     return holding === 'hold' && this.isOver ? this.#atBound() : holding;
   }
 
   /** The answer is complete as a message. */
   end(): Holding {
-    if (this.mode === 'error') return this.#judgedError();
-    if (this.mode === 'whole') return this.#judged();
+    if (this.#mode === 'error') return this.#judgedError();
+    if (this.#mode === 'whole') return this.#judged();
+    const last = this.#lastEvent();
+    if (last !== 'hold') return last;
     if (this.#isFinished) return 'commit';
     // No error, and no end of its own: an empty answer, or half of one.
     this.code = this.#hasContent ? 'NO_TERMINAL' : 'EMPTY';
@@ -118,8 +143,27 @@ export class HeldAnswer {
     return this.#held.start(ERROR_READ_BYTES);
   }
 
+  /** @returns what is to be read of the first piece that is more than white space; null: none yet */
+  #textIn(piece: Buffer, probe: FormatProbe): Buffer | null {
+    const at = probe.push(piece);
+    if (at < 0) return null;
+    this.#probe = null;
+    const isStream = probe.format === 'events';
+    this.#mode = isStream ? this.#streamMode : 'whole';
+    if (isStream) this.#events = new EventStream();
+    return at === 0 ? piece : piece.subarray(at);
+  }
+
+  /** Some providers end their last event with no blank line. */
+  #lastEvent(): Holding {
+    if (this.#events === null || this.#events.betweenEvents) return 'hold';
+    this.#events.finish();
+    const data = this.#data.take();
+    return data === null ? this.#content('') : this.#readEvent(data, this.#events.wasError);
+  }
+
   #atBound(): Holding {
-    return this.mode === 'error' ? this.#judgedError() : 'commit';
+    return this.#mode === 'error' ? this.#judgedError() : 'commit';
   }
 
   #judgedError(): Holding {
@@ -150,7 +194,7 @@ export class HeldAnswer {
         return FAILURES.refusal;
       case 'error':
         this.code = meaning.error.code;
-        return failureOfInband(meaning.error.status, meaning.error.code) ?? 'commit';
+        return failureOfInband(meaning.error.status, meaning.error.code, data) ?? 'commit';
       case 'end':
         if (this.#hasContent) return 'commit';
         this.code = 'EMPTY';
@@ -165,7 +209,7 @@ export class HeldAnswer {
     this.#hasContent = true;
     this.broughtContent = true;
     this.#isFinished ||= finishesAnswer(this.#wire, data);
-    return this.mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
+    return this.#mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
   }
 
   #judged(): Holding {
@@ -180,6 +224,6 @@ export class HeldAnswer {
       return FAILURES.server_error;
     }
     this.code = judged.error.code;
-    return failureOfInband(judged.error.status, judged.error.code) ?? 'commit';
+    return failureOfInband(judged.error.status, judged.error.code, this.text) ?? 'commit';
   }
 }

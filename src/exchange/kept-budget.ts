@@ -28,7 +28,16 @@ export class KeptBudget {
 
   /** @returns false when the node keeps as much as it may: nothing was taken then */
   take(bytes: number): boolean {
-    const units = unitsOf(bytes);
+    return this.grow(0, bytes);
+  }
+
+  /**
+   * Takes what is missing, so that nobody gets meanwhile what was taken before.
+   * @param from bytes that were taken
+   * @returns false when the node keeps as much as it may: nothing changed then
+   */
+  grow(from: number, to: number): boolean {
+    const units = unitsOf(to) - unitsOf(from);
     if (this.#maxBytes > 0 && (this.#kept() + units) * UNIT_BYTES > this.#maxBytes) return false;
     Atomics.add(this.#words, this.#own, units);
     return true;

@@ -69,14 +69,13 @@ export class RequestCopy {
     const declared = this.#declaredBytes < needed ? wanted : this.#declaredBytes;
     const most = this.#maxBytes > 0 ? Math.min(declared, this.#maxBytes) : declared;
     const bounded = Math.max(needed, Math.min(wanted, most));
-    if (this.#takenBytes > 0) this.#budget.give(this.#takenBytes);
-    const isGranted = this.#budget.take(bounded);
+    const isGranted = this.#budget.grow(this.#takenBytes, bounded);
     // Above the node's budget one piece more is kept, so that what came is whole, and then no other.
     const size = isGranted ? bounded : needed;
     const grown = Buffer.allocUnsafeSlow(size);
     this.#bytes?.copy(grown, 0, 0, this.#length);
-    this.#takenBytes = isGranted ? size : 0;
-    if (!isGranted) this.#isOver = true;
+    if (isGranted) this.#takenBytes = size;
+    else this.#isOver = true;
     this.#bytes = grown;
   }
 }

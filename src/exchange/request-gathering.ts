@@ -1,8 +1,9 @@
 import type { Buffer } from 'node:buffer';
-import { FirstContent } from '../upstream/transport.ts';
+import type { FirstContent } from '../upstream/transport.ts';
 import { withModel } from '../wire/model-edit.ts';
 import { MODELS_MAX, type RequestFacts } from '../wire/request-facts.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
+import { GatheredContent } from './gathered-content.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import { RequestCopy } from './request-copy.ts';
 
@@ -25,7 +26,7 @@ export class RequestGathering {
   /** The scan is somebody else's. */
   #isHanded = false;
   /** What came, with the option put in that its default provider has to be asked with. */
-  #content = new FirstContent();
+  #content = new GatheredContent();
   readonly #copy: RequestCopy;
   #namesSeen = 0;
   #mayKeep = true;
@@ -48,7 +49,9 @@ export class RequestGathering {
     if (isAll) this.#lent = piece;
     else this.#mayKeep = this.#copy.append(piece);
     // What is passed on is a view of what was read: it has to live as long as what is gathered.
-    this.#scan.read(isAll ? piece : this.#copy.bytes.subarray(before), this.#content);
+    const { bytes } = this.#copy;
+    if (!isAll) this.#content.gatheredIn(bytes);
+    this.#scan.read(isAll ? piece : bytes.subarray(before), this.#content);
     if (isForeign) return 'foreign';
     if (last) return 'whole';
     const names = (this.#facts?.modelBounds.length ?? 0) / 2;
@@ -69,8 +72,8 @@ export class RequestGathering {
    */
   handOver(): { readonly scan: RequestScan; readonly content: FirstContent } {
     this.#isHanded = true;
-    const content = this.#content;
-    this.#content = new FirstContent();
+    const content = this.#content.in(this.#copy.bytes);
+    this.#content = new GatheredContent();
     return { scan: this.#scan, content };
   }
 
@@ -121,7 +124,7 @@ export class RequestGathering {
   /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */
   keep(): boolean {
     // Another target's metering reads by itself.
-    this.#content = new FirstContent();
+    this.#content = new GatheredContent();
     const lent = this.#lent;
     if (lent === null) return this.#mayKeep;
     if (!this.#copy.append(lent)) return false;
@@ -137,7 +140,7 @@ export class RequestGathering {
   /** Everything that is kept goes; what was read can still be asked for. */
   drop(): void {
     this.#lent = null;
-    this.#content = new FirstContent();
+    this.#content = new GatheredContent();
     this.#copy.drop();
   }
 

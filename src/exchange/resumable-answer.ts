@@ -41,6 +41,8 @@ export class ResumableAnswer {
   #open: Buffer = NOTHING;
   #text = '';
   #takenBytes = 0;
+  /** Data of the event that was read last. */
+  #said = '';
   #names: MessageNames | null = null;
   #seam: Seam | null = null;
   #mayBreak = true;
@@ -83,6 +85,18 @@ export class ResumableAnswer {
       return NOTHING;
     }
     return this.#seam === null ? this.#pushFirst(piece) : this.#pushContinued(piece, this.#seam);
+  }
+
+  /** An event has begun, and no blank line has ended it. */
+  get isInEvent(): boolean {
+    return !this.#isRaw && this.broken === null && this.#open.length > 0;
+  }
+
+  /** The stream has ended inside of an event, which may have said that the text is whole. Its bytes are told by `end`. */
+  readOpenEvent(): void {
+    this.#events.finish();
+    const { kind } = this.#event();
+    if (kind === 'end' || kind === 'other') this.#mayBreak = false;
   }
 
   /** What is left of a stream that ends: an event that no blank line ended. */
@@ -177,6 +191,7 @@ export class ResumableAnswer {
 
   #event(): TextEvent {
     const data = this.#data.take();
+    this.#said = data ?? '';
     // One that is too long to be read is no text's.
     if (data === null) return { kind: 'other', body: {} };
     return textEvent(this.#wire, this.#events.wasError, data);
@@ -190,15 +205,16 @@ export class ResumableAnswer {
 
   /** @returns whether another provider may go on in its place; else it is told */
   #isBreak({ status, code }: InbandError): boolean {
-    const failed = this.#mayBreak ? failureOfInband(status, code) : null;
+    const failed = this.#mayBreak ? failureOfInband(status, code, this.#said) : null;
     if (failed !== null) this.broken = { failed, code };
     return failed !== null;
   }
 
   #collect(text: string): void {
     this.broughtText = true;
-    this.#text += text;
+    // Nobody goes on with it any more.
     if (!this.#mayBreak) return;
+    this.#text += text;
     let isFull = this.#text.length > TEXT_MAX_UNITS;
     while (!isFull && this.#takenBytes < this.#text.length * 2) {
       if (this.#budget.take(TEXT_STEP_BYTES)) this.#takenBytes += TEXT_STEP_BYTES;

@@ -23,7 +23,7 @@ import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import type { Asked } from './attempt-terms.ts';
-import { HeldAnswer, type Holding } from './held-answer.ts';
+import { HeldAnswer, type Holding, type HoldMode } from './held-answer.ts';
 import type { Answer, Lane } from './lane.ts';
 import { NOTHING_READ, type RequestReading } from './request-reading.ts';
 import { RoutedClock, type Timed } from './routed-clock.ts';
@@ -79,6 +79,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   #reading: RequestReading = NOTHING_READ;
   #trial: Trial | null = null;
   #attempt: Attempt | null = null;
+  /** Whose failure was told: one attempt counts once. */
+  #failedTrial: Trial | null = null;
   #head: ResponseHead | null = null;
   #held: HeldAnswer | null = null;
   /** Behind the commit, of an answer that another target may go on with, or went on with. */
@@ -199,7 +201,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const trial = this.#trial;
     if (trial === null) return false;
     const waitMs = this.waitMs();
-    this.#context.planner.failed(trial, failed, waitMs);
+    this.#tellPlanner(failed);
     const walk = this.#walk;
     if (walk?.mayRepeat !== true) return false;
     if (!this.#settings.fallbackOn.includes(failed.reason)) return false;
@@ -270,14 +272,18 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       this.#commit(followed, failed === null && head.status < 400);
       return 'commit';
     }
-    this.#held = new HeldAnswer(mode, wire, head.status, this.#context.held);
+    const streamMode = streamSafety === 'hold' ? 'stream-to-end' : 'stream';
+    this.#held = new HeldAnswer(mode, wire, head.status, this.#context.held, streamMode);
     this.#clock.holdBegan();
     if (mode === 'stream') this.#clock.awaitOpening();
     return 'hold';
   }
 
   #tellPlanner(failed: Failed): void {
-    if (this.#trial !== null) this.#context.planner.failed(this.#trial, failed, this.waitMs());
+    const trial = this.#trial;
+    if (trial === null || trial === this.#failedTrial) return;
+    this.#failedTrial = trial;
+    this.#context.planner.failed(trial, failed, this.waitMs());
   }
 
   piece(attempt: Attempt, piece: Buffer, last: boolean): boolean {
@@ -285,7 +291,17 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const held = this.#held;
     if (this.#rest !== null) return this.#rest.pass(piece, last);
     if (held === null) return this.#flow.pass(piece, last);
-    return this.#judged(held.push(piece), held);
+    const { mode } = held;
+    const came = held.push(piece);
+    if (held.mode !== mode) this.#turnedOut(held.mode);
+    return this.#judged(came, held);
+  }
+
+  /** Its first byte says that it is not what its type said. */
+  #turnedOut(mode: HoldMode): void {
+    // A whole answer has neither an opening nor a first content.
+    if (mode === 'whole') this.#clock.attemptOver();
+    else if (mode === 'stream') this.#clock.awaitOpening();
   }
 
   refused(attempt: Attempt, why: Rejection): void {
@@ -314,7 +330,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       const came = held.end();
       const isSound = typeof came === 'string';
       if (!isSound && this.#goOn(came, wordOf(came, held, this.#head))) return;
-      if (isSound || !this.#isOurKeyRefused(came)) this.#commitAndEnd(end);
+      if (isSound || !this.#isOurKeyRefused(came)) this.#commitAndEnd(end, isSound);
       return;
     }
     const failed = failureOfEnd(end.failure);
@@ -322,7 +338,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     if (failed !== null && this.#goOn(failed, word)) return;
     if (failed === null) this.#leave();
     if (held === null) this.#tellFailure(end.failure ?? TIMED_OUT);
-    else this.#commitAndEnd(end);
+    else this.#commitAndEnd(end, false);
   }
 
   /** @returns false when the client takes no more for now */
@@ -354,12 +370,13 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     return true;
   }
 
-  #commitAndEnd(end: AttemptEnd): void {
-    const isGood = end.failure === null && (this.#head?.status ?? 0) < 400;
+  /** @param isSound as far as its content says */
+  #commitAndEnd(end: AttemptEnd, isSound: boolean): void {
+    const isWhole = end.failure === null && (this.#head?.status ?? 0) < 400;
     // What an answer cost is known when it is whole, and can be told in its head if that is before it leaves.
-    const costUsd = isGood ? (this.#attempt?.costOfWhole() ?? null) : null;
+    const costUsd = isWhole ? (this.#attempt?.costOfWhole() ?? null) : null;
     this.#ended = end;
-    this.#commit(true, isGood, costUsd);
+    this.#commit(true, isWhole && isSound, costUsd);
     this.#flush();
   }
 
@@ -475,8 +492,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     this.#step('end');
     if (end.failure === null) this.#answer.answered();
     else {
-      if (this.#trial !== null && !isTold)
-        this.#context.planner.failed(this.#trial, FAILURES.server_error, null);
+      const failed = failureOfEnd(end.failure);
+      if (failed !== null && !isTold) this.#tellPlanner(failed);
       this.#tellFailure(end.failure);
     }
   }

@@ -55,6 +55,8 @@ export interface RestOwner {
 }
 
 const NOTHING = Buffer.alloc(0);
+/** What ends an event (WHATWG HTML §9.2.6). */
+const BLANK_LINE = Buffer.from('\n\n');
 
 /** A stream behind its commit, as long as another target may go on with it, and behind that as the one that does tells it. */
 export class RoutedRest {
@@ -168,18 +170,38 @@ export class RoutedRest {
   /** @returns whether an attempt's end is not the answer's */
   isGoneOnWith({ failure }: AttemptEnd): boolean {
     const answer = this.#answer;
+    if (failure === null && answer.isInEvent && this.#lastEventBreaks()) return true;
     const failed = failureOfEnd(failure);
     const word = failure?.code ?? 'NO_TERMINAL';
     if (this.#owner.isResuming) {
       this.failed(failed, word);
       return true;
     }
-    if (answer.mayBreak && failed !== null && this.#goOnElsewhere(failed, word, failure))
+    const { mayBreak } = answer;
+    if (mayBreak && failed !== null && this.#goOnElsewhere(failed, word, failure)) return true;
+    if (mayBreak && failure === null && answer.isContinued) {
+      // Of the first one it would be as its provider ended it; two halves without an end are a cut.
+      this.#owner.restEnds(CLOSED_EARLY, failed);
       return true;
+    }
     const kept = answer.end();
     this.#noLonger();
     this.#give(kept, false);
     return false;
+  }
+
+  /**
+   * Some providers end their last event with no blank line.
+   * @returns whether that event was an error with which another target took over
+   */
+  #lastEventBreaks(): boolean {
+    if (!this.#answer.isContinued) {
+      this.#answer.readOpenEvent();
+      return false;
+    }
+    const { trial } = this.#owner;
+    this.pass(BLANK_LINE, false);
+    return this.#owner.trial !== trial;
   }
 
   /** Nothing of it is to be repeated any more. */

@@ -102,7 +102,14 @@ export function isOfRequest(body: string): boolean {
   return FILTER.test(body);
 }
 
-/** @param status what an error inside a 200 amounts to; 0 when nothing tells, which is a server's fault */
-export function failureOfInband(status: number, code: string): Failed | null {
+/** Of an error inside a 200, how much is looked through for whom it means, in characters. */
+const INBAND_READ_CHARACTERS = 16_384;
+
+/**
+ * @param status what an error inside a 200 amounts to; 0 when nothing tells, which is a server's fault
+ * @param text what the error says: of a 403, whether the key is meant or what the caller wrote
+ */
+export function failureOfInband(status: number, code: string, text = ''): Failed | null {
+  if (status === 403 && isOfRequest(text.slice(0, INBAND_READ_CHARACTERS))) return FAILURES.refusal;
   return status === 0 ? FAILURES.server_error : failureOfStatus(status, `"code":"${code}"`);
 }

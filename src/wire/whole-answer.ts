@@ -16,7 +16,8 @@ const SOUND: WholeMeaning = { kind: 'sound' };
 const BROKEN: WholeMeaning = { kind: 'broken' };
 const REFUSAL: WholeMeaning = { kind: 'refusal' };
 
-const OPENS = /^\s*[{[]/;
+/** Behind a byte order mark, which a reader may pass over (RFC 8259 §8.1), as it is in latin1. */
+const OPENS = /^(?:\xef\xbb\xbf)?\s*[{[]/;
 const CLOSES = /[}\]]\s*$/;
 /** Of each end, in bytes. */
 const LOOK_BYTES = 64;
@@ -72,7 +73,8 @@ function member(value: unknown, name: string): unknown {
 
 function parse(body: Buffer): Json | null {
   try {
-    const value: unknown = JSON.parse(body.toString());
+    const text = body.toString();
+    const value: unknown = JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text);
     return typeof value === 'object' && value !== null ? (value as Json) : null;
   } catch {
     return null;

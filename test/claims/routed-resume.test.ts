@@ -124,6 +124,29 @@ describe.each(WIRES)('a text in %s that breaks behind its first word', (wire) =>
     ]);
   });
 
+  test('and whose second half has no end of its own is a cut, and one whose last event no blank line ends is none', async () => {
+    const route = wire === 'chat' ? 'beta' : ROUTE[wire];
+    const second = wire === 'chat' ? 'deepseek' : SECOND[wire];
+    const half = of.opening + of.word(' \nend');
+    scene.plays({ [FIRST[wire]]: cutsBehind(said), [second]: streamsChunks(half) });
+    const cut = await scene.ask(route, { wire });
+    // The error event of the cut is the last one.
+    expect([cut.cut, /error[^\n]*\n\n$/.test(cut.text)]).toEqual([true, true]);
+    const ends = `${half}${of.end.split('\n\n')[0]}`;
+    scene.plays({ [FIRST[wire]]: cutsBehind(said), [second]: streamsChunks(ends) });
+    const whole = await scene.ask(route, { wire });
+    expect([whole.cut, textOf(whole.text)]).toEqual([false, 'Grüße Welt \nend']);
+    expect(whole.facts.at(-1)?.['outcome']).toBe('complete');
+  });
+
+  test('and whose last event says that it is whole, with no blank line behind it, is not gone on with', async () => {
+    const text = `${said}${of.end.split('\n\n')[0]}`;
+    scene.plays({ [FIRST[wire]]: streamsChunks(text), [SECOND[wire]]: streams(wire, 'no') });
+    const answer = await scene.ask(ROUTE[wire], { wire });
+    expect([answer.cut, answer.text]).toEqual([false, Buffer.from(text).toString('latin1')]);
+    expect(scene.asked).toEqual({ [FIRST[wire]]: 1 });
+  });
+
   test('and goes well is told byte for byte, whatever its cuts', async () => {
     const text = said + of.end;
     scene.plays({ [FIRST[wire]]: streamsChunks(...(text.match(/[\s\S]{1,37}/g) ?? [])) });

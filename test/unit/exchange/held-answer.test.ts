@@ -60,6 +60,25 @@ describe('an event stream', () => {
       expect(held(wire, text, cut)).toEqual({ came, code });
   });
 
+  test.each([
+    ['openai-chat', `${ROLE}${WORD}`, 'commit', ''],
+    ['openai-chat', `\n${ROLE}data: [DONE]\n\n`, 'server_error', 'EMPTY'],
+    ['openai-chat', `${ROLE}data: {"error":{"code":429}}\n\n`, 'rate_limit', '429'],
+  ] as const)('%s %j under the type of JSON comes to %s all the same', (wire, text, came, code) => {
+    for (let cut = 0; cut <= Buffer.byteLength(text); cut++)
+      expect(held(wire, text, cut, 'whole')).toEqual({ came, code });
+  });
+
+  test.each([
+    [WORD.trimEnd(), 'commit', ''],
+    [`${ROLE}${WORD.trimEnd()}`, 'commit', ''],
+    [`${ROLE}data: {"error":{"code":429}}`, 'rate_limit', '429'],
+    [`${ROLE}data: [DONE]`, 'server_error', 'EMPTY'],
+  ])('%j, whose last event no blank line ends, comes to %s', (text, came, code) => {
+    for (let cut = 0; cut <= Buffer.byteLength(text); cut++)
+      expect(held('openai-chat', text, cut)).toEqual({ came, code });
+  });
+
   test('what is held comes out as it came, although each piece was lent', () => {
     const answer = new HeldAnswer('stream', 'openai-chat', 200, unbounded);
     const lent = Buffer.from(ROLE);
@@ -116,6 +135,24 @@ describe('an event stream that is held to its end', () => {
       expect(held(wire, text, cut, 'stream-to-end')).toEqual({ came, code });
   });
 
+  test('is whole when no blank line ends its last event', () => {
+    for (const last of [DONE, FINISH]) {
+      const text = `${ROLE}${WORD}${last.trimEnd()}`;
+      for (let cut = 0; cut <= Buffer.byteLength(text); cut++)
+        expect(held('openai-chat', text, cut, 'stream-to-end').came).toBe('commit');
+    }
+  });
+
+  test('is held so under the type of JSON too', () => {
+    const under = (text: string): Holding => {
+      const answer = new HeldAnswer('whole', 'openai-chat', 200, unbounded, 'stream-to-end');
+      const came = answer.push(Buffer.from(text));
+      return came === 'hold' ? answer.end() : came;
+    };
+    expect(under(`${ROLE}${WORD}${FINISH}`)).toBe('commit');
+    expect(under(`${ROLE}${WORD}`)).toMatchObject({ reason: 'server_error' });
+  });
+
   test('tells content from pings, and an event of more than a mebibyte is content', () => {
     const answer = new HeldAnswer('stream-to-end', 'openai-chat', 200, unbounded);
     const seen: boolean[] = [];
@@ -149,6 +186,29 @@ describe('an answer that is not streamed', () => {
     ['{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}', 'refusal'],
   ])('%s comes to %s', (text, came) => {
     expect(whole(text)).toBe(came);
+  });
+
+  test.each([
+    'stream',
+    'stream-to-end',
+  ] as const)('under an event stream’s type is no broken %s', (mode) => {
+    const SAID = '{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}';
+    for (const [text, came] of [
+      [SAID, 'commit'],
+      [`\ufeff \n${SAID}`, 'commit'],
+      [SAID.slice(0, -9), 'server_error'],
+      ['{"error":{"code":429}}', 'rate_limit'],
+      ['<html>502</html>', 'server_error'],
+    ] as const)
+      for (let cut = 0; cut <= text.length; cut++)
+        expect([text, held('openai-chat', text, cut, mode).came]).toEqual([text, came]);
+  });
+
+  test('a 403 inside a 200 for what the caller wrote is a refusal: no key has a part in it', () => {
+    const moderated = '{"error":{"code":403,"message":"Your input was flagged"}}';
+    expect(whole(moderated)).toBe('refusal');
+    expect(whole('{"error":{"code":403,"message":"Key disabled"}}')).toBe('auth');
+    expect(held('openai-chat', `data: ${moderated}\n\n`, 0).came).toBe('refusal');
   });
 
   test('a refusal is seen in every dialect', () => {

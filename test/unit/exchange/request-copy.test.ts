@@ -41,6 +41,21 @@ describe("a node's budget for copies", () => {
     }
   });
 
+  test('counts what is kept of a body that may not grow', () => {
+    const budget = new KeptBudget(createKeptMemory(1), 0, 50_000);
+    const other = new RequestCopy(budget, 0, -1);
+    other.append(Buffer.alloc(16_384));
+    const copy = new RequestCopy(budget, 0, -1);
+    expect(copy.append(Buffer.alloc(16_384))).toBe(true);
+    expect(copy.append(Buffer.alloc(20_000))).toBe(false);
+    // What it had is still its own: nobody else gets it meanwhile.
+    expect(budget.keptBytes).toBe(2 * 16_384);
+    expect(new KeptBudget(createKeptMemory(1), 0, 0).grow(1_024, 10_240)).toBe(true);
+    copy.drop();
+    other.drop();
+    expect(budget.keptBytes).toBe(0);
+  });
+
   test('a body of exactly what may be kept is kept, and one byte more is the last that came', () => {
     const budget = new KeptBudget(createKeptMemory(1), 0, 0);
     const whole = new RequestCopy(budget, 5_000, -1);

@@ -190,6 +190,19 @@ describe('a stream is nobody else’s any more', () => {
 });
 
 describe('a second message', () => {
+  it('is collected no further than anybody could go on with it', () => {
+    const word = (text: string): Buffer =>
+      Buffer.from(event({ id: 'c', choices: [{ index: 0, delta: { content: text } }] }));
+    const answer = new ResumableAnswer('openai-chat', budget());
+    answer.push(word('One'));
+    answer.continueWith(new Seam(answer.text, false));
+    const end = event({ id: 'd', choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
+    answer.push(Buffer.concat([word(' two'), Buffer.from(end)]));
+    const { length } = answer.text;
+    for (let i = 0; i < 100; i++) answer.push(word('x'.repeat(10_000)));
+    expect(answer.text.length).toBe(length);
+  });
+
   it('that begins with a thought is broken off, and its calls are told within the first one', () => {
     const answer = new ResumableAnswer('anthropic-messages', budget());
     answer.push(Buffer.from(stream('anthropic-messages', 'one', ['said']).slice(0, 420)));

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { fieldWishes } from '../../../src/admit/wishes.ts';
 import { BackgroundAnswers } from '../../../src/exchange/background-answers.ts';
 import { createFollowedTable, FollowedTable } from '../../../src/exchange/followed-table.ts';
@@ -193,5 +193,72 @@ describe('a probe', () => {
     again.onResponseEnd();
     expect(client.told).toEqual(['head', 'piece', 'answered']);
     expect(scene.plan().leftOut).toEqual([]);
+  });
+});
+
+const JSON_TYPE = ['content-type', 'application/json'];
+const RESET: UpstreamFailure = {
+  kind: 'reset',
+  rejection: 'upstream_unreachable',
+  code: 'ECONNRESET',
+};
+
+describe('what is told of a target', () => {
+  /** A scene of two targets, of which the second goes away while the first one is asked. */
+  function left() {
+    const route = { targets: entries('openai/a'), fallbacks: ['openai/b'] };
+    const scene = new PlannedScene({ ...route, retries: 0 }, { openai: ['one'] });
+    const told = {
+      failed: vi.spyOn(scene.planner, 'failed'),
+      succeeded: vi.spyOn(scene.planner, 'succeeded'),
+    };
+    const goes = () => {
+      const second = scene.plan().targets.find(({ target }) => target.name === 'openai/b');
+      for (let i = 0; second !== undefined && i < 5; i++) {
+        const trial = scene.planner.enter(second.target, new Set(), 0);
+        if (trial !== null) scene.planner.failed(trial, SERVER_ERROR, null);
+      }
+      told.failed.mockClear();
+    };
+    return { scene, told, goes };
+  }
+
+  test('is one failure where nothing follows: before its head, while it is held, behind its commit', () => {
+    for (const begun of [0, 1, 2]) {
+      const { scene, told, goes } = left();
+      const client = new Client();
+      const upstream = asked(scene, client);
+      if (begun === 2) goes();
+      if (begun > 0) {
+        upstream.onResponseHead(200, 'OK', JSON_TYPE, true);
+        upstream.onResponseChunk(Buffer.from('{"choices":['), false);
+      }
+      if (begun < 2) goes();
+      upstream.onUpstreamFailure(RESET);
+      expect(client.told.at(-1)).toBe('ECONNRESET');
+      expect([begun, told.failed.mock.calls.length]).toEqual([begun, 1]);
+    }
+  });
+
+  test('is no success where its answer was none, though it is what the caller gets', () => {
+    const none = [
+      [400, '{"error":{"message":"no"}}'],
+      [404, '{"error":{"code":"model_not_found"}}'],
+      [500, '{}'],
+      [200, '{"error":{"code":"context_length_exceeded"}}'],
+      [200, '{"choices":[{"message":{},"finish_reason":"content_filter"}]}'],
+      [200, '{"choices":['],
+    ] as const;
+    for (const [status, text] of none) {
+      const { scene, told, goes } = left();
+      const client = new Client();
+      const upstream = asked(scene, client);
+      upstream.onResponseHead(status, 'Said', JSON_TYPE, true);
+      goes();
+      upstream.onResponseChunk(Buffer.from(text), true);
+      upstream.onResponseEnd();
+      expect(client.told).toEqual(['head', 'piece', 'answered']);
+      expect([status, text, told.succeeded.mock.calls.length]).toEqual([status, text, 0]);
+    }
   });
 });

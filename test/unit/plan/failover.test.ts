@@ -58,6 +58,10 @@ describe('what a status and the start of its body say', () => {
     expect(failureOfInband(0, 'whatever')?.reason).toBe('server_error');
     expect(failureOfInband(529, 'overloaded_error')?.reason).toBe('server_error');
     expect(failureOfInband(400, 'invalid_request_error')).toBeNull();
+    expect(failureOfInband(403, '403', '{"message":"requires moderation"}')?.reason).toBe(
+      'refusal',
+    );
+    expect(failureOfInband(403, '403', '{"message":"no"}')?.reason).toBe('auth');
     expect(failureOfInband(400, 'insufficient_quota')?.reason).toBe('auth');
     expect(failureOfInband(400, 'context_length_exceeded')?.reason).toBe('context_length');
   });
