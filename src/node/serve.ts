@@ -8,6 +8,8 @@ import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
 import { createFollowedTable } from '../exchange/followed-table.ts';
 import { createKeptMemory } from '../exchange/kept-budget.ts';
+import { FleetRates } from '../fleet/fleet-rates.ts';
+import { nodeName } from '../fleet/node-name.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
@@ -15,7 +17,7 @@ import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
-import { createLimitTable } from '../policy/limit-table.ts';
+import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { exposition } from '../settle/exposition.ts';
@@ -110,6 +112,17 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       ? null
       : { bucket: config.configBucket, connection: () => keeper.connection },
   );
+  const name = nodeName(config.dataDir);
+  const fleetRates =
+    config.natsUrl === null
+      ? null
+      : new FleetRates(
+          name,
+          config.configBucket,
+          new LimitTable(limits, 0),
+          () => keeper.connection,
+          log,
+        );
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(
@@ -172,6 +185,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         denySetSize: keeper.size,
         denySetAgeSeconds: keeper.ageSeconds,
         natsConnected: keeper.connected,
+        fleetNodes: fleetRates?.nodes ?? 1,
         storedState: stored.entries,
         storedStateDropped: stored.dropped,
         targets: routing.states(reloader.running),
@@ -206,6 +220,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     throw error;
   }
   keeper.start();
+  fleetRates?.start();
   reloader.start();
   reload = () => reloader.reload('SIGHUP');
   if (isReloadDue) reload();
@@ -229,6 +244,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const graceMs = reloader.running.shutdownGraceMs;
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);
+  fleetRates?.stop();
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
   const kept = Promise.all([keeper.stop(DISK_LIMIT_MS), stored.stop(DISK_LIMIT_MS)]).then((all) =>
     all.every((isSaved) => isSaved),

@@ -10,7 +10,10 @@
  *
  * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
  *
- * Bounds: ROWS rows of 32 bytes, and 4 bytes a worker; 1 MiB and 128 KiB a worker. A row belongs to its name as long as the process
+ * In a fleet a node paces each limit at its share of it, which the main thread sets (`fleet/rate-book.ts`). Time is what is
+ * stored, so that a share that grows makes no burst: what was half full is half full of more.
+ *
+ * Bounds: ROWS rows of 48 bytes, and 4 bytes a worker; 1.5 MiB and 128 KiB a worker. A row belongs to its name as long as the process
  * lives, so that no worker can find another one's in its place. The last RESERVED_ROWS are for purses that the configuration
  * names: however many keys pass by, a limit that somebody wrote down has its place. Who finds no room is not limited by that
  * row and counted (`ai_limit_rows_dropped_total`): the gateway fails open, as everywhere.
@@ -26,12 +29,21 @@ const OPEN_ROWS = ROWS - RESERVED_ROWS;
 /** Looked at for one name. At 75 % full a run of so many full rows is one in ten million. */
 const PROBES = 64;
 
-const ROW_CELLS = 4;
+/** How all rows stand: the share of limits nobody asks of, while they are shared with other nodes. */
+const HEAD_BYTES = 8;
+
+const ROW_CELLS = 6;
 const PRINT = 0;
 const REQUESTS = 1;
 const TOKENS = 2;
 /** How much of the tokens was given back so far, as the time in which it is replenished. */
 const GIVEN_BACK = 3;
+/** This node's share of requests and of tokens, in millionths, a word each; 0: as of all rows. */
+const SHARES = 4;
+/** Requests and tokens that were ever asked for, served or not, a word each: they run over. */
+const ASKED = 5;
+
+const WHOLE_SHARE = 1_000_000;
 
 /** No row: the table is full. */
 export const NO_ROW = -1;
@@ -45,7 +57,7 @@ const ROUNDING_US = 0.001;
 
 /** Makes the memory that all workers share; once per process, on the main thread. */
 export function createLimitTable(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(ROWS * (ROW_CELLS * 8 + workers * 4));
+  return new SharedArrayBuffer(HEAD_BYTES + ROWS * (ROW_CELLS * 8 + workers * 4));
 }
 
 /** The system's monotonic time, the same for all threads, in microseconds. */
@@ -55,7 +67,10 @@ export function monotonicUs(): number {
 
 /** One thread's access to the shared table. */
 export class LimitTable {
+  readonly #head: Int32Array<SharedArrayBuffer>;
   readonly #cells: BigInt64Array<SharedArrayBuffer>;
+  /** The same, by halves. */
+  readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #inFlight: Int32Array<SharedArrayBuffer>;
   readonly #workers: number;
   readonly #worker: number;
@@ -67,8 +82,10 @@ export class LimitTable {
 
   /** @param memory from `createLimitTable`. @param worker whose counts in flight these are */
   constructor(memory: SharedArrayBuffer, worker: number) {
-    this.#cells = new BigInt64Array(memory, 0, ROWS * ROW_CELLS);
-    this.#inFlight = new Int32Array(memory, ROWS * ROW_CELLS * 8);
+    this.#head = new Int32Array(memory, 0, HEAD_BYTES / 4);
+    this.#cells = new BigInt64Array(memory, HEAD_BYTES, ROWS * ROW_CELLS);
+    this.#words = new Int32Array(memory, HEAD_BYTES, ROWS * ROW_CELLS * 2);
+    this.#inFlight = new Int32Array(memory, HEAD_BYTES + ROWS * ROW_CELLS * 8);
     this.#workers = this.#inFlight.length / ROWS;
     this.#worker = worker;
   }
@@ -214,6 +231,48 @@ export class LimitTable {
     return sum;
   }
 
+  // ---- a fleet -----------------------------------------------------------------------------------------------------
+
+  /** Whether limits are shared with other nodes. */
+  get isShared(): boolean {
+    return Atomics.load(this.#head, 0) !== 0;
+  }
+
+  /** This node's share of a row's limit: above 0, at most 1. */
+  share(row: number, unit: MinuteUnit): number {
+    const ofAll = Atomics.load(this.#head, 0);
+    if (ofAll === 0) return 1;
+    const own = Atomics.load(this.#words, wordOf(row, SHARES, unit));
+    return (own === 0 ? ofAll : own) / WHOLE_SHARE;
+  }
+
+  /** Somebody asks for so much, whether or not there is any. */
+  asked(row: number, requests: number, tokens: number): void {
+    Atomics.add(this.#words, wordOf(row, ASKED, 'requests'), requests);
+    Atomics.add(this.#words, wordOf(row, ASKED, 'tokens'), tokens);
+  }
+
+  /** What was ever asked for of a row; runs over at 2^32. */
+  askedSoFar(row: number, unit: MinuteUnit): number {
+    return Atomics.load(this.#words, wordOf(row, ASKED, unit));
+  }
+
+  /** The name of a row as all nodes know it; 0: it has none. */
+  printOf(row: number): bigint {
+    return Atomics.load(this.#cells, row * ROW_CELLS + PRINT);
+  }
+
+  /** @param share of this node in every limit of which nothing else is said; 1: it shares none */
+  shareAll(share: number): void {
+    Atomics.store(this.#head, 0, share >= 1 ? 0 : inMillionths(share));
+  }
+
+  /** @param share of this node; null: as in all others */
+  shareOne(row: number, unit: MinuteUnit, share: number | null): void {
+    const millionths = share === null ? 0 : inMillionths(share);
+    Atomics.store(this.#words, wordOf(row, SHARES, unit), millionths);
+  }
+
   #read(cell: number): number {
     this.#bits[0] = Atomics.load(this.#cells, cell);
     return this.#instant[0] ?? 0;
@@ -234,8 +293,19 @@ function cellOf(row: number, unit: MinuteUnit): number {
   return row * ROW_CELLS + (unit === 'requests' ? REQUESTS : TOKENS);
 }
 
+/** Above 0: a share of nothing would divide by it. */
+function inMillionths(share: number): number {
+  return Math.max(1, Math.round(share * WHOLE_SHARE));
+}
+
+function wordOf(row: number, cell: number, unit: MinuteUnit): number {
+  return (row * ROW_CELLS + cell) * 2 + (unit === 'requests' ? 0 : 1);
+}
+
 function over(fullAt: number, nowUs: number, costUs: number): number {
-  const excess = Math.max(fullAt, nowUs) + costUs - nowUs - MINUTE_US;
+  // More than a bucket holds, of a share of a limit: a full bucket lets it through, and is empty for longer then.
+  const needed = Math.min(costUs, MINUTE_US);
+  const excess = Math.max(fullAt, nowUs) + needed - nowUs - MINUTE_US;
   // What rounding added is in no wait either: a wait of whole milliseconds would be told as one more.
   return excess > ROUNDING_US ? excess - ROUNDING_US : 0;
 }

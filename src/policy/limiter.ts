@@ -203,6 +203,7 @@ export class KeyLimits {
       : this.#purses;
     const nowUs = this.#clock();
     const grant = new LimitGrant(this.#table, this.#clock, purses, expected, isFirst, models);
+    grant.demand();
     return this.#refusal(purses, nowUs, expected, grant) ?? grant;
   }
 
@@ -222,8 +223,8 @@ export class KeyLimits {
     let tightUnit: LimitUnit = 'requests';
     let waitUs = 0;
     for (const unit of ['requests', 'tokens'] as const) {
-      for (const purse of purses) {
-        const costUs = grant.costUs(purse, unit);
+      for (const [at, purse] of purses.entries()) {
+        const costUs = grant.costUs(at, purse, unit);
         if (costUs === 0) continue;
         const { tpm } = purse.limits;
         if (unit === 'tokens' && expected.inputTokens > tpm) {
@@ -269,6 +270,8 @@ export class LimitGrant {
   /** Of each purse that limits tokens, as `LimitTable.giveBack` has them. */
   readonly #takenUntil: number[] = [];
   readonly #givenBack: number[] = [];
+  /** This node's share of each purse's limits, requests and tokens in turn; null: it shares none. What was taken by it is given back by it. */
+  readonly #shares: readonly number[] | null;
 
   constructor(
     table: LimitTable,
@@ -284,14 +287,36 @@ export class LimitGrant {
     this.#purses = purses;
     this.#expected = expected;
     this.#isFirst = isFirst;
+    this.#shares = table.isShared
+      ? purses.flatMap(({ row }) => [table.share(row, 'requests'), table.share(row, 'tokens')])
+      : null;
   }
 
-  /** What is taken of a minute's worth, as the time in which it is replenished; 0: nothing. */
-  costUs(purse: Purse, unit: 'requests' | 'tokens'): number {
+  /** Tells how much is asked for, so that the nodes of a fleet share limits by it. */
+  demand(): void {
+    if (this.#shares === null) return;
+    for (const { row, limits } of this.#purses)
+      this.#table.asked(row, this.#isFirst ? 1 : 0, this.#reserved(limits.tpm));
+  }
+
+  /** What is taken of a minute's worth, as the time in which it is replenished; 0: nothing. @param at of the purse */
+  costUs(at: number, purse: Purse, unit: 'requests' | 'tokens'): number {
     const { rpm, tpm } = purse.limits;
-    if (unit === 'tokens') return tpm === 0 ? 0 : (this.#reserved(tpm) * MINUTE_US) / tpm;
+    if (unit === 'tokens')
+      return tpm === 0 ? 0 : (this.#reserved(tpm) * MINUTE_US) / (tpm * this.#share(at, unit));
     const isCounted = this.#isFirst || purse.scope === 'model' || purse.scope === 'provider';
-    return rpm === 0 || !isCounted ? 0 : MINUTE_US / rpm;
+    return rpm === 0 || !isCounted ? 0 : MINUTE_US / (rpm * this.#share(at, unit));
+  }
+
+  #share(at: number, unit: 'requests' | 'tokens'): number {
+    return this.#shares?.[at * 2 + (unit === 'requests' ? 0 : 1)] ?? 1;
+  }
+
+  /** At least one: a node that is asked serves somebody. */
+  #placesOf(at: number, { limits, enforced }: Purse): number {
+    if (!enforced) return 0;
+    // A third of nine, in millionths, is not quite three.
+    return Math.max(1, Math.floor(limits.maxInFlight * this.#share(at, 'requests') + 0.01));
   }
 
   /**
@@ -309,7 +334,7 @@ export class LimitGrant {
   ): { readonly purse: Purse; readonly unit: LimitUnit; readonly waitUs: number } | null {
     for (const unit of ['requests', 'tokens'] as const) {
       for (const [at, purse] of this.#purses.entries()) {
-        const costUs = this.costUs(purse, unit);
+        const costUs = this.costUs(at, purse, unit);
         if (costUs === 0) continue;
         const waitUs = this.#table.take(purse.row, unit, nowUs, costUs);
         if (waitUs === 0) {
@@ -327,9 +352,9 @@ export class LimitGrant {
       }
     }
     for (const [at, purse] of this.#purses.entries()) {
-      const { row, limits, enforced } = purse;
+      const { row, limits } = purse;
       if (limits.maxInFlight === 0) continue;
-      if (this.#table.enter(row, enforced ? limits.maxInFlight : 0)) continue;
+      if (this.#table.enter(row, this.#placesOf(at, purse))) continue;
       for (const entered of this.#purses.slice(0, at))
         if (entered.limits.maxInFlight > 0) this.#table.leave(entered.row);
       this.#giveBack('requests', this.#purses.length, nowUs);
@@ -350,7 +375,7 @@ export class LimitGrant {
 
   #giveBack(unit: 'requests' | 'tokens', count: number, nowUs: number): void {
     for (const [at, purse] of this.#purses.slice(0, count).entries()) {
-      const costUs = this.costUs(purse, unit);
+      const costUs = this.costUs(at, purse, unit);
       if (costUs > 0 && this.#isTaken(at, unit))
         this.#table.correct(purse.row, unit, nowUs, -costUs);
     }
@@ -372,7 +397,9 @@ export class LimitGrant {
       if (tpm === 0 || !this.#isTaken(at, 'tokens')) continue;
       // Of several that could have answered, those that did not have used nothing.
       const isSpared = isOneOf && scope === 'model' && !isSpellingOf(served, model);
-      const differenceUs = (((isSpared ? 0 : tokens) - this.#reserved(tpm)) * MINUTE_US) / tpm;
+      const used = isSpared ? 0 : tokens;
+      const pace = tpm * this.#share(at, 'tokens');
+      const differenceUs = ((used - this.#reserved(tpm)) * MINUTE_US) / pace;
       if (differenceUs > 0) this.#table.correct(row, 'tokens', nowUs, differenceUs);
       else if (differenceUs < 0)
         this.#table.giveBack(

@@ -27,6 +27,8 @@ interface NodeFacts {
   readonly denySetAgeSeconds: number;
   /** Null when no NATS is configured. */
   readonly natsConnected: boolean | null;
+  /** Gateways that share limits, this one too. */
+  readonly fleetNodes: number;
   /** Ids of stored objects that are remembered, and those that found no room. */
   readonly storedState: number;
   readonly storedStateDropped: number;
@@ -275,6 +277,9 @@ export function exposition(
   );
   page.add('ai_deny_set_size', 'gauge', 'Tenants and keys that are cut off.', [
     ['', node.denySetSize],
+  ]);
+  page.add('ai_fleet_nodes', 'gauge', 'Gateways that share limits over NATS, this one too.', [
+    ['', node.fleetNodes],
   ]);
   page.add('ai_nats_connected', 'gauge', '1 while the deny-set has a connection to NATS.', [
     ['', node.natsConnected === true ? 1 : 0],

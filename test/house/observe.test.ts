@@ -30,6 +30,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   denySetSize: 0,
   denySetAgeSeconds: 0,
   natsConnected: true,
+  fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
   targets: [{ name: 'openai/one', state: 'open' }],

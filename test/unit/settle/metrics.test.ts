@@ -12,6 +12,7 @@ const node = {
   denySetSize: 3,
   denySetAgeSeconds: 1.5,
   natsConnected: true,
+  fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
   targets: [{ name: 'a/"b\\', state: 'probing' }],
