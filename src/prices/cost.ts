@@ -267,6 +267,12 @@ function passCost(
   if (typeof parts === 'string') return parts;
   const rates = ratesOf(row, charge, parts.totalInput, details);
   if (typeof rates === 'string') return rates;
+  // Nothing tells how many of the pictures were cached: it does not matter where they cost what text does.
+  if (parts.input < 0) {
+    if (rates.imageInput !== rates.input) return 'inconsistent_tokens';
+    parts.imageInput += parts.input;
+    parts.input = 0;
+  }
   const cost = tokenCost(parts, rates, explained);
   const geo = details === null ? null : details.geo;
   if (geo === null || ANYWHERE.has(geo) || typeof cost === 'string') return cost;
@@ -323,7 +329,12 @@ function partsOf(counts: UsageCounts, details: UsageDetails | null): Parts | Unp
   };
   if (details !== null) splitByDetails(parts, details);
   parts.output -= parts.reasoning;
-  return parts.input < 0 || parts.output < 0 || parts.cacheRead < 0 ? 'inconsistent_tokens' : parts;
+  if (parts.output < 0 || parts.cacheRead < 0) return 'inconsistent_tokens';
+  const mayBeCached =
+    parts.cacheRead > 0 && details !== null && details.imageCacheReadTokens === 0
+      ? Math.min(parts.imageInput, parts.cacheRead)
+      : 0;
+  return parts.input + mayBeCached < 0 ? 'inconsistent_tokens' : parts;
 }
 
 function splitByDetails(parts: Parts, details: UsageDetails): void {
@@ -332,11 +343,16 @@ function splitByDetails(parts: Parts, details: UsageDetails): void {
   const isHour = hour > 0 && details.cacheWrite5mTokens === 0;
   parts.cacheWrite1h = isHour ? parts.cacheWrite : Math.min(hour, parts.cacheWrite);
   parts.cacheWrite -= parts.cacheWrite1h;
+  const counted = parts.cacheRead;
   parts.audioCacheRead = Math.min(details.audioCacheReadTokens, parts.cacheRead);
   parts.cacheRead -= parts.audioCacheRead;
   // Audio that was read from a cache is told among all audio.
   parts.audioInput = Math.max(0, details.audioInputTokens - parts.audioCacheRead);
-  parts.imageInput = details.imageInputTokens;
+  // So are pictures; read from a cache they cost what everything there does.
+  parts.imageInput = Math.max(
+    0,
+    details.imageInputTokens - Math.min(details.imageCacheReadTokens, counted),
+  );
   parts.input -= parts.audioInput + parts.imageInput;
   parts.audioOutput = details.audioOutputTokens;
   parts.imageOutput = details.imageOutputTokens;

@@ -13,6 +13,8 @@ export interface UsageDetails {
   /** A part of the audio that came in, and of what was read from a cache. */
   readonly audioCacheReadTokens: number;
   readonly imageInputTokens: number;
+  /** A part of the pictures that came in, and of what was read from a cache. */
+  readonly imageCacheReadTokens: number;
   readonly audioOutputTokens: number;
   readonly imageOutputTokens: number;
   /** Where it was worked out, in the provider's word. */
@@ -30,6 +32,7 @@ export const NO_DETAILS: UsageDetails = {
   audioInputTokens: 0,
   audioCacheReadTokens: 0,
   imageInputTokens: 0,
+  imageCacheReadTokens: 0,
   audioOutputTokens: 0,
   imageOutputTokens: 0,
   geo: null,
@@ -85,6 +88,7 @@ export function usageDetails(usage: Usage): UsageDetails | null {
     audioInputTokens: count(input?.audio_tokens) ?? ofKind(said.promptTokensDetails, 'AUDIO'),
     audioCacheReadTokens: count(cached?.audio_tokens) ?? ofKind(said.cacheTokensDetails, 'AUDIO'),
     imageInputTokens: count(input?.image_tokens) ?? ofKind(said.promptTokensDetails, 'IMAGE'),
+    imageCacheReadTokens: count(cached?.image_tokens) ?? ofKind(said.cacheTokensDetails, 'IMAGE'),
     audioOutputTokens: count(output?.audio_tokens) ?? ofKind(said.candidatesTokensDetails, 'AUDIO'),
     imageOutputTokens: count(output?.image_tokens) ?? ofKind(said.candidatesTokensDetails, 'IMAGE'),
     geo: word(said.inference_geo),
@@ -107,6 +111,7 @@ export function replacedDetails(
     audioInputTokens: later.audioInputTokens || earlier.audioInputTokens,
     audioCacheReadTokens: later.audioCacheReadTokens || earlier.audioCacheReadTokens,
     imageInputTokens: later.imageInputTokens || earlier.imageInputTokens,
+    imageCacheReadTokens: later.imageCacheReadTokens || earlier.imageCacheReadTokens,
     audioOutputTokens: later.audioOutputTokens || earlier.audioOutputTokens,
     imageOutputTokens: later.imageOutputTokens || earlier.imageOutputTokens,
     geo: later.geo ?? earlier.geo,
@@ -128,6 +133,7 @@ export function summedDetails(
     audioInputTokens: one.audioInputTokens + other.audioInputTokens,
     audioCacheReadTokens: one.audioCacheReadTokens + other.audioCacheReadTokens,
     imageInputTokens: one.imageInputTokens + other.imageInputTokens,
+    imageCacheReadTokens: one.imageCacheReadTokens + other.imageCacheReadTokens,
     audioOutputTokens: one.audioOutputTokens + other.audioOutputTokens,
     imageOutputTokens: one.imageOutputTokens + other.imageOutputTokens,
     geo: one.geo ?? other.geo,
@@ -168,6 +174,7 @@ function isSome(details: UsageDetails): boolean {
       details.audioInputTokens +
       details.audioCacheReadTokens +
       details.imageInputTokens +
+      details.imageCacheReadTokens +
       details.audioOutputTokens +
       details.imageOutputTokens >
       0

@@ -32,6 +32,7 @@ const details = fc.option(
     audioInputTokens: fc.constantFrom(0, 0, 1),
     audioCacheReadTokens: fc.constantFrom(0, 0, 1),
     imageInputTokens: fc.constantFrom(0, 0, 1),
+    imageCacheReadTokens: fc.constantFrom(0, 0, 1),
     audioOutputTokens: fc.constantFrom(0, 0, 1),
     imageOutputTokens: fc.constantFrom(0, 0, 1),
     geo: fc.constantFrom(null, 'global'),

@@ -49,13 +49,14 @@ describe('what a price depends on beside the counters', () => {
         prompt_tokens_details: {
           audio_tokens: 2,
           image_tokens: 3,
-          cached_tokens_details: { audio_tokens: 1 },
+          cached_tokens_details: { audio_tokens: 1, image_tokens: 2 },
         },
         completion_tokens_details: { audio_tokens: 4, image_tokens: 5 },
       },
       {
         audioInputTokens: 2,
         imageInputTokens: 3,
+        imageCacheReadTokens: 2,
         audioCacheReadTokens: 1,
         audioOutputTokens: 4,
         imageOutputTokens: 5,
@@ -68,7 +69,10 @@ describe('what a price depends on beside the counters', () => {
           { modality: 'AUDIO', tokenCount: 2 },
           { modality: 'IMAGE', tokenCount: 3 },
         ],
-        cacheTokensDetails: [{ modality: 'AUDIO', tokenCount: 1 }],
+        cacheTokensDetails: [
+          { modality: 'AUDIO', tokenCount: 1 },
+          { modality: 'IMAGE', tokenCount: 2 },
+        ],
         candidatesTokensDetails: [
           { modality: 'AUDIO', tokenCount: 4 },
           { modality: 'IMAGE', tokenCount: 5 },
@@ -77,6 +81,7 @@ describe('what a price depends on beside the counters', () => {
       {
         audioInputTokens: 2,
         imageInputTokens: 3,
+        imageCacheReadTokens: 2,
         audioCacheReadTokens: 1,
         audioOutputTokens: 4,
         imageOutputTokens: 5,
