@@ -300,7 +300,9 @@ export class UwsResponseWriter implements ResponseWriter {
     });
   }
 
+  /** @param piece the only one that is queued */
   #endWith(piece: Buffer): void {
+    this.#queue.pop();
     this.#body?.release();
     this.#piece = piece;
     this.#endsInCork = true;
@@ -395,7 +397,8 @@ export class UwsResponseWriter implements ResponseWriter {
 
   #over(): void {
     this.#moves('over');
-    this.#queue.length = 0;
+    // Setting a length goes through the runtime, 0.2 us of each request, and is needed for what was given up alone.
+    if (this.#queue.length > 0) this.#queue.length = 0;
     this.#owned = 0;
     this.#slowClient?.forget();
     this.#lateHead?.forget();

@@ -26,18 +26,23 @@ export class LineBatch {
   /** @param line in ASCII, without its newline */
   add(line: string): void {
     const bytes = line.length + 1;
-    if (this.#length + bytes > BATCH_BYTES) this.flush();
+    if (this.#length + bytes > BATCH_BYTES) this.#sendAll();
     // A line longer than a batch: a request target can have 36 KiB.
     if (bytes > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(bytes);
     this.#length += this.#bytes.write(line, this.#length, 'latin1');
     this.#bytes[this.#length++] = LF;
-    if (this.#length >= BATCH_BYTES) this.flush();
+    if (this.#length >= BATCH_BYTES) this.#sendAll();
+    // One that is set stays: where batches fill up, it need not be set anew for each.
     else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS);
   }
 
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#sendAll();
+  }
+
+  #sendAll(): void {
     if (this.#length === 0) return;
     const lines = new Uint8Array(this.#length);
     lines.set(this.#bytes.subarray(0, this.#length));

@@ -109,7 +109,8 @@ export class NamedTexts {
 
   /** Reads chunk bytes [from, to) as the text's next ones. */
   read(chunk: Buffer, from: number, to: number): void {
-    if (this.#opening !== null) this.#open(chunk.subarray(from, to));
+    if (this.#opening !== null)
+      this.#open(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
     else if (this.#wide !== null) this.#narrow(this.#wide.narrowed(chunk.subarray(from, to)));
     else this.#read(chunk, from, to);
   }
