@@ -121,7 +121,8 @@ export class RoutedBody {
    * @param isWhole nothing comes behind that
    */
   framing(bytes: number, isWhole: boolean): RequestFraming {
-    if (isWhole) return { ...this.#framing, chunked: false, contentLength: bytes };
+    const { fault, lengthMissing } = this.#framing;
+    if (isWhole) return { contentLength: bytes, chunked: false, fault, lengthMissing };
     if (this.#framing.chunked) return this.#framing;
     const grown = bytes - this.#gathering.bytes.length;
     return { ...this.#framing, contentLength: this.#framing.contentLength + grown };

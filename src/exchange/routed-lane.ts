@@ -415,7 +415,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     else this.#clock.watchRest();
     // What another one adds is in no length that this one told.
     const isOpen = rest !== null && typeof head.size === 'number';
-    this.#answer.head({ ...head, head: told, size: isOpen ? 'chunked' : head.size }, isFollowed);
+    const isAsItIs = told === head.head && !isOpen;
+    this.#answer.head(
+      isAsItIs ? head : { ...head, head: told, size: isOpen ? 'chunked' : head.size },
+      isFollowed,
+    );
   }
 
   #restOf(head: ResponseHead): RoutedRest | null {

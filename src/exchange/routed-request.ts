@@ -167,10 +167,11 @@ export class RoutedRequest {
     const { identity, policy, metering, suffix, query, keepsState } = routed;
     const { target, key } = trial;
     const { rehearsal } = this.#context;
+    const { method, fields } = this.#asked;
     const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
     return new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,
-      { ...this.#asked, framing: body.framing(content.length, isWhole) },
+      { method, fields, framing: body.framing(content.length, isWhole) },
       {
         provider: target.provider,
         path,

@@ -68,8 +68,7 @@ export function routedStart(context: StartContext, starting: Starting): RoutedSt
 export function resolvedName(planner: Planner, routed: Routed, name: string): Resolved {
   const resolved = planner.resolve(name);
   if (resolved.kind !== 'plain' || routed.wishes.maxCostPico === 0) return resolved;
-  const { provider } = routed;
-  return { kind: 'target', target: { name: `${provider.name}/${name}`, provider, model: name } };
+  return { kind: 'target', target: planner.plain(routed.provider, name) };
 }
 
 /** The permission is on the name that was asked for, and on every target: the plan leaves out the others. */
@@ -94,7 +93,7 @@ export function plainStart(
   { routed: { provider, keepsState, identity }, claim, isWhole }: Starting,
   name: string,
 ): RoutedStart | Rejection {
-  const target = { name: `${provider.name}/${name}`, provider, model: name };
+  const target = planner.plain(provider, name);
   const home = claim?.homes?.find((one) => one.provider.index === provider.index);
   const settled = keepsState ? tenantSeed(identity.tenantWords) : null;
   const trial =

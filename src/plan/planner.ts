@@ -120,6 +120,8 @@ export class Planner {
   readonly #places = new Map<string, TargetPlaces>();
   /** Of those that callers spelled, GUESTS_MAX of them: beyond it, all are forgotten and looked up again. */
   readonly #guests = new Map<string, TargetPlaces>();
+  /** Targets of plain names by their model, of each default provider; as many, and forgotten alike. */
+  readonly #plain = new Map<Provider, Map<string, Target>>();
   #turn = 0;
 
   /** @param described names of further targets that the configuration describes */
@@ -374,6 +376,24 @@ export class Planner {
       return null;
     }
     return { target, key: chosen.key, providerLease, targetLease, isRehearsal: false };
+  }
+
+  /**
+   * What a plain name asks for. The same object as the last time: its name is put together, hashed and checked for what
+   * cannot stand in a fact once, and not with each request (1 us).
+   */
+  plain(provider: Provider, model: string): Target {
+    let targets = this.#plain.get(provider);
+    if (targets === undefined) {
+      targets = new Map();
+      this.#plain.set(provider, targets);
+    }
+    const known = targets.get(model);
+    if (known !== undefined) return known;
+    if (targets.size >= GUESTS_MAX) targets.clear();
+    const target = { name: `${provider.name}/${model}`, provider, model };
+    targets.set(model, target);
+    return target;
   }
 
   /**
