@@ -166,7 +166,7 @@ export class FleetGrants implements GrantSource {
     let active = 0;
     for (const held of this.#held.values()) {
       held.claim.isAlone = isAlone;
-      if (held.claim.isActive(nowMs)) active++;
+      if (held.claim.isActive(nowMs, this.#horizonMs)) active++;
       if (held.closedMs === null) continue;
       const isDone = held.claim.isHandedBack || nowMs - held.closedMs > CLOSING_MS;
       if (isDone) this.#forget(held);

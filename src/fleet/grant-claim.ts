@@ -30,7 +30,10 @@ export type HoldGrant = (held: number, elsewhere: number) => number;
 /** A slice is no more than so much of what is left, so that the last ones are small. */
 const SLICE_OF_LEFT = 1 / 20;
 
-/** What nobody reserves from for so long is handed back, in milliseconds. */
+/**
+ * What nobody reserves from for so long is handed back, in milliseconds, or for as long as a slice lasts: a budget that is used
+ * now and then among many would else be given back and asked for again with each request.
+ */
 const IDLE_MS = 5_000;
 
 /** How long what the bucket said is worked with, in milliseconds: a write on an older revision is refused mostly. */
@@ -101,8 +104,8 @@ export class GrantClaim {
   }
 
   /** Whether somebody spends from it just now. */
-  isActive(nowMs: number): boolean {
-    return !this.#isIdle(nowMs);
+  isActive(nowMs: number, horizonMs: number): boolean {
+    return !this.#isIdle(nowMs, horizonMs);
   }
 
   /** The bucket is out of reach, and the node counts alone: it may use all of the limit by itself. */
@@ -202,19 +205,19 @@ export class GrantClaim {
     if (this.#held > this.#told || this.#used > this.#told) return true;
     if (this.#isClosing) return this.#told > this.#used || this.#held > this.#used;
     if (this.#wanted > 0) return true;
-    if (this.#isIdle(nowMs)) return this.#told > this.#used;
+    if (this.#isIdle(nowMs, horizonMs)) return this.#told > this.#used;
     if (nowMs < this.#quietUntilMs) return false;
     return this.#held - this.#used < (this.#nanoPerMs * horizonMs) / 2;
   }
 
-  #isIdle(nowMs: number): boolean {
-    return this.#wanted === 0 && nowMs - this.#movedMs >= IDLE_MS;
+  #isIdle(nowMs: number, horizonMs: number): boolean {
+    return this.#wanted === 0 && nowMs - this.#movedMs >= Math.max(IDLE_MS, horizonMs);
   }
 
   /** What this node is to have been granted. */
   #target(entry: GrantEntry, nowMs: number, horizonMs: number): number {
     const used = this.#used;
-    if (this.#isClosing || this.#isIdle(nowMs)) return used;
+    if (this.#isClosing || this.#isIdle(nowMs, horizonMs)) return used;
     const room = Math.max(0, this.#limit - othersIn(entry, this.#node));
     const left = Math.max(0, room - Math.max(this.#held, used));
     // A rate that nothing was seen of yet is that of the request that waits: one a second.
