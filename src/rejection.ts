@@ -17,6 +17,8 @@ interface Row {
   readonly message: string;
   /** The connection cannot be used again: what follows on it cannot be trusted. */
   readonly closes: boolean;
+  /** What a caller reads for a code, where rows differ by nothing but their status. */
+  readonly toldAs: string | null;
 }
 
 const row = (
@@ -26,6 +28,7 @@ const row = (
   types: readonly [openai: string, anthropic: string],
   message: string,
   closes = false,
+  toldAs: string | null = null,
 ): Row => ({
   status,
   reason,
@@ -34,10 +37,13 @@ const row = (
   anthropicType: types[1],
   message,
   closes,
+  toldAs,
 });
 
 const INVALID = ['invalid_request_error', 'invalid_request_error'] as const;
 const AUTH = ['authentication_error', 'authentication_error'] as const;
+const UNPAID = ['insufficient_quota', 'billing_error'] as const;
+const NO_BUDGET = 'The budget of this gateway key is used up.';
 const UNAVAILABLE = ['server_error', 'overloaded_error'] as const;
 
 // OpenAI: platform.openai.com/docs/guides/error-codes. Anthropic: docs.anthropic.com/en/api/errors.
@@ -89,14 +95,26 @@ export const REJECTIONS = {
     402,
     'Payment Required',
     'client',
-    ['insufficient_quota', 'billing_error'],
+    UNPAID,
     'The budget behind this gateway key is used up. Ask whoever runs the gateway to raise it.',
+  ),
+  budget_exceeded: row(402, 'Payment Required', 'client', UNPAID, NO_BUDGET),
+  // `budget_status`: for those whose clients know no 402.
+  budget_exceeded_403: row(403, 'Forbidden', 'client', UNPAID, NO_BUDGET, false, 'budget_exceeded'),
+  budget_exceeded_429: row(
+    429,
+    'Too Many Requests',
+    'client',
+    UNPAID,
+    NO_BUDGET,
+    false,
+    'budget_exceeded',
   ),
   cost_limit: row(
     402,
     'Payment Required',
     'client',
-    ['insufficient_quota', 'billing_error'],
+    UNPAID,
     'The request may cost more than it is allowed to. Ask for fewer output tokens, send less, or raise the limit.',
   ),
   unpriced_model: row(
@@ -289,16 +307,26 @@ export interface Rejection {
   readonly detail: string;
   /** Whole field lines for this row (`allow`, `retry-after`), each ended by CRLF, or empty. */
   readonly fieldLines: string;
+  /** Members of the error object beside the usual ones, as JSON without its braces, or empty. */
+  readonly members: string;
 }
 
 /** A rejection without detail, made once at load. */
 const BARE = Object.fromEntries(
-  REJECTION_CODES.map((code) => [code, { code, detail: '', fieldLines: '' }]),
+  REJECTION_CODES.map((code) => [code, { code, detail: '', fieldLines: '', members: '' }]),
 ) as Readonly<Record<RejectionCode, Rejection>>;
 
-/** @param detail one sentence for the caller, appended to the row's message */
-export function rejection(code: RejectionCode, detail = '', fieldLines = ''): Rejection {
-  return detail === '' && fieldLines === '' ? BARE[code] : { code, detail, fieldLines };
+/**
+ * @param detail one sentence for the caller, appended to the row's message
+ * @param members of the error object, as JSON without its braces
+ */
+export function rejection(
+  code: RejectionCode,
+  detail = '',
+  fieldLines = '',
+  members = '',
+): Rejection {
+  return detail === '' && fieldLines === '' ? BARE[code] : { code, detail, fieldLines, members };
 }
 
 /** What goes on the wire: status line and fields without their last CRLF, and the body. */
@@ -312,22 +340,26 @@ interface Template {
   readonly head: string;
   readonly beforeMessage: string;
   readonly afterMessage: string;
+  /** Behind the error object's last member. */
+  readonly end: string;
 }
 
 function template(code: RejectionCode, dialect: Dialect): Template {
-  const { status, reason, openaiType, anthropicType, message } = REJECTIONS[code];
+  const { status, reason, openaiType, anthropicType, message, toldAs } = REJECTIONS[code];
   const text = JSON.stringify(message).slice(0, -1);
   const head = `${status} ${reason}\r\ncontent-type: application/json\r\n`;
   return dialect === 'openai'
     ? {
         head,
         beforeMessage: `{"error":{"message":${text}`,
-        afterMessage: `","type":"${openaiType}","param":null,"code":"${code}"}}`,
+        afterMessage: `","type":"${openaiType}","param":null,"code":"${toldAs ?? code}"`,
+        end: '}}',
       }
     : {
         head,
         beforeMessage: `{"type":"error","error":{"type":"${anthropicType}","message":${text}`,
-        afterMessage: '"},"request_id":"',
+        afterMessage: '"',
+        end: '},"request_id":"',
       };
 }
 
@@ -351,12 +383,13 @@ export function renderRejection(
   dialect: Dialect,
   requestId: string,
 ): RenderedRejection {
-  const { head, beforeMessage, afterMessage } = TEMPLATES[dialect][rejected.code];
+  const { head, beforeMessage, afterMessage, end } = TEMPLATES[dialect][rejected.code];
   const detail = rejected.detail === '' ? '' : ` ${JSON.stringify(rejected.detail).slice(1, -1)}`;
-  const end = dialect === 'anthropic' ? `${requestId}"}` : '';
+  const members = rejected.members === '' ? '' : `,${rejected.members}`;
+  const rest = dialect === 'anthropic' ? `${end}${requestId}"}` : end;
   return {
     head: `${head}${rejected.fieldLines}x-sluice-request-id: ${requestId}`,
-    body: `${beforeMessage}${detail}${afterMessage}${end}`,
+    body: `${beforeMessage}${detail}${afterMessage}${members}${rest}`,
     closes: REJECTIONS[rejected.code].closes,
   };
 }

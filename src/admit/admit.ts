@@ -355,7 +355,7 @@ function manage(
     : house.poolKeys.next(provider);
   if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
   const permission = asked.method === 'POST' ? policy.models : null;
-  const isModelAsked = permission !== null || policy.limits !== null;
+  const isModelAsked = permission !== null || policy.limits !== null || policy.spending !== null;
   const pathModel = isModelAsked ? house.endpoints.nameIn(path, provider) : null;
   return {
     identity,

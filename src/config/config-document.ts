@@ -3,6 +3,7 @@
  * tenth of a second at its start, and workers need none of it.
  */
 
+import type { BudgetStatus } from '../budget/budget-refusals.ts';
 import type { BreakerSettings } from '../plan/health.ts';
 import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
@@ -50,6 +51,16 @@ export interface RoutingConfig {
   readonly breaker: BreakerSettings;
 }
 
+/** What counts for all budgets. */
+export interface BudgetsConfig {
+  /** Whose days and months are their windows. */
+  readonly timeZone: string;
+  /** What a caller is told whose budget is used up. */
+  readonly status: BudgetStatus;
+  /** Of an answer that nobody limits; 0: as was learned of such answers. */
+  readonly assumedOutputTokens: number;
+}
+
 /** The effective configuration of this process: frozen, defaults filled in, units in the names. */
 export interface Config {
   readonly listen: ListenAddress;
@@ -66,6 +77,8 @@ export interface Config {
   readonly http2: boolean;
   /** A proxy's URL, which may hold a password; `none` for no proxy at all, null when the environment decides. */
   readonly proxyUrl: Secret | null;
+  /** Who is told of budgets that near their end; it may hold a secret. */
+  readonly budgetWebhookUrl: Secret | null;
   /** Hosts that are reached directly; empty when the environment decides. */
   readonly noProxy: readonly string[];
   /** Connections to one provider at the same time, on the whole node; 0 = no limit. */
@@ -121,6 +134,7 @@ export interface Config {
   readonly pricing: PricingConfig;
   /** Who has which policy. */
   readonly policy: PolicyConfig;
+  readonly budgets: BudgetsConfig;
 }
 
 /**
@@ -129,9 +143,10 @@ export interface Config {
  */
 export type ConfigDocument = Omit<
   Config,
-  'poolKeys' | 'signingKeys' | 'proxyUrl' | 'providerEgress' | 'egress'
+  'poolKeys' | 'signingKeys' | 'proxyUrl' | 'budgetWebhookUrl' | 'providerEgress' | 'egress'
 > & {
   readonly proxyUrl: string | null;
+  readonly budgetWebhookUrl: string | null;
   readonly providerEgress: readonly (readonly [provider: string, said: ProviderEgress])[];
   readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
@@ -146,6 +161,8 @@ export function configFromDocument(document: ConfigDocument): Config {
     metricsListen: Object.freeze({ ...document.metricsListen }),
     providers: Object.freeze(document.providers.map((row) => Object.freeze({ ...row }))),
     proxyUrl: document.proxyUrl === null ? null : new Secret(document.proxyUrl),
+    budgetWebhookUrl:
+      document.budgetWebhookUrl === null ? null : new Secret(document.budgetWebhookUrl),
     noProxy: Object.freeze([...document.noProxy]),
     providerEgress: document.providerEgress.map(([name, { proxyUrl, ...said }]): ProviderTable => {
       const url = proxyUrl === undefined ? {} : { proxyUrl: new Secret(proxyUrl) };

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { nanoUsd } from '../budget/budget-refusals.ts';
 import type { Limits } from '../policy/limit-settings.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
 import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
@@ -84,6 +85,10 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
     plain('prices_file', config.pricesFile),
+    plain('budget_time_zone', config.budgets.timeZone),
+    plain('budget_status', config.budgets.status),
+    plain('budget_webhook_url', shownWebhook(config.budgetWebhookUrl)),
+    plain('assumed_output_tokens', config.budgets.assumedOutputTokens),
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),
     time('hold_secs', config.routing.holdMs),
@@ -164,6 +169,11 @@ function shownUrl(url: Secret | null): string | null {
   return proxy === null ? MASK : shownProxy(proxy);
 }
 
+/** Whose path may be a secret; it reads back as a URL. */
+function shownWebhook(url: Secret | null): string | null {
+  return url === null ? null : `${URL.parse(url.reveal())?.origin ?? ''}/${MASK}`;
+}
+
 /** Every route whole, so that what stands by default can be read too. */
 function routeTexts({ routes }: RoutingConfig): readonly string[] {
   const heading = routes.size === 0 ? '[routes]' : '[routes]  # default: empty';
@@ -222,8 +232,19 @@ function policyTexts({
   return [
     '',
     heading,
-    ...[...policies].map(([name, { models, rpm, tpm, maxInFlight, mode, rehearse }]) =>
-      saidTable('policies', name, { models, rpm, tpm, max_in_flight: maxInFlight, mode, rehearse }),
+    ...[...policies].map(([name, said]) =>
+      saidTable('policies', name, {
+        models: said.models,
+        rpm: said.rpm,
+        tpm: said.tpm,
+        max_in_flight: said.maxInFlight,
+        budget_usd_per_day: usdOf(said.budgetPerDay),
+        budget_usd_per_month: usdOf(said.budgetPerMonth),
+        max_cost_per_request_usd: usdOf(said.maxCostPerRequest),
+        unpriced: said.unpriced,
+        mode: said.mode,
+        rehearse: said.rehearse,
+      }),
     ),
     ...idTexts('keys', keys, ({ name, policy, keyClass, expiresMs }) => ({
       name,
@@ -244,6 +265,11 @@ function policyTexts({
       ),
     ),
   ];
+}
+
+/** Nano-dollars as the decimal text that reads back as the same. */
+function usdOf(nano: number | null): string | null {
+  return nano === null ? null : nanoUsd(nano);
 }
 
 function purseRows({ rpm, tpm, maxInFlight }: Limits): Table {

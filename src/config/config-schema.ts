@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTimeZone } from '../budget/budget-calendar.ts';
 import { readKeyBytes } from '../keys/signing-keys.ts';
 import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
@@ -203,6 +204,17 @@ function transport() {
   return z.enum(['h1', 'undici'], { error: '"h1" or "undici"' });
 }
 
+function budgetStatus() {
+  return z.union([z.literal(402), z.literal(403), z.literal(429)], { error: '402, 403 or 429' });
+}
+
+/** Some webhooks are secret by their path: printed they are masked. */
+function webhookUrl() {
+  return text('an http:// or https:// URL', (value) =>
+    /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+  ).nullable();
+}
+
 const AUTHORITY = text(
   'host:port, http://host:port or https://host[:port], IPv6 in brackets, no path',
   isAuthority,
@@ -305,6 +317,10 @@ export const SETTINGS = z.strictObject({
   tenants: table('ID = { policy = "NAME" }', TENANT),
   classes: CLASSES_TABLE,
   limits: LIMITS,
+  budget_time_zone: text('a time zone like "UTC" or "Europe/Berlin"', isTimeZone).prefault('UTC'),
+  budget_status: budgetStatus().prefault(402),
+  budget_webhook_url: webhookUrl().prefault(null),
+  assumed_output_tokens: count('tokens').prefault(0),
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -337,6 +353,8 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['upload_timeout_secs', 'number'],
   ['shutdown_grace_secs', 'number'],
   ['rate_limit_rps', 'number'],
+  ['budget_status', 'number'],
+  ['assumed_output_tokens', 'number'],
   ['byo_rate_limit_rps', 'number'],
   ['verify_rate_limit_rps', 'number'],
   ['http2', 'boolean'],
@@ -382,7 +400,11 @@ const SECRET_TABLES: ReadonlySet<string> = new Set(['pool_keys', 'signing_keys']
 
 /** Whether what stands at a path is never quoted: keys, and URLs that may hold a password. */
 export function isSecretAt(path: readonly PropertyKey[]): boolean {
-  return SECRET_TABLES.has(String(path[0])) || path.at(-1) === 'proxy_url';
+  return (
+    SECRET_TABLES.has(String(path[0])) ||
+    path.at(-1) === 'proxy_url' ||
+    path.at(-1) === 'budget_webhook_url'
+  );
 }
 
 /** Every top-level key, in the order in which they are documented. */

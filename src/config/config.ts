@@ -181,6 +181,12 @@ function documentOf(
     pricesFile: settings.prices_file,
     pricing,
     policy: policiesOf(settings),
+    budgetWebhookUrl: settings.budget_webhook_url,
+    budgets: {
+      timeZone: settings.budget_time_zone,
+      status: settings.budget_status,
+      assumedOutputTokens: settings.assumed_output_tokens,
+    },
     routing: {
       aliases: settings.provider_aliases,
       routes: settings.routes,

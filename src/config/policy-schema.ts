@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { UNPRICED_WAYS } from '../budget/budget-settings.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from '../policy/limit-settings.ts';
 import type { KeySettings, PolicySettings, TenantSettings } from '../policy/policy-settings.ts';
+import { decimalOf } from '../prices/money.ts';
 
 /** Entries of one list of models: more is a list that nobody reads. */
 const MODELS_MAX = 1_000;
@@ -62,6 +64,31 @@ function count(unit: string) {
   return z.int({ error }).min(0, { error }).max(COUNT_MAX, { error });
 }
 
+/** Decimals of USD that a nano-dollar has. */
+const NANO_DECIMALS = 9;
+/** Of one budget: what is reserved and spent of all is added up exactly to nine times as much. */
+const USD_MAX = 1_000_000;
+
+/** USD, as a number or a decimal text, to whole nano-dollars. */
+function usd(what: string) {
+  const error = `${what} in USD: 0 (off), or a number or decimal text up to ${USD_MAX}, with ${NANO_DECIMALS} decimals at most`;
+  return z
+    .union([z.number({ error }), z.string({ error })], { error })
+    .transform((value, context) => {
+      const nano = decimalOf(String(value), NANO_DECIMALS);
+      if (nano !== null && nano <= USD_MAX * 10 ** NANO_DECIMALS) return nano;
+      context.addIssue({ code: 'custom', message: error });
+      return z.NEVER;
+    })
+    .nullable()
+    .prefault(null);
+}
+
+function unpriced() {
+  const error = UNPRICED_WAYS.map((way) => `"${way}"`).join(', ');
+  return z.enum(UNPRICED_WAYS, { error }).nullable().prefault(null);
+}
+
 const COUNTS = {
   rpm: count('requests a minute'),
   tpm: count('tokens a minute'),
@@ -74,6 +101,10 @@ const POLICY_TABLE = z.strictObject(
     rpm: COUNTS.rpm.nullable().prefault(null),
     tpm: COUNTS.tpm.nullable().prefault(null),
     max_in_flight: COUNTS.max_in_flight.nullable().prefault(null),
+    budget_usd_per_day: usd('a budget'),
+    budget_usd_per_month: usd('a budget'),
+    max_cost_per_request_usd: usd('a limit'),
+    unpriced: unpriced(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     mode: z.enum(['enforce', 'warn'], { error: '"enforce" or "warn"' }).nullable().prefault(null),
   },
@@ -162,12 +193,8 @@ export const TENANT_KEYS: readonly string[] = Object.keys(TENANT_TABLE.shape);
 
 /** What a policy will be able to say: until it is enforced, a configuration that says it does not load. */
 export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set([
-  'budget_usd_per_day',
-  'budget_usd_per_month',
-  'max_cost_per_request_usd',
   'guards',
   'cache',
-  'unpriced',
   'auto',
   'strict',
   'locked',
@@ -180,6 +207,10 @@ export const POLICY = POLICY_TABLE.transform(
     rpm: table.rpm,
     tpm: table.tpm,
     maxInFlight: table.max_in_flight,
+    budgetPerDay: table.budget_usd_per_day,
+    budgetPerMonth: table.budget_usd_per_month,
+    maxCostPerRequest: table.max_cost_per_request_usd,
+    unpriced: table.unpriced,
     mode: table.mode,
     rehearse: table.rehearse,
   }),

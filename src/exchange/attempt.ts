@@ -24,6 +24,7 @@ import {
   withoutCoding,
 } from './answer-filters.ts';
 import { attemptCost, attemptFact, attemptUsage, settleLimits } from './attempt-fact.ts';
+import { settleFollowed, settleSpending } from './attempt-spending.ts';
 import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
 import { DoubtfulRefusal } from './doubtful-refusal.ts';
 import { OutgoingRequest, type Sending } from './outgoing-request.ts';
@@ -117,6 +118,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
             managed.metering,
             provider,
             countsEveryModel(managed.policy),
+            managed.policy.spending !== null,
           );
     this.#request = new OutgoingRequest(context, asked, target, this.#metering, this);
   }
@@ -444,13 +446,14 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
    * @param final no other attempt follows
    */
   fact(settlement: Settlement, final = true): UsageFact | null {
-    const { target, call, grant, wasRefused } = this.#request;
+    const { target, call, grant, reservation, wasRefused } = this.#request;
     const { managed } = target;
     if (this.#unseenBytes >= 0) this.#context.unseen.leave(this);
     if (this.#metering === null || managed === null) return null;
     const usage = this.#billed ?? this.#used(this.#metering);
     if (call?.reached !== true || wasRefused) {
       grant?.settle(0);
+      reservation?.settle(0);
       return null;
     }
     const answered = { status: this.#status, isEventStream: this.#isEventStream };
@@ -468,12 +471,14 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     this.isFollowed = usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs);
     if (this.isFollowed) return null;
     settleLimits(grant, fact);
+    if (reservation !== null)
+      settleSpending(reservation, usage, fact, (high) => this.#cost(high, atMs));
     return fact;
   }
 
   /** An answer that is written behind its response has its fact when it has ended. */
   #isFollowed(fact: UsageFact, { requestedModel }: MeteredUsage, atMs: number): boolean {
-    const { target, grant } = this.#request;
+    const { target, grant, reservation } = this.#request;
     const { managed, provider, path } = target;
     const id = this.#storedId;
     if (managed === null || id === null || this.#metering?.isBackground !== true) return false;
@@ -488,7 +493,10 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
       fact,
       priced: (usage) => this.#cost({ ...usage, requestedModel }, atMs),
       requestBytes: this.#request.bytes,
-      settled: (settled) => settleLimits(grant, settled),
+      settled: (settled) => {
+        settleLimits(grant, settled);
+        if (reservation !== null) settleFollowed(reservation, settled);
+      },
     });
   }
 

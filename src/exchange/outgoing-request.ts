@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import type { Reservation } from '../budget/spending.ts';
 import type { Metering } from '../meter/metering.ts';
 import type { LimitGrant } from '../policy/limiter.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
@@ -12,6 +13,7 @@ import {
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
 import { asksForStream } from '../wire/stream-wish.ts';
+import { reservedSpending } from './attempt-spending.ts';
 import { type Asked, type AttemptContext, type AttemptTarget, LEFT } from './attempt-terms.ts';
 import { deleteRefusal, modelRefusal, takenOfLimits } from './last-byte.ts';
 
@@ -53,6 +55,8 @@ export class OutgoingRequest {
   asksForStream = false;
   /** What it has taken of its key's limits. */
   grant: LimitGrant | null = null;
+  /** What it may cost, taken of its key's budgets. */
+  reservation: Reservation | null = null;
 
   constructor(
     context: AttemptContext,
@@ -135,6 +139,7 @@ export class OutgoingRequest {
       this.#metering?.refusal(this.#mayFollow) ??
       modelRefusal(this.target, this.#metering, this.bytes) ??
       deleteRefusal(this.target, this.method, this.#context.background) ??
+      this.#overBudget() ??
       this.#overLimit();
     if (why === null) return false;
     this.#attempt.refused(why);
@@ -145,6 +150,14 @@ export class OutgoingRequest {
     const { managed, path } = this.target;
     const isStored = managed?.keepsState === true && RESPONSES.test(path);
     return isStored && this.#context.background.hasRoom;
+  }
+
+  /** Before the limits: what a refused request takes of them is not all given back. */
+  #overBudget(): Rejection | null {
+    const reserved = reservedSpending(this.target, this.#metering, this.bytes);
+    if (reserved === null || 'code' in reserved) return reserved;
+    this.reservation = reserved;
+    return null;
   }
 
   /** What it takes is given back when the attempt has ended. */

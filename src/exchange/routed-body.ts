@@ -48,6 +48,7 @@ export class RoutedBody {
       scanner,
       asksForUsage(metering, provider),
       countsEveryModel(policy),
+      policy.spending !== null,
     );
     this.#gathering = new RequestGathering(scan, replay, replayMaxBytes, framing.contentLength);
   }

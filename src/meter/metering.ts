@@ -14,6 +14,7 @@ import {
   type Relayed,
   type TokenEstimate,
 } from '../settle/usage-estimate.ts';
+import { type AskedSpending, askedSpending } from '../wire/asked-spending.ts';
 import type { Billed, BillingLine } from '../wire/billed-usage.ts';
 import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
 import type { FurtherModels } from '../wire/further-models.ts';
@@ -105,6 +106,7 @@ export class Metering {
   furtherModels: FurtherModels | null = null;
   readonly #ratios: TokenRatios;
   readonly #provider: Provider;
+  readonly #looksForMarks: boolean;
   /** Its own, and only while the request comes; a stream may stay open for an hour behind it. */
   #scan: RequestScan | null = null;
   /** By which somebody planned who read the body's beginning. */
@@ -114,6 +116,7 @@ export class Metering {
   #streamAsked = false;
   #reading: RequestReading = 'unread';
   #requestTextBytes: number | null = null;
+  #facts: RequestFacts | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
   #isDeferred = false;
   /** The request says that nothing of its answer is to be stored. */
@@ -135,15 +138,20 @@ export class Metering {
   /** What was passed on last may hold an error, as far as the reader knows. */
   mayTell = true;
 
-  /** @param readsModels every model that the request names has to be known */
+  /**
+   * @param readsModels every model that the request names has to be known
+   * @param looksForMarks somebody asks for `askedSpending`
+   */
   constructor(
     scanner: JsonScanner,
     ratios: TokenRatios,
     endpoint: EndpointMetering,
     provider: Provider,
     readsModels = false,
+    looksForMarks = false,
   ) {
     this.#readsModels = readsModels;
+    this.#looksForMarks = looksForMarks;
     this.#scanner = scanner;
     this.#ratios = ratios;
     this.#provider = provider;
@@ -162,7 +170,12 @@ export class Metering {
 
   /** A body that comes in several pieces begins. */
   begin(): void {
-    this.#scan = RequestScan.open(this.#scanner, this.#asks, this.#readsModels);
+    this.#scan = RequestScan.open(
+      this.#scanner,
+      this.#asks,
+      this.#readsModels,
+      this.#looksForMarks,
+    );
   }
 
   /**
@@ -239,6 +252,16 @@ export class Metering {
     };
   }
 
+  /**
+   * What its price depends on, once it is whole; null: nobody looked.
+   * @param requestBytes of its body
+   */
+  askedSpending(requestBytes: number): AskedSpending | null {
+    const facts = this.#facts;
+    this.#facts = null;
+    return facts === null ? null : askedSpending(facts, requestBytes);
+  }
+
   /** What the request asks for, once it is whole; null: it names none. */
   get requestedModel(): string | null {
     return this.#requestedModel;
@@ -253,6 +276,7 @@ export class Metering {
     const facts = scan?.facts ?? null;
     if (scan === null || facts === null) return;
     const { model, isJson, modelCount, isModelTruncated } = facts;
+    this.#facts = this.#looksForMarks ? facts : null;
     this.#goesOnAs = facts.goesOnAs;
     this.#isDeferred = facts.isDeferred;
     this.storesNothing = facts.storesNothing;

@@ -5,6 +5,11 @@ import type { ModelList } from '../admit/model-list.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
+import { BudgetCalendar } from '../budget/budget-calendar.ts';
+import { BudgetTable } from '../budget/budget-table.ts';
+import { DefaultRates } from '../budget/default-rate.ts';
+import { OutputSizes } from '../budget/output-sizes.ts';
+import type { BudgetMet, SpendingContext } from '../budget/spending.ts';
 import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import { BackgroundAnswers } from '../exchange/background-answers.ts';
@@ -76,6 +81,9 @@ export class ThreadState {
   readonly health: Health;
   readonly pins: Pins;
   readonly limits: LimitTable;
+  readonly budgets: BudgetTable;
+  readonly budgetMet: BudgetMet;
+  readonly outputSizes = new OutputSizes();
   /** Shared with all workers. */
   readonly stored: StoredState;
   readonly replayMemory: SharedArrayBuffer;
@@ -96,6 +104,7 @@ export class ThreadState {
     report: (error: unknown) => void,
     toldStored: (record: Uint8Array) => void,
     warn: Warn,
+    budgetMet: BudgetMet,
   ) {
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
@@ -106,6 +115,8 @@ export class ThreadState {
     this.pins = new Pins(start.pins);
     this.limits = new LimitTable(start.limits, start.index);
     this.limits.reset();
+    this.budgets = new BudgetTable(start.budgets, start.index);
+    this.budgetMet = budgetMet;
     this.stored = new StoredState(start.stored, toldStored);
     this.replayMemory = start.replay;
     this.heldMemory = start.held;
@@ -218,6 +229,7 @@ export class DataPlane implements WorkerContext {
       config.policy,
       (name) => plans.table.target(name)?.name ?? name,
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
+      this.#spending(config),
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
@@ -242,6 +254,23 @@ export class DataPlane implements WorkerContext {
     // Last, when nothing can fail any more: a plane that could not be made leaves the thread as the old one needs it.
     thread.tokens.replaceKeys(keys);
     thread.health.settings = routing.breaker;
+  }
+
+  #spending({ budgets }: Config): SpendingContext {
+    const { budgets: table, budgetMet, metrics, outputSizes } = this.#thread;
+    const { book } = this.pricing;
+    return {
+      table,
+      calendar: new BudgetCalendar(budgets.timeZone),
+      book,
+      defaults: new DefaultRates(book),
+      sizes: outputSizes,
+      counts: metrics,
+      met: budgetMet,
+      status: budgets.status,
+      assumedOutputTokens: budgets.assumedOutputTokens,
+      now: Date.now,
+    };
   }
 
   get ownsCors(): boolean {

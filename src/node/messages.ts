@@ -1,5 +1,6 @@
 /** What the main thread and its workers say to each other. */
 
+import type { MetBudget } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { Refusals } from '../settle/refusal-tally.ts';
@@ -24,6 +25,8 @@ export interface WorkerStart {
   readonly pins: SharedArrayBuffer;
   /** How limits stand; `policy/limit-table.ts` knows the layout. */
   readonly limits: SharedArrayBuffer;
+  /** How budgets stand; `budget/budget-table.ts` knows the layout. */
+  readonly budgets: SharedArrayBuffer;
   /** How much of requests the node keeps for another attempt; `exchange/kept-budget.ts` knows the layout. */
   readonly replay: SharedArrayBuffer;
   /** The same of answers that are held back. */
@@ -46,6 +49,8 @@ export type ToMain =
   | { readonly kind: 'facts'; readonly lines: Uint8Array }
   /** What answers brought that is stored at providers: whole records of `stored/state-table.ts`. */
   | { readonly kind: 'stored'; readonly records: Uint8Array }
+  /** A budget is used, for the first time in its window or beyond what was granted of it. */
+  | { readonly kind: 'budget'; readonly budget: MetBudget }
   /** Who was refused since the last time, and how many more that found no room. */
   | { readonly kind: 'refusals'; readonly rows: readonly Refusals[]; readonly unnamed: number }
   | {

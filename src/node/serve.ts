@@ -1,6 +1,9 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { createRateTable, setRateLimits } from '../admit/rate.ts';
 import { createTokenTable } from '../admit/token-table.ts';
+import { BudgetCalendar } from '../budget/budget-calendar.ts';
+import { BudgetKeeper } from '../budget/budget-keeper.ts';
+import { WholeBudgets } from '../budget/grant-source.ts';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import { DenyKeeper } from '../deny/deny-keeper.ts';
@@ -96,6 +99,14 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const health = createHealthTable();
   const pins = createPinTable();
   const limits = createLimitTable(document.workers);
+  let calendar = new BudgetCalendar(config.budgets.timeZone);
+  const budgets = new BudgetKeeper(
+    config.dataDir,
+    config.workers,
+    () => calendar,
+    new WholeBudgets(),
+    log,
+  );
   const replay = createKeptMemory(document.workers);
   const held = createKeptMemory(document.workers);
   const keeper = new DenyKeeper({
@@ -137,6 +148,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       health,
       pins,
       limits,
+      budgets: budgets.memory,
       replay,
       held,
       stored: stored.memory,
@@ -145,6 +157,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     out,
     refusals,
     stored,
+    budgets,
     log,
     warm,
   );
@@ -157,6 +170,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       setRateLimits(rates, rateLimits(next));
       log.level = next.logLevel;
       gate.isOpen = out.hasRoom || next.factsLost === 'count';
+      if (next.budgets.timeZone !== calendar.timeZone)
+        calendar = new BudgetCalendar(next.budgets.timeZone);
       supervisor.reload(next, nextSlots);
     },
     log,
@@ -188,6 +203,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         fleetNodes: fleetRates?.nodes ?? 1,
         storedState: stored.entries,
         storedStateDropped: stored.dropped,
+        budgets: budgets.totals,
         targets: routing.states(reloader.running),
         reloads: reloader.results,
       }),
@@ -212,6 +228,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     await finish(out);
   });
   stored.start();
+  budgets.start();
   try {
     await supervisor.start();
   } catch (error) {
@@ -246,9 +263,11 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   await supervisor.drain(graceMs);
   fleetRates?.stop();
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
-  const kept = Promise.all([keeper.stop(DISK_LIMIT_MS), stored.stop(DISK_LIMIT_MS)]).then((all) =>
-    all.every((isSaved) => isSaved),
-  );
+  const kept = Promise.all([
+    keeper.stop(DISK_LIMIT_MS),
+    stored.stop(DISK_LIMIT_MS),
+    budgets.stop(DISK_LIMIT_MS),
+  ]).then((all) => all.every((isSaved) => isSaved));
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);

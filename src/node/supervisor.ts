@@ -1,4 +1,5 @@
 import type { Worker } from 'node:worker_threads';
+import type { BudgetKeeper } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
@@ -25,6 +26,7 @@ type SharedTables = Pick<
   | 'health'
   | 'pins'
   | 'limits'
+  | 'budgets'
   | 'replay'
   | 'held'
   | 'stored'
@@ -47,6 +49,7 @@ export class Supervisor {
   readonly #out: LineOutlet;
   readonly #refusals: RefusalList;
   readonly #stored: StateKeeper;
+  readonly #budgets: BudgetKeeper;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -65,6 +68,7 @@ export class Supervisor {
     out: LineOutlet,
     refusals: RefusalList,
     stored: StateKeeper,
+    budgets: BudgetKeeper,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -75,6 +79,7 @@ export class Supervisor {
     this.#out = out;
     this.#refusals = refusals;
     this.#stored = stored;
+    this.#budgets = budgets;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -171,6 +176,9 @@ export class Supervisor {
       case 'stored':
         this.#stored.add(message.records);
         break;
+      case 'budget':
+        this.#budgets.met(message.budget);
+        break;
       case 'refusals':
         this.#refusals.add(message.rows, message.unnamed);
         break;
@@ -196,6 +204,8 @@ export class Supervisor {
     const bornDead = slot.state === 'starting' && slot.deaths === 0;
     slot.worker = null;
     slot.state = 'closed';
+    // At once: others may wait for what it holds.
+    this.#budgets.forget(slot.index);
     this.#changed();
     if (this.#stopping || bornDead) return;
     this.restarts++;

@@ -70,6 +70,7 @@ async function open(start: WorkerStart): Promise<Door> {
       }),
     (record) => stored.add(record),
     (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
+    (scope, name, window) => tell({ kind: 'budget', budget: { scope, name, window } }),
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =

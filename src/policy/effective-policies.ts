@@ -1,5 +1,6 @@
 /** What holds for whom, value by value with its origin: for people. */
 
+import { nanoUsd } from '../budget/budget-refusals.ts';
 import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
 import {
   classOf,
@@ -7,6 +8,7 @@ import {
   type PolicyConfig,
   type PolicySettings,
   saidFirst,
+  tenantLayers,
   tenantLimitsOf,
 } from './policy-settings.ts';
 
@@ -75,6 +77,7 @@ function rowsOf(
       models === null ? BUILT_IN : saidBy(models.by),
     ],
     ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member)),
+    ...MONEY_MEMBERS.flatMap((member) => moneyRows(config, key, tenant, keyClass, member)),
     ...(rehearse === null
       ? []
       : [['rehearse', String(rehearse.value), saidBy(rehearse.by)] as const]),
@@ -87,6 +90,35 @@ function saidBy({ policy, namedBy }: ReturnType<typeof layersOf>[number]): strin
 
 const LIMIT_MEMBERS = ['rpm', 'tpm', 'maxInFlight', 'mode'] as const;
 const LIMIT_NAMES = { rpm: 'rpm', tpm: 'tpm', maxInFlight: 'max_in_flight', mode: 'mode' } as const;
+
+const MONEY_MEMBERS = ['budgetPerDay', 'budgetPerMonth', 'maxCostPerRequest'] as const;
+const MONEY_NAMES = {
+  budgetPerDay: 'budget_usd_per_day',
+  budgetPerMonth: 'budget_usd_per_month',
+  maxCostPerRequest: 'max_cost_per_request_usd',
+} as const;
+
+/** Only what is said: of a budget, as of limits, for each key by itself and for all keys of the tenant. */
+function moneyRows(
+  config: PolicyConfig,
+  key: string | null,
+  tenant: string | null,
+  keyClass: KeyClass,
+  member: (typeof MONEY_MEMBERS)[number],
+): readonly Row[] {
+  const isOfRequest = member === 'maxCostPerRequest';
+  const own = saidFirst(layersOf(config, key, isOfRequest ? tenant : null, keyClass), member);
+  const all =
+    isOfRequest || tenant === null ? null : saidFirst(tenantLayers(config, tenant), member);
+  const row = (said: typeof own, whose: string): readonly Row[] =>
+    said === null || said.value === 0
+      ? []
+      : [[MONEY_NAMES[member], nanoUsd(said.value), `${saidBy(said.by)}${whose}`]];
+  return [
+    ...row(own, isOfRequest ? '' : '; each key by itself'),
+    ...row(all, '; all its keys together'),
+  ];
+}
 
 /** What counts for each key by itself; behind it, what counts over all keys of the tenant. */
 function limitRows(

@@ -1,3 +1,4 @@
+import type { BudgetLimits, UnpricedWay } from '../budget/budget-settings.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from './limit-settings.ts';
 
@@ -11,7 +12,13 @@ export interface PolicySettings {
   readonly rpm: number | null;
   readonly tpm: number | null;
   readonly maxInFlight: number | null;
-  /** `warn`: what its limits would have refused is counted, and let through. */
+  /** Nano-dollars in a calendar day and month, and for one request; 0 = off. */
+  readonly budgetPerDay: number | null;
+  readonly budgetPerMonth: number | null;
+  readonly maxCostPerRequest: number | null;
+  /** What happens to requests for a model without a price. */
+  readonly unpriced: UnpricedWay | null;
+  /** `warn`: what its limits and budgets would have refused is counted, and let through. */
   readonly mode: 'enforce' | 'warn' | null;
 }
 
@@ -117,12 +124,23 @@ export function limitsOf(layers: readonly Layer[]): SaidLimits {
 }
 
 /** What counts over all keys of a tenant: what the tenant's own policy says, and nothing less specific. */
-export function tenantLimitsOf({ policies, tenants }: PolicyConfig, tenantId: string): SaidLimits {
+export function tenantLimitsOf(config: PolicyConfig, tenantId: string): SaidLimits {
+  return limitsOf(tenantLayers(config, tenantId));
+}
+
+/** A tenant's own policy, alone: what counts over all its keys. */
+export function tenantLayers({ policies, tenants }: PolicyConfig, tenantId: string) {
   const policy = tenants.get(tenantId)?.policy ?? null;
   const said = policies.get(policy ?? '');
-  return limitsOf(
-    policy === null || said === undefined
-      ? []
-      : [{ policy, namedBy: `[tenants.${tenantId}]`, said }],
-  );
+  return policy === null || said === undefined
+    ? []
+    : [{ policy, namedBy: `[tenants.${tenantId}]`, said }];
+}
+
+/** The budgets that policies say of one owner; whose counts as with `limitsOf`. */
+export function budgetOf(layers: readonly Layer[]): BudgetLimits {
+  return {
+    day: saidFirst(layers, 'budgetPerDay')?.value ?? 0,
+    month: saidFirst(layers, 'budgetPerMonth')?.value ?? 0,
+  };
 }

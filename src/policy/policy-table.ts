@@ -6,16 +6,20 @@
  * identity, which lives as long as the worker knows the token. Those of equal key, tenant and class are one object.
  */
 
+import type { OwnBudget, SpendingContext } from '../budget/spending.ts';
+import { KeySpending } from '../budget/spending.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import type { KeyLimits, Limiter } from './limiter.ts';
 import { ModelPermission } from './model-permission.ts';
 import {
+  budgetOf,
   classOf,
   layersOf,
   limitsOf,
   type PolicyConfig,
   saidFirst,
+  tenantLayers,
   tenantLimitsOf,
 } from './policy-settings.ts';
 
@@ -32,14 +36,17 @@ export interface EffectivePolicy {
   readonly mayRehearse: boolean;
   /** Null: nothing is limited. */
   readonly limits: KeyLimits | null;
+  /** Null: nobody asks what it costs. */
+  readonly spending: KeySpending | null;
 }
 
 /** Whether every model that a request names has to be known, not only the one that it asks for. */
 export function countsEveryModel({
   models,
   limits,
-}: Pick<EffectivePolicy, 'models' | 'limits'>): boolean {
-  return models !== null || limits?.hasModels === true;
+  spending,
+}: Pick<EffectivePolicy, 'models' | 'limits' | 'spending'>): boolean {
+  return models !== null || limits?.hasModels === true || spending !== null;
 }
 
 /** Distinct ones of a worker; more are put together again each time a token is met first. 10 MB at most. */
@@ -49,6 +56,7 @@ export class PolicyTable {
   readonly #config: PolicyConfig;
   readonly #canonical: (name: string) => string;
   readonly #limiter: Limiter;
+  readonly #spending: SpendingContext | null;
   readonly #known = new WeakMap<KeyIdentity, EffectivePolicy>();
   readonly #interned = new Map<string, EffectivePolicy>();
   /** One for each list of names: whoever keeps something by it finds it again. */
@@ -57,8 +65,15 @@ export class PolicyTable {
   /**
    * @param canonical an entry of `models` with its provider's own name in place of an alias
    * @param limiter of the same configuration
+   * @param spending null: there are no budgets
    */
-  constructor(config: PolicyConfig, canonical: (name: string) => string, limiter: Limiter) {
+  constructor(
+    config: PolicyConfig,
+    canonical: (name: string) => string,
+    limiter: Limiter,
+    spending: SpendingContext | null = null,
+  ) {
+    this.#spending = spending;
     this.#config = config;
     this.#canonical = canonical;
     this.#limiter = limiter;
@@ -77,7 +92,8 @@ export class PolicyTable {
     const made = this.#interned.get(name) ?? this.#put(key, tenant, keyClass);
     if (this.#interned.size < INTERNED_MAX) this.#interned.set(name, made);
     const limits = this.#limitsOf(identity, key, tenant, made.keyClass);
-    const own = limits === null ? made : { ...made, limits };
+    const spending = this.#spendingOf(identity, key, tenant, made.keyClass);
+    const own = limits === null && spending === null ? made : { ...made, limits, spending };
     this.#known.set(identity, own);
     return own;
   }
@@ -98,6 +114,38 @@ export class PolicyTable {
     ]);
   }
 
+  /** As with limits: each key has budgets of its own, its tenant's are over all of them. */
+  #spendingOf(
+    { tenantText, keyText, vpcText }: KeyIdentity,
+    key: string | null,
+    tenant: string | null,
+    keyClass: KeyClass,
+  ): KeySpending | null {
+    const context = this.#spending;
+    if (context === null) return null;
+    const own = layersOf(this.#config, key, null, keyClass);
+    const all = tenantLayers(this.#config, tenant ?? '');
+    const each = layersOf(this.#config, key, tenant, keyClass);
+    const isEnforced = (layers: typeof own) => saidFirst(layers, 'mode')?.value !== 'warn';
+    const budgets: readonly OwnBudget[] = [
+      {
+        scope: 'key',
+        name: keyText === null ? `${tenantText}/vpc${vpcText}` : `${tenantText}/${keyText}`,
+        limits: budgetOf(own),
+        enforced: isEnforced(own),
+      },
+      { scope: 'tenant', name: tenantText, limits: budgetOf(all), enforced: isEnforced(all) },
+    ];
+    const hasBudget = budgets.some(({ limits }) => limits.day + limits.month > 0);
+    const maxCostNano = saidFirst(each, 'maxCostPerRequest')?.value ?? 0;
+    const said = saidFirst(each, 'unpriced')?.value ?? null;
+    if (!hasBudget && maxCostNano === 0 && (said === null || said === 'tokens')) return null;
+    const enforced = isEnforced(each);
+    // A limit on money that does not see some of it is none.
+    const unpriced = said ?? (enforced ? 'deny' : 'tokens');
+    return new KeySpending(context, { keyClass, maxCostNano, enforced, unpriced }, budgets);
+  }
+
   #put(key: string | null, tenant: string | null, minted: KeyClass): EffectivePolicy {
     const keyClass = classOf(this.#config, key, minted);
     const layers = layersOf(this.#config, key, tenant, keyClass);
@@ -110,6 +158,7 @@ export class PolicyTable {
       models: models === null ? null : this.#permission(models.value),
       mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
       limits: null,
+      spending: null,
     };
   }
 

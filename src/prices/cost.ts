@@ -90,6 +90,13 @@ export interface Step {
   readonly rate: number;
 }
 
+/** A cost in the unit of budgets, half up; null where it is not known, or beyond what a number holds. */
+export function nanoOfCost({ usd }: Cost): number | null {
+  return usd === null ? null : roundedDecimalOf(usd, NANO_DECIMALS);
+}
+
+const NANO_DECIMALS = 9;
+
 /** Takes the steps as they are worked out. */
 export type Explained = (step: Step) => void;
 

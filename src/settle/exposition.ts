@@ -1,5 +1,6 @@
 /** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
 
+import { BUDGET_SCOPES, BUDGET_WINDOWS } from '../budget/budget-settings.ts';
 import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { LIMIT_SCOPES, LIMIT_UNITS } from '../policy/limit-settings.ts';
 import { REJECTION_CODES } from '../rejection.ts';
@@ -32,6 +33,16 @@ interface NodeFacts {
   /** Ids of stored objects that are remembered, and those that found no room. */
   readonly storedState: number;
   readonly storedStateDropped: number;
+  /** How budgets stand. */
+  readonly budgets: {
+    /** Budgets in use, each kind of window by itself. */
+    readonly rows: number;
+    /** Nano-dollars that requests under way hold of the node's budgets, at the most of one. */
+    readonly reservedNano: number;
+    /** Warnings since the start, by the percentage that was passed. */
+    readonly warnings: ReadonlyMap<number, number>;
+    readonly isJournalFailing: boolean;
+  };
   /** The targets that the configuration names: `closed`, `open` or `probing`. */
   readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
@@ -140,6 +151,54 @@ export function exposition(
     'counter',
     'Keys and tenants that have no limit of their own because the table of limits is full: alarm on any.',
     [['', at(layout.limitRowsDropped)]],
+  );
+  const perBudget = (base: number): readonly Sample[] =>
+    BUDGET_SCOPES.flatMap((scope, row) =>
+      BUDGET_WINDOWS.map(
+        (window, column): Sample => [
+          `scope="${scope}",window="${window}"`,
+          at(base + row * BUDGET_WINDOWS.length + column),
+        ],
+      ),
+    );
+  page.add(
+    'ai_budget_refusals_total',
+    'counter',
+    'Requests that a budget refused, by whose it is and its window.',
+    perBudget(layout.budgetRefusals),
+  );
+  page.add(
+    'ai_budget_passed_total',
+    'counter',
+    'Requests that a budget would have refused: mode = "warn".',
+    perBudget(layout.budgetWarnings),
+  );
+  page.add(
+    'ai_budget_rows_dropped_total',
+    'counter',
+    'Requests refused because the table of budgets is full: alarm on any.',
+    [['', at(layout.budgetRowsDropped)]],
+  );
+  page.add(
+    'ai_budget_warnings_total',
+    'counter',
+    'Budgets of which so much was spent, in percent, once a window each.',
+    [...node.budgets.warnings].map(([percent, count]): Sample => [`percent="${percent}"`, count]),
+  );
+  page.add('ai_budget_rows', 'gauge', 'Budgets in use, days and months apart.', [
+    ['', node.budgets.rows],
+  ]);
+  page.add(
+    'ai_budget_reserved_usd',
+    'gauge',
+    'USD that requests under way hold, of the budget of which they hold most.',
+    [['', node.budgets.reservedNano / 1e9]],
+  );
+  page.add(
+    'ai_budget_journal_failing',
+    'gauge',
+    '1 while what was spent cannot be written to data_dir: alarm on it.',
+    [['', node.budgets.isJournalFailing ? 1 : 0]],
   );
   page.add(
     'ai_upstream_waiting',

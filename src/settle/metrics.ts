@@ -6,6 +6,12 @@
  * outlive their worker (a restarted worker goes on in the slab of its predecessor), so counters never fall.
  */
 
+import {
+  BUDGET_SCOPES,
+  BUDGET_WINDOWS,
+  type BudgetScope,
+  type BudgetWindow,
+} from '../budget/budget-settings.ts';
 import { FAILOVER_REASONS, type FailoverReason } from '../plan/failover.ts';
 import {
   LIMIT_SCOPES,
@@ -97,6 +103,9 @@ export class MetricsLayout {
   readonly limitRefusals: number;
   readonly limitWarnings: number;
   readonly limitRowsDropped: number;
+  readonly budgetRefusals: number;
+  readonly budgetWarnings: number;
+  readonly budgetRowsDropped: number;
   readonly promptCacheBroken: number;
   readonly prefixesForgotten: number;
   readonly cells: number;
@@ -129,7 +138,11 @@ export class MetricsLayout {
     this.limitRefusals = this.hold + cellsOf(HOLD_BUCKETS);
     this.limitWarnings = this.limitRefusals + LIMIT_SCOPES.length * LIMIT_UNITS.length;
     this.limitRowsDropped = this.limitWarnings + LIMIT_SCOPES.length * LIMIT_UNITS.length;
-    this.promptCacheBroken = this.limitRowsDropped + 1;
+    this.budgetRefusals = this.limitRowsDropped + 1;
+    const budgets = BUDGET_SCOPES.length * BUDGET_WINDOWS.length;
+    this.budgetWarnings = this.budgetRefusals + budgets;
+    this.budgetRowsDropped = this.budgetWarnings + budgets;
+    this.promptCacheBroken = this.budgetRowsDropped + 1;
     this.prefixesForgotten = this.promptCacheBroken + 1;
     this.cells = this.prefixesForgotten + 1;
   }
@@ -254,6 +267,19 @@ export class WorkerMetrics {
   /** A name has no limit of its own, because the table of limits is full. */
   limitRowDropped(): void {
     this.#add(this.#layout.limitRowsDropped, 1);
+  }
+
+  /** @param enforced false: it would have been refused, and was let through */
+  budgetReached(scope: BudgetScope, window: BudgetWindow, enforced: boolean): void {
+    const { budgetRefusals, budgetWarnings } = this.#layout;
+    const at =
+      BUDGET_SCOPES.indexOf(scope) * BUDGET_WINDOWS.length + BUDGET_WINDOWS.indexOf(window);
+    this.#add((enforced ? budgetRefusals : budgetWarnings) + at, 1);
+  }
+
+  /** A request was refused because the table of budgets is full. */
+  budgetRowDropped(): void {
+    this.#add(this.#layout.budgetRowsDropped, 1);
   }
 
   /** A session's prompt began otherwise time and again. */

@@ -17,7 +17,9 @@ export interface PathTable {
 /**
  * Of a request: model, stream, stream_options (OpenAI chat completions,
  * https://platform.openai.com/docs/api-reference/chat/create), and what would go on behind the answer: `background` (OpenAI
- * Responses), `deferred` (xAI chat, https://docs.x.ai/docs/guides/deferred-chat-completions); whether the answer is stored (`store`, OpenAI Responses).
+ * Responses), `deferred` (xAI chat, https://docs.x.ai/docs/guides/deferred-chat-completions); whether the answer is stored (`store`, OpenAI Responses);
+ * and what its price depends on beside its size: how long the answer may be, in each vendor's spelling, how many there are, and the
+ * tier (Gemini: https://ai.google.dev/api/generate-content; Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md).
  */
 export const REQUEST_PATH = {
   root: 0,
@@ -28,6 +30,22 @@ export const REQUEST_PATH = {
   background: 5,
   deferred: 6,
   store: 7,
+  maxTokens: 8,
+  maxCompletionTokens: 9,
+  maxOutputTokens: 10,
+  n: 11,
+  bestOf: 12,
+  serviceTier: 13,
+  speed: 14,
+  inferenceGeo: 15,
+  generationConfig: 16,
+  generationMaxOutputTokens: 17,
+  generationCandidateCount: 18,
+  generationConfigSnake: 19,
+  generationMaxOutputTokensSnake: 20,
+  generationCandidateCountSnake: 21,
+  options: 22,
+  optionsNumPredict: 23,
 } as const;
 
 /**
@@ -102,7 +120,7 @@ export const OUTLINE_PATH = {
   thinking: 24,
 } as const;
 
-const { streamOptions } = REQUEST_PATH;
+const { streamOptions, generationConfig, generationConfigSnake, options } = REQUEST_PATH;
 const { conversation, metadata } = OUTLINE_PATH;
 const { root, message, response, xGroq, delta, interaction } = RESPONSE_PATH;
 
@@ -117,6 +135,22 @@ export const REQUEST_PATHS: PathTable = {
     { parent: root, name: 'background' },
     { parent: root, name: 'deferred' },
     { parent: root, name: 'store' },
+    { parent: root, name: 'max_tokens' },
+    { parent: root, name: 'max_completion_tokens' },
+    { parent: root, name: 'max_output_tokens' },
+    { parent: root, name: 'n' },
+    { parent: root, name: 'best_of' },
+    { parent: root, name: 'service_tier' },
+    { parent: root, name: 'speed' },
+    { parent: root, name: 'inference_geo' },
+    { parent: root, name: 'generationConfig' },
+    { parent: generationConfig, name: 'maxOutputTokens' },
+    { parent: generationConfig, name: 'candidateCount' },
+    { parent: root, name: 'generation_config' },
+    { parent: generationConfigSnake, name: 'max_output_tokens' },
+    { parent: generationConfigSnake, name: 'candidate_count' },
+    { parent: root, name: 'options' },
+    { parent: options, name: 'num_predict' },
   ],
 };
 

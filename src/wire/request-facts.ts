@@ -1,5 +1,6 @@
 import { pathBits, REQUEST_PATH, REQUEST_PATHS } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
+import type { SpendingMarks } from './spending-marks.ts';
 import { TextCount } from './text-count.ts';
 import { decodedString, ValueCapture } from './value-capture.ts';
 
@@ -32,6 +33,19 @@ export class RequestFacts implements JsonEvents {
     REQUEST_PATH.background,
     REQUEST_PATH.deferred,
     REQUEST_PATH.store,
+    REQUEST_PATH.maxTokens,
+    REQUEST_PATH.maxCompletionTokens,
+    REQUEST_PATH.maxOutputTokens,
+    REQUEST_PATH.n,
+    REQUEST_PATH.bestOf,
+    REQUEST_PATH.serviceTier,
+    REQUEST_PATH.speed,
+    REQUEST_PATH.inferenceGeo,
+    REQUEST_PATH.generationMaxOutputTokens,
+    REQUEST_PATH.generationCandidateCount,
+    REQUEST_PATH.generationMaxOutputTokensSnake,
+    REQUEST_PATH.generationCandidateCountSnake,
+    REQUEST_PATH.optionsNumPredict,
   );
 
   stream: StreamAsked = 'absent';
@@ -41,6 +55,16 @@ export class RequestFacts implements JsonEvents {
   isDeferred = false;
   /** The last root `store` is false. */
   storesNothing = false;
+  /** The most tokens that one answer may have; where several fields say it, the largest. Null: none does. */
+  outputTokens: number | null = null;
+  /** How many answers, the largest number that a field says. */
+  choices = 1;
+  serviceTier: string | null = null;
+  /** Anthropic's (docs.anthropic.com, fast mode), like the place below. */
+  speed: string | null = null;
+  inferenceGeo: string | null = null;
+  /** Null: nobody asked for them. */
+  marks: SpendingMarks | null = null;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
   /**
@@ -51,7 +75,7 @@ export class RequestFacts implements JsonEvents {
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
   /** The last one that ended, decoded when it is first asked for, because it is asked for many times; undefined before. */
   #decodedModel: ReturnType<typeof decodedString> | undefined = null;
-  /** The `stream`, `background`, `deferred` or `store` that is being read. */
+  /** The short value that is being read: any but `model`. */
   readonly #flag = new ValueCapture(FLAG_MAX_BYTES);
   readonly #text = new TextCount();
   #flagFrom = -1;
@@ -91,6 +115,7 @@ export class RequestFacts implements JsonEvents {
     if (this.#captureFrom >= 0) this.#model.take(chunk, this.#captureFrom, chunk.length);
     if (this.#flagFrom >= 0) this.#flag.take(chunk, this.#flagFrom, chunk.length);
     this.#text.push(chunk);
+    this.marks?.push(chunk);
     this.#bytesBefore += chunk.length;
     this.#chunk = null;
   }
@@ -101,7 +126,7 @@ export class RequestFacts implements JsonEvents {
       this.#decodedModel = null;
       this.#captureFrom = at;
       this.modelOffset = this.#bytesBefore + at;
-    } else if (isFlag(path)) {
+    } else if (isShort(path)) {
       this.#flag.begin();
       this.#flagFrom = at;
     }
@@ -115,12 +140,26 @@ export class RequestFacts implements JsonEvents {
       this.#decodedModel = undefined;
       if (this.modelBounds.length < MODELS_MAX * 2)
         this.modelBounds.push(this.modelOffset, this.#bytesBefore + at);
-    } else if (isFlag(path)) {
+    } else if (isShort(path)) {
       this.#flag.take(this.#chunk, this.#flagFrom, at);
       this.#flagFrom = -1;
       if (path === REQUEST_PATH.store) this.storesNothing = this.#flag.text() === 'false';
-      else this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
+      else if (isFlag(path)) this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
+      else if (isName(path)) this.#readName(path, plainText(this.#flag.text()));
+      else this.#readCount(path, countOf(this.#flag.text()));
     }
+  }
+
+  #readName(path: number, text: string | null): void {
+    if (path === REQUEST_PATH.serviceTier) this.serviceTier = text;
+    else if (path === REQUEST_PATH.speed) this.speed = text;
+    else this.inferenceGeo = text;
+  }
+
+  #readCount(path: number, count: number): void {
+    if (count === 0) return;
+    if (isChoices(path)) this.choices = Math.max(this.choices, count);
+    else this.outputTokens = Math.max(this.outputTokens ?? 0, count);
   }
 
   #readFlag(path: number, value: boolean): void {
@@ -166,11 +205,42 @@ export class RequestFacts implements JsonEvents {
   }
 }
 
+/** Watched, and neither `model` nor what others watch beside. */
+function isShort(path: number): boolean {
+  return path !== REQUEST_PATH.model && (RequestFacts.WANTED & (1 << path)) !== 0;
+}
+
 function isFlag(path: number): boolean {
   return (
     path === REQUEST_PATH.stream ||
     path === REQUEST_PATH.background ||
-    path === REQUEST_PATH.deferred ||
-    path === REQUEST_PATH.store
+    path === REQUEST_PATH.deferred
   );
+}
+
+function isName(path: number): boolean {
+  return (
+    path === REQUEST_PATH.serviceTier ||
+    path === REQUEST_PATH.speed ||
+    path === REQUEST_PATH.inferenceGeo
+  );
+}
+
+function isChoices(path: number): boolean {
+  return (
+    path === REQUEST_PATH.n ||
+    path === REQUEST_PATH.bestOf ||
+    path === REQUEST_PATH.generationCandidateCount ||
+    path === REQUEST_PATH.generationCandidateCountSnake
+  );
+}
+
+/** A whole number above 0, as lax parsers read it too: `4096`, `4096.0`, `4e3`, `"4096"`; else 0. */
+function countOf(text: string): number {
+  const value = Number(text.startsWith('"') ? text.slice(1, -1) : text);
+  return Number.isFinite(value) && value >= 1 ? Math.ceil(value) : 0;
+}
+
+function plainText(text: string): string | null {
+  return /^"[A-Za-z0-9._-]{1,14}"$/.test(text) ? text.slice(1, -1) : null;
 }

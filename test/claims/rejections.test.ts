@@ -56,7 +56,7 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies` and `limits`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies`, `limits`, `budgets`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
   'invalid_body',
@@ -69,6 +69,9 @@ const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'not_settled',
   'model_not_allowed',
   'exceeds_limit',
+  'budget_exceeded',
+  'budget_exceeded_403',
+  'budget_exceeded_429',
 ]);
 /** A provider's doing, and the claim of `pool-key`. */
 const OF_PROVIDERS: ReadonlySet<RejectionCode> = new Set<RejectionCode>(['pool_key_rejected']);

@@ -168,8 +168,8 @@ describe('policies of a configuration', () => {
     ],
     [
       'a member that comes later',
-      '[policies.a]\nbudget_usd_per_day = 20\n',
-      'policies.a.budget_usd_per_day: found 20, expected no such line: it comes later, and nothing would enforce it now',
+      '[policies.a]\nguards = ["pii"]\n',
+      'policies.a.guards: found a list, expected no such line: it comes later, and nothing would enforce it now',
     ],
     [
       'a member that nobody knows',

@@ -75,6 +75,7 @@ const MANAGED = {
     models: null,
     mayRehearse: false,
     limits: null,
+    spending: null,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
   permission: null,

@@ -19,6 +19,7 @@ const policy = {
   models: null,
   mayRehearse: false,
   limits: null,
+  spending: null,
 } as const;
 const routed = { metering: 'completions', provider, policy } as const;
 const context = {

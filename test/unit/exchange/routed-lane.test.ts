@@ -131,6 +131,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         models: null,
         mayRehearse: false,
         limits: null,
+        spending: null,
       },
       metering: 'completions',
       namesState: false,

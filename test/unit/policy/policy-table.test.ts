@@ -31,6 +31,10 @@ const SILENT = {
   tpm: null,
   maxInFlight: null,
   mode: null,
+  budgetPerDay: null,
+  budgetPerMonth: null,
+  maxCostPerRequest: null,
+  unpriced: null,
   rehearse: null,
 } as const;
 

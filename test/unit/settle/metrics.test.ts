@@ -15,6 +15,7 @@ const node = {
   fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
+  budgets: { rows: 0, reservedNano: 0, warnings: new Map(), isJournalFailing: false },
   targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
 };

@@ -53,3 +53,35 @@ describe('an answer behind the response', () => {
     });
   });
 });
+
+describe('how long an answer may be', () => {
+  it.each([
+    ['{"max_tokens":100}', 100, 1],
+    ['{"model":"m","max_completion_tokens" : 4096 ,"n":2}', 4_096, 2],
+    ['{"max_output_tokens":"64"}', 64, 1],
+    ['{"max_tokens":5,"max_tokens":70,"max_completion_tokens":6}', 70, 1],
+    ['{"max_tokens":1e3,"best_of":4,"n":2}', 1_000, 4],
+    ['{"generationConfig":{"maxOutputTokens":9,"candidateCount":3}}', 9, 3],
+    ['{"generation_config":{"max_output_tokens":9,"candidate_count":3}}', 9, 3],
+    ['{"options":{"num_predict":12}}', 12, 1],
+    ['{"max_tok\\u0065ns":8}', 8, 1],
+    ['{"max_tokens":null}', null, 1],
+    ['{"max_tokens":-1}', null, 1],
+    ['{"metadata":{"max_tokens":5},"messages":[{"max_tokens":6}]}', null, 1],
+  ])('%s', (body, outputTokens, choices) => {
+    everywhere(body, (facts) => {
+      expect(facts.outputTokens).toBe(outputTokens);
+      expect(facts.choices).toBe(choices);
+    });
+  });
+
+  it('the tier, the speed and the place that are asked for are read, and nothing that is no word', () => {
+    everywhere('{"service_tier":"flex","speed":"fast","inference_geo":"us"}', (facts) => {
+      const { serviceTier, speed, inferenceGeo } = facts;
+      expect([serviceTier, speed, inferenceGeo]).toEqual(['flex', 'fast', 'us']);
+    });
+    everywhere('{"service_tier":{"a":1},"speed":7}', ({ serviceTier, speed }) =>
+      expect([serviceTier, speed]).toEqual([null, null]),
+    );
+  });
+});

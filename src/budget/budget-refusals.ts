@@ -1,0 +1,88 @@
+/** Why money keeps a request from its provider, as its caller is told. */
+
+import { usdText } from '../prices/money.ts';
+import { type Rejection, type RejectionCode, rejection } from '../rejection.ts';
+import { labelText } from './budget-calendar.ts';
+import type { BudgetScope, BudgetWindow } from './budget-settings.ts';
+
+/**
+ * Retried, it would be refused again: the stock SDKs of OpenAI and Anthropic obey the field, and neither retry nor wait. No
+ * `retry-after`: Anthropic's sleeps for as long as that says, days too.
+ */
+export const NO_RETRY = 'x-should-retry: false\r\n';
+
+const PICO_PER_NANO = 1_000n;
+
+/** Nano-dollars as USD, exact. */
+export function nanoUsd(nano: number): string {
+  return usdText(BigInt(Math.max(0, nano)) * PICO_PER_NANO);
+}
+
+/** How the budget stands that keeps a request away. */
+export interface SpentBudget {
+  readonly scope: BudgetScope;
+  readonly window: BudgetWindow;
+  readonly label: number;
+  readonly limit: number;
+  readonly spent: number;
+  readonly reserved: number;
+  /** What the request may cost. */
+  readonly asked: number;
+  readonly renewsMs: number;
+  /** `partition`: its limit has room, and what this node was granted of it has not. */
+  readonly reason: 'spent' | 'partition';
+}
+
+/** The statuses that `budget_status` may say. */
+export const BUDGET_STATUSES = [402, 403, 429] as const;
+export type BudgetStatus = (typeof BUDGET_STATUSES)[number];
+
+const CODES: Readonly<Record<BudgetStatus, RejectionCode>> = {
+  402: 'budget_exceeded',
+  403: 'budget_exceeded_403',
+  429: 'budget_exceeded_429',
+};
+
+export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejection {
+  const { scope, window, limit, spent, reserved, asked, reason } = budget;
+  const whose = scope === 'key' ? 'this key' : 'all keys of this tenant';
+  const renewsAt = new Date(budget.renewsMs).toISOString();
+  const held = reserved > 0 ? ` and $${nanoUsd(reserved)} is reserved` : '';
+  const why = reason === 'partition' ? ' This gateway was granted no more of it.' : '';
+  const told =
+    `Of $${nanoUsd(limit)} a ${window} for ${whose}, $${nanoUsd(spent)} is spent${held}; this request may cost $${nanoUsd(asked)}.` +
+    `${why} It renews at ${renewsAt}.`;
+  const members = {
+    scope,
+    window,
+    period: labelText(budget.label),
+    limit_usd: nanoUsd(limit),
+    spent_usd: nanoUsd(spent),
+    reserved_usd: nanoUsd(reserved),
+    asked_usd: nanoUsd(asked),
+    renews_at: renewsAt,
+    reason,
+  };
+  return rejection(CODES[status], told, NO_RETRY, `"budget":${JSON.stringify(members)}`);
+}
+
+export function tooDear(asked: number, limit: number): Rejection {
+  const told = `It may cost $${nanoUsd(asked)}; the limit of a request is $${nanoUsd(limit)}.`;
+  return rejection('cost_limit', told, NO_RETRY);
+}
+
+/** @param model `provider/model`; null where it cannot be told for sure */
+export function unpriced(model: string | null): Rejection {
+  const told =
+    model === null
+      ? 'Which model it asks for cannot be told for sure.'
+      : `Nobody says what ${model.slice(0, 128)} costs.`;
+  return rejection('unpriced_model', told, NO_RETRY);
+}
+
+/** The table of budgets is full: nobody runs free of one that is enforced. */
+export const NO_BUDGET_ROW = rejection(
+  'overloaded',
+  'There is no room to keep its budget.',
+  'retry-after: 60\r\n',
+);

@@ -1,0 +1,127 @@
+/**
+ * The most that a request can cost at a model, as far as it tells: what is reserved for it. Pure. Everything is rounded up, and
+ * where something is not said the dearer is taken; ARCHITECTURE.md, "Budgets", says what of it is a bound and what an estimate.
+ */
+
+import type { ModelTraits } from '../plan/model-traits.ts';
+import {
+  type PriceRow,
+  type RateSteps,
+  type Rates,
+  ratesFor,
+  stepsAt,
+} from '../prices/price-row.ts';
+import type { AskedSpending } from '../wire/asked-spending.ts';
+
+/**
+ * Of 105 recorded plain requests, bytes / 3 alone is too low for 23, with 800 more for 4, with 1,600 for none: tools add 350 to
+ * 600 tokens that nobody sees, random text reaches 0.74 tokens a byte.
+ */
+const BYTES_PER_TOKEN = 3;
+const OVERHEAD_TOKENS = 800;
+/** Cohere puts a preamble of its own in front. */
+const COHERE_OVERHEAD_TOKENS = 1_600;
+/** A picture of 100 KB in base64 has up to 1,600 tokens, sound and files fewer. */
+const DATA_BYTES_PER_TOKEN = 64;
+/** A picture or file of which only an address is sent. */
+const NAMED_TOKENS = 2_048;
+
+/** Uses of a tool that the provider runs itself, where nobody says how many; and what each brings into the prompt. */
+const USES_ASSUMED = 5;
+const TOKENS_PER_USE = 16_000;
+
+/** Words for what is served to everybody. */
+const STANDARD: ReadonlySet<string> = new Set([
+  'default',
+  'standard',
+  'standard_only',
+  'on_demand',
+]);
+
+const PICO_PER_NANO = 1_000;
+
+/** What is known of the request and of the model that it goes to. */
+export interface CostQuestion {
+  readonly provider: string;
+  readonly row: PriceRow;
+  readonly traits: ModelTraits;
+  readonly asked: AskedSpending;
+  /** Of an answer that nobody limits. */
+  readonly assumedOutputTokens: number;
+  /** False: what comes back is no model's writing (embeddings). */
+  readonly writes: boolean;
+  readonly nowMs: number;
+}
+
+/** @returns nano-dollars; null: its tier has no price at this size */
+export function highestCost(question: CostQuestion): number | null {
+  const { row, asked } = question;
+  if (row.free) return 0;
+  const uses = usesOf(asked);
+  const input = inputTokens(question) + uses * TOKENS_PER_USE;
+  const output = question.writes ? outputTokens(question) : 0;
+  const fee = Math.max(0, ...row.fees.values());
+  let dearest: number | null = null;
+  for (const steps of stepsAsked(question)) {
+    const pico = passCost(ratesFor(steps, input), question, input, output);
+    if (pico !== null && (dearest === null || pico > dearest)) dearest = pico;
+  }
+  if (dearest === null) return null;
+  const placed = dearest * placeFactor(row, asked.inferenceGeo);
+  return Math.ceil((placed + row.perRequest + uses * fee) / PICO_PER_NANO);
+}
+
+function passCost(
+  rates: Rates | null,
+  { asked, writes }: CostQuestion,
+  input: number,
+  output: number,
+): number | null {
+  if (rates === null || rates.input < 0 || (writes && rates.output < 0)) return null;
+  const written = asked.isHour ? Math.max(rates.cacheWrite, rates.cacheWrite1h) : rates.cacheWrite;
+  const each = Math.max(
+    rates.input,
+    asked.marksCache ? written : 0,
+    asked.dataBytes > 0 ? Math.max(rates.imageInput, rates.audioInput) : 0,
+  );
+  return input * each + output * Math.max(rates.output, rates.reasoning, 0);
+}
+
+function inputTokens({ provider, traits, asked }: CostQuestion): number {
+  const { textBytes, dataBytes, named } = asked;
+  const { tokensPerByte } = traits;
+  const text =
+    tokensPerByte === null
+      ? textBytes / BYTES_PER_TOKEN
+      : textBytes * Math.max(tokensPerByte, 1 / BYTES_PER_TOKEN);
+  const overhead = OVERHEAD_TOKENS + (provider === 'cohere' ? COHERE_OVERHEAD_TOKENS : 0);
+  return Math.ceil(text + dataBytes / DATA_BYTES_PER_TOKEN) + overhead + named * NAMED_TOKENS;
+}
+
+function outputTokens({ traits, asked, assumedOutputTokens }: CostQuestion): number {
+  const most = traits.maxOutputTokens ?? Number.POSITIVE_INFINITY;
+  return Math.min(asked.outputTokens ?? assumedOutputTokens, most) * asked.choices;
+}
+
+function usesOf({ tools, toolUses }: AskedSpending): number {
+  return toolUses + tools * USES_ASSUMED;
+}
+
+/** The rates of the tier that is asked for. Where the provider chooses, or nobody knows the word: each that there is. */
+function stepsAsked({ row, asked, nowMs }: CostQuestion): readonly RateSteps[] {
+  const { serviceTier, speed } = asked;
+  const standard = stepsAt(row, nowMs) ?? row.standard;
+  const isFast = speed !== null && speed !== 'standard';
+  const name = isFast ? speed : serviceTier;
+  if (name === null || STANDARD.has(name)) return [standard];
+  const named = row.serviceTiers.get(name);
+  // What is asked for in a tier may be served, and billed, in the standard one.
+  return named === undefined ? [standard, ...row.serviceTiers.values()] : [standard, named];
+}
+
+/** Thousandths, of the place that is asked for; of one that nobody knows the dearest. */
+function placeFactor({ geo }: PriceRow, asked: string | null): number {
+  if (asked === null || geo.size === 0) return 1;
+  const factor = geo.get(asked) ?? Math.max(1_000, ...geo.values());
+  return Math.max(1, factor / 1_000);
+}

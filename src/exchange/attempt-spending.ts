@@ -1,0 +1,81 @@
+/** What one attempt may cost, and did: between its metering and the budgets of its key. */
+
+import type { Reservation } from '../budget/spending.ts';
+import type { MeteredUsage, Metering } from '../meter/metering.ts';
+import { type Cost, nanoOfCost } from '../prices/cost.ts';
+import { type Rejection, rejection } from '../rejection.ts';
+import type { UsageFact } from '../settle/usage-fact.ts';
+import type { UsageCounts } from '../wire/usage-counters.ts';
+import type { AttemptTarget } from './attempt-terms.ts';
+
+/** Other bodies have every scan that the worker can make: no fault of this one's. */
+const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
+
+/**
+ * Reserves the most that a request can cost that is about to become whole.
+ * @returns null where nobody asks, or nothing is billed
+ */
+export function reservedSpending(
+  { managed, provider }: AttemptTarget,
+  metering: Metering | null,
+  requestBytes: number,
+): Reservation | Rejection | null {
+  const spending = managed?.policy.spending ?? null;
+  if (managed === null || metering === null || spending === null || managed.metering === 'free')
+    return null;
+  const { requestReading, requestedModel, furtherModels } = metering;
+  if (requestReading === 'unread' && requestBytes > 0) return NOT_READ;
+  const ofBody = requestReading === 'sure' ? requestedModel : null;
+  const isUnsure = furtherModels?.isUnsure === true;
+  return spending.reserve({
+    provider: provider.name,
+    model: isUnsure ? null : (managed.pathModel ?? ofBody),
+    further: furtherModels?.names ?? [],
+    asked: metering.askedSpending(requestBytes),
+    requestBytes,
+    writes: managed.metering !== 'reports',
+  });
+}
+
+/**
+ * The attempt has ended and was sent: what it cost where its provider said so, else the most that it can have used, and never more
+ * than was reserved for what nobody reported.
+ */
+export function settleSpending(
+  reservation: Reservation,
+  usage: MeteredUsage,
+  fact: UsageFact,
+  costOf: (usage: MeteredUsage) => Cost,
+): void {
+  if (usage.source !== 'estimated') {
+    settleFollowed(reservation, fact);
+    return;
+  }
+  const most = nanoOfCost(costOf(highUsage(usage)));
+  reservation.settle(most === null ? null : Math.min(most, reservation.reserved));
+}
+
+/** The same of an answer that was followed to its end; where nobody knows that, all that was reserved counts. */
+export function settleFollowed(reservation: Reservation, fact: UsageFact): void {
+  const { source, counts } = fact;
+  if (source === 'none') reservation.settle(0);
+  else if (source === 'estimated') reservation.settle(null);
+  else {
+    const { outputTokens } = counts;
+    if (outputTokens !== null && outputTokens > 0) reservation.learn(outputTokens);
+    reservation.settle(nanoOfCost(fact.cost) ?? (reservation.isPriced ? null : 0));
+  }
+}
+
+/** The same usage with its high numbers, as one model's single pass. */
+function highUsage(usage: MeteredUsage): MeteredUsage {
+  const { inputTokens, outputTokens } = usage.high;
+  const counts: UsageCounts = {
+    inputTokens,
+    outputTokens,
+    cacheReadTokens: null,
+    cacheWriteTokens: null,
+    reasoningTokens: null,
+  };
+  return { ...usage, counts, lines: null, details: null };
+}

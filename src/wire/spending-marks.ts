@@ -1,0 +1,141 @@
+/**
+ * What a request asks for, anywhere in its body, that makes it dearer: marks of what is to be cached, tools that the provider runs
+ * itself, pictures that are named and not sent. Looked for as texts while the body streams by, over any cuts, and only for who
+ * has a budget. Quotes inside of a string are escaped, so that what begins with one is a key or a whole value. Names that are
+ * written with escapes are not found: this is for an estimate.
+ */
+
+import { Buffer } from 'node:buffer';
+
+/** Digits of a number of uses that are read. */
+const DIGITS_MAX = 6;
+/** A mark with what stands around it is shorter. */
+const TAIL_BYTES = 64;
+const NOTHING = Buffer.alloc(0);
+
+type Kind = 'cache' | 'hour' | 'uses' | 'picture' | 'tool';
+/** Rare ends are looked for, and then their beginnings: JSON is full of quotes. */
+type Mark = readonly [kind: Kind, begin: string, end: string];
+
+/** Writes of an hour are asked for by `"ttl":"1h"` (docs.anthropic.com, prompt caching). */
+const MARKS: readonly Mark[] = [
+  ['cache', '"cache', '_control"'],
+  ['cache', '"prompt_cache', '_options"'],
+  ['hour', '"', '1h"'],
+  ['uses', '"max', '_uses"'],
+  ['picture', '"image', '_url"'],
+  ['picture', '"input', '_image"'],
+  ['picture', '"file', '_uri"'],
+  ['picture', '"file', 'Uri"'],
+  ['picture', '"file', '_url"'],
+  ['tool', '"web', '_search'],
+  ['tool', '"web', '_fetch'],
+  ['tool', '"google', '_search'],
+  ['tool', '"google', 'Search'],
+  ['tool', '"x', '_search'],
+  ['tool', '"code', '_execution'],
+  ['tool', '"code', '_interpreter'],
+  ['tool', '"file', '_search'],
+  ['tool', '"advi', 'sor'],
+  ['tool', '"image', '_generation'],
+];
+
+/**
+ * What may stand behind a tool's name where it is offered: Anthropic's types have a date, OpenAI's may say `preview`, some are keys.
+ * Calls and results of earlier turns (`web_search_call`, `web_search_tool_result`) go on otherwise.
+ */
+const OFFERED = /^(?:"|_2|_preview|_options|_retrieval"|Retrieval")/;
+/** The same tool once more: its name beside its type, or a choice of it. */
+const NAMED = /"name"\s*:\s*$/;
+/** Looked at before and behind a mark. */
+const CONTEXT_BYTES = 14;
+
+export class SpendingMarks {
+  #tail: Buffer = Buffer.alloc(0);
+  marksCache = false;
+  /** What is cached is to live for an hour. */
+  isHour = false;
+  /** Tools that the provider runs itself. */
+  tools = 0;
+  /** How many `max_uses` were read, and the sum of them. */
+  limits = 0;
+  uses = 0;
+  pictures = 0;
+
+  /** Bytes before the chunk that is read, and up to where every mark that ends there was seen with what stands around it. */
+  #before = 0;
+  #seen = 0;
+
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    const all = this.#before + bytes.length;
+    this.#find(bytes, all - CONTEXT_BYTES);
+    this.#tail = Buffer.concat([this.#tail, bytes.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
+    this.#before = all;
+  }
+
+  /** Nothing comes any more: what stands at the end is seen too. */
+  end(): void {
+    this.#find(NOTHING, this.#before);
+  }
+
+  /** @param until marks that end behind it are left for the next time */
+  #find(bytes: Buffer, until: number): void {
+    if (until <= this.#seen) return;
+    // What stands over the cut is looked at apart: the chunk is not copied for it.
+    const tail = this.#tail;
+    const start = this.#before;
+    if (tail.length > 0) {
+      const joined = Buffer.concat([tail, bytes.subarray(0, TAIL_BYTES)]);
+      this.#findIn(joined, start - tail.length, until, 0, start + CONTEXT_BYTES);
+    }
+    this.#findIn(
+      bytes,
+      start,
+      until,
+      tail.length > 0 ? start + CONTEXT_BYTES : 0,
+      start + bytes.length,
+    );
+    this.#seen = until;
+  }
+
+  /**
+   * @param start where these bytes begin in the body
+   * @param from marks that begin before it are the other's
+   * @param to and those that begin from there on
+   */
+  #findIn(bytes: Buffer, start: number, until: number, from: number, to: number): void {
+    for (const [kind, begin, end] of MARKS) {
+      for (let at = bytes.indexOf(end); at >= 0; at = bytes.indexOf(end, at + 1)) {
+        const begins = at - begin.length;
+        const ends = at + end.length;
+        if (begins < 0 || bytes.toString('latin1', begins, at) !== begin) continue;
+        if (start + begins < from || start + begins >= to) continue;
+        if (start + ends <= this.#seen || start + ends > until) continue;
+        this.#found(kind, bytes, begins, ends);
+      }
+    }
+  }
+
+  #found(kind: Kind, bytes: Buffer, from: number, to: number): void {
+    if (kind === 'cache') this.marksCache = true;
+    else if (kind === 'hour') this.isHour = true;
+    else if (kind === 'picture') this.pictures++;
+    else if (kind === 'tool') {
+      const behind = bytes.toString('latin1', to, to + CONTEXT_BYTES);
+      const before = bytes.toString('latin1', Math.max(0, from - CONTEXT_BYTES), from);
+      if (OFFERED.test(behind) && !NAMED.test(before)) this.tools++;
+    } else {
+      const uses = numberAt(bytes, to);
+      if (uses > 0) this.limits++;
+      this.uses += uses;
+    }
+  }
+}
+
+/** The whole number behind a colon; 0 where none stands there, or where it is cut. */
+function numberAt(bytes: Buffer, from: number): number {
+  const text = bytes.toString('latin1', from, from + DIGITS_MAX + 4);
+  const match = /^\s*:\s*(\d{1,6})\D/.exec(text);
+  return match === null ? 0 : Number(match[1]);
+}

@@ -1,0 +1,376 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { until } from '../support/conditions.ts';
+import { token } from '../support/managed.ts';
+import {
+  answers,
+  EVENTS,
+  type RoutedScene,
+  resets,
+  silent,
+  stallsBehind,
+  startRoutedScene,
+} from '../support/routed-scene.ts';
+
+/** A thousandth of a dollar for a token out, a millionth for one in; and ten times as much. */
+const PRICES = `[prices."openai/m"]
+input = "1"
+output = "1000"
+[prices."groq/dear"]
+input = "10"
+output = "10000"
+[prices."anthropic/m"]
+input = "1"
+output = "1000"
+`;
+
+const POLICIES = `[policies.day]
+budget_usd_per_day = "0.25"
+[policies.free]
+budget_usd_per_day = 100
+[policies.month]
+budget_usd_per_month = 0.3
+[policies.soft]
+budget_usd_per_day = 0.05
+mode = "warn"
+[policies.each]
+max_cost_per_request_usd = "0.1"
+[policies.tokens]
+budget_usd_per_day = 1
+unpriced = "tokens"
+[tenants.50]
+policy = "month"
+[routes.chain]
+targets = ["openai/m"]
+fallbacks = ["groq/dear"]
+retries = 0
+`;
+
+const keys = (ids: Readonly<Record<string, string>>): string =>
+  Object.entries(ids)
+    .map(([id, policy]) => `[keys.${id}]\npolicy = "${policy}"\n`)
+    .join('');
+
+const usage = (input: number, output: number): string =>
+  JSON.stringify({
+    id: 'c',
+    model: 'm',
+    choices: [{ index: 0, message: { role: 'assistant', content: 'w' }, finish_reason: 'stop' }],
+    usage: { prompt_tokens: input, completion_tokens: output, total_tokens: input + output },
+  });
+
+const folder = mkdtempSync(join(tmpdir(), 'sluice-budgets-'));
+let scene: RoutedScene;
+let url: string;
+/** A key that no other test spends of. */
+let nextId = 100n;
+const OWN: Record<string, string> = {};
+for (let id = 100; id < 140; id++) OWN[id] = 'day';
+const CONFIG = `rate_limit_rps = 0\ndata_dir = ${JSON.stringify(folder)}\n${PRICES}${POLICIES}${keys(
+  {
+    1: 'free',
+    2: 'soft',
+    3: 'each',
+    4: 'tokens',
+    ...OWN,
+  },
+)}`;
+
+beforeAll(async () => {
+  scene = await startRoutedScene(['openai', 'groq', 'anthropic'], CONFIG, {}, 2);
+  url = scene.gateway.origin;
+});
+afterAll(async () => {
+  await scene.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(() =>
+  scene.plays({
+    openai: answers(200, usage(10, 50)),
+    groq: answers(200, usage(10, 50)),
+    anthropic: answers(
+      200,
+      JSON.stringify({
+        id: 'm',
+        type: 'message',
+        role: 'assistant',
+        model: 'm',
+        content: [{ type: 'text', text: 'hi' }],
+        usage: { input_tokens: 10, output_tokens: 50 },
+      }),
+    ),
+  }),
+);
+
+const fresh = (): string => token({ keyId: nextId++ });
+
+async function post(
+  key: string,
+  {
+    path = '/v1/chat/completions',
+    model = 'm',
+    max = 100,
+    more = {},
+  }: { path?: string; model?: string; max?: number | null; more?: object } = {},
+) {
+  const response = await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      authorization: `Bearer ${key}`,
+      // A connection each, so that both workers are asked.
+      connection: 'close',
+    },
+    body: JSON.stringify({
+      model,
+      ...(max === null ? {} : { max_tokens: max }),
+      messages: [{ role: 'user', content: 'hi' }],
+      ...more,
+    }),
+  });
+  const text = await response.text();
+  return { status: response.status, fields: response.headers, text, error: errorOf(text) };
+}
+
+function errorOf(text: string): Record<string, unknown> {
+  try {
+    return (JSON.parse(text) as { error?: Record<string, unknown> }).error ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** What the last refusal says of the budget. */
+const budgetOf = (error: Record<string, unknown>) =>
+  error['budget'] as Readonly<Record<string, string>>;
+
+/** Spends as long as it can, and says how a budget stood when it could not. */
+async function spentOf(key: string): Promise<Readonly<Record<string, string>>> {
+  const { error } = await post(key, { max: 1_000_000 });
+  return budgetOf(error);
+}
+
+describe.each([
+  ['routed', '/v1/chat/completions'],
+  ['relay', '/openai/v1/chat/completions'],
+] as const)('budgets on the %s lane', (_lane, path) => {
+  test('what is left decides, what was reserved too much is given back, and the refusal says all of it', async () => {
+    const key = fresh();
+    // $0.1008 is reserved for each, $0.05001 spent: with 0.25 the third still fits, the fourth does not.
+    expect((await post(key, { path })).status).toBe(200);
+    expect((await post(key, { path })).status).toBe(200);
+    expect((await post(key, { path })).status).toBe(200);
+    const asked = scene.asked['openai'];
+    const { status, error, fields } = await post(key, { path });
+    expect(status).toBe(402);
+    expect(fields.get('x-should-retry')).toBe('false');
+    expect(fields.get('retry-after')).toBeNull();
+    expect(error).toMatchObject({
+      code: 'budget_exceeded',
+      type: 'insufficient_quota',
+      message: expect.stringMatching(
+        /^The budget of this gateway key is used up. Of \$0.25 a day for this key, \$0.15003 is spent; this request may cost \$0.100\d+. It renews at \d{4}-\d\d-\d\dT00:00:00.000Z.$/,
+      ),
+      budget: {
+        scope: 'key',
+        window: 'day',
+        limit_usd: '0.25',
+        spent_usd: '0.15003',
+        reason: 'spent',
+      },
+    });
+    // Nothing of it went to the provider, and a smaller one is served.
+    expect(scene.asked['openai']).toBe(asked);
+    expect((await post(key, { path, max: 50 })).status).toBe(200);
+  });
+
+  test('of 30 at once no more are let through than fit, over both workers', async () => {
+    const key = fresh();
+    scene.plays({ openai: answers(200, usage(10, 100)) });
+    const came = await Promise.all(Array.from({ length: 30 }, () => post(key, { path })));
+    const served = came.filter(({ status }) => status === 200).length;
+    // Each costs 0.10001 at last: two fit 0.25.
+    expect(served).toBe(2);
+    expect((await spentOf(key))['spent_usd']).toBe('0.20002');
+  });
+
+  test('without max_tokens a whole answer of 8,192 tokens is reserved', async () => {
+    const { status, error } = await post(fresh(), { path, max: null });
+    expect([status, error['code']]).toEqual([402, 'budget_exceeded']);
+    expect(Number(budgetOf(error)['asked_usd'])).toBeCloseTo(8.193, 2);
+    const several = await post(fresh(), { path, max: 100, more: { n: 3 } });
+    expect(Number(budgetOf(several.error)['asked_usd'])).toBeCloseTo(0.3008, 3);
+  });
+
+  test('an error before any answer costs nothing', async () => {
+    const key = fresh();
+    scene.plays({ openai: answers(500, '{"error":{"message":"no"}}') });
+    await post(key, { path });
+    scene.plays({ openai: answers(200, usage(10, 50)) });
+    expect((await spentOf(key))['spent_usd']).toBe('0');
+  });
+
+  test('a client that leaves in the middle pays for what can have been written, and what it had reserved is free again', async () => {
+    const key = fresh();
+    scene.plays({
+      openai: stallsBehind(EVENTS.chat.opening, EVENTS.chat.word('twelve bytes')),
+    });
+    const leaves = new AbortController();
+    const response = await fetch(`${url}${path}`, {
+      method: 'POST',
+      signal: leaves.signal,
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+      body: JSON.stringify({ model: 'm', max_tokens: 200, stream: true, messages: [] }),
+    });
+    await response.body?.getReader().read();
+    expect((await spentOf(key))['reserved_usd']).not.toBe('0');
+    leaves.abort();
+    const left = await until('it is settled', async () => {
+      const budget = await spentOf(key);
+      return budget['reserved_usd'] === '0' && budget;
+    });
+    // Twelve bytes are six tokens at most, and the prompt is a few.
+    expect(Number(left['spent_usd'])).toBeGreaterThanOrEqual(0.006);
+    expect(Number(left['spent_usd'])).toBeLessThan(0.0065);
+  });
+
+  test('a model without a price is refused, or let through where the policy says so', async () => {
+    const denied = await post(fresh(), { path, model: 'nobody-knows' });
+    expect([denied.status, denied.error['code']]).toEqual([400, 'unpriced_model']);
+    expect((await post(token({ keyId: 4n }), { path, model: 'nobody-knows' })).status).toBe(200);
+  });
+
+  test('a single request may cost no more than the policy says', async () => {
+    const key = token({ keyId: 3n });
+    expect((await post(key, { path, max: 99 })).status).toBe(200);
+    const { status, error, fields } = await post(key, { path, max: 101 });
+    expect([status, error['code']]).toEqual([402, 'cost_limit']);
+    expect(fields.get('x-should-retry')).toBe('false');
+  });
+});
+
+describe('budgets', () => {
+  test('a tenant’s month counts over all its keys, on top of each key’s own', async () => {
+    const first = token({ tenantId: 50n, keyId: 1n });
+    const second = token({ tenantId: 50n, keyId: 9n });
+    for (let at = 0; at < 2; at++) expect((await post(first)).status).toBe(200);
+    for (let at = 0; at < 2; at++) expect((await post(second)).status).toBe(200);
+    const { status, error } = await post(second);
+    expect(status).toBe(402);
+    expect(budgetOf(error)).toMatchObject({
+      scope: 'tenant',
+      window: 'month',
+      spent_usd: '0.20004',
+      renews_at: expect.stringMatching(/-01T00:00:00.000Z$/),
+    });
+  });
+
+  test('mode = "warn" serves it, and counts what it would have refused', async () => {
+    const key = token({ keyId: 2n });
+    for (let at = 0; at < 3; at++) expect((await post(key)).status).toBe(200);
+    const metrics = await scene.gateway.metrics();
+    const passed = 'ai_budget_passed_total{scope="key",window="day"}';
+    expect(metrics.get(passed)).toBe(3);
+  });
+
+  test('in Anthropic’s dialect a refusal is one of billing', async () => {
+    const key = fresh();
+    const { text } = await post(key, { path: '/v1/messages', max: 1_000 });
+    expect(JSON.parse(text)).toMatchObject({
+      type: 'error',
+      error: { type: 'billing_error', budget: { scope: 'key', window: 'day' } },
+      request_id: expect.stringMatching(/^req_/),
+    });
+  });
+
+  test('OpenAI’s and Anthropic’s SDKs neither retry nor wait: one request, far below a second', async () => {
+    const key = fresh();
+    const openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 5 });
+    const anthropic = new Anthropic({ apiKey: key, baseURL: url, maxRetries: 5 });
+    const asked = { model: 'm', max_tokens: 1_000, messages: [{ role: 'user', content: 'x' }] };
+    const began = performance.now();
+    await expect(
+      openai.chat.completions.create({ ...asked, messages: [{ role: 'user', content: 'x' }] }),
+    ).rejects.toMatchObject({ status: 402, code: 'budget_exceeded' });
+    const middle = performance.now();
+    await expect(
+      anthropic.messages.create({ ...asked, messages: [{ role: 'user', content: 'x' }] }),
+    ).rejects.toMatchObject({ status: 402 });
+    const ended = performance.now();
+    console.info(
+      `402 within ${Math.round(middle - began)} ms (openai), ${Math.round(ended - middle)} ms (anthropic)`,
+    );
+    // A first retry of either waits for half a second.
+    expect(ended - began).toBeLessThan(1_000);
+    const lines = await until('both are told', () => {
+      const events = scene.gateway
+        .events('access')
+        .filter(({ key_id }) => key_id === String(nextId - 1n));
+      return events.length >= 2 && events;
+    });
+    expect(lines.map(({ status }) => status)).toEqual([402, 402]);
+  });
+
+  test('G5: a fallback that is ten times as dear does not run where it does not fit', async () => {
+    const key = fresh();
+    scene.plays({ openai: resets, groq: answers(200, usage(10, 50)) });
+    const { status, error } = await post(key, { model: 'chain' });
+    expect(scene.asked).toEqual({ openai: 1 });
+    expect([status, error['code']]).toEqual([402, 'budget_exceeded']);
+    // Small enough for either, it is served by the second.
+    scene.plays({ openai: answers(503, '{}'), groq: answers(200, usage(10, 5)) });
+    expect((await post(fresh(), { model: 'chain', max: 10 })).status).toBe(200);
+    expect(scene.asked).toEqual({ openai: 1, groq: 1 });
+  });
+
+  test('G8, G4: a changed limit counts for the next request, and a killed gateway has forgotten nothing', async () => {
+    const own = mkdtempSync(join(tmpdir(), 'sluice-budgets-'));
+    const config = (limit: string): string =>
+      `rate_limit_rps = 0\ndata_dir = ${JSON.stringify(own)}\n${PRICES}[policies.day]\nbudget_usd_per_day = ${limit}\n${keys({ 1: 'day' })}`;
+    const key = token({ keyId: 1n });
+    const first = await startRoutedScene(['openai'], config('0.25'), {}, 1);
+    url = first.gateway.origin;
+    try {
+      first.plays({ openai: answers(200, usage(10, 50)) });
+      expect((await post(key)).status).toBe(200);
+      expect((await post(key)).status).toBe(200);
+      // One look of the keeper is 100 ms: what was settled before it is in the file.
+      await until('it is written', () =>
+        readFileSync(join(own, 'budgets'), 'latin1').includes(' 100020000 '),
+      );
+      first.gateway.child.kill('SIGKILL');
+      await first.gateway.exited;
+      const second = await startRoutedScene(['openai'], config('0.25'), {}, 1);
+      url = second.gateway.origin;
+      try {
+        second.plays({ openai: answers(200, usage(10, 50)) });
+        expect(await spentOf(key)).toMatchObject({ spent_usd: '0.10002', reserved_usd: '0' });
+        expect((await post(key)).status).toBe(200);
+        expect((await post(key)).status).toBe(402);
+        const text = readFileSync(second.gateway.file, 'utf8');
+        await second.gateway.reload(text.replace('per_day = 0.25', 'per_day = 0.26'));
+        expect((await post(key)).status).toBe(200);
+        await second.gateway.reload(text.replace('per_day = 0.25', 'per_day = 0.01'));
+        expect(await spentOf(key)).toMatchObject({ spent_usd: '0.20004', limit_usd: '0.01' });
+      } finally {
+        await second.stop();
+      }
+    } finally {
+      await first.stop();
+      url = scene.gateway.origin;
+      rmSync(own, { recursive: true, force: true });
+    }
+  });
+
+  test('when all has settled nothing is reserved', async () => {
+    scene.plays({ openai: silent });
+    await until('nothing is reserved', async () => {
+      const metrics = await scene.gateway.metrics();
+      return metrics.has('ai_budget_reserved_usd') && metrics.get('ai_budget_reserved_usd') === 0;
+    });
+  });
+});
