@@ -10,7 +10,7 @@ import type { Provider } from '../providers/providers.ts';
 import { isNamed } from '../wire/fields.ts';
 import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
-import { ToldErrors } from '../wire/told-errors.ts';
+import { type ErrorJudge, ToldErrors } from '../wire/told-errors.ts';
 
 /** Where what the filters pass on goes: to the client. */
 export interface Showing {
@@ -54,11 +54,12 @@ export function withLimits(
 export function successFilter(
   poolKey: PoolKey,
   format: ResponseHead['format'],
-  showing: Showing,
+  showing: Showing & ErrorJudge,
 ): ToldErrors {
   const client = new Shown(showing);
   const { pattern } = poolKey;
-  return new ToldErrors(poolKey, format, pattern === null ? client : new KeyWatch(pattern, client));
+  const sink = pattern === null ? client : new KeyWatch(pattern, client);
+  return new ToldErrors(poolKey, format, sink, showing);
 }
 
 /** Where the filters of a success end. A class, because an open stream would pay for two closures and what they close over. */

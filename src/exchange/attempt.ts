@@ -1,4 +1,5 @@
 import { type MeteredUsage, Metering } from '../meter/metering.ts';
+import { FAILURES, failureOfInband } from '../plan/failover.ts';
 import { countsEveryModel } from '../policy/policy-table.ts';
 import type { Cost } from '../prices/cost.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
@@ -6,16 +7,17 @@ import type { Rejection } from '../rejection.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import type { Due } from '../ticker.ts';
-import { poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
+import { POOL_KEY_INBAND, poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
 import type { FirstContent } from '../upstream/transport.ts';
 import { AnswerIds } from '../wire/answer-ids.ts';
+import { inbandErrorIn } from '../wire/first-content.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
 import type { Audience, ResponseHead } from '../wire/response-head.ts';
 import { SecretFilter } from '../wire/secret-filter.ts';
 import { ANSWER_ID } from '../wire/state-places.ts';
-import type { ToldErrors } from '../wire/told-errors.ts';
+import type { ErrorJudge, ToldErrors } from '../wire/told-errors.ts';
 import {
   type Showing,
   shownHead,
@@ -75,7 +77,7 @@ const STALLED: UpstreamFailure = {
  * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
-export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
+export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudge, Due {
   readonly #context: AttemptContext;
   readonly #request: OutgoingRequest;
   readonly #sink: AttemptSink;
@@ -90,6 +92,10 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
   #filter: SecretFilter | null = null;
   /** Only for a success that came for a pool key. */
   #told: ToldErrors | null = null;
+  /** The lane holds nothing of the answer, and so judges nothing of it. */
+  #isTold = false;
+  /** An error inside a 200 said that the pool key was refused. */
+  #isKeyRefused = false;
   /** A 403 whose body says whom it means, until it has. */
   #doubt: DoubtfulRefusal | null = null;
   /** Only of an answer that may name what the provider has stored. */
@@ -297,7 +303,9 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     const isOpen = shrinks || mayQuote;
     const shown: ResponseHead =
       isOpen && typeof head.size === 'number' ? { ...head, size: 'chunked' } : head;
-    if (this.#sink.head(this, shown, followed) === 'next') this.abort();
+    const verdict = this.#sink.head(this, shown, followed);
+    this.#isTold = verdict === 'commit';
+    if (verdict === 'next') this.abort();
   }
 
   #idsOfAnswer(): AnswerIds | null {
@@ -354,7 +362,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
       // Before the caller can have read it.
       if (this.#ids?.push(chunk) === false) this.#ids = null;
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
-      if (!more) this.#request.call?.pause();
+      if (this.#isKeyRefused) this.#poolKeyRefused(POOL_KEY_INBAND);
+      else if (!more) this.#request.call?.pause();
     } catch (error) {
       this.#break(error);
     }
@@ -364,11 +373,16 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     if (this.#isOver) return;
     try {
       if (this.#doubt !== null && !this.#isAnswer(this.#doubt)) return;
-      this.#isOver = true;
       this.#request.isWhole = true;
       this.#metering?.responseEnded(this, byConnection);
       this.#filter?.end();
       if (this.#unseenBytes < 0) this.#told?.end();
+      if (this.#isOver) return;
+      if (this.#isKeyRefused) {
+        this.#poolKeyRefused(POOL_KEY_INBAND);
+        return;
+      }
+      this.#isOver = true;
       this.#sink.over(this, COMPLETE);
     } catch (error) {
       this.#break(error);
@@ -410,8 +424,18 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, Due {
     return this.show(piece);
   }
 
+  /** For its own filters alone: whether an error inside a success speaks of what is the client's. */
+  mayTell(text: string): boolean {
+    const error = this.#isTold ? inbandErrorIn(text) : null;
+    if (error === null) return true;
+    const failed = failureOfInband(error.status, error.code, text);
+    this.#isKeyRefused ||= failed === FAILURES.key_refused;
+    return !this.#isKeyRefused;
+  }
+
   /** For its own filters alone: what is left for the client. */
   show(piece: Buffer): boolean {
+    if (this.#isKeyRefused) return true;
     return this.#sink.piece(this, piece, this.#endFollows);
   }
 

@@ -19,7 +19,7 @@ import {
 import { type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { Deadlines } from '../ticker.ts';
-import { failureDetail, type UpstreamFailure } from '../upstream/failure.ts';
+import { failureDetail, POOL_KEY_INBAND, type UpstreamFailure } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import type { Asked } from './attempt-terms.ts';
@@ -55,12 +55,6 @@ export interface RoutedContext extends RequestContext, RestContext, Conversation
   readonly deadlines: Deadlines;
   readonly holdMs: number;
 }
-
-const KEY_REFUSED_INBAND: UpstreamFailure = {
-  kind: 'refused',
-  rejection: 'pool_key_rejected',
-  code: 'POOL_KEY_INBAND',
-};
 
 export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   readonly #context: RoutedContext;
@@ -366,7 +360,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     if (came !== FAILURES.key_refused || status >= 300) return false;
     this.#attempt?.abort();
     this.#step('end');
-    this.#tellFailure(KEY_REFUSED_INBAND);
+    this.#tellFailure(POOL_KEY_INBAND);
     return true;
   }
 

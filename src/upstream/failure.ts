@@ -112,6 +112,13 @@ export function poolKeyRefusal(status: number, hasOthers: boolean): UpstreamFail
   return { kind: 'refused', rejection: 'pool_key_rejected', code, fieldLines };
 }
 
+/** The same inside a 200. */
+export const POOL_KEY_INBAND: UpstreamFailure = {
+  kind: 'refused',
+  rejection: 'pool_key_rejected',
+  code: 'POOL_KEY_INBAND',
+};
+
 const POOL_KEY_REFUSALS: ReadonlyMap<number, string> = new Map([
   [401, 'POOL_KEY_401'],
   [402, 'POOL_KEY_402'],

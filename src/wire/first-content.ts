@@ -292,6 +292,21 @@ export function meaningOfError(body: Json): InbandError | null {
   return meaning?.kind === 'error' ? meaning.error : null;
 }
 
+/**
+ * @param text a JSON text that stands where an error does, of any wire
+ * @returns what it says went wrong; null when it holds an answer as well, or no error
+ */
+export function inbandErrorIn(text: string): InbandError | null {
+  const body = parsedObject(text);
+  if (body === null) return null;
+  const { choices, content, output, candidates, type, response } = body;
+  if ([choices, content, output, candidates].some((member) => list(member).length > 0)) return null;
+  const own = errorOf(body, type === 'error' ? 'error' : '');
+  // Responses' `response.failed`.
+  const meaning = own ?? errorOf(object(response), '');
+  return meaning?.kind === 'error' ? meaning.error : null;
+}
+
 /** The word that tells most comes first: a code, then a type, then Google's status. */
 function failure(error: Json): EventMeaning {
   const words = [error['code'], error['type'], error['status']];

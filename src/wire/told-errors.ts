@@ -41,6 +41,15 @@ const LETTER_E = 0x65;
 const LETTER_O = 0x6f;
 const LETTER_R = 0x72;
 
+/** Who is asked what an error in a success means. */
+export interface ErrorJudge {
+  /**
+   * @param text the error's JSON text
+   * @returns false when neither it nor what follows is the client's
+   */
+  mayTell(text: string): boolean;
+}
+
 /**
  * Finds the errors that a success holds (a JSON error or a page in a 200, an error event in a stream), and takes out of them
  * what they quote of a pool key: its ends beside a mask as well, which in an answer's own text may be anything. Each
@@ -52,6 +61,7 @@ const LETTER_R = 0x72;
 export class ToldErrors {
   readonly #key: { readonly traces: SecretTraces };
   readonly #sink: EndingSink;
+  readonly #judge: ErrorJudge | null;
   /** Until the format is known. */
   #probe: FormatProbe | null;
   #format: FormatProbe['format'] = null;
@@ -75,7 +85,9 @@ export class ToldErrors {
     key: { readonly traces: SecretTraces },
     declared: BodyFormat | null,
     sink: EndingSink,
+    judge: ErrorJudge | null = null,
   ) {
+    this.#judge = judge;
     this.#key = key;
     this.#sink = sink;
     this.#probe = new FormatProbe(declared ?? 'json');
@@ -210,6 +222,7 @@ export class ToldErrors {
     if (held.length === 0) return true;
     const text = held.toString('latin1');
     if (!mayBeError || !this.#isError(text)) return this.#sink.push(held);
+    if (this.#judge?.mayTell(this.#dataIn(text)) === false) return true;
     return this.#sink.push(Buffer.from(this.#key.traces.cover(text), 'latin1'));
   }
 
@@ -218,12 +231,17 @@ export class ToldErrors {
     const isEvent = this.#format === 'events';
     if (!this.#isWhole || this.#format === 'page' || (isEvent && /^event: ?error/m.test(text)))
       return true;
-    const lines = isEvent ? [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data]) => data) : [text];
     try {
-      return isError(JSON.parse(lines.join('\n')));
+      return isError(JSON.parse(this.#dataIn(text)));
     } catch {
       return true;
     }
+  }
+
+  /** The JSON text of what is held, of an event its data. */
+  #dataIn(text: string): string {
+    if (this.#format !== 'events') return text;
+    return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data]) => data).join('\n');
   }
 }
 

@@ -17,7 +17,7 @@ let scene: RoutedScene;
 // What is the gateway's own: its keys, its caps.
 beforeAll(async () => {
   scene = await startRoutedScene(
-    ['openai', 'groq', 'xai', 'mistral'],
+    ['openai', 'groq', 'xai', 'mistral', 'vllm', 'deepseek', 'together'],
     `breaker_failures = 1
 max_provider_connections = 1
 max_provider_queue = 0
@@ -53,6 +53,78 @@ test.each([
   scene.plays({ groq: stream ? streams('chat', 'second') : answers(200, WHOLE) });
   expect((await scene.ask(route, { stream })).status).toBe(200);
   expect(scene.asked).toEqual({ groq: 1 });
+});
+
+const FIRST_WORD = EVENTS.chat.opening + EVENTS.chat.word('Hello');
+
+test.each([
+  ['whole, one target', 'deepseek/one', PATHS.chat, answers(200, REFUSED)],
+  ['whole, in the relay', 'one', '/vllm/v1/chat/completions', answers(200, REFUSED)],
+  ['events, one target', 'together/one', PATHS.chat, streamsChunks(`data: ${REFUSED}\n\n`)],
+  [
+    'events, in the relay',
+    'one',
+    '/vllm/v1/chat/completions',
+    streamsChunks(`data: ${REFUSED}\n\n`),
+  ],
+  [
+    'in two halves',
+    'one',
+    '/vllm/v1/chat/completions',
+    streamsChunks(REFUSED.slice(0, 30), REFUSED.slice(30)),
+  ],
+] as const)('a pool key that is refused inside a 200 of which nothing is held (%s) is no answer', async (_, model, path, act) => {
+  scene.plays({ vllm: act, deepseek: act, together: act });
+  const answer = await scene.ask(model, { path });
+  expect([answer.status, answer.cut]).toEqual([502, false]);
+  expect(answer.text).toContain('pool_key_rejected');
+  expect(answer.text).not.toContain('Incorrect');
+  expect(answer.facts.map((fact) => [fact['usage_source'], fact['upstream_status']])).toEqual([
+    ['none', 200],
+  ]);
+});
+
+test('a pool key that is refused behind the first word is a cut with the gateway’s own error', async () => {
+  const read = Promise.withResolvers<void>();
+  scene.plays({
+    vllm: async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream']);
+      await turn.chunk(FIRST_WORD);
+      await read.promise;
+      await turn.chunk(`data: ${REFUSED}\n\n`);
+    },
+  });
+  const content = '{"model":"one","stream":true}';
+  const response = await fetch(`http://127.0.0.1:${scene.gateway.port}/vllm/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${scene.key}` },
+    body: content,
+  });
+  let text = '';
+  const readAll = async () => {
+    for await (const piece of response.body ?? []) {
+      text += Buffer.from(piece).toString();
+      read.resolve();
+    }
+  };
+  await expect(readAll()).rejects.toThrow();
+  expect(text.startsWith(FIRST_WORD)).toBe(true);
+  expect(text).toContain('pool_key_rejected');
+  expect(text).not.toContain('Incorrect');
+});
+
+test.each([
+  ['a moderated 403', '{"error":{"message":"Your input was flagged","code":403}}'],
+  ['a fault of the request', '{"error":{"message":"no","code":"invalid_request_error"}}'],
+  [
+    'an answer with an error in it',
+    '{"choices":[{"message":{"content":"a"}}],"error":{"code":401}}',
+  ],
+])('%s inside a 200 is told as it came', async (_, body) => {
+  scene.plays({ vllm: answers(200, body) });
+  const answer = await scene.ask('one', { path: '/vllm/v1/chat/completions', stream: false });
+  expect([answer.status, answer.cut, answer.text]).toEqual([200, false, body]);
 });
 
 test('a provider of which as much is under way as this node allows is passed over, and is no worse for it', async () => {
