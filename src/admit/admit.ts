@@ -1,3 +1,4 @@
+import { budgetPage } from '../budget/budget-page.ts';
 import type { DenyLookup, DenyReason } from '../deny/deny-table.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import type { ModelPermission } from '../policy/model-permission.ts';
@@ -243,6 +244,7 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
     return refused(misplaced(credential.misplaced), guessDialect(asked), null, null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
   const isManaged = credential.kind === 'managed';
+  if (isManaged && asked.path === BUDGET_PATH) return ownBudget(asked, credential, house);
   // Without `/v1` there is no telling whom a caller's own key is for.
   if (found === null || (found.bare && !isManaged)) {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
@@ -280,6 +282,38 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
     routed: isRouted ? managed.routed : null,
     routing: null,
   };
+}
+
+/** How the budgets of a key stand, for whoever holds it: asked of the gateway, and of no provider. */
+const BUDGET_PATH = '/sluice/budget';
+
+function ownBudget(asked: Asked, { token }: Credential, house: Admittance): Listed | Refused {
+  const dialect = guessDialect(asked);
+  const seconds = house.rates.admitCredential(token.reveal());
+  if (seconds > 0)
+    return refused(tooMany(seconds), dialect, null, house.tokens.known(token.reveal()));
+  const identity = house.tokens.check(token.reveal());
+  if ('code' in identity) {
+    const { code, fault, retryAfterSeconds } = identity;
+    const why = code === 'rate_limited' ? tooMany(retryAfterSeconds) : rejection(code);
+    return refused(why, dialect, null, null, fault);
+  }
+  const policy = house.policies.of(identity);
+  if (policy.expiresMs <= Date.now())
+    return refused(rejection('key_expired'), dialect, null, identity);
+  const denied = deniedReason(identity, house.deny);
+  if (denied !== null)
+    return refused(
+      rejection(denied === 'spend' ? 'spend_limit' : 'denied'),
+      dialect,
+      null,
+      identity,
+    );
+  if (asked.method !== 'GET' && asked.method !== 'HEAD')
+    return refused(ONLY_GET, dialect, null, identity);
+  const unable = firstRejection(CAPACITY_GATES, asked, house);
+  if (unable !== null) return refused(unable, dialect, null, identity);
+  return { rejection: null, identity, listed: budgetPage(policy.spending) };
 }
 
 /** Whose request is refused whatever its key is: Codex offers to upgrade with the first use of a key. */

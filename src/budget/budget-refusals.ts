@@ -66,6 +66,17 @@ export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejec
   return rejection(CODES[status], told, NO_RETRY, `"budget":${JSON.stringify(members)}`);
 }
 
+const OF_MONEY: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
+  ...Object.values(CODES),
+  'cost_limit',
+  'unpriced_model',
+]);
+
+/** Whether another target might be let through: what keeps this one away is what it may cost. */
+export function isOfMoney({ code }: Rejection): boolean {
+  return OF_MONEY.has(code);
+}
+
 export function tooDear(asked: number, limit: number): Rejection {
   const told = `It may cost $${nanoUsd(asked)}; the limit of a request is $${nanoUsd(limit)}.`;
   return rejection('cost_limit', told, NO_RETRY);

@@ -8,6 +8,7 @@
  */
 
 import type { Routed } from '../admit/admit.ts';
+import { isOfMoney } from '../budget/budget-refusals.ts';
 import { FAILURES, type Failed } from '../plan/failover.ts';
 import type { Trial } from '../plan/planner.ts';
 import {
@@ -16,7 +17,7 @@ import {
   type RouteSettings,
   type Target,
 } from '../plan/route-table.ts';
-import { type Rejection, rejection } from '../rejection.ts';
+import { REJECTIONS, type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { Deadlines } from '../ticker.ts';
 import { failureDetail, POOL_KEY_INBAND, type UpstreamFailure } from '../upstream/failure.ts';
@@ -301,7 +302,20 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   refused(attempt: Attempt, why: Rejection): void {
     if (attempt !== this.#attempt) return;
     if (this.#rest !== null && this.#state === 'resuming') this.#rest.failed(null, why.code);
-    else this.#refuse(why);
+    else if (!this.#isPassedOver(why)) this.#refuse(why);
+  }
+
+  /** What the target may cost is not there, or is not known: another one may be cheaper. */
+  #isPassedOver(why: Rejection): boolean {
+    const walk = this.#walk;
+    const trial = this.#trial;
+    if (!isOfMoney(why) || trial === null || walk?.mayRepeat !== true) return false;
+    const next = walk.next();
+    if (next === null) return false;
+    this.#context.planner.left(trial);
+    this.#close(String(REJECTIONS[why.code].status), null);
+    this.#try(next);
+    return true;
   }
 
   onBroken(_attempt: Attempt, error: unknown): void {

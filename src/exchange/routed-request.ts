@@ -178,8 +178,8 @@ export class RoutedRequest {
         target: query === '' ? path : `${path}?${query}`,
         managed: {
           identity,
-          policy,
-          // What is played is no model of anybody's.
+          // What is played is no model of anybody's, and costs nothing.
+          policy: played === null ? policy : { ...policy, spending: null },
           permission: played === null ? policy.models : null,
           pathModel: null,
           poolKey: played === null || rehearsal === null ? key : rehearsal.poolKey,

@@ -3,6 +3,7 @@ import { createRateTable, setRateLimits } from '../admit/rate.ts';
 import { createTokenTable } from '../admit/token-table.ts';
 import { BudgetCalendar } from '../budget/budget-calendar.ts';
 import { BudgetKeeper } from '../budget/budget-keeper.ts';
+import { BudgetWebhook } from '../budget/budget-webhook.ts';
 import { WholeBudgets } from '../budget/grant-source.ts';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
@@ -23,6 +24,7 @@ import { createPinTable } from '../plan/pins.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
+import { Secret } from '../secret.ts';
 import { exposition } from '../settle/exposition.ts';
 import { MetricsLayout } from '../settle/metrics.ts';
 import { StateKeeper } from '../stored/state-keeper.ts';
@@ -228,6 +230,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     await finish(out);
   });
   stored.start();
+  const webhook = new BudgetWebhook(() => secretOf(reloader.running.budgetWebhookUrl), log);
+  budgets.onWarning = (warning) => webhook.tell(warning);
   budgets.start();
   try {
     await supervisor.start();
@@ -275,6 +279,10 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   if (!isSaved || out.isBusy) process.stderr.write('The disk does not answer: not waited for.\n');
   if (!closed || !isSaved || out.isBusy) endHard();
   return 0;
+}
+
+function secretOf(text: string | null): Secret | null {
+  return text === null ? null : new Secret(text);
 }
 
 function rateLimits(document: ConfigDocument): RateLimits {
