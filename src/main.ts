@@ -90,6 +90,15 @@ ${CONFIG_HELP}`,
       return await checkPrices(asked, await loaded(asked.config));
     },
   },
+  usage: {
+    summary: 'say what was used and what it cost, by key, tenant, class, model, provider or day',
+    help: async () => (await import('./command/usage.ts')).USAGE_HELP,
+    run: async (argv) => {
+      const { usage, usageArguments } = await import('./command/usage.ts');
+      const asked = usageArguments(argv, Date.now());
+      return usage(asked, await loaded(asked.config, ['data_dir', 'ledger']));
+    },
+  },
   keygen: {
     summary: 'make a key to sign virtual keys with',
     help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,

@@ -99,6 +99,10 @@ export interface Config {
   readonly snapshotPath: string | null;
   /** Where the gateway keeps what must outlive it; null: nothing does. */
   readonly dataDir: string | null;
+  /** Whether what was used is kept in `dataDir`, to be asked for. */
+  readonly ledger: boolean;
+  /** How long its facts are kept, in days; their sums stay. 0 = for ever. */
+  readonly ledgerRetentionDays: number;
   /** What happens to ids of stored objects that nobody is known to have made. */
   readonly foreignState: 'refuse' | 'allow';
   /** 0 = off, like the two below. */

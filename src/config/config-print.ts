@@ -82,6 +82,8 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('config_bucket', config.configBucket),
     plain('snapshot_path', config.snapshotPath),
     plain('data_dir', config.dataDir),
+    plain('ledger', config.ledger),
+    plain('ledger_retention_days', config.ledgerRetentionDays),
     plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
     plain('prices_file', config.pricesFile),

@@ -57,6 +57,9 @@ function seconds(meaningOfZero: string) {
     .transform((value) => Math.round(value * 1000));
 }
 
+/** Ten years: each day that is kept is a file. */
+const LEDGER_RETENTION_MAX_DAYS = 3_660;
+
 function count(unit: string, max = MAX_COUNT) {
   const expected = `${unit}: 0 (off), or a whole number up to ${max}`;
   return z.int({ error: expected }).min(0, { error: expected }).max(max, { error: expected });
@@ -285,6 +288,8 @@ export const SETTINGS = z.strictObject({
   config_bucket: BUCKET.prefault('ai-gateway'),
   snapshot_path: path().prefault(null),
   data_dir: path().prefault(null),
+  ledger: boolean().prefault(true),
+  ledger_retention_days: count('days', LEDGER_RETENTION_MAX_DAYS).prefault(90),
   foreign_state: z.enum(['refuse', 'allow'], { error: '"refuse" or "allow"' }).prefault('refuse'),
   allow_empty: boolean().prefault(false),
   provider_authorities: table('name = "authority"', AUTHORITY),

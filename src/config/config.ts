@@ -158,6 +158,8 @@ function documentOf(
     configBucket: settings.config_bucket,
     snapshotPath: settings.snapshot_path,
     dataDir: settings.data_dir,
+    ledger: settings.ledger,
+    ledgerRetentionDays: settings.ledger_retention_days,
     foreignState: settings.foreign_state,
     rateLimitRps: settings.rate_limit_rps,
     byoRateLimitRps: settings.byo_rate_limit_rps,

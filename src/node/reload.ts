@@ -24,6 +24,8 @@ const FIXED = [
   'configBucket',
   'snapshotPath',
   'dataDir',
+  'ledger',
+  'ledgerRetentionDays',
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 

@@ -6,7 +6,7 @@ import { BudgetKeeper } from '../budget/budget-keeper.ts';
 import { BudgetWebhook } from '../budget/budget-webhook.ts';
 import { WholeBudgets } from '../budget/grant-source.ts';
 import { type ConfigSource, loadConfig } from '../config/config.ts';
-import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
+import type { Config, ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
@@ -14,6 +14,7 @@ import { createFollowedTable } from '../exchange/followed-table.ts';
 import { createKeptMemory } from '../exchange/kept-budget.ts';
 import { FleetRates } from '../fleet/fleet-rates.ts';
 import { nodeName } from '../fleet/node-name.ts';
+import { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
@@ -50,7 +51,7 @@ const SIGKILL_STATUS = 128 + 9;
 /** How long the end of the process waits for stdout's reader, in milliseconds. */
 const FLUSH_LIMIT_MS = 2_000;
 
-/** And for the disk: spilled facts and the deny-set's snapshot. Milliseconds. */
+/** And for the disk: spilled facts, the ledger and the deny-set's snapshot. Milliseconds. */
 const DISK_LIMIT_MS = 2_000;
 
 /**
@@ -136,6 +137,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           () => keeper.connection,
           log,
         );
+  const ledger = openLedger(config, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const supervisor = new Supervisor(
@@ -160,6 +162,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     refusals,
     stored,
     budgets,
+    ledger,
     log,
     warm,
   );
@@ -206,6 +209,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         storedState: stored.entries,
         storedStateDropped: stored.dropped,
         budgets: budgets.totals,
+        ledger,
         targets: routing.states(reloader.running),
         reloads: reloader.results,
       }),
@@ -227,6 +231,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const stopped = stopSignal(log, async () => {
     // What is open is settled first, so that its facts are told too.
     await supervisor.close(CLOSE_LIMIT_MS);
+    await ledger?.stop(DISK_LIMIT_MS);
     await finish(out);
   });
   stored.start();
@@ -234,7 +239,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   budgets.onWarning = (warning) => webhook.tell(warning);
   budgets.start();
   try {
-    await supervisor.start();
+    await Promise.all([supervisor.start(), ledger?.start()]);
   } catch (error) {
     admin.close();
     await supervisor.close(CLOSE_LIMIT_MS);
@@ -271,6 +276,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     keeper.stop(DISK_LIMIT_MS),
     stored.stop(DISK_LIMIT_MS),
     budgets.stop(DISK_LIMIT_MS),
+    ledger === null || ledger.stop(DISK_LIMIT_MS),
   ]).then((all) => all.every((isSaved) => isSaved));
   log.write('info', 'stopped', { signal });
   admin.close();
@@ -311,6 +317,14 @@ function openSpill(path: string | null): FactSpill | null {
       `usage_spill_path: cannot append to ${path} (${code}). Name a file in a folder that this user may write to.`,
     );
   }
+}
+
+function openLedger(
+  { dataDir, ledger, ledgerRetentionDays }: Config,
+  log: NodeLog,
+): LedgerKeeper | null {
+  if (dataDir === null || !ledger) return null;
+  return new LedgerKeeper({ dataDir, retentionDays: ledgerRetentionDays }, log);
 }
 
 /**

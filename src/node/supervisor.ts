@@ -1,6 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 import type { BudgetKeeper } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
+import type { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
 import type { StateKeeper } from '../stored/state-keeper.ts';
@@ -50,6 +51,7 @@ export class Supervisor {
   readonly #refusals: RefusalList;
   readonly #stored: StateKeeper;
   readonly #budgets: BudgetKeeper;
+  readonly #ledger: LedgerKeeper | null;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -69,6 +71,7 @@ export class Supervisor {
     refusals: RefusalList,
     stored: StateKeeper,
     budgets: BudgetKeeper,
+    ledger: LedgerKeeper | null,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -80,6 +83,7 @@ export class Supervisor {
     this.#refusals = refusals;
     this.#stored = stored;
     this.#budgets = budgets;
+    this.#ledger = ledger;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -171,6 +175,8 @@ export class Supervisor {
         this.#out.log(message.lines);
         break;
       case 'facts':
+        // First: what it is given is copied on its way to the ledger's thread.
+        this.#ledger?.add(message.lines);
         this.#out.facts(message.lines);
         break;
       case 'stored':

@@ -43,6 +43,13 @@ interface NodeFacts {
     readonly warnings: ReadonlyMap<number, number>;
     readonly isJournalFailing: boolean;
   };
+  /** Null where there is none. Facts of this process, and bytes that wait for it. */
+  readonly ledger: {
+    readonly added: number;
+    readonly lost: number;
+    readonly backlogBytes: number;
+    readonly isKeeping: boolean;
+  } | null;
   /** The targets that the configuration names: `closed`, `open` or `probing`. */
   readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
@@ -373,6 +380,26 @@ export function exposition(
     'Such ids that found no room, displaced older ones, or could not be kept for a restart.',
     [['', node.storedStateDropped]],
   );
+  if (node.ledger !== null) {
+    page.add('ai_ledger_facts_total', 'counter', 'Usage facts that the ledger has kept.', [
+      ['', node.ledger.added],
+    ]);
+    page.add(
+      'ai_ledger_facts_lost_total',
+      'counter',
+      'Usage facts that found no place in the ledger: its disk took nothing for too long.',
+      [['', node.ledger.lost]],
+    );
+    page.add(
+      'ai_ledger_backlog_bytes',
+      'gauge',
+      'Bytes of usage facts that wait in files for the ledger.',
+      [['', node.ledger.backlogBytes]],
+    );
+    page.add('ai_ledger_up', 'gauge', '1 while the ledger keeps what comes.', [
+      ['', node.ledger.isKeeping ? 1 : 0],
+    ]);
+  }
   page.add('ai_config_reload_total', 'counter', 'Configurations read again, by result.', [
     ['result="ok"', node.reloads.ok],
     ['result="failed"', node.reloads.failed],

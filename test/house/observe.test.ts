@@ -34,6 +34,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   storedState: 0,
   storedStateDropped: 0,
   budgets: { rows: 0, reservedNano: 0, warnings: new Map([[50, 0]]), isJournalFailing: false },
+  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
   targets: [{ name: 'openai/one', state: 'open' }],
   reloads: { ok: 0, failed: 0 },
 });

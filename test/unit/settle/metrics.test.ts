@@ -16,6 +16,7 @@ const node = {
   storedState: 0,
   storedStateDropped: 0,
   budgets: { rows: 0, reservedNano: 0, warnings: new Map(), isJournalFailing: false },
+  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
   targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
 };
