@@ -136,7 +136,6 @@ function listened(
   events: SocketEvents,
 ): Socket {
   const told: Told = Object.assign(socket, { [TOLD]: events });
-  // Not once(): with its removal Node keeps a socket's listeners in a hash, which costs 300 bytes more.
   told.on(connected, onConnected);
   told.on('end', onReadEnd);
   told.on('drain', onDrained);
