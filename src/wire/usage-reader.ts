@@ -208,8 +208,13 @@ export class UsageReader implements EventSink {
     this.#countCut();
     // A text that was cut may have told before: then that is what is known.
     if (this.#format === 'json') this.#readText();
+    const { counts, lines, details, serviceTier, toolUses } = this.#usage.billed(this.#model);
     return {
-      ...this.#usage.billed(this.#model),
+      counts,
+      lines,
+      details,
+      serviceTier,
+      toolUses,
       model: this.#model,
       raw: this.#raw,
       sawError: this.#sawError,
