@@ -99,6 +99,14 @@ ${CONFIG_HELP}`,
       return usage(asked, await loaded(asked.config, ['data_dir', 'ledger']));
     },
   },
+  reconcile: {
+    summary: "name where our books and a provider's part, and why",
+    help: async () => (await import('./command/reconcile.ts')).RECONCILE_HELP,
+    run: async (argv) => {
+      const { reconcile, reconcileArguments } = await import('./command/reconcile.ts');
+      return await reconcile(reconcileArguments(argv));
+    },
+  },
   keygen: {
     summary: 'make a key to sign virtual keys with',
     help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,

@@ -33,6 +33,13 @@ export function roundedDecimalOf(text: string, decimals: number): number | null 
   return safe(scaled.whole + up);
 }
 
+/** The same of any size: for sums that somebody else made. */
+export function wideDecimalOf(text: string, decimals: number): bigint | null {
+  const scaled = scaledOf(text, decimals);
+  if (scaled === null) return null;
+  return scaled.whole + (scaled.rest !== '' && scaled.rest.charCodeAt(0) >= 0x35 ? 1n : 0n);
+}
+
 function scaledOf(
   text: string,
   decimals: number,

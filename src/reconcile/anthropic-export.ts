@@ -1,0 +1,119 @@
+/**
+ * Anthropic's own books, as its Admin API answers: `/v1/organizations/usage_report/messages` and
+ * `/v1/organizations/cost_report` (platform.claude.com/docs/en/api/admin). Requests are not counted there. A cost is told in
+ * cents, as a decimal text.
+ */
+
+import { wideDecimalOf } from '../prices/money.ts';
+import {
+  type CostRow,
+  countOf,
+  dayOf,
+  ExportError,
+  isCut,
+  listOf,
+  type Members,
+  membersOf,
+  type Page,
+  type ProviderBook,
+  shown,
+  tierOf,
+  type UsageRow,
+  wordOf,
+} from './books.ts';
+
+const CENT_DECIMALS = 10;
+
+/** @throws ExportError in one line */
+export function anthropicBook(pages: readonly Page[]): ProviderBook {
+  const usage: UsageRow[] = [];
+  const costs: CostRow[] = [];
+  const usageDays = new Set<string>();
+  const costDays = new Set<string>();
+  const ofUsage: Page[] = [];
+  const ofCosts: Page[] = [];
+  for (const one of pages) {
+    const { page, where } = one;
+    const days: string[] = [];
+    for (const [at, value] of listOf(page['data'], `${where}: data`).entries()) {
+      const place = `${where}: data[${at}]`;
+      const bucket = membersOf(value, place);
+      const beganMs = Date.parse(wordOf(bucket, 'starting_at', place) ?? '');
+      if (Number.isNaN(beganMs)) {
+        const found = shown(bucket['starting_at']);
+        throw new ExportError(`${place}.starting_at: found ${found}, expected a time (RFC 3339)`);
+      }
+      const day = dayOf(beganMs);
+      days.push(day);
+      for (const [number, result] of listOf(bucket['results'], `${place}.results`).entries()) {
+        const inside = `${place}.results[${number}]`;
+        const members = membersOf(result, inside);
+        if (members['amount'] !== undefined) {
+          costs.push(costRow(members, day, inside));
+          if (!ofCosts.includes(one)) ofCosts.push(one);
+        } else if (members['uncached_input_tokens'] !== undefined) {
+          usage.push(usageRow(members, day, inside));
+          if (!ofUsage.includes(one)) ofUsage.push(one);
+        } else {
+          const found = Object.keys(members).slice(0, 4).join(', ');
+          const expected = 'amount (cost_report) or uncached_input_tokens (usage_report/messages)';
+          throw new ExportError(`${inside}: found ${found}, expected ${expected}`);
+        }
+      }
+    }
+    // Those on which nothing was used too.
+    if (ofUsage.includes(one)) for (const day of days) usageDays.add(day);
+    if (ofCosts.includes(one)) for (const day of days) costDays.add(day);
+  }
+  return {
+    usageDays,
+    costDays,
+    kinds: new Set(usage.length > 0 ? (['writing'] as const) : []),
+    usage,
+    costs,
+    isCut: isCut(ofUsage) || isCut(ofCosts),
+  };
+}
+
+function usageRow(members: Members, day: string, where: string): UsageRow {
+  const written = members['cache_creation'] ?? {};
+  const writes = membersOf(written, `${where}.cache_creation`);
+  const cacheRead = countOf(members, 'cache_read_input_tokens', where);
+  const cacheWrite =
+    countOf(writes, 'ephemeral_5m_input_tokens', `${where}.cache_creation`) +
+    countOf(writes, 'ephemeral_1h_input_tokens', `${where}.cache_creation`);
+  const tier = wordOf(members, 'service_tier', where);
+  return {
+    day,
+    model: wordOf(members, 'model', where),
+    tier: tier === null ? null : tierOf(tier),
+    usage: {
+      requests: null,
+      input: countOf(members, 'uncached_input_tokens', where) + cacheRead + cacheWrite,
+      cacheRead,
+      cacheWrite,
+      output: countOf(members, 'output_tokens', where),
+    },
+  };
+}
+
+function costRow(members: Members, day: string, where: string): CostRow {
+  const text = String(members['amount']);
+  const currency = wordOf(members, 'currency', where) ?? 'USD';
+  const pico = wideDecimalOf(text.replace(/^-/, ''), CENT_DECIMALS);
+  if (currency !== 'USD' || pico === null) {
+    const found = shown(members['amount']);
+    throw new ExportError(`${where}.amount: found ${found}, expected cents of USD as a decimal`);
+  }
+  const tier = wordOf(members, 'service_tier', where);
+  const fee = wordOf(members, 'cost_type', where);
+  const model = wordOf(members, 'model', where);
+  const isFee = model === null && fee !== null && fee !== 'tokens';
+  return {
+    day,
+    model: isFee ? fee : model,
+    tier: tier === null ? null : tierOf(tier),
+    pico: text.startsWith('-') ? -pico : pico,
+    isFee,
+  };
+}
