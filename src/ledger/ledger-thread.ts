@@ -3,10 +3,12 @@
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { countLines, joined } from '../outlet/line-outlet.ts';
+import { dayOf } from './ledger-files.ts';
 import { LedgerLock } from './ledger-lock.ts';
 import type { FromLedger, LedgerStart, ToLedger } from './ledger-messages.ts';
 import { LedgerRefused } from './ledger-schema.ts';
 import { SqliteLedger } from './ledger-store.ts';
+import { Retention } from './retention.ts';
 
 /** How long facts wait for others, in milliseconds: a transaction costs more than a fact. A crash takes as much. */
 const COMMIT_MS = 200;
@@ -16,6 +18,10 @@ const COMMIT_FACTS = 5_000;
 
 /** After a disk that refused, or a lock that another process holds, in milliseconds. */
 const RETRY_MS = 1_000;
+
+/** How often days that are over are looked for, and how long facts may come between two steps, in milliseconds. */
+const RETENTION_MS = 60_000;
+const RETENTION_STEP_MS = 5;
 
 /** Read of a file that waited at once, in bytes. */
 const READ_BYTES = 4 * 1_048_576;
@@ -31,6 +37,7 @@ const backlogs: string[] = [];
 let readUpTo = 0;
 let ledger: SqliteLedger | null = null;
 let lock: LedgerLock | null = null;
+let retention: Retention | null = null;
 let isDue = false;
 let failure: string | null = null;
 let isStopping = false;
@@ -134,6 +141,21 @@ function wholeLines(path: string, from: number): Uint8Array | null {
   }
 }
 
+/** Days that are over go, a step at a time. */
+function retire(): void {
+  let nextMs = RETENTION_MS;
+  try {
+    if (ledger !== null && lock?.isHeld === true && failure === null) {
+      retention ??= new Retention(ledger, start.retentionDays);
+      if (retention.step(dayOf(Date.now()), () => true)) nextMs = RETENTION_STEP_MS;
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : 'unknown';
+    tell({ kind: 'log', level: 'error', event: 'ledger_retention_failed', fields: { reason } });
+  }
+  if (!isStopping) setTimeout(retire, nextMs).unref();
+}
+
 function find(call: number, requestId: string): void {
   let lines: readonly string[] = [];
   try {
@@ -182,3 +204,4 @@ try {
   }
 }
 work();
+retire();
