@@ -104,7 +104,9 @@ ${CONFIG_HELP}`,
     help: async () => (await import('./command/reconcile.ts')).RECONCILE_HELP,
     run: async (argv) => {
       const { reconcile, reconcileArguments } = await import('./command/reconcile.ts');
-      return await reconcile(reconcileArguments(argv));
+      const asked = reconcileArguments(argv);
+      const ledger = async () => (await loaded(asked.config, ['data_dir', 'ledger'])).dataDir;
+      return await reconcile(asked, ledger);
     },
   },
   keygen: {

@@ -12,10 +12,11 @@ import {
   type Parting,
 } from '../reconcile/differences.ts';
 import { FactBook } from '../reconcile/fact-book.ts';
+import { LedgerLines } from '../reconcile/ledger-lines.ts';
 import { openaiBook } from '../reconcile/openai-export.ts';
 
 /** Text of `sluice reconcile --help`. */
-export const RECONCILE_HELP = `sluice reconcile --provider openai|anthropic --file EXPORT [--file …] --facts FILE [--facts …] [--as NAME] [--json]
+export const RECONCILE_HELP = `sluice reconcile --provider openai|anthropic --file EXPORT [--file …] [--facts FILE …] [--as NAME] [--json] [--config FILE]
 
 Names where our books and the provider's part, by day (UTC), model and tier of service as far as its report tells them apart,
 and the likely cause. Exit code 1 where they part.
@@ -23,7 +24,8 @@ and the likely cause. Exit code 1 where they part.
   --file EXPORT   what the provider's API answered, as JSON: a page, a list of pages, or a page a line; usage and costs together
                   openai     /v1/organization/usage/completions, …/usage/embeddings, /v1/organization/costs (group_by line_item)
                   anthropic  /v1/organizations/usage_report/messages, /v1/organizations/cost_report (group_by description)
-  --facts FILE    usage facts as lines of JSON: a log, a spill file, or "-" for standard input; a fact counts once
+  --facts FILE    usage facts as lines of JSON: a log, a spill file, or "-" for standard input; a fact counts once. Without it
+                  those of the ledger in data_dir, a gateway may be running beside it
   --as NAME       the provider's name in the facts, where that is another one
   --json          one object, for a program: counts as numbers, money as decimal texts`;
 
@@ -35,6 +37,7 @@ interface ReconcileArguments {
   readonly files: readonly string[];
   readonly facts: readonly string[];
   readonly json: boolean;
+  readonly config: string | null;
 }
 
 /** @throws Error with one line that says what to do */
@@ -47,24 +50,25 @@ export function reconcileArguments(argv: readonly string[]): ReconcileArguments 
       file: { type: 'string', multiple: true },
       facts: { type: 'string', multiple: true },
       json: { type: 'boolean' },
+      config: { type: 'string' },
     },
   });
   const { provider, file: files = [], facts = [] } = values;
   if (provider !== 'openai' && provider !== 'anthropic')
     throw new Error('reconcile needs --provider openai or --provider anthropic.');
   if (files.length === 0) throw new Error('reconcile needs --file with the provider’s report.');
-  if (facts.length === 0) throw new Error('reconcile needs --facts with our usage facts.');
-  return { provider, name: values.as ?? provider, files, facts, json: values.json === true };
+  const [name, json] = [values.as ?? provider, values.json === true];
+  return { provider, name, files, facts, json, config: values.config ?? null };
 }
 
-/** @returns the exit code */
-export async function reconcile({
-  provider,
-  name,
-  files,
-  facts,
-  json,
-}: ReconcileArguments): Promise<number> {
+/**
+ * @param dataDir where the ledger is; asked for only where no facts are given
+ * @returns the exit code
+ */
+export async function reconcile(
+  { provider, name, files, facts, json }: ReconcileArguments,
+  dataDir: () => Promise<string | null>,
+): Promise<number> {
   const pages = files.flatMap((file) => pagesOf(readFileSync(file, 'utf8'), file));
   const book = READERS[provider](pages);
   const own = new FactBook(name);
@@ -73,8 +77,15 @@ export async function reconcile({
     for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }))
       own.add(line);
   }
+  const days = new Set([...book.usageDays, ...book.costDays]);
+  let missing: readonly string[] = [];
+  if (facts.length === 0) {
+    const ledger = new LedgerLines(await dataDir());
+    missing = ledger.missing(days);
+    for (const line of ledger.of(days)) own.add(line);
+  }
   const comparison = compare(own.rows, book);
-  const text = json ? jsonOf(comparison, book) : tableOf(comparison, book, own, name);
+  const text = json ? jsonOf(comparison, book) : tableOf(comparison, book, own, name, missing);
   process.stdout.write(`${text}\n`);
   return comparison.partings.length === 0 ? 0 : 1;
 }
@@ -101,11 +112,13 @@ function tableOf(
   { usageDays, costDays, isCut }: ProviderBook,
   { facts, repeated }: FactBook,
   name: string,
+  missing: readonly string[],
 ): string {
   const days = new Set([...usageDays, ...costDays]);
   return [
     `${name}: ${facts} facts${repeated > 0 ? ` (${repeated} more were there twice)` : ''}, ${days.size} days, ${compared} sums compared, ${partings.length} part`,
     ...(isCut ? ['the report goes on: its last page says that another one follows'] : []),
+    ...missing.map((day) => `the ledger has no facts of ${day}`),
     ...partings.flatMap(partingLines),
   ].join('\n');
 }

@@ -1,7 +1,9 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { DayFile, FactReader } from '../../src/ledger/day-file.ts';
+import { dayOf, LedgerFiles } from '../../src/ledger/ledger-files.ts';
 import { factLine } from '../support/fact-lines.ts';
 import { sluice } from '../support/gateway.ts';
 
@@ -57,6 +59,24 @@ describe('sluice reconcile', () => {
         ],
       },
     ]);
+  });
+
+  test('reads the ledger where no facts are given, and says which days it has none of', () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'sluice-reconcile-'));
+    mkdirSync(join(dataDir, 'ledger'));
+    const files = new LedgerFiles(dataDir);
+    writeFileSync(files.kept, '');
+    const reader = new FactReader();
+    const day = new DayFile(files.day(dayOf(Date.parse('2026-11-26T00:00:00Z'))));
+    day.add(FACTS.slice(0, 5).flatMap((line) => reader.read(line) ?? []));
+    day.close();
+    const argv = ['reconcile', '--provider', 'openai', '--file', report('openai-usage')];
+    const { status, stdout } = sluice(argv, { env: { AI_DATA_DIR: dataDir } });
+    expect([status, stdout.split('\n').slice(0, 2)]).toEqual([
+      1,
+      ['openai: 5 facts, 2 days, 4 sums compared, 4 part', 'the ledger has no facts of 2026-11-27'],
+    ]);
+    expect(sluice(argv).stderr).toContain('There is no ledger: set data_dir');
   });
 
   test('says that nothing parts, and exits with 0', () => {
