@@ -173,6 +173,10 @@ export class BudgetKeeper implements Grants {
     return this.#table.grant(known.print, known.row, labelOf(row.label), granted, elsewhere);
   }
 
+  reachable(isReachable: boolean): void {
+    this.#table.isGranting = isReachable;
+  }
+
   /** Looks at every row once: called by its clock. */
   look(): void {
     for (const known of this.#known.values()) this.#show(known);
@@ -345,6 +349,8 @@ export class BudgetKeeper implements Grants {
     if (this.#timer !== null) clearInterval(this.#timer);
     const deadline = new Promise<'late'>((resolve) => setTimeout(resolve, limitMs, 'late').unref());
     const done = (async () => {
+      // What was settled last is not held any more.
+      this.look();
       await this.#source.stop(limitMs / 2);
       await this.#writing;
       this.look();

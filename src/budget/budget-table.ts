@@ -103,6 +103,7 @@ export function createBudgetTable(workers: number, isWhole: boolean): SharedArra
 }
 
 const WHOLE_AT = 1;
+const GRANTING_AT = 2;
 
 /** One thread's access to the shared table. */
 export class BudgetTable {
@@ -131,6 +132,15 @@ export class BudgetTable {
 
   get isWhole(): boolean {
     return this.#isWhole;
+  }
+
+  /** Whether more than is granted can be granted within milliseconds. */
+  get isGranting(): boolean {
+    return Atomics.load(this.#head, GRANTING_AT) === 1;
+  }
+
+  set isGranting(isGranting: boolean) {
+    Atomics.store(this.#head, GRANTING_AT, isGranting ? 1 : 0);
   }
 
   /**

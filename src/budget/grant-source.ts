@@ -40,6 +40,8 @@ export interface Grants {
    * @returns what is granted then: never less than what is spent and reserved; 0 where the window is over
    */
   grant(row: BudgetRow, granted: number, elsewhere: number): number;
+  /** Whether more can be granted within milliseconds: then a request waits for it. */
+  reachable(isReachable: boolean): void;
 }
 
 /** Gets grants for this node. All of it runs on the main thread; nothing of it may throw. */

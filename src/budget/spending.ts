@@ -89,6 +89,8 @@ interface Line {
   row: number;
   /** The window of which the main thread knows. */
   told: number;
+  /** When it was told last that more is wanted; Unix time in milliseconds. */
+  askedMs: number;
 }
 
 /** How one budget stands, for its owner. */
@@ -128,6 +130,12 @@ interface Priced {
   readonly learns: string | null;
 }
 
+/** This node's part of a budget is too small, and may grow within milliseconds: it is to be asked again then. */
+export const WAITS = 'waits';
+
+/** Between two words to whoever grants about one budget, in milliseconds: one that is spent is asked for by many. */
+const ASK_MS = 4;
+
 export class KeySpending {
   readonly #context: SpendingContext;
   readonly #rules: SpendingRules;
@@ -142,13 +150,18 @@ export class KeySpending {
         .map((window): Line => {
           const print = rowName(`${scope} ${name} ${window}`);
           const limit = limits[window];
-          return { scope, name, window, print, limit, enforced, row: NO_ROW, told: 0 };
+          return { scope, name, window, print, limit, enforced, row: NO_ROW, told: 0, askedMs: 0 };
         }),
     );
   }
 
-  /** Takes the most that a request can cost from every budget, or nothing from any. */
-  reserve(question: SpendingQuestion): Reservation | Rejection {
+  /**
+   * Takes the most that a request can cost from every budget, or nothing from any.
+   * @param mayWait false: it is refused where a moment later it might not be
+   */
+  reserve(question: SpendingQuestion): Reservation | Rejection;
+  reserve(question: SpendingQuestion, mayWait: boolean): Reservation | Rejection | typeof WAITS;
+  reserve(question: SpendingQuestion, mayWait = false): Reservation | Rejection | typeof WAITS {
     const nowMs = this.#context.now();
     const cost = this.#highest(question, nowMs);
     if ('code' in cost) return cost;
@@ -177,7 +190,30 @@ export class KeySpending {
       this.#context.counts.budgetRowDropped();
       return NO_BUDGET_ROW;
     }
+    if (came.of === 'grant') {
+      this.#ask(came.at, nowMs);
+      const mayGrow = this.#context.table.isGranting && !this.#isSpent(came.at, claims, cost.nano);
+      if (mayWait && mayGrow) return WAITS;
+    }
     return this.#exceeded(came.at, came.of, claims, cost.nano, windows);
+  }
+
+  /** Whoever grants is told at once. */
+  #ask(at: number, nowMs: number): void {
+    const line = this.#lines[at];
+    if (line === undefined || Math.abs(nowMs - line.askedMs) < ASK_MS) return;
+    line.askedMs = nowMs;
+    this.#context.met(line.scope, line.name, line.window);
+  }
+
+  /** Other nodes have the rest of it, as far as this one knows. */
+  #isSpent(at: number, claims: readonly Claim[], asked: number): boolean {
+    const line = this.#lines[at];
+    const claim = claims[at];
+    if (line === undefined || claim === undefined) return false;
+    const state = this.#context.table.read(line.print, claim.row);
+    if (state === null) return false;
+    return state.spent + state.reserved + state.elsewhere + asked > line.limit;
   }
 
   /** Rows are remembered, and whoever keeps them over a restart is told of a new window. */
@@ -208,8 +244,6 @@ export class KeySpending {
     const line = this.#lines[at];
     const claim = claims[at];
     if (line === undefined || claim === undefined) return NO_BUDGET_ROW;
-    // Whoever grants is asked at once.
-    if (of === 'grant') this.#context.met(line.scope, line.name, line.window);
     const state = this.#context.table.read(line.print, claim.row);
     return budgetExceeded(this.#context.status, {
       scope: line.scope,
@@ -220,7 +254,7 @@ export class KeySpending {
       reserved: state?.reserved ?? 0,
       asked,
       renewsMs: line.window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
-      reason: of === 'grant' ? 'partition' : 'spent',
+      reason: of === 'grant' && !this.#isSpent(at, claims, asked) ? 'partition' : 'spent',
     });
   }
 

@@ -57,6 +57,8 @@ export interface BudgetsConfig {
   readonly timeZone: string;
   /** What a caller is told whose budget is used up. */
   readonly status: BudgetStatus;
+  /** What holds of a fleet's budgets while NATS is out of reach: what was granted, or all of them for each node alone. */
+  readonly withoutNats: 'closed' | 'open';
   /** Of an answer that nobody limits; 0: as was learned of such answers. */
   readonly assumedOutputTokens: number;
 }

@@ -89,6 +89,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('prices_file', config.pricesFile),
     plain('budget_time_zone', config.budgets.timeZone),
     plain('budget_status', config.budgets.status),
+    plain('budget_without_nats', config.budgets.withoutNats),
     plain('budget_webhook_url', shownWebhook(config.budgetWebhookUrl)),
     plain('assumed_output_tokens', config.budgets.assumedOutputTokens),
     plain('replay_max_bytes', config.routing.replayMaxBytes),

@@ -324,6 +324,9 @@ export const SETTINGS = z.strictObject({
   limits: LIMITS,
   budget_time_zone: text('a time zone like "UTC" or "Europe/Berlin"', isTimeZone).prefault('UTC'),
   budget_status: budgetStatus().prefault(402),
+  budget_without_nats: z
+    .enum(['closed', 'open'], { error: '"closed" or "open"' })
+    .prefault('closed'),
   budget_webhook_url: webhookUrl().prefault(null),
   assumed_output_tokens: count('tokens').prefault(0),
   replay_max_bytes: byteSize().prefault('32MiB'),

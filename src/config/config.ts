@@ -187,6 +187,7 @@ function documentOf(
     budgets: {
       timeZone: settings.budget_time_zone,
       status: settings.budget_status,
+      withoutNats: settings.budget_without_nats,
       assumedOutputTokens: settings.assumed_output_tokens,
     },
     routing: {

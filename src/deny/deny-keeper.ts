@@ -101,12 +101,16 @@ export class DenyKeeper {
 
   /**
    * Ends the feed and keeps what is known.
+   * @param connectionUsed until then others have something to say over the connection
    * @returns false when the disk did not take it within `limitMs`: a thread of Node's pool waits for it still
    */
-  async stop(limitMs: number): Promise<boolean> {
+  async stop(
+    limitMs: number,
+    connectionUsed: Promise<unknown> = Promise.resolve(),
+  ): Promise<boolean> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#isStopped = true;
-    void this.#feed?.stop();
+    void connectionUsed.finally(() => this.#feed?.stop());
     const saved = async (): Promise<boolean> => {
       await this.#saving;
       await this.#save();

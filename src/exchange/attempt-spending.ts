@@ -1,6 +1,6 @@
 /** What one attempt may cost, and did: between its metering and the budgets of its key. */
 
-import type { Reservation } from '../budget/spending.ts';
+import type { Reservation, SpendingQuestion } from '../budget/spending.ts';
 import type { MeteredUsage, Metering } from '../meter/metering.ts';
 import { type Cost, nanoOfCost } from '../prices/cost.ts';
 import { type Rejection, rejection } from '../rejection.ts';
@@ -12,29 +12,28 @@ import type { AttemptTarget } from './attempt-terms.ts';
 const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
 
 /**
- * Reserves the most that a request can cost that is about to become whole.
+ * What is known of what a request may cost that is about to become whole. Told once: what was read of its body is let go of.
  * @returns null where nobody asks, or nothing is billed
  */
-export function reservedSpending(
+export function spendingQuestion(
   { managed, provider }: AttemptTarget,
   metering: Metering | null,
   requestBytes: number,
-): Reservation | Rejection | null {
-  const spending = managed?.policy.spending ?? null;
-  if (managed === null || metering === null || spending === null || managed.metering === 'free')
-    return null;
+): SpendingQuestion | Rejection | null {
+  if (managed === null || metering === null || managed.policy.spending === null) return null;
+  if (managed.metering === 'free') return null;
   const { requestReading, requestedModel, furtherModels } = metering;
   if (requestReading === 'unread' && requestBytes > 0) return NOT_READ;
   const ofBody = requestReading === 'sure' ? requestedModel : null;
   const isUnsure = furtherModels?.isUnsure === true;
-  return spending.reserve({
+  return {
     provider: provider.name,
     model: isUnsure ? null : (managed.pathModel ?? ofBody),
     further: furtherModels?.names ?? [],
     asked: metering.askedSpending(requestBytes),
     requestBytes,
     writes: managed.metering !== 'reports',
-  });
+  };
 }
 
 /**

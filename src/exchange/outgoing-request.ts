@@ -1,9 +1,10 @@
-import type { Buffer } from 'node:buffer';
-import type { Reservation } from '../budget/spending.ts';
+import { Buffer } from 'node:buffer';
+import { type Reservation, type SpendingQuestion, WAITS } from '../budget/spending.ts';
 import type { Metering } from '../meter/metering.ts';
 import type { LimitGrant } from '../policy/limiter.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Rejection } from '../rejection.ts';
+import { Deadlines, type Due } from '../ticker.ts';
 import {
   FirstContent,
   type RequestCoding,
@@ -13,13 +14,30 @@ import {
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestScan } from '../wire/request-scan.ts';
 import { asksForStream } from '../wire/stream-wish.ts';
-import { reservedSpending } from './attempt-spending.ts';
+import { spendingQuestion } from './attempt-spending.ts';
 import { type Asked, type AttemptContext, type AttemptTarget, LEFT } from './attempt-terms.ts';
 import { deleteRefusal, modelRefusal, takenOfLimits } from './last-byte.ts';
 
 const NOTHING: readonly Buffer[] = [];
 /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
 const RESPONSES = /\/responses\/?$/;
+
+/** How long a request waits for more of its budget to be granted to this node, and how often it looks; milliseconds. */
+const GRANT_WAIT_MS = 50;
+const GRANT_LOOK_MS = 4;
+
+/** The requests of this thread that wait for a grant. */
+const GRANT_WAITS = new Deadlines(GRANT_LOOK_MS);
+
+/** A request that is whole, but for that it may not be sent yet. */
+interface Kept {
+  readonly coding: RequestCoding;
+  readonly contentLength: number;
+  /** What was not sent of its content, copied. */
+  readonly pieces: readonly Buffer[];
+  /** As `performance.now()` has it: until then it waits. */
+  readonly untilMs: number;
+}
 
 /** Whose request it is: its attempt, which is what the upstream calls. */
 export interface Sending extends UpstreamEvents {
@@ -29,13 +47,15 @@ export interface Sending extends UpstreamEvents {
   uploadFull(): void;
   /** All of the request is known, and it is none that may proceed. Nothing follows. */
   refused(why: Rejection): void;
+  /** A bug was met while it waited. */
+  onDueBroken(error: unknown): void;
 }
 
 /**
  * An attempt's request on its way out: past the metering, which may put an option in, and with a pool key past the policy,
  * before its last byte is let go.
  */
-export class OutgoingRequest {
+export class OutgoingRequest implements Due {
   readonly #context: AttemptContext;
   /** Until the request has left: an answer may stream for an hour behind it. */
   #asked: Asked;
@@ -57,6 +77,9 @@ export class OutgoingRequest {
   grant: LimitGrant | null = null;
   /** What it may cost, taken of its key's budgets. */
   reservation: Reservation | null = null;
+  /** While it waits for a grant; and what it asks for then. */
+  #kept: Kept | null = null;
+  #question: SpendingQuestion | null = null;
 
   constructor(
     context: AttemptContext,
@@ -77,8 +100,7 @@ export class OutgoingRequest {
   begin(): void {
     const { contentLength } = this.#asked.framing;
     this.isWhole = true;
-    if (this.#isRefused()) return;
-    this.#open(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING, true);
+    this.#letGo(contentLength < 0 ? 'none' : 'sized', contentLength, NOTHING);
   }
 
   /** The content's next piece, lent; the request leaves with the first one. */
@@ -106,7 +128,7 @@ export class OutgoingRequest {
     this.isWhole = last;
     this.#metering?.goOnWith(scan, last);
     if (last) {
-      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
+      this.#letGo('sized', content.bytes, content.pieces);
       return;
     }
     this.#attempt.uploadFull();
@@ -124,26 +146,68 @@ export class OutgoingRequest {
   #forwardLast(call: UpstreamCall, piece: Buffer): void {
     if (this.#metering === null) {
       this.#forward(call, piece, true);
-    } else {
-      const content = new FirstContent();
-      this.#forward(content, piece, true);
-      if (this.#isRefused()) return;
-      for (const one of content.pieces) call.push(one);
+      call.end();
+      return;
     }
-    call.end();
+    const content = new FirstContent();
+    this.#forward(content, piece, true);
+    this.#letGo('sized', 0, content.pieces);
   }
 
-  /** Takes a request back that must not become whole. */
-  #isRefused(): boolean {
+  /**
+   * Sends what makes the request whole, or takes the request back. Where more of its budget may be granted to this node in a moment, it
+   * waits for that.
+   * @param contentLength as in `#open`, where the request is opened with it
+   * @param content lent
+   */
+  #letGo(coding: RequestCoding, contentLength: number, content: readonly Buffer[]): void {
     const why =
       this.#metering?.refusal(this.#mayFollow) ??
       modelRefusal(this.target, this.#metering, this.bytes) ??
       deleteRefusal(this.target, this.method, this.#context.background) ??
-      this.#overBudget() ??
-      this.#overLimit();
-    if (why === null) return false;
-    this.#attempt.refused(why);
-    return true;
+      this.#overBudget(true);
+    if (why !== WAITS) {
+      this.#finish(why, coding, contentLength, content);
+      return;
+    }
+    const pieces: Buffer[] = [];
+    for (const piece of content) pieces.push(Buffer.from(piece));
+    const untilMs = performance.now() + GRANT_WAIT_MS;
+    this.#kept = { coding, contentLength, pieces, untilMs };
+    GRANT_WAITS.set(this, GRANT_LOOK_MS);
+  }
+
+  /** More may have been granted. */
+  onDue(): void {
+    const kept = this.#kept;
+    if (kept === null || this.#attempt.isOver) return;
+    const why = this.#overBudget(performance.now() < kept.untilMs);
+    if (why === WAITS) {
+      GRANT_WAITS.set(this, GRANT_LOOK_MS);
+      return;
+    }
+    this.#kept = null;
+    this.#finish(why, kept.coding, kept.contentLength, kept.pieces);
+  }
+
+  onDueBroken(error: unknown): void {
+    this.#attempt.onDueBroken(error);
+  }
+
+  /** @param why it may not be sent; null where its budget allows it */
+  #finish(
+    why: Rejection | null,
+    coding: RequestCoding,
+    contentLength: number,
+    content: readonly Buffer[],
+  ): void {
+    const refusal = why ?? this.#overLimit();
+    if (refusal !== null) this.#attempt.refused(refusal);
+    else if (this.call === null) this.#open(coding, contentLength, content, true);
+    else {
+      for (const piece of content) this.call.push(piece);
+      this.call.end();
+    }
   }
 
   get #mayFollow(): boolean {
@@ -153,9 +217,12 @@ export class OutgoingRequest {
   }
 
   /** Before the limits: what a refused request takes of them is not all given back. */
-  #overBudget(): Rejection | null {
-    const reserved = reservedSpending(this.target, this.#metering, this.bytes);
-    if (reserved === null || 'code' in reserved) return reserved;
+  #overBudget(mayWait: boolean): Rejection | typeof WAITS | null {
+    const question = this.#question ?? spendingQuestion(this.target, this.#metering, this.bytes);
+    if (question === null || 'code' in question) return question;
+    const reserved = this.target.managed?.policy.spending?.reserve(question, mayWait) ?? null;
+    this.#question = reserved === WAITS ? question : null;
+    if (reserved === null || reserved === WAITS || 'code' in reserved) return reserved;
     this.reservation = reserved;
     return null;
   }
@@ -178,13 +245,14 @@ export class OutgoingRequest {
     const content = new FirstContent();
     if (last && !chunked) {
       this.#metering?.whole(piece, content);
-      if (!this.#isRefused()) this.#open('sized', content.bytes, content.pieces, true);
+      this.#letGo('sized', content.bytes, content.pieces);
     } else {
       this.#metering?.begin();
       this.#forward(content, piece, last);
-      if (last && this.#isRefused()) return;
+      const coding = chunked ? 'chunked' : 'sized';
       const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
-      this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, last);
+      if (last) this.#letGo(coding, length, content.pieces);
+      else this.#open(coding, length, content.pieces, false);
     }
   }
 

@@ -21,11 +21,15 @@ const WRITES_PER_SECOND = 40;
 /** Questions that are open at a time; who comes beyond waits for one to end. */
 const OPEN_QUESTIONS = 64;
 
-/** How often claims are looked after that nobody shows any more, in milliseconds. */
-const TEND_MS = 500;
+/** How often claims are looked after that nobody shows any more, and whether the bucket is there; milliseconds. */
+const TEND_MS = 100;
 
 /** How long a window's grant that is over is tried to be handed back, in milliseconds: nobody misses it then. */
 const CLOSING_MS = 600_000;
+
+/** How long a start waits for the bucket, and then for what it says; milliseconds. */
+const FIRST_REACHED_MS = 1_500;
+const FIRST_GRANTS_MS = 5_000;
 
 interface Held {
   readonly key: string;
@@ -69,6 +73,9 @@ export class FleetGrants implements GrantSource {
   #horizonMs = SLICE_MS;
   #timer: NodeJS.Timeout | null = null;
   #isAlone = false;
+  #wasReachable = false;
+  #startedMs = Number.POSITIVE_INFINITY;
+  #isSettled = false;
   #broken = new Set<string>();
   #writes = 0;
   #conflicts = 0;
@@ -86,19 +93,34 @@ export class FleetGrants implements GrantSource {
 
   get totals(): GrantTotals {
     return {
-      isReachable: this.#store.isReachable,
+      isReachable: this.#wasReachable,
       writes: this.#writes,
       conflicts: this.#conflicts,
       failures: this.#failures,
     };
   }
 
+  /**
+   * False while it may become known in a moment how the budgets stand that this node spent from before: whoever comes until then
+   * would wait for it.
+   */
+  get isSettled(): boolean {
+    if (this.#isSettled) return true;
+    const limitMs = this.#store.isReachable ? FIRST_GRANTS_MS : FIRST_REACHED_MS;
+    const isKnown = (): boolean => [...this.#held.values()].every(({ claim }) => claim.isKnown);
+    const isLate = performance.now() - this.#startedMs >= limitMs;
+    this.#isSettled = isLate || (this.#wasReachable && isKnown());
+    return this.#isSettled;
+  }
+
   start(grants: Grants): void {
     this.#grants = grants;
+    this.#startedMs = performance.now();
     this.#timer = setInterval(() => this.#tend(), TEND_MS);
   }
 
   look(row: BudgetRow): void {
+    this.#tellReachable();
     const nowMs = this.#nowMs();
     const held = this.#heldOf(row, nowMs);
     held.row = row;
@@ -157,8 +179,16 @@ export class FleetGrants implements GrantSource {
     return held;
   }
 
+  #tellReachable(): void {
+    const { isReachable } = this.#store;
+    if (isReachable === this.#wasReachable) return;
+    this.#wasReachable = isReachable;
+    this.#grants?.reachable(isReachable);
+  }
+
   /** What nobody shows any more is handed back, and forgotten then. */
   #tend(): void {
+    this.#tellReachable();
     const nowMs = this.#nowMs();
     const isAlone = !this.#store.isReachable && this.#withoutNats() === 'open';
     if (isAlone !== this.#isAlone) this.#log.write('info', 'budgets_alone', { alone: isAlone });

@@ -98,6 +98,11 @@ export class GrantClaim {
     return this.#held;
   }
 
+  /** Whether it is known what the bucket says of it. */
+  get isKnown(): boolean {
+    return this.#told !== null;
+  }
+
   /** Whether the bucket knows that nothing is held but what is used. */
   get isHandedBack(): boolean {
     return !this.#isBusy && this.#told === this.#used && this.#held === this.#used;

@@ -2,7 +2,12 @@
 
 /** A named state of the node; `ready` alone decides about the status. */
 interface NodeState {
-  readonly name: 'not_listening' | 'deny_set_pending' | 'stdout_gone' | 'facts_nowhere';
+  readonly name:
+    | 'not_listening'
+    | 'deny_set_pending'
+    | 'grants_pending'
+    | 'stdout_gone'
+    | 'facts_nowhere';
   readonly says: string;
   /** Whether traffic may come all the same. */
   readonly ready: boolean;
@@ -13,6 +18,8 @@ export interface NodeFacts {
   readonly isListening: boolean;
   /** False while the first reading of the deny-set may still come in a moment. */
   readonly isDenySetSettled: boolean;
+  /** False while it may become known in a moment what this node was granted of its budgets. */
+  readonly areGrantsSettled: boolean;
   readonly isStdoutGone: boolean;
   readonly hasSpill: boolean;
   /** Whether a usage fact that comes now will be kept. */
@@ -30,6 +37,8 @@ function nodeStates(node: NodeFacts): readonly NodeState[] {
     add('not_listening', false, 'no worker takes connections: it starts or ends');
   if (!node.isDenySetSettled)
     add('deny_set_pending', false, 'NATS answers, and who is cut off is being read');
+  if (!node.areGrantsSettled)
+    add('grants_pending', false, 'what this node may spend of its budgets is being asked for');
   if (!node.hasFactRoom) {
     const refuses = node.factsLost === 'refuse';
     const then = refuses ? 'virtual keys get 503' : 'they are lost, and counted';

@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer } from 'node:net';
+import type { NatsConnection } from 'nats';
 import { createRateTable, setRateLimits } from '../admit/rate.ts';
 import { createTokenTable } from '../admit/token-table.ts';
 import { BudgetCalendar } from '../budget/budget-calendar.ts';
@@ -12,7 +13,9 @@ import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
 import { createFollowedTable } from '../exchange/followed-table.ts';
 import { createKeptMemory } from '../exchange/kept-budget.ts';
+import { FleetGrants } from '../fleet/fleet-grants.ts';
 import { FleetRates } from '../fleet/fleet-rates.ts';
+import { NatsGrants } from '../fleet/nats-grants.ts';
 import { nodeName } from '../fleet/node-name.ts';
 import { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
@@ -102,14 +105,6 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const health = createHealthTable();
   const pins = createPinTable();
   const limits = createLimitTable(document.workers);
-  let calendar = new BudgetCalendar(config.budgets.timeZone);
-  const budgets = new BudgetKeeper(
-    config.dataDir,
-    config.workers,
-    () => calendar,
-    new WholeBudgets(),
-    log,
-  );
   const replay = createKeptMemory(document.workers);
   const held = createKeptMemory(document.workers);
   const keeper = new DenyKeeper({
@@ -119,24 +114,37 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     snapshotPath: config.snapshotPath,
     log,
   });
-  const stored = new StateKeeper(
-    config.dataDir,
-    log,
-    config.natsUrl === null
-      ? null
-      : { bucket: config.configBucket, connection: () => keeper.connection },
-  );
+  const connection = (): NatsConnection | null => keeper.connection;
   const name = nodeName(config.dataDir);
   const fleetRates =
     config.natsUrl === null
       ? null
-      : new FleetRates(
-          name,
-          config.configBucket,
-          new LimitTable(limits, 0),
-          () => keeper.connection,
+      : new FleetRates(name, config.configBucket, new LimitTable(limits, 0), connection, log);
+  let { withoutNats } = config.budgets;
+  const grantStore =
+    config.natsUrl === null ? null : new NatsGrants(config.configBucket, connection, log);
+  const grants =
+    grantStore === null
+      ? null
+      : new FleetGrants({
+          node: name,
+          store: grantStore,
           log,
-        );
+          withoutNats: () => withoutNats,
+        });
+  let calendar = new BudgetCalendar(config.budgets.timeZone);
+  const budgets = new BudgetKeeper(
+    config.dataDir,
+    config.workers,
+    () => calendar,
+    grants ?? new WholeBudgets(),
+    log,
+  );
+  const stored = new StateKeeper(
+    config.dataDir,
+    log,
+    config.natsUrl === null ? null : { bucket: config.configBucket, connection },
+  );
   const ledger = openLedger(config, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
@@ -177,6 +185,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       gate.isOpen = out.hasRoom || next.factsLost === 'count';
       if (next.budgets.timeZone !== calendar.timeZone)
         calendar = new BudgetCalendar(next.budgets.timeZone);
+      withoutNats = next.budgets.withoutNats;
       supervisor.reload(next, nextSlots);
     },
     log,
@@ -205,6 +214,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         denySetSize: keeper.size,
         denySetAgeSeconds: keeper.ageSeconds,
         natsConnected: keeper.connected,
+        grants: grants?.totals ?? null,
         fleetNodes: fleetRates?.nodes ?? 1,
         storedState: stored.entries,
         storedStateDropped: stored.dropped,
@@ -218,6 +228,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     ready: () => ({
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,
+      areGrantsSettled: grants?.isSettled ?? true,
       isStdoutGone: out.isGone,
       hasSpill: spill !== null,
       // Without virtual keys there are no facts that could be lost.
@@ -246,6 +257,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     throw error;
   }
   keeper.start();
+  grantStore?.start();
   fleetRates?.start();
   reloader.start();
   reload = () => reloader.reload('SIGHUP');
@@ -272,12 +284,12 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   await supervisor.drain(graceMs);
   fleetRates?.stop();
   const closed = await supervisor.close(CLOSE_LIMIT_MS);
+  const shared = Promise.all([stored.stop(DISK_LIMIT_MS), budgets.stop(DISK_LIMIT_MS)]);
   const kept = Promise.all([
-    keeper.stop(DISK_LIMIT_MS),
-    stored.stop(DISK_LIMIT_MS),
-    budgets.stop(DISK_LIMIT_MS),
+    shared,
+    keeper.stop(DISK_LIMIT_MS, shared),
     ledger === null || ledger.stop(DISK_LIMIT_MS),
-  ]).then((all) => all.every((isSaved) => isSaved));
+  ]).then((all) => all.flat().every((isSaved) => isSaved));
   log.write('info', 'stopped', { signal });
   admin.close();
   await finish(out);

@@ -28,6 +28,12 @@ interface NodeFacts {
   readonly denySetAgeSeconds: number;
   /** Null when no NATS is configured. */
   readonly natsConnected: boolean | null;
+  /** How this node's part of a fleet's budgets stands; null: it has no fleet. */
+  readonly grants: {
+    readonly isReachable: boolean;
+    readonly writes: number;
+    readonly conflicts: number;
+  } | null;
   /** Gateways that share limits, this one too. */
   readonly fleetNodes: number;
   /** Ids of stored objects that are remembered, and those that found no room. */
@@ -344,6 +350,27 @@ export function exposition(
   page.add('ai_deny_set_size', 'gauge', 'Tenants and keys that are cut off.', [
     ['', node.denySetSize],
   ]);
+  const { grants } = node;
+  if (grants !== null) {
+    page.add(
+      'ai_budget_grants_reachable',
+      'gauge',
+      '1 while more of a budget can be granted to this gateway.',
+      [['', grants.isReachable ? 1 : 0]],
+    );
+    page.add(
+      'ai_budget_grant_writes_total',
+      'counter',
+      'Grants of budgets that this gateway wrote, or tried to.',
+      [['', grants.writes]],
+    );
+    page.add(
+      'ai_budget_grant_conflicts_total',
+      'counter',
+      'Of these, where another gateway was faster: read and written again.',
+      [['', grants.conflicts]],
+    );
+  }
   page.add('ai_fleet_nodes', 'gauge', 'Gateways that share limits over NATS, this one too.', [
     ['', node.fleetNodes],
   ]);

@@ -30,6 +30,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   denySetSize: 0,
   denySetAgeSeconds: 0,
   natsConnected: true,
+  grants: { isReachable: true, writes: 1, conflicts: 0 },
   fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,

@@ -12,6 +12,7 @@ const node = {
   denySetSize: 3,
   denySetAgeSeconds: 1.5,
   natsConnected: true,
+  grants: { isReachable: true, writes: 1, conflicts: 0 },
   fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
