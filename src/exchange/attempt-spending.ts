@@ -50,7 +50,7 @@ export function settleSpending(
     settleFollowed(reservation, fact);
     return;
   }
-  const most = nanoOfCost(costOf(highUsage(usage)));
+  const most = nanoOfCost(costOf(highUsage(usage, fact.durationMs)));
   reservation.settle(most === null ? null : Math.min(most, reservation.reserved));
 }
 
@@ -66,9 +66,17 @@ export function settleFollowed(reservation: Reservation, fact: UsageFact): void 
   }
 }
 
+/**
+ * What a model may have written of which nothing was seen: a whole answer that nobody waited for, hidden thoughts. The fastest
+ * services write so much (Groq and Cerebras publish more for small models); what was reserved bounds it.
+ */
+const HIDDEN_TOKENS_PER_MS = 0.3;
+
 /** The same usage with its high numbers, as one model's single pass. */
-function highUsage(usage: MeteredUsage): MeteredUsage {
-  const { inputTokens, outputTokens } = usage.high;
+function highUsage(usage: MeteredUsage, durationMs: number): MeteredUsage {
+  const { inputTokens, outputTokens: seen } = usage.high;
+  const hidden = seen <= 1 ? Math.ceil(durationMs * HIDDEN_TOKENS_PER_MS) : 0;
+  const outputTokens = Math.max(seen, hidden);
   const counts: UsageCounts = {
     inputTokens,
     outputTokens,

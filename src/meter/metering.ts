@@ -116,7 +116,9 @@ export class Metering {
   #streamAsked = false;
   #reading: RequestReading = 'unread';
   #requestTextBytes: number | null = null;
+  /** Until somebody asks what its price depends on. */
   #facts: RequestFacts | null = null;
+  #asked: AskedSpending | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
   #isDeferred = false;
   /** The request says that nothing of its answer is to be stored. */
@@ -259,7 +261,8 @@ export class Metering {
   askedSpending(requestBytes: number): AskedSpending | null {
     const facts = this.#facts;
     this.#facts = null;
-    return facts === null ? null : askedSpending(facts, requestBytes);
+    if (facts !== null) this.#asked = askedSpending(facts, requestBytes);
+    return this.#asked;
   }
 
   /** What the request asks for, once it is whole; null: it names none. */

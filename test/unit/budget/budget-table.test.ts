@@ -1,38 +1,15 @@
 import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { BUDGET_ROWS, NO_ROW, rowName } from '../../../src/budget/budget-table.ts';
 import {
-  BUDGET_ROWS,
-  BudgetTable,
-  type Claim,
-  createBudgetTable,
-  NO_ROW,
-  rowName,
-} from '../../../src/budget/budget-table.ts';
-
-const DAY = 20_261_128;
-const MONTH = 202_611;
-
-function tables(workers: number, isWhole = true) {
-  const memory = createBudgetTable(workers, isWhole);
-  return {
-    memory,
-    main: new BudgetTable(memory, null),
-    workers: Array.from({ length: workers }, (_, at) => new BudgetTable(memory, at)),
-  };
-}
-
-function claim(name: string, limit: number, label = DAY, enforced = true): Claim {
-  return { name: rowName(name), row: NO_ROW, label, limit, enforced };
-}
-
-function stateOf(table: BudgetTable, name: string) {
-  return table.read(rowName(name), table.find(rowName(name)));
-}
-
-function settle(table: BudgetTable, { name, row, label }: Claim, reserved: number, spent: number) {
-  table.settle(name, row, label, reserved, spent);
-}
+  claim,
+  DAY,
+  interleaved,
+  MONTH,
+  settle,
+  stateOf,
+  tables,
+} from '../../support/budget-interleavings.ts';
 
 describe('BudgetTable', () => {
   test('what does not fit one row is taken from none', () => {
@@ -152,97 +129,7 @@ describe('BudgetTable', () => {
   });
 
   test('G1, G2: whatever 200 clients do on three workers that die, no budget is passed by more than costs exceeded what was reserved, none is refused that fits, and in the end nothing is reserved', () => {
-    const CLIENTS = 200;
-    const step = fc.record({
-      client: fc.nat({ max: CLIENTS - 1 }),
-      worker: fc.nat({ max: 2 }),
-      nano: fc.integer({ min: 1, max: 400 }),
-      // What it costs at last, in percent of what was reserved: aborted before its provider saw it, less, all of it, more.
-      percent: fc.constantFrom(0, 0, 20, 70, 100, 100, 130),
-      act: fc.constantFrom('ask', 'ask', 'ask', 'end', 'end', 'fall_back', 'die', 'midnight'),
-    });
-    let runs = 0;
-    const { main, workers } = tables(3);
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (script) => {
-        const run = runs++;
-        const LIMITS = { key: 2_000, tenant: 5_000, month: 60_000 };
-        let label = DAY;
-        const model = new Map<string, { label: number; spent: number; over: number }>();
-        const open = new Map<
-          number,
-          { claims: Claim[]; worker: number; nano: number; percent: number }
-        >();
-        const namesOf = (client: number) =>
-          [
-            [`key ${run}/${client % 7} day`, LIMITS.key, label],
-            [`tenant ${run}/${client % 2} day`, LIMITS.tenant, label],
-            [`tenant ${run}/${client % 2} month`, LIMITS.month, MONTH],
-          ] as const;
-        const books = (name: string, of: number) => {
-          const known = model.get(name);
-          if (known !== undefined && known.label === of) return known;
-          const fresh = { label: of, spent: 0, over: 0 };
-          if (known === undefined || known.label < of) model.set(name, fresh);
-          return fresh;
-        };
-        const reservedOf = (name: string, of: number) =>
-          [...open.values()]
-            .filter(({ claims }) => claims.some((one) => one.label === of && sameName(one, name)))
-            .reduce((sum, { nano }) => sum + nano, 0);
-        const end = (client: number, percent: number) => {
-          const held = open.get(client);
-          const table = workers[held?.worker ?? 0];
-          if (held === undefined || table === undefined) return;
-          open.delete(client);
-          const cost = Math.round((held.nano * percent) / 100);
-          for (const one of held.claims) {
-            settle(table, one, held.nano, cost);
-            for (const [name, known] of model) {
-              if (!sameName(one, name) || known.label !== one.label) continue;
-              known.spent += cost;
-              known.over += Math.max(0, cost - held.nano);
-            }
-          }
-        };
-        const ask = (client: number, at: number, nano: number, percent: number) => {
-          const named = namesOf(client);
-          const claims = named.map(([name, limit, of]) => claim(name, limit, of));
-          const fits = named.every(
-            ([name, limit, of]) => books(name, of).spent + reservedOf(name, of) + nano <= limit,
-          );
-          const came = workers[at]?.reserve(claims, nano).kind;
-          expect(came).toBe(fits ? 'taken' : 'short');
-          if (came === 'taken') open.set(client, { claims, worker: at, nano, percent });
-        };
-        for (const { client, worker, nano, percent, act } of script) {
-          if (act === 'midnight') label++;
-          else if (act === 'die') {
-            main.forget(worker);
-            for (const [who, held] of open) if (held.worker === worker) open.delete(who);
-          } else if (act === 'ask' && !open.has(client)) ask(client, worker, nano, percent);
-          else if (act === 'end') end(client, percent);
-          else if (act === 'fall_back' && open.has(client)) {
-            // The attempt is settled, and the next one, ten times as dear, has to fit by itself.
-            end(client, percent);
-            ask(client, worker, nano * 10, percent);
-          }
-          for (const [name, known] of model) {
-            const limit = namesOf(0).find(
-              ([one]) => one.endsWith(name.slice(-5)) && one[0] === name[0],
-            )?.[1];
-            const bound = (limit ?? LIMITS.month) + known.over;
-            expect(known.spent, name).toBeLessThanOrEqual(bound);
-            const state = stateOf(main, name);
-            if (state?.label === known.label) expect(state.spent).toBe(known.spent);
-          }
-        }
-        for (const client of [...open.keys()]) end(client, 50);
-        for (const name of model.keys()) expect(stateOf(main, name)?.reserved).toBe(0);
-      }),
-      { numRuns: 400 },
-    );
-    expect(runs).toBeGreaterThanOrEqual(400);
+    expect(interleaved(400)).toBe(400);
   });
 
   test('three threads at once take exactly what there is, and no nano-dollar is lost', async () => {
@@ -286,8 +173,3 @@ describe('BudgetTable', () => {
     expect(came.some(({ short }) => short > 0)).toBe(true);
   });
 });
-
-function sameName({ name }: Claim, text: string): boolean {
-  const other = rowName(text);
-  return name.low === other.low && name.high === other.high;
-}
