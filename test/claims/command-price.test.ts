@@ -27,7 +27,7 @@ const told = (...argv: readonly string[]) => {
 };
 
 describe('sluice price', () => {
-  test('prints each product and their sum', () => {
+  test('C7: prints each product and their sum', () => {
     const asked = ['--in', '300_000', '--cached', '200000', '--cache-write', '50000'];
     const { status, lines } = told(
       'price',
@@ -162,7 +162,7 @@ describe('sluice prices check', () => {
     ]);
   });
 
-  test('a price that contradicts itself stops it with file, key, found and expected', () => {
+  test('C4: a price that contradicts itself stops it with file, key, found and expected', () => {
     const prices = written(
       'own.jsonl',
       '{"version":"1"}\n{"provider":"openai","model":"x","input":"1","tiers":[{"over":5}]}\n',

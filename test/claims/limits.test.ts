@@ -59,6 +59,8 @@ policy = "few"
 policy = "house"
 [limits.models."groq/limited"]
 rpm = 3
+[limits.models."groq/narrow"]
+rpm = 2
 [limits.classes.agent]
 rpm = 3
 `;
@@ -108,7 +110,7 @@ const statuses = async (count: number, ask: () => Promise<{ status: number }>) =
   (await Promise.all(Array.from({ length: count }, ask))).map(({ status }) => status).sort();
 
 describe('limits over two workers', () => {
-  test('of 40 requests at once with rpm = 5 exactly five are served, and none of another key’s is missing', async () => {
+  test('T2: of 40 requests at once with rpm = 5 exactly five are served, and none of another key’s is missing', async () => {
     const key = token({ keyId: 1n });
     expect((await statuses(40, () => post(key))).slice(0, 6)).toEqual([
       200, 200, 200, 200, 200, 429,
@@ -158,7 +160,7 @@ describe('limits over two workers', () => {
     expect((await post(token({ keyId: at++ }), CHAT, 'groq/other')).status).toBe(200);
   });
 
-  test('tokens are reserved before the answer and corrected behind it: small requests are not refused for what they might cost', async () => {
+  test('T3: tokens are reserved before the answer and corrected behind it: small requests are not refused for what they might cost', async () => {
     const key = token({ keyId: 3n });
     // Each reserves 1,024 tokens and uses 10.
     for (let i = 0; i < 40; i++) expect((await post(key)).status).toBe(200);
@@ -206,6 +208,75 @@ describe('limits over two workers', () => {
     }
   });
 
+  test.each([
+    CHAT,
+    '/openai/v1/chat/completions',
+  ])('T4: however streams end, none of them keeps its place: %s', async (path) => {
+    const key = token({ tenantId: 56n, keyId: 4n });
+    const chunk = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n';
+    const begins: Act = async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream']);
+      await turn.chunk(chunk);
+    };
+    const ends: Readonly<Record<string, Act>> = {
+      complete: async (turn) => {
+        await begins(turn);
+        await turn.chunk('data: [DONE]\n\n');
+        await turn.lastChunk();
+      },
+      cut: async (turn) => {
+        await begins(turn);
+        turn.reset();
+      },
+      left: begins,
+      refused: answers(500, '{}'),
+    };
+    for (const [how, act] of Object.entries({ ...ends, ...ends })) {
+      scene.plays({ openai: act });
+      const abort = new AbortController();
+      const response = await fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, connection: 'close' },
+        body: JSON.stringify({ model: 'gpt-4o', stream: true, messages: [] }),
+        signal: abort.signal,
+      });
+      expect([how, response.status]).toEqual([how, how === 'refused' ? 500 : 200]);
+      if (how === 'left') abort.abort();
+      await response.text().catch(() => '');
+    }
+    scene.plays({ openai: answers(200, WHOLE) });
+    await until('two at once are served', async () => {
+      const both = await Promise.all([post(key, path), post(key, path)]);
+      return both.every(({ status }) => status === 200);
+    });
+    await scene.gateway.idle();
+  });
+
+  test('a model that is named beside another one, or spelled otherwise, takes from its limit, on either lane', async () => {
+    const ask = async (keyId: bigint, path: string, body: object) => {
+      const response = await fetch(`${url}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token({ keyId })}`, connection: 'close' },
+        body: JSON.stringify({ messages: [], ...body }),
+      });
+      await response.text();
+      return response.status;
+    };
+    const direct = '/groq/openai/v1/chat/completions';
+    expect(await ask(200n, direct, { model: 'other', models: ['narrow'] })).toBe(200);
+    expect(await ask(201n, CHAT, { model: 'groq/NARROW-2026-01-01' })).toBe(200);
+    for (const [path, model] of [
+      [direct, 'other'],
+      [CHAT, 'groq/other'],
+    ] as const) {
+      expect(await ask(202n, path, { model, fallbacks: [{ model: 'narrow' }] })).toBe(429);
+      expect(await ask(203n, path, { model })).toBe(200);
+      const many = Array.from({ length: 40 }, (_, at) => `m${at}`);
+      expect(await ask(204n, path, { model, models: [...many, 'narrow'] })).toBe(400);
+    }
+  });
+
   test('an attempt that never reached its provider frees its place, and gives its tokens back', async () => {
     await scene.upstreams['mistral']?.close();
     const key = token({ tenantId: 54n, keyId: 8n });
@@ -215,7 +286,7 @@ describe('limits over two workers', () => {
     }
   });
 
-  test('a request that goes on to another target costs its key one request', async () => {
+  test('T7: a request that goes on to another target costs its key one request', async () => {
     scene.plays({ openai: answers(500, '{}'), groq: answers(200, WHOLE) });
     const key = token({ tenantId: 55n, keyId: 1n });
     const came = await statuses(7, () => post(key, CHAT, 'chat'));
@@ -243,7 +314,7 @@ describe('limits over two workers', () => {
     expect(unlimited.fields.get('x-ratelimit-remaining-requests')).toBe(null);
   });
 
-  test('stock SDKs raise their own error for a limit, and none of the provider’s tokens are spent on it', async () => {
+  test('T7: stock SDKs raise their own error for a limit, and none of the provider’s tokens are spent on it', async () => {
     const key = token({ tenantId: 53n, keyId: 1n });
     await statuses(5, () => post(key));
     scene.plays({});

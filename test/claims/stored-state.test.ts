@@ -185,6 +185,10 @@ describe('stored state', () => {
       ).toBe(404);
       expect(openai.requests.filter(({ bodyDone }) => bodyDone).length).toBe(whole);
     }
+    // What was taken back before it was whole is billed by nobody.
+    await gateway.idle();
+    const refused = facts(gateway).filter((fact) => fact['tenant_id'] === '43');
+    expect(refused).toEqual([]);
   });
 
   it('that was not to be stored is not remembered', async () => {

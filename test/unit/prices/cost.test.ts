@@ -65,7 +65,7 @@ const charges: fc.Arbitrary<Charge> = fc
   }));
 
 describe('any answer of any model of the book', () => {
-  test('costs exactly the sum of its products, or has a reason; never 0 for tokens that are not free', () => {
+  test('C2: costs exactly the sum of its products, or has a reason; never 0 for tokens that are not free', () => {
     let priced = 0;
     fc.assert(
       fc.property(charges, (charge) => {
@@ -109,7 +109,7 @@ describe('any answer of any model of the book', () => {
     );
   });
 
-  test('costs the same when it is worked out again, by the day on which it began', () => {
+  test('C3: costs the same when it is worked out again, by the day on which it began', () => {
     fc.assert(
       fc.property(charges, (charge) => {
         const again = new Pricing(new PriceBook(shippedBook()));

@@ -64,7 +64,7 @@ describe('the shipped book', () => {
     for (const row of whole.rows) expect(shipped.read(row.provider, row.model)).toEqual([row]);
   });
 
-  test('gives nothing away but what it says is free', () => {
+  test('C2: gives nothing away but what it says is free', () => {
     const given = whole.rows.filter(({ provider, model }) => {
       const cost = new Pricing(book).cost(charge(provider, model));
       return cost.status !== 'free' && (cost.usd === '0' || cost.status === 'not_billed');
@@ -177,7 +177,7 @@ describe('what counts before what', () => {
     expect(at(Date.parse('2026-11-21T00:00:00Z'))).toBe('config-test');
   });
 
-  test('only a name that is exactly a model is one', () => {
+  test('C5: only a name that is exactly a model is one', () => {
     for (const model of whole()) {
       expect(book.row('openai', `${model}-turbo-xyz`, NOW)).toBeNull();
       expect(book.row('openai', model.slice(0, -1), NOW)?.model ?? null).toSatisfy(
@@ -191,7 +191,7 @@ describe('what counts before what', () => {
 
 const whole = (): readonly string[] => book.models('openai');
 
-describe('a file of rows', () => {
+describe('C4: a file of rows', () => {
   test.each([
     ['no version', '{"provider":"a"}', 'version'],
     ['a line that is no JSON', '{"version":"1"}\n{', ''],

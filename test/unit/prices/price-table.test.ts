@@ -7,7 +7,7 @@ function problemsOf(table: unknown, isWhole = true): readonly string[] {
   return problems.map(({ path, found }) => `${path.join('.')}: ${found}`);
 }
 
-describe('a table of prices', () => {
+describe('C4: a table of prices', () => {
   test('may say everything that there is to say', () => {
     const problems: PriceProblem[] = [];
     const table = priceTable(

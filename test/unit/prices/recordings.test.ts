@@ -40,7 +40,7 @@ function priced(entry: RecordedUsage) {
   return { ...cost, counts, reading };
 }
 
-describe('recorded answers', () => {
+describe('C6: recorded answers', () => {
   test('each one has a cost or a reason of the closed list, and none that used tokens costs nothing', () => {
     const costs = RECORDED.map((entry) => ({ entry, cost: priced(entry) })).filter(
       ({ cost }) => cost !== null,

@@ -74,7 +74,7 @@ function costOf(vector: Vector): Cost {
   });
 }
 
-describe('golden vectors', () => {
+describe('C1: golden vectors', () => {
   test('the price list they count by has no fault', () => {
     expect(problems).toEqual([]);
     expect(vectors.length).toBeGreaterThanOrEqual(150);
