@@ -9,12 +9,19 @@ import {
   type UpstreamRequest,
 } from '../transport.ts';
 import type { Carried, Connection } from './connection.ts';
+import { UploadBuffers } from './upload-buffers.ts';
 
 /** Where a call gets its connection. `Origin` is one. */
 export interface Connections {
   /** @param fresh one on which nothing was ever sent */
   connection(fresh: boolean): Connection;
 }
+
+/** Of this thread. */
+const UPLOAD_BUFFERS = new UploadBuffers();
+
+/** A chunk's size in hexadecimal, and its two line ends, are no longer. */
+const FRAMING_BYTES = 32;
 
 const LAST_CHUNK = '0\r\n\r\n';
 const NOTHING: readonly Buffer[] = [];
@@ -71,8 +78,10 @@ export class Http1Call implements UpstreamCall, Carried {
 
   push(piece: Buffer): boolean {
     if (this.#isOver || piece.length === 0) return true;
-    const framed = message('', this.#coding, [piece], false);
-    if (this.#isWriting && this.#connection !== null) return this.#connection.write(framed);
+    const connection = this.#isWriting ? this.#connection : null;
+    const buffer = connection === null ? null : UPLOAD_BUFFERS.take(piece.length + FRAMING_BYTES);
+    const framed = message('', this.#coding, [piece], false, buffer?.bytes);
+    if (connection !== null) return connection.write(framed, buffer?.written);
     this.#waiting = [...this.#waiting, framed];
     return false;
   }
@@ -178,19 +187,25 @@ export class Http1Call implements UpstreamCall, Carried {
   }
 }
 
-/** What goes onto the wire, in one buffer. @param last the content ends behind the pieces */
+/**
+ * What goes onto the wire, in one buffer.
+ * @param last the content ends behind the pieces
+ * @param room where it is put, if it is not to have a buffer of its own; large enough
+ */
 function message(
   head: string,
   coding: RequestCoding,
   pieces: readonly Buffer[],
   last: boolean,
+  room?: Buffer,
 ): Buffer {
   let bytes = 0;
   for (const { length } of pieces) bytes += length;
   const isChunked = coding === 'chunked';
   const before = isChunked && bytes > 0 ? `${head}${bytes.toString(16)}\r\n` : head;
   const after = isChunked ? (bytes > 0 ? '\r\n' : '') + (last ? LAST_CHUNK : '') : '';
-  const out = Buffer.allocUnsafe(before.length + bytes + after.length);
+  const length = before.length + bytes + after.length;
+  const out = room?.subarray(0, length) ?? Buffer.allocUnsafe(length);
   let at = out.write(before, 'latin1');
   for (const piece of pieces) at += piece.copy(out, at);
   if (after !== '') out.write(after, at, 'latin1');

@@ -137,10 +137,11 @@ export class Connection implements SocketEvents, ResponseSink {
 
   /**
    * Writes bytes of the request, which the connection owns from then on.
+   * @param written told once, when it owns them no longer
    * @returns false when the kernel takes no more for now: `onDrained` follows
    */
-  write(bytes: Buffer): boolean {
-    return this.#socket.write(bytes);
+  write(bytes: Buffer, written?: (error?: Error | null) => void): boolean {
+    return this.#socket.write(bytes, written);
   }
 
   /** The request's last byte was written: from now on it is the provider that is waited for. */
