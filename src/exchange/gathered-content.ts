@@ -20,12 +20,14 @@ export class GatheredContent implements PieceSink {
 
   push(piece: Buffer): boolean {
     const copy = this.#copy;
-    if (copy === null || piece.buffer !== copy.buffer) {
+    const from = copy === null ? -1 : piece.byteOffset - copy.byteOffset;
+    const to = from + piece.length;
+    // Small buffers share a slab: what stands in it beside the copy is none of it.
+    const isOfCopy = copy !== null && piece.buffer === copy.buffer && from >= 0;
+    if (!isOfCopy || to > copy.length) {
       this.#parts.push(piece);
       return false;
     }
-    const from = piece.byteOffset - copy.byteOffset;
-    const to = from + piece.length;
     const last = this.#parts.at(-1);
     if (last !== undefined && 'from' in last && last.to === from) last.to = to;
     else this.#parts.push({ from, to });

@@ -81,7 +81,8 @@ export class HeldBytes {
     const bytes = Math.min(SLAB_MAX_BYTES, Math.max(FIRST_SLAB_BYTES, wanted, this.#length));
     const isGranted = this.#budget.take(bytes);
     if (!isGranted) this.#isOver = true;
-    const slab = Buffer.allocUnsafeSlow(bytes);
+    // Small ones share a slab of Node's: a buffer of its own costs more than what it holds.
+    const slab = Buffer.allocUnsafe(bytes);
     this.#slabs.push(slab);
     this.#taken.push(isGranted ? bytes : 0);
     this.#written = 0;

@@ -72,7 +72,8 @@ export class RequestCopy {
     const isGranted = this.#budget.grow(this.#takenBytes, bounded);
     // Above the node's budget one piece more is kept, so that what came is whole, and then no other.
     const size = isGranted ? bounded : needed;
-    const grown = Buffer.allocUnsafeSlow(size);
+    // Small ones share a slab: a buffer of its own costs more than what it holds.
+    const grown = Buffer.allocUnsafe(size);
     this.#bytes?.copy(grown, 0, 0, this.#length);
     if (isGranted) this.#takenBytes = size;
     else this.#isOver = true;

@@ -34,9 +34,12 @@ export class RoutedTrail {
    * @param costUsd of the answer; null = not known, or not yet
    */
   ownLines(target: string, status: number, costUsd: string | null = null): string {
-    const attempts = [...this.#tried, shown(target, String(status))].join(', ');
+    const name = legible(target);
+    const last = `${name} ${status}`;
+    const tried = this.#tried;
+    const attempts = tried.length === 0 ? last : `${tried.join(', ')}, ${last}`;
     const cost = costUsd === null ? '' : `x-sluice-cost-usd: ${costUsd}\r\n`;
-    return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
+    return `x-sluice-target: ${name}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
   }
 
   /**

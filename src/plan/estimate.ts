@@ -98,22 +98,38 @@ export function unfitness(
   traits: ModelTraits,
   takesChoices: boolean,
 ): Unfit | null {
-  const { contextTokens } = traits;
-  const asked: readonly (readonly [lack: Lack, isNeeded: boolean, can: boolean | null])[] = [
-    ['images', needs.images, traits.images],
-    ['tools', needs.tools, traits.tools],
-    ['json_schema', needs.jsonSchema, traits.jsonSchema],
-    ['audio', needs.audio, traits.audio],
-    ['choices', needs.choices > 1, takesChoices ? true : null],
-    [
-      'context',
-      true,
-      contextTokens === null ? null : inputTokensHigh(needs, traits) <= contextTokens,
-    ],
-  ];
-  const missing = asked.filter(([, isNeeded, can]) => isNeeded && can !== true);
-  const [lack] = missing.find(([, , can]) => can === false) ?? [];
-  if (lack !== undefined) return { lack, isSaid: true };
-  const [unknown] = missing[0] ?? [];
-  return unknown === undefined ? null : { lack: unknown, isSaid: false };
+  let unknown: Lack | null = null;
+  for (const lack of LACKS) {
+    const can = meets(lack, needs, traits, takesChoices);
+    if (can === false) return { lack, isSaid: true };
+    if (can === null) unknown ??= lack;
+  }
+  return unknown === null ? null : { lack: unknown, isSaid: false };
+}
+
+const LACKS: readonly Lack[] = ['images', 'tools', 'json_schema', 'audio', 'choices', 'context'];
+
+/** @returns whether nothing of that is asked for, or the model has it; null = nobody says */
+function meets(
+  lack: Lack,
+  needs: RequestNeeds,
+  traits: ModelTraits,
+  takesChoices: boolean,
+): boolean | null {
+  switch (lack) {
+    case 'images':
+      return needs.images ? traits.images : true;
+    case 'tools':
+      return needs.tools ? traits.tools : true;
+    case 'json_schema':
+      return needs.jsonSchema ? traits.jsonSchema : true;
+    case 'audio':
+      return needs.audio ? traits.audio : true;
+    case 'choices':
+      return needs.choices > 1 && !takesChoices ? null : true;
+    case 'context': {
+      const { contextTokens } = traits;
+      return contextTokens === null ? null : inputTokensHigh(needs, traits) <= contextTokens;
+    }
+  }
 }

@@ -151,10 +151,18 @@ export class Health {
 
   condition(place: number): Condition {
     const state = STATES[this.#word(place, STATE)] ?? 'closed';
+    return { state, waitMs: this.waitMs(place), ttftMs: this.#word(place, TTFT) };
+  }
+
+  /** Milliseconds until the subject may be tried; 0 = now. */
+  waitMs(place: number): number {
+    const isClosed = this.#word(place, STATE) === CLOSED;
+    const rests = this.#word(place, RESTS);
+    // As nearly all are: no clock is read for those.
+    if (isClosed && rests === 0) return 0;
     const now = this.#ticks();
-    const opens = state === 'closed' ? 0 : this.#word(place, UNTIL) - now;
-    const waitTicks = Math.max(opens, this.#word(place, RESTS) - now, 0);
-    return { state, waitMs: waitTicks * TICK_MS, ttftMs: this.#word(place, TTFT) };
+    const opens = isClosed ? 0 : this.#word(place, UNTIL) - now;
+    return Math.max(opens, rests - now, 0) * TICK_MS;
   }
 
   /**
@@ -162,9 +170,12 @@ export class Health {
    * @returns BARRED when it rests, its breaker is open, or somebody else is probing; FREE; else the lease of the one probe
    */
   enter(place: number): number {
+    const rests = this.#word(place, RESTS);
+    const isClosed = this.#word(place, STATE) === CLOSED;
+    if (isClosed && rests === 0) return FREE;
     const now = this.#ticks();
-    if (this.#word(place, RESTS) > now) return BARRED;
-    if (this.#word(place, STATE) === CLOSED) return FREE;
+    if (rests > now) return BARRED;
+    if (isClosed) return FREE;
     const until = this.#word(place, UNTIL);
     if (until > now) return BARRED;
     // Whoever moves the time is the one: an expired lease of a probe is taken over like the end of an open time.

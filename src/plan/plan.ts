@@ -98,17 +98,22 @@ function place(
     const { target } = entry;
     if (seen.has(target.name)) continue;
     seen.add(target.name);
-    placed.push({ target, through, group, ...judged(target, view) });
+    placed.push(judged(target, through, group, view));
   }
 }
 
-function judged(target: Target, view: PlanView): Pick<Planned, 'leftOut' | 'waitMs'> {
+function judged(
+  target: Target,
+  through: readonly string[],
+  group: number,
+  view: PlanView,
+): Planned {
   const barred = view.barred(target);
-  if (barred !== null) return { leftOut: barred, waitMs: 0 };
+  if (barred !== null) return { target, through, group, leftOut: barred, waitMs: 0 };
   const condition = view.condition(target);
-  if (condition === null || condition.waitMs === 0) return { leftOut: null, waitMs: 0 };
-  const leftOut = condition.state === 'closed' ? 'resting' : 'breaker_open';
-  return { leftOut, waitMs: condition.waitMs };
+  const waitMs = condition?.waitMs ?? 0;
+  const waits = condition?.state === 'closed' ? 'resting' : 'breaker_open';
+  return { target, through, group, leftOut: waitMs === 0 ? null : waits, waitMs };
 }
 
 function ordered(

@@ -15,6 +15,7 @@ import type { Pins } from './pins.ts';
 import { type Barred, type Plan, type Planned, type PlanView, plan } from './plan.ts';
 import { NO_PRICES, type PriceDoor } from './price-door.ts';
 import {
+  type Entry,
   type Resolved,
   ROUTE_DEFAULTS,
   type Route,
@@ -99,8 +100,7 @@ export interface PricedPlan extends Plan {
 
 /** What one request is at one target: worked out once for each plan. */
 interface Offer {
-  /** Pico-dollars; null = unpriced. */
-  readonly expected: number | null;
+  /** Pico-dollars; null where no price has a say, or there is none. */
   readonly highest: number | null;
   readonly barred: Barred | null;
   /** It is not known to have all that is asked for: others first. */
@@ -151,7 +151,7 @@ export class Planner {
 
   /** @param route a route, or one target as if it were one. Wishes for what nobody knows count for nothing */
   plan(route: Route, wishes: Wishes, homes: Homes = null): PricedPlan {
-    const { session, needs } = wishes;
+    const { session } = wishes;
     const order = this.#known(wishes.order);
     const whole = this.#planned(route, wishes, homes, true);
     // Who lacks something may be wrongly said to: where nobody else is left, its provider is the one to say so.
@@ -159,7 +159,7 @@ export class Planner {
       route.name !== AUTO && whole.targets.length === 0 && whole.leftOut.some(isUnfit);
     const made = isOnlyUnfit ? this.#planned(route, wishes, homes, false) : whole;
     const pinned = session === 0 ? made.targets : this.#pinned(made.targets, route, wishes);
-    const targets = needs === null ? pinned : pinned.toSorted(surerFirst(made.unsure));
+    const targets = made.unsure.size === 0 ? pinned : pinned.toSorted(surerFirst(made.unsure));
     return {
       ...made,
       targets: order.length === 0 ? targets : wished(targets, order),
@@ -177,11 +177,12 @@ export class Planner {
     const limitPico = leastLimit(route.settings.maxCostPico, wishes.maxCostPico);
     const pin = session === 0 ? null : this.#pins.find(session);
     const offers = new Map<Target, Offer>();
+    const warmTokensAt = (target: Target): number =>
+      pin !== null && pin.target === this.#placesOf(target).print ? pin.tokens : 0;
     const offer = (target: Target): Offer => {
       const known = offers.get(target);
       if (known !== undefined) return known;
-      const warmTokens = pin?.target === this.#placesOf(target).print ? pin.tokens : 0;
-      const made = this.#offer(target, needs, route.name === AUTO, limitPico, warmTokens, fits);
+      const made = this.#offer(target, needs, route.name === AUTO, limitPico, fits);
       offers.set(target, made);
       return made;
     };
@@ -192,11 +193,12 @@ export class Planner {
       barred: (target) =>
         this.#barred(target, dialect, only, permission, homes) ??
         (isWeighed ? offer(target).barred : null),
-      price: (target) => offer(target).expected,
+      price: (target) => this.#expected(target, needs ?? NO_NEEDS, warmTokensAt(target)),
     };
     // A conversation is its own chance: its first turn goes to the same target on every node.
     const made = plan(route, view, session === 0 ? seed : session);
-    const unsure = new Set([...offers].filter(([, { isUnsure }]) => isUnsure).map(([at]) => at));
+    const unsure = new Set<Target>();
+    for (const [target, { isUnsure }] of offers) if (isUnsure) unsure.add(target);
     return { ...made, unsure, tooDear: tooDear(made, offers, limitPico) };
   }
 
@@ -209,28 +211,33 @@ export class Planner {
     needs: RequestNeeds | null,
     isStrict: boolean,
     limitPico: number,
-    warmTokens: number,
     fits: boolean,
   ): Offer {
-    const asked = needs ?? NO_NEEDS;
     const traits = this.#prices.traits(provider.name, model);
-    const rates = this.#prices.rates(provider.name, model, inputTokens(asked));
-    const high = this.#prices.rates(provider.name, model, inputTokensHigh(asked, traits));
-    // Anthropic caches what is marked, and nothing else (docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
-    const caches = provider.dialect !== 'anthropic' || asked.marksCache;
-    const expected = rates === null ? null : expectedCost(asked, rates, warmTokens, caches);
-    const highest = high === null ? null : highestCost(asked, high, traits);
     const unfit =
       needs === null ? null : unfitness(needs, traits, TAKES_CHOICES.has(provider.name));
     const isOut = unfit !== null && (isStrict || (unfit.isSaid && fits));
     // Every request needs a window: one that is not known would move a target behind the others each time.
     const isUnsure = unfit !== null && !isOut && unfit.lack !== 'context';
-    if (isOut) return { expected, highest, barred: `lacks_${unfit.lack}`, isUnsure };
-    const needsPrice = isStrict || limitPico > 0;
-    if (needsPrice && (expected === null || highest === null))
-      return { expected, highest, barred: 'unpriced', isUnsure };
-    const barred = limitPico > 0 && (highest ?? 0) > limitPico ? 'too_dear' : null;
-    return { expected, highest, barred, isUnsure };
+    if (isOut) return { highest: null, barred: `lacks_${unfit.lack}`, isUnsure };
+    // Prices are looked up only where they have a say.
+    if (!isStrict && limitPico === 0) return { highest: null, barred: null, isUnsure };
+    const asked = needs ?? NO_NEEDS;
+    const high = this.#prices.rates(provider.name, model, inputTokensHigh(asked, traits));
+    const usual = this.#prices.rates(provider.name, model, inputTokens(asked));
+    if (high === null || usual === null) return { highest: null, barred: 'unpriced', isUnsure };
+    const highest = highestCost(asked, high, traits);
+    const barred = limitPico > 0 && highest > limitPico ? 'too_dear' : null;
+    return { highest, barred, isUnsure };
+  }
+
+  /** Pico-dollars; null = unpriced. */
+  #expected({ provider, model }: Target, needs: RequestNeeds, warmTokens: number): number | null {
+    const rates = this.#prices.rates(provider.name, model, inputTokens(needs));
+    if (rates === null) return null;
+    // Anthropic caches what is marked, and nothing else (docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
+    const caches = provider.dialect !== 'anthropic' || needs.marksCache;
+    return expectedCost(needs, rates, warmTokens, caches);
   }
 
   /** Whether a target's model goes on with an answer that it is given the beginning of; null = nobody says. */
@@ -256,16 +263,15 @@ export class Planner {
 
   /** Whether more than one target or key could answer: else nothing can be kept to one. */
   hasChoice({ groups }: Route): boolean {
-    const [only, ...others] = groups.flat();
-    if (only === undefined || others.length > 0 || 'route' in only) return true;
+    const only = onlyEntry(groups);
+    if (only === null || 'route' in only) return true;
     return this.#placesOf(only.target).keys.length > 1;
   }
 
   /** Whether what a request asks for has a say in where it goes: only then is it read. */
   weighs({ name, groups }: Route): boolean {
-    const entries = groups.flat();
-    const [only] = entries;
-    if (name === AUTO || entries.length !== 1 || only === undefined) return true;
+    const only = onlyEntry(groups);
+    if (name === AUTO || only === null) return true;
     return 'route' in only && this.weighs(only.route);
   }
 
@@ -416,9 +422,7 @@ export class Planner {
   /** Whether `enter` has a chance. */
   mayEnter(target: Target, tried: ReadonlySet<PoolKey>, homes: Homes = null): boolean {
     const places = this.#placesOf(target);
-    const isOpen = [places.provider, places.target].some(
-      (place) => this.#health.condition(place).waitMs > 0,
-    );
+    const isOpen = [places.provider, places.target].some((place) => this.#health.waitMs(place) > 0);
     return !isOpen && places.keys.some((key) => this.#mayTry(target, key, tried, homes));
   }
 
@@ -504,7 +508,7 @@ export class Planner {
   }
 
   #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {
-    return Math.max(this.#health.condition(ofModel).waitMs, this.#health.condition(ofKey).waitMs);
+    return Math.max(this.#health.waitMs(ofModel), this.#health.waitMs(ofKey));
   }
 
   #placesOf(target: Target): TargetPlaces {
@@ -545,6 +549,12 @@ const TAKES_CHOICES: ReadonlySet<string> = new Set(['openai', 'azure']);
 
 function isUnfit({ leftOut }: Planned): boolean {
   return leftOut?.startsWith('lacks_') === true;
+}
+
+/** @returns null where there are more, or none */
+function onlyEntry(groups: Route['groups']): Entry | null {
+  const [group] = groups;
+  return groups.length === 1 && group?.length === 1 ? (group[0] ?? null) : null;
 }
 
 /** Of two limits, of which 0 is none. */

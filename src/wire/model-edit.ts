@@ -8,13 +8,19 @@ import { Buffer } from 'node:buffer';
  */
 export function withModel(body: Buffer, bounds: readonly number[], model: string): Buffer {
   if (bounds.length < 2) return body;
-  const value = Buffer.from(JSON.stringify(model));
-  const pieces: Buffer[] = [];
+  const value = JSON.stringify(model);
+  const valueBytes = Buffer.byteLength(value);
+  let { length } = body;
+  for (let i = 0; i + 1 < bounds.length; i += 2)
+    length += valueBytes - ((bounds[i + 1] ?? 0) - (bounds[i] ?? 0));
+  const edited = Buffer.allocUnsafe(length);
+  let written = 0;
   let at = 0;
   for (let i = 0; i + 1 < bounds.length; i += 2) {
-    pieces.push(body.subarray(at, bounds[i]), value);
+    written += body.copy(edited, written, at, bounds[i]);
+    written += edited.write(value, written);
     at = bounds[i + 1] ?? at;
   }
-  pieces.push(body.subarray(at));
-  return Buffer.concat(pieces);
+  body.copy(edited, written, at);
+  return edited;
 }

@@ -9,8 +9,8 @@ const WANTED = pathBits(...Array.from({ length: ROWS - 1 }, (_, at) => at + 1));
 export class RequestOutline implements JsonEvents {
   readonly body: Buffer;
   /** First byte and the one behind the last, by path; 0 for what is not there: a value never ends at 0. */
-  readonly #from = new Uint32Array(ROWS);
-  readonly #to = new Uint32Array(ROWS);
+  readonly #from: number[] = new Array<number>(ROWS).fill(0);
+  readonly #to: number[] = new Array<number>(ROWS).fill(0);
   #twice = 0;
 
   private constructor(body: Buffer) {
