@@ -121,6 +121,15 @@ export interface Listed {
   readonly listed: string;
 }
 
+/** A caller who asks what the ledger has of one of its requests. */
+export interface Recalled {
+  readonly rejection: null;
+  readonly identity: KeyIdentity;
+  readonly dialect: Dialect;
+  /** The request that is asked about. */
+  readonly recalled: string;
+}
+
 /** A request that may not proceed. */
 export interface Refused {
   readonly rejection: Rejection;
@@ -231,7 +240,7 @@ const KEY_GATES: readonly Gate<Directed>[] = [baseUrl, key, rate];
 const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
 /** Decides about one request by its head: head, route, key, virtual key, capacity. */
-export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refused {
+export function admit(asked: Asked, house: Admittance): Admitted | Listed | Recalled | Refused {
   const unfit = firstRejection(HEAD_GATES, asked, house);
   if (unfit !== null) return refused(unfit, guessDialect(asked));
   // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
@@ -244,7 +253,7 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
     return refused(misplaced(credential.misplaced), guessDialect(asked), null, null, 'misplaced');
   const found = house.router.route(asked.path, speaksAnthropic(asked, credential));
   const isManaged = credential.kind === 'managed';
-  if (isManaged && asked.path === BUDGET_PATH) return ownBudget(asked, credential, house);
+  if (isManaged && isOwnView(asked.path)) return ownView(asked, credential, house);
   // Without `/v1` there is no telling whom a caller's own key is for.
   if (found === null || (found.bare && !isManaged)) {
     const unknown = rejection('unknown_provider', house.router.explain(asked.path));
@@ -287,7 +296,21 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Refu
 /** How the budgets of a key stand, for whoever holds it: asked of the gateway, and of no provider. */
 const BUDGET_PATH = '/sluice/budget';
 
-function ownBudget(asked: Asked, { token }: Credential, house: Admittance): Listed | Refused {
+/** Behind it the id of a request, as `x-sluice-request-id` told it. */
+const REQUEST_PATH = '/sluice/requests/';
+
+/** What a request's id may look like: nobody's is longer. */
+const REQUEST_ID = /^[\w-]{1,64}$/;
+
+function isOwnView(path: string): boolean {
+  return path === BUDGET_PATH || path.startsWith(REQUEST_PATH);
+}
+
+function ownView(
+  asked: Asked,
+  { token }: Credential,
+  house: Admittance,
+): Listed | Recalled | Refused {
   const dialect = guessDialect(asked);
   const seconds = house.rates.admitCredential(token.reveal());
   if (seconds > 0)
@@ -313,7 +336,12 @@ function ownBudget(asked: Asked, { token }: Credential, house: Admittance): List
     return refused(ONLY_GET, dialect, null, identity);
   const unable = firstRejection(CAPACITY_GATES, asked, house);
   if (unable !== null) return refused(unable, dialect, null, identity);
-  return { rejection: null, identity, listed: budgetPage(policy.spending) };
+  if (asked.path === BUDGET_PATH)
+    return { rejection: null, identity, listed: budgetPage(policy.spending) };
+  const recalled = asked.path.slice(REQUEST_PATH.length);
+  return REQUEST_ID.test(recalled)
+    ? { rejection: null, identity, dialect, recalled }
+    : refused(notFound('the path', null), dialect, null, identity);
 }
 
 /** Whose request is refused whatever its key is: Codex offers to upgrade with the first use of a key. */

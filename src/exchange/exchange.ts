@@ -40,6 +40,7 @@ import {
   type ResponseState,
 } from './exchange-state.ts';
 import type { Answer, Lane } from './lane.ts';
+import type { Recalls } from './recalls.ts';
 import { RelayLane } from './relay-lane.ts';
 import { type RoutedContext, RoutedLane } from './routed-lane.ts';
 import { UnpackingLane } from './unpacking-lane.ts';
@@ -53,6 +54,8 @@ export interface WorkerContext extends Admittance, RoutedContext {
   readonly closing: Outcome | null;
   /** Whether clients come by TLS. */
   readonly tls: boolean;
+  /** Questions to the ledger; null where there is none. */
+  readonly recalls: Recalls | null;
   nextRequestId(): string;
 }
 

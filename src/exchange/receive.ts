@@ -1,6 +1,6 @@
 // The global of this name is a getter, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import { admit, guessDialect, type Listed, type Refused } from '../admit/admit.ts';
+import { admit, guessDialect, type Listed, type Recalled, type Refused } from '../admit/admit.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { ownPage } from '../front-page.ts';
@@ -15,6 +15,7 @@ import type { Outcome } from '../settle/metrics.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import { fieldValue } from '../wire/fields.ts';
 import { Exchange, type WorkerContext } from './exchange.ts';
+import { RecalledRequest } from './recalled-request.ts';
 
 /** The client's side of a request that was refused and settled: nothing that comes can change it. */
 const REFUSED: ClientEvents = {
@@ -53,6 +54,10 @@ export function receive(
       refused = new Unadmitted(context, head, writer, requestId, beganMs);
       refused.refuse(admission);
       return REFUSED;
+    }
+    if ('recalled' in admission) {
+      refused = new Unadmitted(context, head, writer, requestId, beganMs);
+      return refused.recall(admission);
     }
     if ('listed' in admission) {
       refused = new Unadmitted(context, head, writer, requestId, beganMs);
@@ -143,6 +148,27 @@ class Unadmitted {
     this.#writer.respond(head + cors.lines(fields), listed, method === 'HEAD', false);
     const told = { payer: identity, status: 200, outcome: 'complete', rejection: null } as const;
     this.#settle(told, NOBODYS);
+  }
+
+  /** What the ledger has of one of the caller's requests: told when it has been looked up. */
+  recall({ recalled: about, identity, dialect }: Recalled): ClientEvents {
+    const context = this.#context;
+    const { method, fields } = this.#asked;
+    const asking = new RecalledRequest(
+      {
+        about,
+        identity,
+        dialect,
+        requestId: this.#requestId,
+        bodyless: method === 'HEAD',
+        corsLines: context.cors.lines(fields),
+        settle: (told) => this.#settle({ ...told, payer: identity }, NOBODYS),
+        report: (error) => context.report(error),
+      },
+      this.#writer,
+    );
+    asking.begin(context.recalls);
+    return asking;
   }
 
   /** A bug ends this request and no other: told by the table or closed, settled once, logged. Does not throw. */

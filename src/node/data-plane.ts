@@ -16,6 +16,7 @@ import { BackgroundAnswers } from '../exchange/background-answers.ts';
 import type { WorkerContext } from '../exchange/exchange.ts';
 import { FollowedTable } from '../exchange/followed-table.ts';
 import { KeptBudget } from '../exchange/kept-budget.ts';
+import type { Recalls } from '../exchange/recalls.ts';
 import { Rehearsal } from '../exchange/rehearsal.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
@@ -72,6 +73,8 @@ export class ThreadState {
   readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
   readonly warn: Warn;
+  /** Questions to the node's ledger. */
+  readonly recalls: Recalls;
   readonly prefixes: PrefixWatch;
   readonly upstreamTicker: Ticker;
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
@@ -105,7 +108,9 @@ export class ThreadState {
     toldStored: (record: Uint8Array) => void,
     warn: Warn,
     budgetMet: BudgetMet,
+    recalls: Recalls,
   ) {
+    this.recalls = recalls;
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
     this.deny = new DenyLookup(start.deny);
@@ -169,6 +174,7 @@ export class DataPlane implements WorkerContext {
   readonly tls: boolean;
   readonly #thread: ThreadState;
   readonly #maxInFlight: number;
+  readonly #keepsLedger: boolean;
   readonly transports: OpenTransports;
   readonly planner: Planner;
   readonly pricing: Pricing;
@@ -210,6 +216,7 @@ export class DataPlane implements WorkerContext {
     this.maxRequestBodyBytes = config.maxRequestBodyBytes;
     this.tls = config.tlsCertFile !== null;
     this.#maxInFlight = config.maxInFlight;
+    this.#keepsLedger = config.ledger && config.dataDir !== null;
     this.pricing = new Pricing(new PriceBook(thread.prices, config.pricing));
     const { routing } = config;
     const plans = openPlanner(
@@ -295,6 +302,10 @@ export class DataPlane implements WorkerContext {
 
   get keepsFacts(): boolean {
     return this.#thread.factGate.isOpen;
+  }
+
+  get recalls(): Recalls | null {
+    return this.#keepsLedger ? this.#thread.recalls : null;
   }
 
   get background(): BackgroundAnswers {

@@ -59,6 +59,8 @@ export type ToMain =
       readonly event: string;
       readonly fields: LogFields;
     }
+  /** What the ledger has of a request; answered with `recalled`. */
+  | { readonly kind: 'recall'; readonly call: number; readonly requestId: string }
   /** Nothing is in flight on the node any more; only while draining. */
   | { readonly kind: 'drained' }
   /** Every connection is closed: the thread may be ended without aborting the process. */
@@ -71,6 +73,12 @@ export type ToWorker =
   | { readonly kind: 'start'; readonly start: WorkerStart }
   /** Take no new connections, finish what runs and what comes on kept ones. */
   | { readonly kind: 'drain'; readonly graceMs: number }
+  /** The request's facts, JSON texts; null where nobody can say now. */
+  | {
+      readonly kind: 'recalled';
+      readonly call: number;
+      readonly lines: readonly string[] | null;
+    }
   /** Close every connection now. */
   | { readonly kind: 'close' }
   /** Exchanges that begin from now on go by this configuration. */

@@ -191,6 +191,9 @@ export class Supervisor {
       case 'log':
         this.#log.write(message.level, message.event, message.fields);
         break;
+      case 'recall':
+        this.#recall(slot, message.call, message.requestId);
+        break;
       case 'drained':
         slot.state = 'drained';
         break;
@@ -204,6 +207,13 @@ export class Supervisor {
         break;
     }
     this.#changed();
+  }
+
+  #recall({ worker }: Slot, call: number, requestId: string): void {
+    const tell = (lines: readonly string[] | null): void =>
+      worker?.postMessage({ kind: 'recalled', call, lines } satisfies ToWorker);
+    if (this.#ledger === null) tell([]);
+    else this.#ledger.find(requestId, tell);
   }
 
   #onExit(slot: Slot): void {

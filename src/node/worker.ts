@@ -6,6 +6,7 @@ import { clientBufferFault } from '../edge/client-buffers.ts';
 import type { ClientTimeouts, Door } from '../edge/door.ts';
 import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
 import { loadFrontEnd, openDoor } from '../edge/uws-listener.ts';
+import { Recalls } from '../exchange/recalls.ts';
 import { receive } from '../exchange/receive.ts';
 import { LineBatch } from '../outlet/line-batch.ts';
 import { RefusalTally } from '../settle/refusal-tally.ts';
@@ -33,6 +34,11 @@ const stored = new RecordBatch((records) => {
   parentPort?.postMessage({ kind: 'stored', records } satisfies ToMain, [records.buffer]);
 });
 const refusals = new RefusalTally((rows, unnamed) => tell({ kind: 'refusals', rows, unnamed }));
+const recalls = new Recalls((call, requestId) => {
+  // What this worker has just settled is to be found.
+  facts.flush();
+  tell({ kind: 'recall', call, requestId });
+});
 const timeouts: ClientTimeouts = {
   clientStallTimeoutMs: 0,
   uploadSilenceTimeoutMs: 0,
@@ -71,6 +77,7 @@ async function open(start: WorkerStart): Promise<Door> {
     (record) => stored.add(record),
     (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
     (scope, name, window) => tell({ kind: 'budget', budget: { scope, name, window } }),
+    recalls,
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
@@ -164,6 +171,7 @@ function close(door: Door, outcome: 'drained' | 'gateway_error'): void {
 function obey(message: ToWorker, door: Door): void {
   if (message.kind === 'drain') drain(door, message.graceMs);
   else if (message.kind === 'close') close(door, 'drained');
+  else if (message.kind === 'recalled') recalls.answer(message.call, message.lines);
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);
 }
 

@@ -109,3 +109,11 @@ export function rateText(picoPerToken: number): string {
 export function nanoOf(pico: number | bigint): bigint {
   return (BigInt(pico) + 500n) / 1_000n;
 }
+
+/**
+ * The sum of exact decimals of USD, exact.
+ * @param texts as `usdText` writes them
+ */
+export function usdSum(texts: readonly string[]): string {
+  return usdText(texts.reduce((sum, text) => sum + (wideDecimalOf(text, USD_DECIMALS) ?? 0n), 0n));
+}

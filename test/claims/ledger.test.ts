@@ -30,13 +30,31 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function ask(key: string, model: string): Promise<void> {
+/** Requests that have a fact. */
+let asked = 0;
+
+/** @returns the request's id */
+async function ask(key: string, model: string, stream = false): Promise<string> {
   const response = await fetch(`${gateway.origin}/v1/chat/completions`, {
     method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }] }),
+    body: JSON.stringify({ model, stream, messages: [{ role: 'user', content: 'Hello' }] }),
   });
   await response.arrayBuffer();
+  asked++;
+  return response.headers.get('x-sluice-request-id') ?? '';
+}
+
+async function recalled(
+  key: string,
+  id: string,
+  fields: Readonly<Record<string, string>> = {},
+): Promise<{ readonly status: number; readonly body: Readonly<Record<string, unknown>> }> {
+  const response = await fetch(`${gateway.origin}/sluice/requests/${id}`, {
+    headers: { authorization: `Bearer ${key}`, ...fields },
+  });
+  const body = (await response.json()) as Readonly<Record<string, unknown>>;
+  return { status: response.status, body };
 }
 
 interface Row {
@@ -87,6 +105,56 @@ describe('a gateway with data_dir', () => {
     expect(requestsOf(usage('--by', 'day', '--zone', 'Asia/Kathmandu'))).toBe(8);
   });
 
+  test.each([
+    false,
+    true,
+  ])('tells a key what its own request was and cost (stream: %j)', async (stream) => {
+    const id = await ask(KEY, 'gpt-5-mini', stream);
+    const { status, body } = await recalled(KEY, id);
+    expect(status).toBe(200);
+    const [fact] = facts(gateway).filter((one) => one['request_id'] === id);
+    expect(body).toEqual({
+      object: 'request',
+      id,
+      complete: true,
+      cost_usd: fact?.['cost_usd'],
+      unpriced: 0,
+      attempts: [fact],
+    });
+  });
+
+  test('tells nobody of the request of another key, nor whether there is one', async () => {
+    const id = await ask(KEY, 'gpt-5-mini');
+    await kept(asked);
+    const sameKeyElsewhere = token({ tenantId: 43n, keyId: 7n });
+    const otherKeyHere = token({ keyId: 9n });
+    const older = token();
+    const answers = await Promise.all(
+      [OTHER, sameKeyElsewhere, otherKeyHere, older].map((key) => recalled(key, id)),
+    );
+    const nothing = await recalled(OTHER, 'req_00000000000000000000abcd');
+    expect(nothing.body).toMatchObject({ error: { code: 'state_not_found' } });
+    for (const answer of answers) {
+      expect(answer.status).toBe(404);
+      expect({ ...answer.body, request_id: 0 }).toEqual({ ...nothing.body, request_id: 0 });
+    }
+    for (const odd of ['', 'a/b', '%2e%2e', 'x'.repeat(65), "'%20or%201=1"])
+      expect((await recalled(KEY, odd)).status).toBe(404);
+    const anthropic = await recalled(OTHER, id, { 'anthropic-version': '2023-06-01' });
+    expect(anthropic.body).toMatchObject({ type: 'error' });
+  });
+
+  test('answers each of a hundred who ask at once, if only that it is busy', async () => {
+    const id = await ask(KEY, 'gpt-5-mini');
+    await kept(asked);
+    const answers = await Promise.all(Array.from({ length: 100 }, () => recalled(KEY, id)));
+    const statuses = new Set(answers.map(({ status }) => status));
+    expect(statuses.has(200)).toBe(true);
+    for (const status of statuses) expect([200, 503]).toContain(status);
+    const metrics = await gateway.idle();
+    expect(metrics.get('ai_rejections_total{reason="internal_error"}')).toBe(0);
+  });
+
   test('says "unpriced (1)" where a cost is not known, and never 0', () => {
     const { stdout } = sluice(['usage', '--by', 'model'], { env: { AI_DATA_DIR: folder } });
     const line = stdout.split('\n').find((one) => one.includes('nobody-knows'));
@@ -94,19 +162,20 @@ describe('a gateway with data_dir', () => {
   });
 
   test('has after kill -9 what it had said to be kept, and takes up where it was', async () => {
+    await kept(asked);
     await gateway.stop();
-    expect(requestsOf(usage())).toBe(8);
+    expect(requestsOf(usage())).toBe(asked);
     gateway = await startGateway({ config: config() });
     await ask(KEY, 'gpt-5-mini');
     await kept(1);
-    expect(requestsOf(usage())).toBe(9);
+    expect(requestsOf(usage())).toBe(asked);
   });
 
   test('keeps everything when it is told to stop', async () => {
     for (let n = 0; n < 3; n++) await ask(KEY, 'gpt-5-mini');
     gateway.signal('SIGTERM');
     expect((await gateway.exited).code).toBe(0);
-    expect(requestsOf(usage())).toBe(12);
+    expect(requestsOf(usage())).toBe(asked);
     gateway = await startGateway({ config: config() });
   });
 
@@ -125,7 +194,7 @@ describe('a gateway with data_dir', () => {
     try {
       await second.waitForLog(({ event }) => event === 'ledger_failed');
       const before = requestsOf(usage());
-      expect(before).toBe(12);
+      expect(before).toBe(asked);
       const first = gateway;
       gateway = second;
       await ask(KEY, 'gpt-5-mini');
