@@ -6,16 +6,16 @@
 
 import { wideDecimalOf } from '../prices/money.ts';
 import {
+  bookOf,
   type CostRow,
   countOf,
   dayOf,
   ExportError,
-  isCut,
-  listOf,
   type Members,
   membersOf,
   type Page,
   type ProviderBook,
+  type Result,
   shown,
   tierOf,
   type UsageRow,
@@ -26,53 +26,23 @@ const CENT_DECIMALS = 10;
 
 /** @throws ExportError in one line */
 export function anthropicBook(pages: readonly Page[]): ProviderBook {
-  const usage: UsageRow[] = [];
-  const costs: CostRow[] = [];
-  const usageDays = new Set<string>();
-  const costDays = new Set<string>();
-  const ofUsage: Page[] = [];
-  const ofCosts: Page[] = [];
-  for (const one of pages) {
-    const { page, where } = one;
-    const days: string[] = [];
-    for (const [at, value] of listOf(page['data'], `${where}: data`).entries()) {
-      const place = `${where}: data[${at}]`;
-      const bucket = membersOf(value, place);
-      const beganMs = Date.parse(wordOf(bucket, 'starting_at', place) ?? '');
-      if (Number.isNaN(beganMs)) {
-        const found = shown(bucket['starting_at']);
-        throw new ExportError(`${place}.starting_at: found ${found}, expected a time (RFC 3339)`);
-      }
-      const day = dayOf(beganMs);
-      days.push(day);
-      for (const [number, result] of listOf(bucket['results'], `${place}.results`).entries()) {
-        const inside = `${place}.results[${number}]`;
-        const members = membersOf(result, inside);
-        if (members['amount'] !== undefined) {
-          costs.push(costRow(members, day, inside));
-          if (!ofCosts.includes(one)) ofCosts.push(one);
-        } else if (members['uncached_input_tokens'] !== undefined) {
-          usage.push(usageRow(members, day, inside));
-          if (!ofUsage.includes(one)) ofUsage.push(one);
-        } else {
-          const found = Object.keys(members).slice(0, 4).join(', ');
-          const expected = 'amount (cost_report) or uncached_input_tokens (usage_report/messages)';
-          throw new ExportError(`${inside}: found ${found}, expected ${expected}`);
-        }
-      }
-    }
-    // Those on which nothing was used too.
-    if (ofUsage.includes(one)) for (const day of days) usageDays.add(day);
-    if (ofCosts.includes(one)) for (const day of days) costDays.add(day);
-  }
-  return {
-    usageDays,
-    costDays,
-    kinds: new Set(usage.length > 0 ? (['writing'] as const) : []),
-    usage,
-    costs,
-    isCut: isCut(ofUsage) || isCut(ofCosts),
-  };
+  return bookOf(pages, { dayOf: bucketDay, result: resultOf });
+}
+
+function bucketDay(bucket: Members, where: string): string {
+  const beganMs = Date.parse(wordOf(bucket, 'starting_at', where) ?? '');
+  if (!Number.isNaN(beganMs)) return dayOf(beganMs);
+  const found = shown(bucket['starting_at']);
+  throw new ExportError(`${where}.starting_at: found ${found}, expected a time (RFC 3339)`);
+}
+
+function resultOf(members: Members, day: string, where: string): Result {
+  if (members['amount'] !== undefined) return { cost: costRow(members, day, where) };
+  if (members['uncached_input_tokens'] !== undefined)
+    return { usage: usageRow(members, day, where), kind: 'writing' };
+  const found = Object.keys(members).slice(0, 4).join(', ');
+  const expected = 'amount (cost_report) or uncached_input_tokens (usage_report/messages)';
+  throw new ExportError(`${where}: found ${found}, expected ${expected}`);
 }
 
 function usageRow(members: Members, day: string, where: string): UsageRow {

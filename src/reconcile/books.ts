@@ -121,7 +121,57 @@ function parsed(text: string, file: string): readonly unknown[] {
   }
 }
 
-/** Whether the pages end with one that has no next one: each but the last of a report names the one behind it. */
-export function isCut(pages: readonly Page[]): boolean {
-  return pages.length > 0 && pages.every(({ page }) => page['has_more'] === true);
+/** One result of a bucket, as its reader takes it. */
+export type Result =
+  | { readonly usage: UsageRow; readonly kind: UsageKind }
+  | { readonly cost: CostRow };
+
+/** How a provider writes its reports down. */
+export interface ReportReader {
+  /** The day of a bucket. */
+  dayOf(bucket: Members, where: string): string;
+  result(members: Members, day: string, where: string): Result;
+}
+
+/**
+ * Both of a provider's reports, from pages that are lists of buckets, which are lists of results.
+ * @throws ExportError in one line
+ */
+export function bookOf(pages: readonly Page[], reader: ReportReader): ProviderBook {
+  const usage: UsageRow[] = [];
+  const costs: CostRow[] = [];
+  const kinds = new Set<UsageKind>();
+  const [usageDays, costDays] = [new Set<string>(), new Set<string>()];
+  const [ofUsage, ofCosts]: [Set<Page>, Set<Page>] = [new Set(), new Set()];
+  for (const one of pages) {
+    const { page, where } = one;
+    const days: string[] = [];
+    for (const [at, value] of listOf(page['data'], `${where}: data`).entries()) {
+      const place = `${where}: data[${at}]`;
+      const bucket = membersOf(value, place);
+      const day = reader.dayOf(bucket, place);
+      days.push(day);
+      for (const [number, inside] of listOf(bucket['results'], `${place}.results`).entries()) {
+        const name = `${place}.results[${number}]`;
+        const result = reader.result(membersOf(inside, name), day, name);
+        if ('cost' in result) {
+          costs.push(result.cost);
+          ofCosts.add(one);
+        } else {
+          usage.push(result.usage);
+          kinds.add(result.kind);
+          ofUsage.add(one);
+        }
+      }
+    }
+    // Those on which nothing was used too.
+    if (ofUsage.has(one)) for (const day of days) usageDays.add(day);
+    if (ofCosts.has(one)) for (const day of days) costDays.add(day);
+  }
+  return { usageDays, costDays, kinds, usage, costs, isCut: isCut(ofUsage) || isCut(ofCosts) };
+}
+
+/** Each page but the last of a report names the one behind it. */
+function isCut(pages: ReadonlySet<Page>): boolean {
+  return pages.size > 0 && [...pages].every(({ page }) => page['has_more'] === true);
 }

@@ -5,19 +5,18 @@
 
 import { wideDecimalOf } from '../prices/money.ts';
 import {
+  bookOf,
   type CostRow,
   countOf,
   dayOf,
   ExportError,
-  isCut,
-  listOf,
   type Members,
   membersOf,
   type Page,
   type ProviderBook,
+  type Result,
   shown,
   tierOf,
-  type UsageKind,
   type UsageRow,
   wordOf,
 } from './books.ts';
@@ -30,48 +29,28 @@ const PICO_DECIMALS = 12;
 
 /** @throws ExportError in one line */
 export function openaiBook(pages: readonly Page[]): ProviderBook {
-  const usage: UsageRow[] = [];
-  const costs: CostRow[] = [];
-  const usageDays = new Set<string>();
-  const costDays = new Set<string>();
-  const kinds = new Set<UsageKind>();
-  const ofUsage: Page[] = [];
-  const ofCosts: Page[] = [];
-  for (const one of pages) {
-    const { page, where } = one;
-    const days: string[] = [];
-    for (const [at, value] of listOf(page['data'], `${where}: data`).entries()) {
-      const place = `${where}: data[${at}]`;
-      const bucket = membersOf(value, place);
-      if (bucket['start_time'] === undefined)
-        throw new ExportError(`${place}.start_time: found nothing, expected seconds of Unix time`);
-      const day = dayOf(countOf(bucket, 'start_time', place) * 1_000);
-      days.push(day);
-      const results = listOf(bucket['results'] ?? bucket['result'], `${place}.results`);
-      for (const [number, result] of results.entries()) {
-        const inside = `${place}.results[${number}]`;
-        const members = membersOf(result, inside);
-        const [, kind] = USAGE.exec(wordOf(members, 'object', inside) ?? '') ?? [];
-        if (kind !== undefined) {
-          kinds.add(kind === 'embeddings' ? 'embeddings' : 'writing');
-          usage.push(usageRow(members, day, inside));
-          if (!ofUsage.includes(one)) ofUsage.push(one);
-        } else if (members['object'] === COSTS) {
-          costs.push(costRow(members, day, inside));
-          if (!ofCosts.includes(one)) ofCosts.push(one);
-        } else {
-          const expected = `organization.usage.completions.result, organization.usage.embeddings.result or ${COSTS}`;
-          throw new ExportError(
-            `${inside}.object: found ${shown(members['object'])}, expected ${expected}`,
-          );
-        }
-      }
-    }
-    // Those on which nothing was used too.
-    if (ofUsage.includes(one)) for (const day of days) usageDays.add(day);
-    if (ofCosts.includes(one)) for (const day of days) costDays.add(day);
+  return bookOf(pages, { dayOf: bucketDay, result: resultOf });
+}
+
+function bucketDay(bucket: Members, where: string): string {
+  if (bucket['start_time'] === undefined)
+    throw new ExportError(`${where}.start_time: found nothing, expected seconds of Unix time`);
+  return dayOf(countOf(bucket, 'start_time', where) * 1_000);
+}
+
+function resultOf(members: Members, day: string, where: string): Result {
+  if (members['object'] === COSTS) return { cost: costRow(members, day, where) };
+  const [, kind] = USAGE.exec(wordOf(members, 'object', where) ?? '') ?? [];
+  if (kind === undefined) {
+    const expected = `organization.usage.completions.result, organization.usage.embeddings.result or ${COSTS}`;
+    throw new ExportError(
+      `${where}.object: found ${shown(members['object'])}, expected ${expected}`,
+    );
   }
-  return { usageDays, costDays, kinds, usage, costs, isCut: isCut(ofUsage) || isCut(ofCosts) };
+  return {
+    usage: usageRow(members, day, where),
+    kind: kind === 'embeddings' ? 'embeddings' : 'writing',
+  };
 }
 
 function usageRow(members: Members, day: string, where: string): UsageRow {

@@ -241,7 +241,10 @@ describe('what a key may ask for', () => {
     expect(await ask('flash', '{"contents":[]}')).toBe(200);
     expect(await ask('pro', '{"contents":[]}')).toBe(403);
     expect(await ask('flash', '{"contents":[],"model":"pro"}')).toBe(403);
-    expect(scene.asked).toEqual({ gemini: 1 });
+    expect(await ask('flash', '{"contents":[],"model":"models/flash"}')).toBe(200);
+    expect(await ask('flash', '{"requests":[{"model":"models/flash"}]}')).toBe(200);
+    expect(await ask('flash', '{"requests":[{"model":"models/pro"}]}')).toBe(403);
+    expect(scene.asked).toEqual({ gemini: 3 });
   });
 
   test('the stock SDKs raise their own error for it, and do not try again', async () => {

@@ -202,6 +202,11 @@ describe('policies of a configuration', () => {
       'limits.models.claude/x: found such a name, expected anthropic/x',
     ],
     [
+      'a limit of a model twice, in another case,',
+      '[limits.models."openai/x"]\ntpm = 5\n[limits.models."openai/X"]\ntpm = 6\n',
+      'limits.models.openai/X: found another one, expected one row for a model, whatever its case: "openai/x" is there already',
+    ],
+    [
       'a policy that is no table',
       '[policies]\na = "chat"\n',
       'policies.a: found "chat", expected a table like [policies.NAME]',

@@ -3,7 +3,12 @@ import { connect, type KV, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Log } from '../../../src/outlet/log.ts';
 import { type FleetMember, StateFleet } from '../../../src/stored/state-fleet.ts';
-import { RECORD_BYTES, SECRET_BYTES } from '../../../src/stored/state-table.ts';
+import {
+  createStateTable,
+  RECORD_BYTES,
+  SECRET_BYTES,
+  StoredState,
+} from '../../../src/stored/state-table.ts';
 import { until } from '../../support/conditions.ts';
 import { NATS_MISSING, type NatsServer, startNats } from '../../support/nats.ts';
 
@@ -79,6 +84,47 @@ describe('the secret of a fleet', () => {
       await until('both records again', () => member.learned.size === 2);
     } finally {
       await fleet.stop();
+    }
+  });
+});
+
+describe('a record in the bucket', () => {
+  it('is renewed by whoever used it, for every node; another account’s does not take its place', async (ctx) => {
+    if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+    const time = { seconds: 1_000_000 };
+    const told: Buffer[] = [];
+    const memory = createStateTable(new Uint8Array(SECRET_BYTES));
+    const table = new StoredState(
+      memory,
+      (record) => told.push(Buffer.from(record)),
+      () => time.seconds,
+    );
+    const tenant = { low: 1, high: 0 };
+    table.remember('conv_1', tenant, { provider: 11, key: 101 });
+    time.seconds += 10 * 86_400;
+    table.find('conv_1', tenant);
+    table.remember('conv_1', tenant, { provider: 11, key: 102 });
+    const [first, renewed, moved] = told;
+    if (first === undefined || renewed === undefined || moved === undefined)
+      throw new Error('it was not told');
+    await bucket('renewed');
+    const [here, there] = [new Member(), new Member()];
+    const fleets = [here, there].map(
+      (member) => new StateFleet('renewed', member, SILENT, () => connection),
+    );
+    for (const fleet of fleets) fleet.start();
+    try {
+      for (const record of [first, renewed]) {
+        fleets[0]?.add(record);
+        await until('the other node learns it', () => there.learned.has(record.toString('hex')));
+      }
+      fleets[0]?.add(moved);
+      const last = Buffer.alloc(RECORD_BYTES, 9);
+      fleets[0]?.add(last);
+      await until('what came behind it', () => there.learned.has(last.toString('hex')));
+      expect(there.learned).not.toContain(moved.toString('hex'));
+    } finally {
+      for (const fleet of fleets) await fleet.stop();
     }
   });
 });
