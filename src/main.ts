@@ -99,6 +99,19 @@ ${CONFIG_HELP}`,
       return usage(asked, await loaded(asked.config, ['data_dir', 'ledger']));
     },
   },
+  budget: {
+    summary: 'say how the budgets of keys and tenants stand',
+    help: async () => (await import('./command/budget.ts')).BUDGET_HELP,
+    run: async (argv) => {
+      const { budget, budgetArguments } = await import('./command/budget.ts');
+      const asked = budgetArguments(argv);
+      return budget(
+        asked,
+        await loaded(asked.config, ['data_dir', 'budget_time_zone']),
+        Date.now(),
+      );
+    },
+  },
   reconcile: {
     summary: "name where our books and a provider's part, and why",
     help: async () => (await import('./command/reconcile.ts')).RECONCILE_HELP,

@@ -248,6 +248,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   stored.start();
   const webhook = new BudgetWebhook(() => secretOf(reloader.running.budgetWebhookUrl), log);
   budgets.onWarning = (warning) => webhook.tell(warning);
+  // Whoever limits money wants it to hold tomorrow.
+  if (config.dataDir === null && hasBudgets(config)) log.write('warn', 'budgets_end_with_process');
   budgets.start();
   try {
     await Promise.all([supervisor.start(), ledger?.start()]);
@@ -297,6 +299,12 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   if (!isSaved || out.isBusy) process.stderr.write('The disk does not answer: not waited for.\n');
   if (!closed || !isSaved || out.isBusy) endHard();
   return 0;
+}
+
+function hasBudgets({ policy: { policies } }: Config): boolean {
+  return [...policies.values()].some(
+    ({ budgetPerDay, budgetPerMonth }) => (budgetPerDay ?? 0) + (budgetPerMonth ?? 0) > 0,
+  );
 }
 
 function secretOf(text: string | null): Secret | null {

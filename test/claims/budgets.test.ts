@@ -8,6 +8,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../support/conditions.ts';
 import { token } from '../support/managed.ts';
+import { RawClient } from '../support/raw-client.ts';
 import {
   answers,
   EVENTS,
@@ -364,6 +365,33 @@ describe('budgets', () => {
       headers: { authorization: `Bearer ${forged}` },
     });
     expect(bad.status).toBe(401);
+  });
+
+  test('of a body that streams by, the last piece is not let go: its provider has not all of it, and no fact tells of it', async () => {
+    const key = fresh();
+    const id = String(nextId - 1n);
+    const body = JSON.stringify({
+      model: 'm',
+      messages: [],
+      max_tokens: 5_000,
+      more: 'x'.repeat(99),
+    });
+    const client = new RawClient(scene.gateway.port).send(
+      `POST /openai/v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key}\r\n` +
+        `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 50)}`,
+    );
+    const upstream = scene.upstreams['openai'];
+    const seen = await until('its beginning is there', () => upstream?.requests.at(-1));
+    client.send(body.slice(50));
+    const response = await client.response();
+    expect([response.status, errorOf(response.body.toString())['code']]).toEqual([
+      402,
+      'budget_exceeded',
+    ]);
+    client.close();
+    await until('the provider was left', () => seen.peerClosed);
+    expect(seen.bodyDone).toBe(false);
+    expect(scene.gateway.events('ai.usage').filter(({ key_id }) => key_id === id)).toEqual([]);
   });
 
   test('G2: what is spent is the sum of the facts, to the nano-dollar', async () => {

@@ -1,0 +1,172 @@
+import { describe, expect, test } from 'vitest';
+import { BudgetCalendar } from '../../../src/budget/budget-calendar.ts';
+import { BudgetTable, createBudgetTable } from '../../../src/budget/budget-table.ts';
+import { DefaultRates } from '../../../src/budget/default-rate.ts';
+import { OutputSizes } from '../../../src/budget/output-sizes.ts';
+import {
+  KeySpending,
+  type OwnBudget,
+  Reservation,
+  type SpendingQuestion,
+  type SpendingRules,
+} from '../../../src/budget/spending.ts';
+import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
+import type { Rejection } from '../../../src/rejection.ts';
+
+const book = new PriceBook(shippedBook());
+const NOW = Date.parse('2026-11-28T12:00:00Z');
+const BUDGET = 1_000_000_000;
+
+function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = {}) {
+  const told: string[] = [];
+  const context = {
+    table: new BudgetTable(createBudgetTable(1, true), 0),
+    calendar: new BudgetCalendar('UTC'),
+    book,
+    defaults: new DefaultRates(book),
+    sizes: new OutputSizes(),
+    counts: {
+      budgetReached: (...args: readonly unknown[]) => void told.push(args.join(' ')),
+      budgetRowDropped: () => void told.push('dropped'),
+    },
+    met: () => {},
+    status: 402 as const,
+    assumedOutputTokens: 0,
+    now: () => NOW,
+  };
+  const said = { keyClass: 'agent', maxCostNano: 0, enforced: true, unpriced: 'deny', ...rules };
+  const own = {
+    scope: 'key',
+    name: '1/1',
+    limits: { day: BUDGET, month: 0 },
+    enforced: true,
+    ...budget,
+  } as const;
+  return { spending: new KeySpending(context, said as SpendingRules, [own]), told };
+}
+
+const ASKED = {
+  textBytes: 0,
+  dataBytes: 0,
+  outputTokens: 1_000,
+  choices: 1,
+  serviceTier: null,
+  speed: null,
+  inferenceGeo: null,
+  marksCache: false,
+  isHour: false,
+  tools: 0,
+  toolUses: 0,
+  named: 0,
+} as const;
+const QUESTION: SpendingQuestion = {
+  provider: 'openai',
+  model: 'gpt-4o-mini',
+  further: [],
+  asked: ASKED,
+  requestBytes: 0,
+  writes: true,
+};
+
+function reserved(spending: KeySpending, question: Partial<SpendingQuestion> = {}): Reservation {
+  const came = spending.reserve({ ...QUESTION, ...question });
+  if (!(came instanceof Reservation)) throw new Error(`refused: ${came.code} ${came.detail}`);
+  return came;
+}
+
+function refused(spending: KeySpending, question: Partial<SpendingQuestion> = {}): Rejection {
+  const came = spending.reserve({ ...QUESTION, ...question });
+  if (came instanceof Reservation) throw new Error('it was let through');
+  return came;
+}
+
+describe('KeySpending', () => {
+  test('of several models that a request names the dearest is reserved, and none without a price passes', () => {
+    const { spending } = scene();
+    const alone = reserved(spending).reserved;
+    const beside = reserved(spending, { further: ['gpt-4o', 'gpt-4o-mini'] }).reserved;
+    expect(beside).toBe(reserved(spending, { model: 'gpt-4o' }).reserved);
+    expect(beside).toBeGreaterThan(alone * 10);
+    expect(refused(spending, { further: ['nobody-knows'] }).code).toBe('unpriced_model');
+  });
+
+  test('a model that cannot be told for sure has no price', () => {
+    const { spending } = scene();
+    expect(refused(spending, { model: null })).toMatchObject({
+      code: 'unpriced_model',
+      fieldLines: 'x-should-retry: false\r\n',
+    });
+  });
+
+  test('unpriced = "tokens" lets it through and books nothing, "default_rate" the dearest of its provider', () => {
+    const free = scene({ unpriced: 'tokens' }).spending;
+    const through = reserved(free, { model: 'nobody-knows' });
+    expect([through.reserved, through.isPriced]).toEqual([0, false]);
+    const dear = scene({ unpriced: 'default_rate' }, { limits: { day: 1e15, month: 0 } }).spending;
+    const most = reserved(dear, { model: 'nobody-knows' });
+    for (const model of ['gpt-4o', 'gpt-5.1', 'o1-pro'])
+      expect(most.reserved).toBeGreaterThanOrEqual(reserved(dear, { model }).reserved);
+    most.settle(null);
+    expect(dear.views()[0]?.spent).toBe(most.reserved);
+  });
+
+  test('a settlement counts once, and what was reserved is free in the same step', () => {
+    const { spending } = scene();
+    const one = reserved(spending);
+    expect(spending.views()[0]).toMatchObject({ spent: 0, reserved: one.reserved });
+    one.settle(100);
+    one.settle(100);
+    one.settle(null);
+    expect(spending.views()[0]).toMatchObject({ spent: 100, reserved: 0, limit: BUDGET });
+  });
+
+  test('a refusal is exact: the same request fits to the last nano-dollar and not one behind it', () => {
+    const asks = reserved(scene().spending).reserved;
+    const exact = scene({}, { limits: { day: asks, month: 0 } });
+    reserved(exact.spending);
+    const tight = scene({}, { limits: { day: asks - 1, month: 0 } });
+    const { code, members } = refused(tight.spending);
+    expect(code).toBe('budget_exceeded');
+    expect(JSON.parse(`{${members}}`).budget).toMatchObject({
+      scope: 'key',
+      window: 'day',
+      period: '2026-11-28',
+      renews_at: '2026-11-29T00:00:00.000Z',
+      reason: 'spent',
+    });
+    expect(tight.told).toEqual(['key day true']);
+  });
+
+  test('what is only counted is let through, told, and booked', () => {
+    const { spending, told } = scene({}, { limits: { day: 1, month: 0 }, enforced: false });
+    reserved(spending).settle(500);
+    expect(told).toEqual(['key day false']);
+    expect(spending.views()[0]).toMatchObject({ spent: 500, enforced: false });
+  });
+
+  test('a single request’s limit holds without a budget', () => {
+    const most = reserved(scene().spending).reserved;
+    const none = { limits: { day: 0, month: 0 } };
+    expect(reserved(scene({ maxCostNano: most }, none).spending).reserved).toBe(most);
+    expect(refused(scene({ maxCostNano: most - 1 }, none).spending).code).toBe('cost_limit');
+    expect(reserved(scene({ maxCostNano: 1, enforced: false }, none).spending).reserved).toBe(most);
+  });
+
+  test('how long an answer is taken to be that nobody limits is learned from such answers alone', () => {
+    const { spending } = scene({}, { limits: { day: 1e15, month: 0 } });
+    const asked = { ...ASKED, outputTokens: null };
+    const guessed = reserved(spending, { asked }).reserved;
+    for (let at = 0; at < 200; at++) {
+      const limited = reserved(spending);
+      limited.learn(50);
+      limited.settle(1);
+    }
+    expect(reserved(spending, { asked }).reserved).toBe(guessed);
+    for (let at = 0; at < 200; at++) {
+      const open = reserved(spending, { asked });
+      open.learn(1_500);
+      open.settle(1);
+    }
+    expect(reserved(spending, { asked }).reserved).toBeLessThan(guessed / 2);
+  });
+});
