@@ -57,7 +57,7 @@ export interface Plan {
 export function plan(route: Route, view: PlanView, seed: number): Plan {
   const chance = new Chance(seed);
   const placed: Planned[] = [];
-  const seen = new Set<string>();
+  const seen = new Set<string | Route>();
   for (const [group, entries] of route.groups.entries())
     place(entries, route, [route.name], group, view, chance, seen, placed);
   const leftOut = placed.filter((planned) => planned.leftOut !== null);
@@ -77,11 +77,14 @@ function place(
   group: number,
   view: PlanView,
   chance: Chance,
-  seen: Set<string>,
+  seen: Set<string | Route>,
   placed: Planned[],
 ): void {
   for (const entry of ordered(entries, route.settings, view, chance)) {
     if ('route' in entry) {
+      // Whatever is in it has its place; going through it again for each way to it takes seconds in a tangle.
+      if (seen.has(entry.route)) continue;
+      seen.add(entry.route);
       for (const inner of entry.route.groups)
         place(
           inner,
@@ -123,7 +126,10 @@ function ordered(
   chance: Chance,
 ): readonly Entry[] {
   if (entries.length < 2 || balance === 'order') return entries;
-  if (balance === 'cost') return byKey(entries, (entry) => priceOf(entry, view));
+  if (balance === 'cost') {
+    const known = new Map<Route, number>();
+    return byKey(entries, (entry) => priceOf(entry, view, known));
+  }
   // An exponential of each weight's rate: the least of them comes first with exactly its share (Efraimidis, Spirakis 2006).
   if (balance === 'weight')
     return byKey(entries, ({ weight }) => -Math.log(1 - chance.next()) / weight);
@@ -150,9 +156,14 @@ function ttftOf(entry: Entry, view: PlanView): number {
 }
 
 /** Of a route inside a route: its cheapest target's. */
-function priceOf(entry: Entry, view: PlanView): number {
+function priceOf(entry: Entry, view: PlanView, known: Map<Route, number>): number {
   if ('target' in entry) return view.price(entry.target) ?? Number.POSITIVE_INFINITY;
-  return Math.min(...entry.route.groups.flat().map((inner) => priceOf(inner, view)));
+  const before = known.get(entry.route);
+  if (before !== undefined) return before;
+  const inside = entry.route.groups.flat();
+  const price = Math.min(...inside.map((inner) => priceOf(inner, view, known)));
+  known.set(entry.route, price);
+  return price;
 }
 
 function byKey(entries: readonly Entry[], key: (entry: Entry) => number): readonly Entry[] {

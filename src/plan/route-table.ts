@@ -233,7 +233,7 @@ export function routeProblems(
         expected: 'a route, or provider/model with a provider of this configuration or its alias',
       });
     }
-    const chain = deepest(name, settings, []);
+    const chain = deepest(name, settings, [], new Map());
     if (chain.loops) {
       problems.push({
         path: ['routes', name],
@@ -295,24 +295,34 @@ interface Chain {
   readonly loops: boolean;
 }
 
-/** The longest chain of routes from `name` on, or the first one that comes back. */
+/**
+ * The longest chain of routes from `name` on, or the first one that comes back.
+ * @param known what lies behind a route at a depth, of one start: routes that lead to each other in many ways would take
+ *   for ever else (eight in each of eight layers are 16 million ways). A loop that is missed for it, because it does
+ *   not lead through the start, is found where it is the start.
+ */
 function deepest(
   name: string,
   settings: ReadonlyMap<string, RouteSettings>,
   above: readonly string[],
+  known: Map<string, Chain>,
 ): Chain {
   const here = [...above, name];
   if (above.includes(name)) return { names: here, loops: true };
+  const place = `${here.length} ${name}`;
+  const before = known.get(place);
+  if (before !== undefined) return before;
   let longest: Chain = { names: here, loops: false };
-  // Nothing is deeper than that without being told already; without it a wide tangle would take for ever.
+  // Nothing is deeper than that without being told already.
   if (here.length > ROUTE_DEPTH_MAX + 1) return longest;
   const { targets = [], fallbacks = [] } = settings.get(name) ?? {};
   for (const to of [...targets.map((entry) => entry.to), ...fallbacks]) {
     if (!settings.has(to) || to === name) continue;
-    const chain = deepest(to, settings, here);
+    const chain = deepest(to, settings, here, known);
     if (chain.loops) return chain;
     if (chain.names.length > longest.names.length) longest = chain;
   }
+  known.set(place, longest);
   return longest;
 }
 

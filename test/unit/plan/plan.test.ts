@@ -38,6 +38,27 @@ describe('plan', () => {
     expect(plan(route, GOOD, 1).targets[1]?.through).toEqual(['chat', 'inner']);
   });
 
+  test.each<Balance>([
+    'order',
+    'weight',
+    'latency',
+    'cost',
+  ])('a tangle of routes eight deep is planned in no time, by %s', (balance) => {
+    const layer = (at: number) => Array.from({ length: 10 }, (_, nth) => `r${at}-${nth}`);
+    const settings = Object.fromEntries(
+      Array.from({ length: 8 }, (_, at) =>
+        layer(at).map((name, nth) => {
+          const targets = entries(...(at === 7 ? [`openai/m${nth}`] : layer(at + 1)));
+          return [name, { balance, targets }] as const;
+        }),
+      ).flat(),
+    );
+    const view = { ...GOOD, price: ({ name }: { name: string }) => name.charCodeAt(8) };
+    const planned = names(routeOf(settings, 'r0-0'), view);
+    expect([...planned].sort()).toEqual(Array.from({ length: 10 }, (_, nth) => `openai/m${nth}`));
+    if (balance === 'cost') expect(planned[0]).toBe('openai/m0');
+  });
+
   test('an open breaker and a rest leave a target out, with its reason and the least wait', () => {
     const route = routeOf({ chat: { targets: entries('openai/a', 'groq/b', 'xai/c') } });
     const made = plan(

@@ -85,6 +85,23 @@ describe('routeProblems', () => {
     expect(problems(chain(9)).map(({ found }) => found)[0]).toContain('a chain of 9 routes');
   });
 
+  test('a tangle of routes eight deep is looked through in no time, and a loop or a ninth layer in it is told', () => {
+    const layer = (at: number) => Array.from({ length: 10 }, (_, nth) => `r${at}-${nth}`);
+    const tangle = (layers: number, end: string) =>
+      Object.fromEntries(
+        Array.from({ length: layers }, (_, at) =>
+          layer(at).map(
+            (name) => [name, route(at === layers - 1 ? [end] : layer(at + 1))] as const,
+          ),
+        ).flat(),
+      );
+    expect(problems(tangle(8, 'openai/x'))).toEqual([]);
+    expect(problems(tangle(9, 'openai/x')).map(({ found }) => found)[0]).toContain(
+      'a chain of 9 routes',
+    );
+    expect(problems(tangle(8, 'r3-9')).some(({ found }) => found.includes('a loop'))).toBe(true);
+  });
+
   test('an unknown provider, an unknown alias and a route that holds only itself are told with their key', () => {
     expect(problems({ chat: route(['nobody/x']) })[0]?.path).toEqual(['routes', 'chat', 'targets']);
     expect(problems({ chat: route(['openai/x'], ['chat']) })[0]?.path).toEqual([
