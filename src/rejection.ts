@@ -279,7 +279,7 @@ export const REJECTIONS = {
     'Service Unavailable',
     'upstream',
     UNAVAILABLE,
-    'Every provider that this could go to is failing or asked to be left alone. Retry when retry-after says.',
+    'Nobody that this could go to takes it. Retry when retry-after says; without it a retry does not help.',
   ),
   draining: row(
     503,

@@ -17,6 +17,8 @@ export interface FieldWishes {
   readonly session: number;
   /** Pico-dollars that the request may cost at most; 0 = it says nothing. */
   readonly maxCostPico: number;
+  /** Wishes that say nothing: names too long or too many, an amount that is none. */
+  readonly dropped: number;
   readonly seed: number;
   /** The wire that the body is written in. */
   readonly dialect: Dialect;
@@ -60,25 +62,32 @@ export function fieldWishes(
   let only = NONE;
   let session = 0;
   let maxCostPico = 0;
+  let dropped = 0;
   for (let at = 0; at < fields.length; at += 2) {
     const name = fields[at] ?? '';
     const value = fields[at + 1] ?? '';
-    if (name === 'x-sluice-order') order = names(value);
-    else if (name === 'x-sluice-only') only = names(value);
-    else if (name === 'x-sluice-max-cost') maxCostPico = picoDollars(value);
-    else if (name === OWN_SESSION && value !== '') session = textHash(`${tenant} ${value}`);
+    if (name === 'x-sluice-order' || name === 'x-sluice-only') {
+      const said = names(value);
+      const kept = said.slice(0, NAMES_MAX).filter(({ length }) => length <= NAME_CHARACTERS);
+      dropped += said.length - kept.length;
+      if (name === 'x-sluice-order') order = kept;
+      else only = kept;
+    } else if (name === 'x-sluice-max-cost') {
+      maxCostPico = picoDollars(value);
+      if (maxCostPico === 0) dropped++;
+    } else if (name === OWN_SESSION && value !== '') session = textHash(`${tenant} ${value}`);
     else if (session === 0 && SESSION_FIELDS.has(name) && value !== '')
       session = textHash(`${tenant} ${value}`);
   }
-  return { order, only, session, maxCostPico, seed: (Math.random() * 2 ** 32) | 0, dialect };
+  const seed = (Math.random() * 2 ** 32) | 0;
+  return { order, only, session, maxCostPico, dropped, seed, dialect };
 }
 
 function names(value: string): readonly string[] {
   return value
     .split(',')
-    .slice(0, NAMES_MAX)
     .map((name) => name.trim())
-    .filter((name) => name !== '' && name.length <= NAME_CHARACTERS);
+    .filter((name) => name !== '');
 }
 
 /** USD as a decimal text, no more than 9,007; what is none says nothing. */

@@ -553,7 +553,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   #again(): void {
     this.#step('due');
     const trial = this.#walk?.afterWait() ?? null;
-    if (trial === null) this.#refuse(noTarget([], this.#leastWaitMs));
+    if (trial === null)
+      this.#refuse(noTarget({ targets: [], leftOut: [], waitMs: this.#leastWaitMs }));
     else this.#try(trial);
   }
 

@@ -1,6 +1,6 @@
 /** Why a routed request goes nowhere, as its caller is told. */
 
-import type { Planned } from '../plan/plan.ts';
+import type { Plan } from '../plan/plan.ts';
 import type { PricedPlan } from '../plan/planner.ts';
 import { usdText } from '../prices/money.ts';
 import { type Rejection, rejection } from '../rejection.ts';
@@ -14,16 +14,19 @@ export function unknownModel(name: string, nearest: readonly string[]): Rejectio
   return rejection('unknown_model', `"${shown}" is none; the nearest are ${nearest.join(', ')}.`);
 }
 
-/** Why nothing can be tried: what only time keeps away says for how long. */
-export function noTarget(leftOut: readonly Planned[], waitMs: number): Rejection {
+/** Why nothing can be tried: what only time keeps away says for how long, and what time does not help with says that. */
+export function noTarget({ targets, leftOut, waitMs }: Omit<Plan, 'settings'>): Rejection {
   if (leftOut.length > 0 && leftOut.every(({ leftOut: why }) => why === 'no_pool_key')) {
     return noPoolKey([...new Set(leftOut.map(({ target }) => target.provider.name))]);
   }
   const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
-  return rejection('no_target', shown === '' ? '' : `${shown}.`, retryAfter(waitMs));
+  const isForEver =
+    targets.length === 0 && leftOut.length > 0 && leftOut.every((planned) => planned.waitMs === 0);
+  const told = shown === '' ? '' : `${shown}.`;
+  return rejection('no_target', told, isForEver ? NO_RETRY : retryAfter(waitMs));
 }
 
-/** Retried, it would be as dear (A4): both stock Node SDKs obey the field. */
+/** Retried, it would be refused again (A4): both stock Node SDKs obey the field. */
 const NO_RETRY = 'x-should-retry: false\r\n';
 
 /** What the request may cost is more than it is allowed to, or is not known; null where that is not in the way. */

@@ -127,8 +127,8 @@ function namedStart(
   const rehearsed =
     rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(asked.fields);
   if (rehearsed !== null && rehearsed.dropped > 0) metrics.wishesDropped(rehearsed.dropped);
-  if (wishes.order.length + wishes.only.length > 0)
-    metrics.wishesDropped(planner.unknownWishes(wishes));
+  if (wishes.order.length + wishes.only.length + wishes.dropped > 0)
+    metrics.wishesDropped(wishes.dropped + planner.unknownWishes(wishes));
   const mayRepeat = isWhole && body.keep();
   if (isWhole && !mayRepeat) metrics.replaySkipped();
   // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.
@@ -142,5 +142,5 @@ function namedStart(
   const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
   const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
-  return notPaidFor(made) ?? noTarget(made.leftOut, made.waitMs);
+  return notPaidFor(made) ?? noTarget(made);
 }

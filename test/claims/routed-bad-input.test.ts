@@ -92,6 +92,9 @@ describe.each(PATHS)('on %s', (path) => {
     const answer = await scene.ask('', { path, body });
     expect([answer.status, scene.asked, answer.facts]).toEqual([503, {}, []]);
     expect(answer.text).toContain('other_wire');
+    // No time makes it speak another wire.
+    const { fields } = answer;
+    expect([fields.get('x-should-retry'), fields.get('retry-after')]).toEqual(['false', null]);
   });
 });
 
