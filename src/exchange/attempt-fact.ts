@@ -20,6 +20,7 @@ interface Answered {
 /**
  * @param who holds the key that was used
  * @param final no other attempt follows
+ * @param atMs as `attemptCost` has it
  */
 export function attemptFact(
   context: AttemptContext,
@@ -30,6 +31,7 @@ export function attemptFact(
   { status, isEventStream }: Answered,
   settlement: Settlement,
   final: boolean,
+  atMs: number,
 ): UsageFact {
   const { provider, path, routing } = target;
   return {
@@ -50,7 +52,7 @@ export function attemptFact(
     lines: usage.lines,
     serviceTier: usage.serviceTier,
     toolUses: usage.toolUses,
-    cost: attemptCost(context, target, usage, Date.now() - settlement.durationMs),
+    cost: attemptCost(context, target, usage, atMs),
     source: usage.source,
     raw: usage.raw,
     upstreamStatus: status,

@@ -481,6 +481,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       return null;
     }
     const answered = { status: this.#status, isEventStream: this.#isEventStream };
+    const atMs = Date.now() - settlement.durationMs;
     const fact = attemptFact(
       this.#context,
       target,
@@ -490,8 +491,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       answered,
       settlement,
       final,
+      atMs,
     );
-    const atMs = Date.now() - settlement.durationMs;
     this.isFollowed = usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs);
     if (this.isFollowed) return null;
     settleLimits(grant, fact);

