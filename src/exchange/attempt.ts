@@ -1,5 +1,6 @@
 import { type MeteredUsage, Metering } from '../meter/metering.ts';
 import { FAILURES, failureOfInband } from '../plan/failover.ts';
+import { spentForMs } from '../plan/spent-limits.ts';
 import { countsEveryModel } from '../policy/policy-table.ts';
 import type { Cost } from '../prices/cost.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
@@ -108,6 +109,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
   failure: UpstreamFailure | null = null;
+  /** In the routed lane, with its answer's head: milliseconds for which its key has nothing left of a limit; 0 = it has. */
+  spentMs = 0;
   /** Its fact comes by itself, minutes later. */
   isFollowed = false;
 
@@ -268,7 +271,9 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   #begun(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#status = status;
     this.#context.metrics.responded(this.#request.target.provider.index, status);
-    const poolKey = this.#request.target.managed?.poolKey;
+    const { managed, routing } = this.#request.target;
+    const poolKey = managed?.poolKey;
+    if (routing !== null) this.spentMs = spentForMs(fields, Date.now());
     // A provider that takes no key has none to quote.
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;

@@ -255,6 +255,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const { wire } = this.#request;
     if (attempt !== this.#attempt || wire === null) return 'next';
     this.#head = head;
+    if (attempt.spentMs > 0 && this.#trial !== null)
+      this.#context.planner.spent(this.#trial, attempt.spentMs);
     if (this.#rest !== null && this.#state === 'resuming') return this.#rest.head(head);
     const { streamSafety } = this.#settings;
     const mode = this.#hasAlternative ? holdModeOf(head, streamSafety) : null;

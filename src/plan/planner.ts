@@ -29,6 +29,8 @@ interface KeyPlaces {
   readonly key: PoolKey;
   readonly ofModel: number;
   readonly ofKey: number;
+  /** Nothing is left of a limit: others first. */
+  readonly spent: number;
 }
 
 /** What is kept of a target, looked up once. */
@@ -199,6 +201,7 @@ export class Planner {
     const made = plan(route, view, session === 0 ? seed : session);
     const unsure = new Set<Target>();
     for (const [target, { isUnsure }] of offers) if (isUnsure) unsure.add(target);
+    for (const { target } of made.targets) if (this.#isSpent(target)) unsure.add(target);
     return { ...made, unsure, tooDear: tooDear(made, offers, limitPico) };
   }
 
@@ -372,7 +375,7 @@ export class Planner {
   ): Trial | null {
     const places = this.#placesOf(target);
     const awake = places.keys.filter((key) => this.#mayTry(target, key, tried, homes));
-    const chosen = this.#chosen(awake, session, places.print);
+    const chosen = this.#chosen(this.#unspent(awake), session, places.print);
     if (chosen === undefined) return null;
     const providerLease = this.#health.enter(places.provider);
     if (providerLease === BARRED) return null;
@@ -434,6 +437,27 @@ export class Planner {
   ): boolean {
     if (tried.has(places.key) || this.#keyWaitMs(places) > 0) return false;
     return homes === null || homes(provider, places.key);
+  }
+
+  /**
+   * Its provider says that nothing is left of a limit of its key.
+   * @param ms until it is whole again: a forecast, for which others go first, and nobody is refused
+   */
+  spent({ target, key, isRehearsal }: Trial, ms: number): void {
+    const places = this.#placesOf(target).keys.find((known) => known.key === key);
+    if (places !== undefined && !isRehearsal) this.#health.rest(places.spent, ms);
+  }
+
+  #unspent(keys: readonly KeyPlaces[]): readonly KeyPlaces[] {
+    if (keys.length < 2 || !keys.some((key) => this.#health.waitMs(key.spent) > 0)) return keys;
+    const others = keys.filter((key) => this.#health.waitMs(key.spent) === 0);
+    return others.length === 0 ? keys : others;
+  }
+
+  /** All keys of it that could be asked have nothing left. */
+  #isSpent(target: Target): boolean {
+    const { keys } = this.#placesOf(target);
+    return keys.length > 0 && keys.every((key) => this.#health.waitMs(key.spent) > 0);
   }
 
   /** @param ttftMs until its first content; negative = not measured */
@@ -535,6 +559,7 @@ export class Planner {
         key,
         ofModel: place(`key ${provider.name} ${key.print} ${model}`),
         ofKey: this.#health.place(`key ${provider.name} ${key.print}`),
+        spent: place(`spent ${provider.name} ${key.print} ${model}`),
       })),
       marks,
     };
@@ -562,7 +587,7 @@ function leastLimit(one: number, other: number): number {
   return one === 0 || other === 0 ? Math.max(one, other) : Math.min(one, other);
 }
 
-/** Within a group, what is known to fit comes first. The sort is stable. */
+/** Within a group, what is known to fit, and to have something left, comes first. The sort is stable. */
 function surerFirst(unsure: ReadonlySet<Target>): (a: Planned, b: Planned) => number {
   return (a, b) =>
     a.group === b.group ? Number(unsure.has(a.target)) - Number(unsure.has(b.target)) : 0;

@@ -51,6 +51,8 @@ targets = ["groq/waited"]
 fallbacks = ["xai/two"]
 [routes.keys]
 targets = ["openai/keyed"]
+[routes.empty]
+targets = ["openai/empty"]
 [routes.spent]
 targets = ["openai/spent"]
 [routes.group]
@@ -99,6 +101,18 @@ test('and so is one whom the last target tells that it is overloaded', async () 
   const answer = await scene.ask('hurry');
   expect([answer.status, answer.text]).toEqual([503, LATE]);
   expect(Number(answer.fields.get('retry-after'))).toBeLessThanOrEqual(5);
+});
+
+test('a key whose answer says that nothing is left of its limit gets no request until its reset (L2)', async () => {
+  const empty = answers(200, WHOLE, [
+    'x-ratelimit-remaining-tokens: 0',
+    'x-ratelimit-reset-tokens: 1m0s',
+  ]);
+  scene.plays({ openai: [empty, answers(200, WHOLE)] });
+  for (let i = 0; i < 8; i++) await scene.ask('empty', { stream: false });
+  const [first, ...others] = keysSeen();
+  expect(others).toHaveLength(7);
+  expect(others).not.toContain(first);
 });
 
 describe('an upload that streams behind its model', () => {

@@ -91,6 +91,31 @@ const RATE_LIMITED = FAILURES.rate_limit;
 const KEYS = { openai: ['a', 'b', 'c'], groq: ['d', 'e'], xai: ['f'] };
 const CONVERSATIONS = Array.from({ length: 4_000 }, (_, at) => Math.imul(at + 1, 0x9e3779b1) | 0);
 
+describe('L2: a key that has nothing left of a limit', () => {
+  test('gets no request until its reset while another key or target of its group has some', () => {
+    const { planner, plan, turn, pass } = node(
+      { chat: { targets: entries('openai/a', 'xai/b'), fallbacks: ['groq/c'] } },
+      KEYS,
+    );
+    const [first] = CONVERSATIONS;
+    const spent = turn('chat', first ?? 0);
+    expect(spent.trial.target.name).toBe('openai/a');
+    planner.spent(spent.trial, 30_000);
+    const next = CONVERSATIONS.slice(0, 500).map((id) => turn('chat', id));
+    expect(next.filter(({ said }) => said === spent.said)).toEqual([]);
+    expect(next.every(({ trial }) => trial.target.name === 'openai/a')).toBe(true);
+    // All of its keys: another target of the group, and only then a fallback.
+    for (const { trial } of next) planner.spent(trial, 30_000);
+    expect(plan('chat', 0)).toEqual(['xai/b', 'openai/a', 'groq/c']);
+    planner.spent(turn('chat', first ?? 0).trial, 30_000);
+    // Nobody is refused for a forecast.
+    expect(plan('chat', 0)).toEqual(['openai/a', 'xai/b', 'groq/c']);
+    expect(turn('chat', first ?? 0).trial.target.name).toBe('openai/a');
+    pass(30_010);
+    expect(turn('chat', first ?? 0).said).toBe(spent.said);
+  });
+});
+
 describe('P1: how long a conversation stays', () => {
   test('with the target and key that answered last as long as its cache lives, then it may move', () => {
     const { planner, turn, session, pass, plan } = node(
