@@ -3,11 +3,15 @@
  * ahead of the spending, so that workers find in the table what they need, and at once where one of them did not.
  */
 
+import { join } from 'node:path';
 import type { BudgetRow, GrantSource, Grants } from '../budget/grant-source.ts';
 import type { Log } from '../outlet/log.ts';
 import { GrantClaim, type GrantStep } from './grant-claim.ts';
 import { decodeGrants, encodeGrants, grantKey } from './grant-entry.ts';
+import { GrantFile } from './grant-file.ts';
 import type { GrantStore } from './grant-store.ts';
+
+const FILE_NAME = 'grants';
 
 /** For how long a slice lasts at the rate at which is spent, in milliseconds. */
 const SLICE_MS = 2_000;
@@ -31,6 +35,9 @@ const CLOSING_MS = 600_000;
 const FIRST_REACHED_MS = 1_500;
 const FIRST_GRANTS_MS = 5_000;
 
+/** How long what the last life held waits to be asked for, in milliseconds. */
+const KEPT_MS = 60_000;
+
 interface Held {
   readonly key: string;
   readonly claim: GrantClaim;
@@ -46,6 +53,8 @@ interface FleetGrantsOptions {
   readonly log: Log;
   /** What holds while the bucket is out of reach: nothing beyond what was granted, or the whole budget of this node alone. */
   readonly withoutNats: () => 'closed' | 'open';
+  /** Where what is held is remembered; null: nothing outlives the process. */
+  readonly folder: string | null;
   readonly nowMs?: () => number;
 }
 
@@ -67,6 +76,11 @@ export class FleetGrants implements GrantSource {
   readonly #withoutNats: () => 'closed' | 'open';
   readonly #nowMs: () => number;
   readonly #held = new Map<string, Held>();
+  readonly #file: GrantFile | null;
+  /** What this node held in its last life, until somebody asks for it. */
+  readonly #kept: Map<string, number>;
+  #isFileStale = false;
+  #isFileFailing = false;
   readonly #waiting = new Set<Held>();
   #grants: Grants | null = null;
   #open = 0;
@@ -83,8 +97,11 @@ export class FleetGrants implements GrantSource {
   /** Told whenever a question ended. */
   #moved: () => void = () => {};
 
-  constructor({ node, store, log, withoutNats, nowMs = Date.now }: FleetGrantsOptions) {
+  constructor({ node, store, log, withoutNats, folder, nowMs = Date.now }: FleetGrantsOptions) {
     this.#node = node;
+    this.#file =
+      folder === null ? null : new GrantFile(join(folder, FILE_NAME), () => this.#heldNow());
+    this.#kept = new Map(this.#file?.read());
     this.#store = store;
     this.#log = log;
     this.#withoutNats = withoutNats;
@@ -174,9 +191,35 @@ export class FleetGrants implements GrantSource {
     );
     const held: Held = { key, claim, row, closedMs: null };
     claim.look({ limit: row.limit, used: row.spent + row.reserved, wanted: 0 }, nowMs);
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) claim.resume(kept);
+    this.#kept.delete(key);
     claim.isAlone = this.#isAlone;
     this.#held.set(key, held);
     return held;
+  }
+
+  #heldNow(): readonly (readonly [key: string, nano: number])[] {
+    const held = [...this.#held.values()].map(({ key, claim }) => [key, claim.held] as const);
+    return [...held, ...this.#kept].filter(([, nano]) => nano > 0);
+  }
+
+  /** More is held than the file says: no harm, and so it may take a moment. */
+  #keep(): void {
+    if (this.#file === null || !this.#isFileStale) return;
+    this.#isFileStale = false;
+    this.#file.write().then(
+      () => {
+        this.#isFileFailing = false;
+      },
+      (error: unknown) => this.#tellFile(error),
+    );
+  }
+
+  #tellFile(error: unknown): void {
+    const reason = error instanceof Error ? error.message : 'unknown';
+    if (!this.#isFileFailing) this.#log.write('error', 'budget_grants_not_kept', { reason });
+    this.#isFileFailing = true;
   }
 
   #tellReachable(): void {
@@ -202,6 +245,9 @@ export class FleetGrants implements GrantSource {
       if (isDone) this.#forget(held);
       else this.#ask(held);
     }
+    // What nobody asked for by now is of windows that are over: those that go on are shown at once.
+    if (performance.now() - this.#startedMs > KEPT_MS) this.#kept.clear();
+    this.#keep();
     this.#horizonMs = Math.max(SLICE_MS, (2 * active * 1_000) / WRITES_PER_SECOND);
   }
 
@@ -243,12 +289,19 @@ export class FleetGrants implements GrantSource {
       claim.onRead(text === null ? null : decodeGrants(text), revision, this.#nowMs());
       return true;
     }
+    if (step.lowers && this.#file !== null) {
+      // The bucket grants it to others from then on.
+      await this.#file.write();
+    }
     this.#writes++;
     const revision = await this.#store.write(key, encodeGrants(step.entry), step.revision);
     if (revision === null) {
       this.#conflicts++;
       claim.onFailed();
-    } else claim.onWritten(revision, this.#nowMs());
+    } else {
+      claim.onWritten(revision, this.#nowMs());
+      this.#isFileStale = true;
+    }
     return true;
   }
 

@@ -48,8 +48,14 @@ const RATE_TIME_MS = 2_000;
 /** What is to be done at the bucket; then one of `onRead`, `onWritten`, `onFailed` is called, once. */
 export type GrantStep =
   | { readonly kind: 'read' }
-  /** @property revision that it stands on; 0: there is none yet */
-  | { readonly kind: 'write'; readonly entry: GrantEntry; readonly revision: number };
+  | {
+      readonly kind: 'write';
+      readonly entry: GrantEntry;
+      /** That it stands on; 0: there is none yet. */
+      readonly revision: number;
+      /** The bucket is told of less than it says: who remembers what is held has to know that before. */
+      readonly lowers: boolean;
+    };
 
 interface Known {
   readonly entry: GrantEntry;
@@ -120,6 +126,12 @@ export class GrantClaim {
     this.#apply();
   }
 
+  /** What its life before this one held is held again. Before anything else. */
+  resume(held: number): void {
+    this.#held = held;
+    this.#apply();
+  }
+
   /** Everything that is not used goes back, now and whenever more becomes free: the node drains, or the window is over. */
   close(): void {
     this.#isClosing = true;
@@ -173,7 +185,8 @@ export class GrantClaim {
     this.#isBusy = true;
     this.#asked = asked;
     const entry = this.#with(known.entry, this.#writing);
-    return { kind: 'write', entry, revision: known.revision };
+    const lowers = this.#told === null || this.#writing < this.#told;
+    return { kind: 'write', entry, revision: known.revision, lowers };
   }
 
   /** @param entry null: there is none */

@@ -131,6 +131,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           store: grantStore,
           log,
           withoutNats: () => withoutNats,
+          folder: config.dataDir,
         });
   let calendar = new BudgetCalendar(config.budgets.timeZone);
   const budgets = new BudgetKeeper(

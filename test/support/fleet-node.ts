@@ -46,16 +46,18 @@ export class FleetNode {
       store: this.#store,
       log: SILENT,
       withoutNats: () => withoutNats,
+      folder: folder ?? null,
     });
     this.keeper = new BudgetKeeper(folder ?? null, 1, () => UTC, this.grants, SILENT, this.#now);
     this.table = new BudgetTable(this.keeper.memory, 0);
   }
 
-  async start(): Promise<this> {
+  /** @param isReachable NATS is there */
+  async start(isReachable = true): Promise<this> {
     void this.#connect();
     this.#store.start();
     this.keeper.start();
-    await until('the bucket', () => this.#store.isReachable);
+    if (isReachable) await until('the bucket', () => this.#store.isReachable);
     return this;
   }
 

@@ -1,3 +1,6 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connect } from 'nats';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeGrants } from '../../../src/fleet/grant-entry.ts';
@@ -118,6 +121,36 @@ describe('a budget that three nodes share', () => {
     expect(await node.spend('1', LIMIT, 5_000_000, 1)).toBe('spent');
     node.isCutOff = false;
     await until('told', async () => ((await granted()).get('a') ?? 0) >= 9_001_000);
+  });
+
+  it('is spent up to what it held, by a node that was killed and begins again without NATS', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-grants-'));
+    try {
+      const before = await new FleetNode({ nats, name: 'a', folder }).start();
+      nodes.push(before);
+      for (let at = 0; at < 100; at++) await before.spend('1', LIMIT, 1_000, 1_000);
+      const held = await until('the file to have it', async () => {
+        const now = (await granted()).get('a') ?? 0;
+        const path = join(folder, 'grants');
+        return existsSync(path) && readFileSync(path, 'latin1').includes(` ${now}\n`) && now;
+      });
+      await until('the journal to have it', () => {
+        return readFileSync(join(folder, 'budgets'), 'latin1').includes(' 100000 ');
+      });
+      await before.end();
+      await nats.kill();
+      const again = await new FleetNode({ nats, name: 'a', folder }).start(false);
+      nodes.push(again);
+      let came = 'done';
+      while (came === 'done') came = await again.spend('1', LIMIT, 1_000, 1_000, 300);
+      expect(came).toBe('partition');
+      expect(100_000 + again.spent).toBeLessThanOrEqual(held);
+      expect(100_000 + again.spent).toBeGreaterThan(held - 1_000);
+      await nats.start();
+      expect(await again.spend('1', LIMIT, 1_000, 1_000)).toBe('done');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('begins anew in each window: clocks that differ move the edge and count nothing twice', async () => {
