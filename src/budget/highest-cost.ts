@@ -73,15 +73,17 @@ export function highestCost(question: CostQuestion): number | null {
 
 function passCost(
   rates: Rates | null,
-  { asked, writes }: CostQuestion,
+  { provider, asked, writes }: CostQuestion,
   input: number,
   output: number,
 ): number | null {
   if (rates === null || rates.input < 0 || (writes && rates.output < 0)) return null;
   const written = asked.isHour ? Math.max(rates.cacheWrite, rates.cacheWrite1h) : rates.cacheWrite;
+  // Anthropic caches what is marked, others what they like (OpenAI bills that as written since GPT-5.6).
+  const mayCache = asked.marksCache || provider !== 'anthropic';
   const each = Math.max(
     rates.input,
-    asked.marksCache ? written : 0,
+    mayCache ? written : 0,
     asked.dataBytes > 0 ? Math.max(rates.imageInput, rates.audioInput) : 0,
   );
   return input * each + output * Math.max(rates.output, rates.reasoning, 0);

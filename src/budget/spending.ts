@@ -168,7 +168,9 @@ export class KeySpending {
     const { maxCostNano, enforced } = this.#rules;
     if (enforced && maxCostNano > 0 && cost.nano > maxCostNano)
       return tooDear(cost.nano, maxCostNano);
-    if (this.#lines.length === 0) return new Reservation(this.#context, this.#rules, [], [], cost);
+    // What costs nothing needs no room: a budget that was passed refuses nobody's own machine.
+    if (this.#lines.length === 0 || cost.nano === 0)
+      return new Reservation(this.#context, this.#rules, [], [], cost);
     const windows = this.#context.calendar.at(nowMs);
     const lines = this.#lines;
     const claims = lines.map(

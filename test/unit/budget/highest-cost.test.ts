@@ -68,6 +68,15 @@ describe('highestCost', () => {
     expect(cost({ marksCache: true, isHour: true })).toBe(900 * 6_000 + 1_000 * OUT);
   });
 
+  test('where a provider caches what it likes, every token may be a write without a mark', () => {
+    const row = rowOf('openai', 'gpt-5.6');
+    const [step] = row.standard;
+    const { input = 0, cacheWrite = 0, output = 0 } = step?.rates ?? {};
+    expect(cacheWrite).toBeGreaterThan(input);
+    const question = { provider: 'openai', row, traits: book.traits('openai', 'gpt-5.6') };
+    expect(cost({}, question)).toBe(Math.ceil((900 * cacheWrite + 1_000 * output) / 1_000));
+  });
+
   test('tools of the provider bring 16,000 tokens and a fee with each use, five where nobody says', () => {
     const each = 16_000 * IN + 10_000_000;
     expect(cost({ toolUses: 2 })).toBe(cost() + 2 * each);

@@ -110,6 +110,13 @@ describe('KeySpending', () => {
     expect(dear.views()[0]?.spent).toBe(most.reserved);
   });
 
+  test('what costs nothing is let through by a budget that was passed', () => {
+    const { spending } = scene({ unpriced: 'tokens' });
+    reserved(spending).settle(2 * BUDGET);
+    expect(refused(spending).code).toBe('budget_exceeded');
+    expect(reserved(spending, { model: 'nobody-knows' }).reserved).toBe(0);
+  });
+
   test('a settlement counts once, and what was reserved is free in the same step', () => {
     const { spending } = scene();
     const one = reserved(spending);
