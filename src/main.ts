@@ -51,16 +51,16 @@ A second signal ends it at once.`,
 Prints the effective configuration as TOML, secrets as ***. Exit code 1, and a line per problem with file, key, what was
 found and what was expected, when it is not valid.
 
-  --effective     print instead what holds for each key, tenant and class, each value with what says it
+  --effective     print instead what holds for each key, tenant and class, with what was made at run time, each value with
+                  what says it
 
 ${CONFIG_HELP}`,
     run: async (argv) => {
       const { check, checkEffective } = await import('./command/check.ts');
       const { loadConfig } = await import('./config/config.ts');
       const isEffective = argv.includes('--effective');
-      const rest = argv.filter((word) => word !== '--effective');
-      const loadedConfig = loadConfig(configOptions(rest));
-      return isEffective ? checkEffective(loadedConfig) : check(loadedConfig);
+      const source = configOptions(argv.filter((word) => word !== '--effective'));
+      return isEffective ? await checkEffective(source) : check(loadConfig(source));
     },
   },
   explain: {
@@ -131,6 +131,16 @@ ${CONFIG_HELP}`,
     summary: 'mint a virtual key for a tenant',
     help: async () => (await import('./command/mint.ts')).MINT_HELP,
     run: async (argv) => (await import('./command/mint.ts')).mint(argv),
+  },
+  keys: {
+    summary: 'make virtual keys with names, list them, end one',
+    help: async () => (await import('./command/keys-command.ts')).KEYS_HELP,
+    run: async (argv) => await (await import('./command/keys-command.ts')).keysCommand(argv),
+  },
+  overlay: {
+    summary: 'change keys, tenants, policies, routes and prices at run time',
+    help: async () => (await import('./command/overlay-command.ts')).OVERLAY_HELP,
+    run: async (argv) => await (await import('./command/overlay-command.ts')).overlayCommand(argv),
   },
   inspect: {
     summary: 'say what a virtual key holds and whether it verifies',

@@ -3,6 +3,7 @@ import type { Config } from '../config/config-document.ts';
 import { DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
 import { denyKey, denySubject, denyValue } from '../deny/deny-entry.ts';
 import { denySource } from '../deny/deny-source.ts';
+import { spanSeconds } from './time-span.ts';
 
 /** Text of `sluice deny --help`. */
 export const DENY_HELP = `sluice deny tenant ID [--reason spend|fraud|TEXT] [--for 1h] [--config FILE]
@@ -42,7 +43,6 @@ interface DenyAsked {
   readonly config: string | null;
 }
 
-const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 /** Ends are kept in 32 bits of Unix seconds. */
 const FOR_MAX_SECONDS = 20 * 365 * 86_400;
 const U64_MAX = 2n ** 64n - 1n;
@@ -70,17 +70,13 @@ export function denyArguments(command: 'deny' | 'allow', argv: readonly string[]
     kind,
     id: BigInt(digits),
     reason: values.reason ?? 'fraud',
-    forSeconds: values.for === undefined ? 0 : secondsOf(values.for),
+    forSeconds: values.for === undefined ? 0 : holdSeconds(values.for),
     config,
   };
 }
 
-function secondsOf(text: string): number {
-  const [, digits, unit = ''] = /^([1-9][0-9]{0,8})([smhd])$/.exec(text) ?? [];
-  if (digits === undefined) {
-    throw new Error('--for takes a number with s, m, h or d behind it, like 90s or 12h.');
-  }
-  const seconds = Number(digits) * (UNIT_SECONDS[unit] ?? 1);
+function holdSeconds(text: string): number {
+  const seconds = spanSeconds('--for', text);
   if (seconds > FOR_MAX_SECONDS)
     throw new Error('--for takes at most 20 years; without it the hold does not end.');
   return seconds;

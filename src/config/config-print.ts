@@ -18,11 +18,12 @@ const DEFAULTS: Settings = SETTINGS.parse({});
 /**
  * The effective configuration as TOML that `loadConfig` reads back: every key, pool keys as
  * `"***"`, a comment behind each value that is not the default. What is unset is a comment.
+ * @param locked `table.entry` of what cannot be overridden at run time
  */
-export function printConfig(config: Config): string {
+export function printConfig(config: Config, locked: ReadonlySet<string> = new Set()): string {
   const lines = scalarsOf(config).map(([key, value, fallback]) => scalarLine(key, value, fallback));
   const tables = tablesOf(config).map(([name, rows]) => tableText(name, rows));
-  return [
+  const text = [
     ...lines,
     ...tables,
     ...routeTexts(config.routing),
@@ -31,6 +32,11 @@ export function printConfig(config: Config): string {
     ...policyTexts(config.policy),
     '',
   ].join('\n');
+  return [...locked].reduce((before, place) => {
+    const dot = place.indexOf('.');
+    const heading = `\n[${place.slice(0, dot)}.${JSON.stringify(place.slice(dot + 1))}]\n`;
+    return before.replace(heading, () => `${heading}locked = true\n`);
+  }, text);
 }
 
 type ScalarRow = readonly [key: keyof Settings, value: Printable, fallback: Printable];
@@ -249,8 +255,9 @@ function policyTexts({
         rehearse: said.rehearse,
       }),
     ),
-    ...idTexts('keys', keys, ({ name, policy, keyClass, expiresMs }) => ({
+    ...idTexts('keys', keys, ({ name, tenant, policy, keyClass, expiresMs }) => ({
       name,
+      tenant,
       policy,
       class: keyClass,
       expires: expiresMs === null ? null : new Date(expiresMs).toISOString(),

@@ -8,6 +8,8 @@ export interface ConfigProblem {
   readonly key: string;
   readonly found: string;
   readonly expected: string;
+  /** Table, entry and, where it is about one, member of what was made at run time; absent: the file's or the environment's. */
+  readonly at?: readonly string[];
 }
 
 /** Every problem of one configuration, found in one pass; the message has one line for each. */
@@ -24,7 +26,8 @@ export class ConfigError extends Error {
   }
 }
 
-function problemLine({ file, key, found, expected }: ConfigProblem): string {
+/** As whoever reads a log or a terminal is told it. */
+export function problemLine({ file, key, found, expected }: ConfigProblem): string {
   return `${file}: ${key}: found ${found}, expected ${expected}`;
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { parse, TomlError } from 'smol-toml';
+import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import { MASK } from '../secret.ts';
 import { type ConfigProblem, nearest, showSecret, showValue } from './config-problem.ts';
 import { type Environment, readText, resolveReferences } from './config-reference.ts';
@@ -34,12 +35,18 @@ export interface RawConfig {
   /** Dotted path of each value that came by reference to how a problem quotes it. */
   readonly references: Map<string, string>;
   readonly problems: ConfigProblem[];
+  /** `table.entry` of what cannot be overridden at run time. */
+  readonly locked: Set<string>;
+  /** `table.entry` to what was made there at run time. */
+  readonly overlaid: Map<string, OverlayEntry>;
   /** Every file that was read, or should have been, and its signature from before. */
   readonly files: Map<string, string>;
 }
 
 /** The name under which problems list the environment. */
 const ENVIRONMENT = 'environment';
+/** The same of what was made at run time. */
+export const OVERLAY = 'overlay';
 const DEFAULT_FILE = 'config.toml';
 const CONFIG_FILE_MAX_BYTES = 1024 * 1024;
 const POOL_KEY_PREFIX = 'AI_POOL_KEY_';
@@ -65,6 +72,8 @@ export function readSources(
     origins: new Map(),
     references: new Map(),
     problems: [],
+    locked: new Set(),
+    overlaid: new Map(),
     files: new Map(),
   };
   if (source === null) raw.files.set(DEFAULT_FILE, placeSignature);
@@ -101,11 +110,13 @@ export function problemAt(
   const path = withoutSingleIndex(raw.values, at);
   const origin = originAt(raw, path);
   const show = isSecretAt(path) ? showSecret : showValue;
+  const place = origin?.file === OVERLAY ? { at: path.slice(0, 3).map(String) } : {};
   return {
     file: origin?.file ?? raw.source ?? ENVIRONMENT,
     key: origin?.file === ENVIRONMENT ? origin.key : dotted(shownPath(path)),
     found: found ?? raw.references.get(dotted(path)) ?? show(valueAt(raw.values, path)),
     expected,
+    ...place,
   };
 }
 
@@ -136,7 +147,8 @@ function withoutSingleIndex(
 }
 
 function originAt({ origins }: RawConfig, path: readonly PropertyKey[]): Origin | undefined {
-  return origins.get(dotted(path.slice(0, 2))) ?? origins.get(String(path[0]));
+  const own = origins.get(dotted(path.slice(0, 3))) ?? origins.get(dotted(path.slice(0, 2)));
+  return own ?? origins.get(String(path[0]));
 }
 
 function dotted(path: readonly PropertyKey[]): string {
@@ -180,7 +192,8 @@ function readFile(raw: RawConfig, path: string, namedBy: string): void {
   }
 }
 
-function isPlainTable(value: unknown): value is Record<string, unknown> {
+/** A table as TOML and JSON have it. */
+export function isPlainTable(value: unknown): value is Record<string, unknown> {
   return (
     typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
   );

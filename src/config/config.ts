@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import { KEY_CLASSES } from '../keys/key-class.ts';
+import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import { modelProblems, routeProblems } from '../plan/route-table.ts';
 import { policyProblems } from '../policy/policy-problems.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
@@ -9,6 +10,7 @@ import { type ProviderOverride, providerTable } from '../providers/providers.ts'
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
+import { layOverlay, takeLocks } from './config-overlay.ts';
 import { readPricing } from './config-prices.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
@@ -36,6 +38,8 @@ export interface ConfigSource {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The keys that are wanted: everything else is passed over unread, its references and mistakes included. */
   readonly only?: readonly string[];
+  /** What was made at run time, in the order in which it was written. */
+  readonly overlay?: readonly OverlayEntry[];
 }
 
 /** A configuration in both forms, and the file it came from (null: defaults and environment only). */
@@ -46,6 +50,17 @@ export interface LoadedConfig {
   readonly fileShape: FileShape;
   /** Every file that the configuration came from (itself, what is behind `file:`, what keys name), and its signature. */
   readonly files: ReadonlyMap<string, string>;
+  readonly overlay: LaidOverlay;
+}
+
+/** What became of what was made at run time. */
+export interface LaidOverlay {
+  /** `table.entry` of the file that cannot be overridden. */
+  readonly locked: ReadonlySet<string>;
+  /** `table.entry` to what counts there. */
+  readonly counting: ReadonlyMap<string, OverlayEntry>;
+  /** Entries that were passed over because the file has locked theirs. */
+  readonly passedOver: readonly ConfigProblem[];
 }
 
 /**
@@ -54,8 +69,10 @@ export interface LoadedConfig {
  * Relative paths start at the working directory.
  * @throws ConfigError with every problem found
  */
-export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConfig {
+export function loadConfig({ path, found, env, only, overlay }: ConfigSource): LoadedConfig {
   const raw = readSources(path, found ?? null, env, only ?? null);
+  takeLocks(raw);
+  const passedOver = layOverlay(raw, overlay ?? [], Date.now());
   for (const path of namedFiles(raw)) raw.files.set(path, fileSignature(path));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
   const priced = result.data === undefined ? null : readPricing(raw, result.data);
@@ -71,8 +88,9 @@ export function loadConfig({ path, found, env, only }: ConfigSource): LoadedConf
     throw new ConfigError(problems, raw.files);
   const document = documentOf(result.data, priced.pricing, env);
   const config = configFromDocument(document);
-  const { source, fileShape, files } = raw;
-  return { document, config, source, fileShape, files };
+  const { source, fileShape, files, locked, overlaid: counting } = raw;
+  const laid = { locked, counting, passedOver };
+  return { document, config, source, fileShape, files, overlay: laid };
 }
 
 /** What is wrong between routes, and with names of models: loops, chains too deep, names that are nothing. */

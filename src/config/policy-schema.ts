@@ -174,9 +174,21 @@ export const LIMITS = LIMITS_TABLE.prefault({}).transform(
   }),
 );
 
+/** An id as it was minted; a text, or a number where that is exact. */
+function id() {
+  const error = 'an id as it was minted: a decimal number from 0 to 18446744073709551615';
+  return z
+    .union([z.int({ error }).min(0, { error }), z.string({ error })], { error })
+    .transform(String)
+    .refine((text) => /^(?:0|[1-9][0-9]{0,19})$/.test(text) && BigInt(text) < 2n ** 64n, { error })
+    .nullable()
+    .prefault(null);
+}
+
 const KEY_TABLE = z.strictObject(
   {
     name: label(),
+    tenant: id(),
     policy: policy(),
     class: keyClass().nullable().prefault(null),
     expires: instant(),
@@ -197,7 +209,6 @@ export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set([
   'cache',
   'auto',
   'strict',
-  'locked',
 ]);
 
 /** One `[policies.NAME]` table. */
@@ -220,6 +231,7 @@ export const POLICY = POLICY_TABLE.transform(
 export const KEY = KEY_TABLE.transform(
   (table): KeySettings => ({
     name: table.name,
+    tenant: table.tenant,
     policy: table.policy,
     keyClass: table.class,
     expiresMs: table.expires,

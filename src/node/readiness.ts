@@ -6,6 +6,7 @@ interface NodeState {
     | 'not_listening'
     | 'deny_set_pending'
     | 'grants_pending'
+    | 'overlay_pending'
     | 'stdout_gone'
     | 'facts_nowhere';
   readonly says: string;
@@ -20,6 +21,8 @@ export interface NodeFacts {
   readonly isDenySetSettled: boolean;
   /** False while it may become known in a moment what this node was granted of its budgets. */
   readonly areGrantsSettled: boolean;
+  /** The same of what was made at run time. */
+  readonly isOverlaySettled: boolean;
   readonly isStdoutGone: boolean;
   readonly hasSpill: boolean;
   /** Whether a usage fact that comes now will be kept. */
@@ -39,6 +42,8 @@ function nodeStates(node: NodeFacts): readonly NodeState[] {
     add('deny_set_pending', false, 'NATS answers, and who is cut off is being read');
   if (!node.areGrantsSettled)
     add('grants_pending', false, 'what this node may spend of its budgets is being asked for');
+  if (!node.isOverlaySettled)
+    add('overlay_pending', false, 'NATS answers, and what was made at run time is being read');
   if (!node.hasFactRoom) {
     const refuses = node.factsLost === 'refuse';
     const then = refuses ? 'virtual keys get 503' : 'they are lost, and counted';

@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ConfigError, type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
+import { ConfigError, type ConfigSource, type LoadedConfig } from '../config/config.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import { lossesOf } from '../config/config-loss.ts';
+import { problemLine } from '../config/config-problem.ts';
 import { fileSignature } from '../config/file-signature.ts';
 import type { Log } from '../outlet/log.ts';
+import { type EffectiveConfig, loadEffective } from '../overlay/effective-config.ts';
+import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import { PROVIDERS_MAX, providerSlots, providerTable } from '../providers/providers.ts';
 
 /**
@@ -53,19 +56,26 @@ export class Reloader {
   /** Signatures of the files as they were read last. */
   #files: ReadonlyMap<string, string>;
   #slots: readonly string[];
+  /** What was made at run time, as its store has it now. */
+  readonly #overlay: () => readonly OverlayEntry[];
+  /** What of it counts. */
+  #accepted: readonly OverlayEntry[];
+  #refusedTold = '';
   /** What the last look saw. */
   #seen = '';
   #timer: NodeJS.Timeout | null = null;
   /** Reloads by their result. */
   readonly results = { ok: 0, failed: 0 };
 
+  /** @param overlay what its store holds */
   constructor(
     source: ConfigSource,
-    loaded: LoadedConfig,
+    { loaded, accepted, refused }: EffectiveConfig,
     running: ConfigDocument,
     slots: readonly string[],
     apply: ApplyConfig,
     log: Log,
+    overlay: () => readonly OverlayEntry[],
   ) {
     this.#source = { ...source, found: loaded.source };
     this.#first = loaded.document;
@@ -76,7 +86,13 @@ export class Reloader {
     this.#slots = slots;
     this.#apply = apply;
     this.#log = log;
+    this.#overlay = overlay;
+    this.#accepted = accepted;
+    this.#tellRefused(refused);
   }
+
+  /** How many entries of the overlay count, and how many do not. */
+  overlay = { counting: 0, refused: 0 };
 
   /** Provider names by index. */
   get slots(): readonly string[] {
@@ -105,18 +121,21 @@ export class Reloader {
 
   /**
    * The new configuration is valid as a whole, or nothing changes.
-   * @param trigger for the log: a signal's name, or `file`
+   * @param trigger for the log: a signal's name, `file` or `overlay`
    */
   reload(trigger: string): void {
     let changed: readonly string[] = [];
     try {
-      const loaded = loadConfig(this.#source);
+      const effective = loadEffective(this.#source, this.#overlay(), this.#accepted);
+      const { loaded } = effective;
       const losses = lossesOf(this.#loaded, loaded);
       if (losses.length > 0) throw new ConfigError(losses, loaded.files);
       changed = changedKeys(this.#loaded.document, loaded.document);
       this.#take(loaded);
       this.#loaded = loaded;
       this.#files = loaded.files;
+      this.#accepted = effective.accepted;
+      this.#tellRefused(effective.refused);
       this.#source = { ...this.#source, found: loaded.source };
       this.results.ok++;
     } catch (error) {
@@ -128,6 +147,17 @@ export class Reloader {
       return;
     }
     this.#log.write('info', 'config_reloaded', { trigger, changed });
+  }
+
+  /** Once, until it is something else that is refused. */
+  #tellRefused(refused: EffectiveConfig['refused']): void {
+    const places = new Set(refused.map(({ at, key }) => at?.slice(0, 2).join('.') ?? key));
+    this.overlay = { counting: this.#accepted.length, refused: places.size };
+    const problems = refused.map(problemLine);
+    const told = problems.join('\n');
+    if (told !== '' && told !== this.#refusedTold)
+      this.#log.write('error', 'overlay_refused', { problems });
+    this.#refusedTold = told;
   }
 
   #take({ document, files }: LoadedConfig): void {

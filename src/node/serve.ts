@@ -6,7 +6,7 @@ import { BudgetCalendar } from '../budget/budget-calendar.ts';
 import { BudgetKeeper } from '../budget/budget-keeper.ts';
 import { BudgetWebhook } from '../budget/budget-webhook.ts';
 import { WholeBudgets } from '../budget/grant-source.ts';
-import { type ConfigSource, loadConfig } from '../config/config.ts';
+import { type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
 import type { Config, ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
@@ -23,6 +23,8 @@ import { FactSpill } from '../outlet/fact-spill.ts';
 import { LineOutlet } from '../outlet/line-outlet.ts';
 import { NodeLog } from '../outlet/log.ts';
 import { openStdout } from '../outlet/stdout.ts';
+import { type EffectiveConfig, loadEffective } from '../overlay/effective-config.ts';
+import { OverlayKeeper } from '../overlay/overlay-keeper.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
@@ -73,12 +75,19 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     else if (reload === null) isReloadDue = true;
     else reload();
   });
-  const loaded = loadConfig(from);
-  const { config, document, source } = loaded;
+  const written = loadConfig(from);
   const terminal = process.stdout.isTTY === true;
-  const spill = openSpill(config.usageSpillPath);
+  const spill = openSpill(written.config.usageSpillPath);
   const out = new LineOutlet(openStdout(), spill);
-  const log = new NodeLog(out, config.logLevel, terminal);
+  const log = new NodeLog(out, written.config.logLevel, terminal);
+  const overlay = new OverlayKeeper({
+    source: denySource(written.config),
+    dataDir: written.config.dataDir,
+    log,
+    isReachable: () => keeper.connected === true,
+  });
+  const effective = overlaid(from, written, overlay);
+  const { config, document, source } = effective.loaded;
   if (spill !== null) {
     spill.onChange = (error) => {
       if (error === null) log.write('info', 'usage_spill_recovered');
@@ -177,7 +186,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   );
   const reloader = new Reloader(
     from,
-    loaded,
+    effective,
     running,
     slots,
     (next, nextSlots) => {
@@ -190,6 +199,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       supervisor.reload(next, nextSlots);
     },
     log,
+    () => overlay.entries,
   );
   out.onRoomChange = (hasRoom) => {
     const { factsLost, signingKeys } = reloader.running;
@@ -223,6 +233,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         ledger,
         targets: routing.states(reloader.running),
         reloads: reloader.results,
+        overlay: reloader.overlay,
       }),
     refusals: () => refusals.page(),
     targets: (names) => `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
@@ -230,6 +241,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,
       areGrantsSettled: grants?.isSettled ?? true,
+      isOverlaySettled: overlay.isSettled,
       isStdoutGone: out.isGone,
       hasSpill: spill !== null,
       // Without virtual keys there are no facts that could be lost.
@@ -262,6 +274,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   keeper.start();
   grantStore?.start();
   fleetRates?.start();
+  overlay.start(() => reloader.reload('overlay'));
   reloader.start();
   reload = () => reloader.reload('SIGHUP');
   if (isReloadDue) reload();
@@ -281,6 +294,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   }
 
   const signal = await stopped;
+  overlay.stop();
   reloader.stop();
   const graceMs = reloader.running.shutdownGraceMs;
   log.write('info', 'draining', { signal, grace_ms: graceMs });
@@ -310,6 +324,16 @@ function hasBudgets({ policy: { policies } }: Config): boolean {
 
 function secretOf(text: string | null): Secret | null {
   return text === null ? null : new Secret(text);
+}
+
+/** What was made at run time and is known before the first request: what stands in `data_dir`. */
+function overlaid(
+  from: ConfigSource,
+  written: LoadedConfig,
+  { entries }: OverlayKeeper,
+): EffectiveConfig {
+  if (entries.length === 0) return { loaded: written, accepted: [], refused: [] };
+  return loadEffective(from, entries, []);
 }
 
 function rateLimits(document: ConfigDocument): RateLimits {

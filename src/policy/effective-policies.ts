@@ -2,8 +2,10 @@
 
 import { nanoUsd } from '../budget/budget-refusals.ts';
 import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
+import { type Limits, limitsSomething } from './limit-settings.ts';
 import {
   classOf,
+  type Layer,
   layersOf,
   type PolicyConfig,
   type PolicySettings,
@@ -16,27 +18,93 @@ type Row = readonly [member: string, value: string, origin: string];
 
 const BUILT_IN = 'nothing says otherwise';
 
+/** Blocks for pairs of a key and a tenant: more is a page that nobody reads. */
+const PAIRS_MAX = 1_000;
+
+/**
+ * Who made at run time what stands at a place.
+ * @param place `keys.7`
+ * @param member `policy`
+ * @returns to be put behind the place: nothing where it is the file's
+ */
+export type MadeBy = (place: string, member: string) => string;
+
+const BY_FILE: MadeBy = () => '';
+
 /**
  * Lines for every key and tenant that is named, and for every class; of a key whose class is not said, one block for each
- * class with which it may have been minted. A key of a named tenant has the tenant's policy behind its own.
+ * class with which it may have been minted. A key of a named tenant has the tenant's policy behind its own: a key of which it
+ * is not said whose it is has a block for each of them.
  */
-export function effectivePolicies(config: PolicyConfig): readonly string[] {
-  const { keys, tenants } = config;
+export function effectivePolicies(
+  config: PolicyConfig,
+  madeBy: MadeBy = BY_FILE,
+): readonly string[] {
+  const { keys, tenants, limits } = config;
+  const named = [...tenants.keys()];
+  const pairs = [...keys].flatMap(([id, { tenant }]) =>
+    (tenant === null ? named : named.filter((one) => one === tenant)).map(
+      (one): readonly [key: string, tenant: string] => [id, one],
+    ),
+  );
+  const told = pairs.slice(0, PAIRS_MAX);
+  const left = pairs.length - told.length;
   return [
     ...[...keys].flatMap(([id, { keyClass, name }]) =>
       (keyClass === null ? KEY_CLASSES : [keyClass]).flatMap((minted) =>
-        block(`key ${titled(id, name)}, class ${minted}`, rowsOf(config, id, null, minted)),
+        block(`key ${titled(id, name)}, class ${minted}`, rowsOf(config, id, null, minted, madeBy)),
       ),
     ),
+    ...told.flatMap(([id, tenant]) => {
+      const { keyClass = null, name = null } = keys.get(id) ?? {};
+      const owner = titled(tenant, tenants.get(tenant)?.name ?? null);
+      return (keyClass === null ? KEY_CLASSES : [keyClass]).flatMap((minted) =>
+        block(
+          `key ${titled(id, name)} of tenant ${owner}, class ${minted}`,
+          rowsOf(config, id, tenant, minted, madeBy),
+        ),
+      );
+    }),
+    ...(left > 0 ? [`${left} more pairs of a key and a tenant are left out`, ''] : []),
     ...[...tenants].flatMap(([id, { name }]) =>
       KEY_CLASSES.flatMap((minted) =>
-        block(`tenant ${titled(id, name)}, class ${minted}`, rowsOf(config, null, id, minted)),
+        block(
+          `tenant ${titled(id, name)}, class ${minted}`,
+          rowsOf(config, null, id, minted, madeBy),
+        ),
       ),
     ),
     ...KEY_CLASSES.flatMap((minted) =>
-      block(`every other key, class ${minted}`, rowsOf(config, null, null, minted)),
+      block(`every other key, class ${minted}`, rowsOf(config, null, null, minted, madeBy)),
     ),
+    ...block('all virtual keys together', gatewayRows(limits)),
   ];
+}
+
+/** `[limits]`: what no single key or tenant has. */
+function gatewayRows(limits: PolicyConfig['limits']): readonly Row[] {
+  const purses: readonly (readonly [title: string, Limits, origin: string])[] = [
+    ['the gateway', limits.gateway, '[limits]'],
+    ...[...limits.classes].map(([name, said]) => purseOf('class', 'classes', name, said)),
+    ...[...limits.providers].map(([name, said]) => purseOf('provider', 'providers', name, said)),
+    ...[...limits.models].map(([name, said]) => purseOf('model', 'models', `"${name}"`, said)),
+  ];
+  const said = purses.filter(([, purse]) => limitsSomething(purse));
+  if (said.length === 0) return [['limits', 'none', BUILT_IN]];
+  return said.flatMap(([title, purse, origin]) =>
+    (['rpm', 'tpm', 'maxInFlight'] as const)
+      .filter((member) => purse[member] > 0)
+      .map((member): Row => [LIMIT_NAMES[member], `${purse[member]} of ${title}`, origin]),
+  );
+}
+
+function purseOf(
+  kind: string,
+  table: string,
+  name: string,
+  said: Limits,
+): readonly [title: string, Limits, origin: string] {
+  return [`${kind} ${name.replaceAll('"', '')}`, said, `[limits.${table}.${name}]`];
 }
 
 function titled(id: string, name: string | null): string {
@@ -55,6 +123,7 @@ function rowsOf(
   key: string | null,
   tenant: string | null,
   minted: KeyClass,
+  madeBy: MadeBy,
 ): readonly Row[] {
   const said = key === null ? undefined : config.keys.get(key);
   const keyClass = classOf(config, key, minted);
@@ -63,29 +132,36 @@ function rowsOf(
   const models = saidFirst(layers, 'models');
   const rehearse = saidFirst(layers, 'rehearse');
   const expiresMs = said?.expiresMs ?? null;
+  const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
   return [
-    ['policy', first?.policy ?? 'none', first?.namedBy ?? BUILT_IN],
-    ['class', keyClass, said?.keyClass == null ? 'as it was minted' : `[keys.${key}]`],
+    ['policy', first?.policy ?? 'none', first === undefined ? BUILT_IN : naming(first, madeBy)],
+    ['class', keyClass, said?.keyClass == null ? 'as it was minted' : own('class')],
     [
       'expires',
       expiresMs === null ? 'never' : new Date(expiresMs).toISOString(),
-      expiresMs === null ? BUILT_IN : `[keys.${key}]`,
+      expiresMs === null ? BUILT_IN : own('expires'),
     ],
     [
       'models',
       models === null || models.value.length === 0 ? 'all' : models.value.join(', '),
-      models === null ? BUILT_IN : saidBy(models.by),
+      models === null ? BUILT_IN : saidBy(models.by, 'models', madeBy),
     ],
-    ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member)),
-    ...MONEY_MEMBERS.flatMap((member) => moneyRows(config, key, tenant, keyClass, member)),
+    ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member, madeBy)),
+    ...MONEY_MEMBERS.flatMap((member) => moneyRows(config, key, tenant, keyClass, member, madeBy)),
     ...(rehearse === null
       ? []
-      : [['rehearse', String(rehearse.value), saidBy(rehearse.by)] as const]),
+      : [['rehearse', String(rehearse.value), saidBy(rehearse.by, 'rehearse', madeBy)] as const]),
   ];
 }
 
-function saidBy({ policy, namedBy }: ReturnType<typeof layersOf>[number]): string {
-  return `[policies.${policy}], by ${namedBy}`;
+/** `[keys.7]`, and who made that at run time. */
+function naming({ namedBy }: Layer, madeBy: MadeBy): string {
+  return `${namedBy}${madeBy(namedBy.replace(/^\[(.*)\]$/, '$1'), 'policy')}`;
+}
+
+function saidBy(by: Layer, member: string, madeBy: MadeBy): string {
+  const { policy } = by;
+  return `[policies.${policy}]${madeBy(`policies.${policy}`, member)}, by ${naming(by, madeBy)}`;
 }
 
 const LIMIT_MEMBERS = ['rpm', 'tpm', 'maxInFlight', 'mode'] as const;
@@ -105,6 +181,7 @@ function moneyRows(
   tenant: string | null,
   keyClass: KeyClass,
   member: (typeof MONEY_MEMBERS)[number],
+  madeBy: MadeBy,
 ): readonly Row[] {
   const isOfRequest = member === 'maxCostPerRequest';
   const own = saidFirst(layersOf(config, key, isOfRequest ? tenant : null, keyClass), member);
@@ -113,7 +190,13 @@ function moneyRows(
   const row = (said: typeof own, whose: string): readonly Row[] =>
     said === null || said.value === 0
       ? []
-      : [[MONEY_NAMES[member], nanoUsd(said.value), `${saidBy(said.by)}${whose}`]];
+      : [
+          [
+            MONEY_NAMES[member],
+            nanoUsd(said.value),
+            `${saidBy(said.by, MONEY_NAMES[member], madeBy)}${whose}`,
+          ],
+        ];
   return [
     ...row(own, isOfRequest ? '' : '; each key by itself'),
     ...row(all, '; all its keys together'),
@@ -127,14 +210,13 @@ function limitRows(
   tenant: string | null,
   keyClass: KeyClass,
   member: (typeof LIMIT_MEMBERS)[number],
+  madeBy: MadeBy,
 ): readonly Row[] {
   const own = saidFirst<keyof PolicySettings>(layersOf(config, key, null, keyClass), member);
   const each: Row = [
     LIMIT_NAMES[member],
     own === null ? (member === 'mode' ? 'enforce' : '0') : String(own.value),
-    own === null
-      ? BUILT_IN
-      : `[policies.${own.by.policy}], by ${own.by.namedBy}; each key by itself`,
+    own === null ? BUILT_IN : `${saidBy(own.by, LIMIT_NAMES[member], madeBy)}; each key by itself`,
   ];
   if (tenant === null || member === 'mode') return [each];
   const all = tenantLimitsOf(config, tenant);
@@ -142,6 +224,8 @@ function limitRows(
   if (value === 0) return [each];
   const policy = config.tenants.get(tenant)?.policy;
   const counted = all.enforced ? '' : ', counted only';
-  const origin = `[policies.${policy}], by [tenants.${tenant}]; all its keys together${counted}`;
+  const place = `policies.${policy}`;
+  const naming = `[tenants.${tenant}]${madeBy(`tenants.${tenant}`, 'policy')}`;
+  const origin = `[${place}]${madeBy(place, LIMIT_NAMES[member])}, by ${naming}; all its keys together${counted}`;
   return [each, [LIMIT_NAMES[member], String(value), origin]];
 }

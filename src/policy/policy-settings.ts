@@ -24,8 +24,9 @@ export interface PolicySettings {
 
 /** One `[keys.ID]` table. */
 export interface KeySettings {
-  /** For people. */
+  /** For people, like the one below: a token says itself whose it is. */
   readonly name: string | null;
+  readonly tenant: string | null;
   readonly policy: string | null;
   /** In place of the one that the key was minted with. */
   readonly keyClass: KeyClass | null;

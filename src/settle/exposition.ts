@@ -60,6 +60,7 @@ interface NodeFacts {
   readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
   readonly reloads: { readonly ok: number; readonly failed: number };
+  readonly overlay: { readonly counting: number; readonly refused: number };
 }
 
 /** @returns the whole page, ended by a newline */
@@ -383,6 +384,10 @@ export function exposition(
     'Seconds since the deny-set was last known to be what the bucket says; 0 without NATS.',
     [['', node.natsConnected === null ? 0 : node.denySetAgeSeconds]],
   );
+  page.add('ai_overlay_entries', 'gauge', 'Entries made at run time, by whether they count.', [
+    ['state="counting"', node.overlay.counting],
+    ['state="refused"', node.overlay.refused],
+  ]);
   page.add(
     'ai_background_followed',
     'gauge',

@@ -38,6 +38,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
   targets: [{ name: 'openai/one', state: 'open' }],
   reloads: { ok: 0, failed: 0 },
+  overlay: { counting: 0, refused: 0 },
 });
 
 /** Series names, each with the labels that it has. */

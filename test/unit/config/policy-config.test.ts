@@ -60,6 +60,7 @@ describe('policies of a configuration', () => {
     const config = load(FULL);
     expect(config.policy.keys.get('7')).toEqual({
       name: 'nightly crawler',
+      tenant: null,
       policy: 'all',
       keyClass: 'agent',
       expiresMs: Date.UTC(2027, 0, 31),

@@ -28,11 +28,12 @@ beforeEach(() => {
   taken = [];
   reloader = new Reloader(
     source,
-    loaded,
+    { loaded, accepted: [], refused: [] },
     loaded.document,
     providerSlots([], names),
     ({ rateLimitRps }) => taken.push(rateLimitRps),
     { write() {} },
+    () => [],
   );
   reloader.start();
 });

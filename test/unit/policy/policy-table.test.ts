@@ -53,6 +53,7 @@ const configs: fc.Arbitrary<PolicyConfig> = fc
         ids,
         fc.record({
           name: fc.constant(null),
+          tenant: fc.constant(null),
           policy: fc.option(name),
           keyClass: fc.option(fc.constantFrom(...KEY_CLASSES)),
           expiresMs: fc.option(fc.nat()),

@@ -20,6 +20,7 @@ const node = {
   ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
   targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
+  overlay: { counting: 0, refused: 0 },
 };
 
 it('the counters of all workers add up, and no cell is anybody else’s', () => {
