@@ -26,6 +26,7 @@ export function checkTogether(raw: RawConfig): readonly ConfigProblem[] {
     checkAuthorities,
     checkEgress,
     checkCredentials,
+    checkLedger,
   ];
   return checks.flatMap((check) => check(raw));
 }
@@ -38,6 +39,14 @@ function entriesOf({ values, origins }: RawConfig, table: string): readonly stri
     if (path.startsWith(`${table}.`)) names.add(path.slice(table.length + 1));
   }
   return [...names];
+}
+
+/** Facts go to a data base from the ledger: without one they would go nowhere, and nobody would be told. */
+function checkLedger(raw: RawConfig): readonly ConfigProblem[] {
+  const { values } = raw;
+  if (values.get('ledger_url') === undefined) return [];
+  if (values.get('data_dir') !== undefined && values.get('ledger') !== false) return [];
+  return [problemAt(raw, ['ledger_url'], 'data_dir, and ledger = true, beside it', 'a URL alone')];
 }
 
 function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {

@@ -105,6 +105,8 @@ export interface Config {
   readonly ledger: boolean;
   /** How long its facts are kept, in days; their sums stay. 0 = for ever. */
   readonly ledgerRetentionDays: number;
+  /** A data base that gets every fact from there. */
+  readonly ledgerUrl: Secret | null;
   /** What happens to ids of stored objects that nobody is known to have made. */
   readonly foreignState: 'refuse' | 'allow';
   /** 0 = off, like the two below. */
@@ -149,10 +151,17 @@ export interface Config {
  */
 export type ConfigDocument = Omit<
   Config,
-  'poolKeys' | 'signingKeys' | 'proxyUrl' | 'budgetWebhookUrl' | 'providerEgress' | 'egress'
+  | 'poolKeys'
+  | 'signingKeys'
+  | 'proxyUrl'
+  | 'budgetWebhookUrl'
+  | 'ledgerUrl'
+  | 'providerEgress'
+  | 'egress'
 > & {
   readonly proxyUrl: string | null;
   readonly budgetWebhookUrl: string | null;
+  readonly ledgerUrl: string | null;
   readonly providerEgress: readonly (readonly [provider: string, said: ProviderEgress])[];
   readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
@@ -167,6 +176,7 @@ export function configFromDocument(document: ConfigDocument): Config {
     metricsListen: Object.freeze({ ...document.metricsListen }),
     providers: Object.freeze(document.providers.map((row) => Object.freeze({ ...row }))),
     proxyUrl: document.proxyUrl === null ? null : new Secret(document.proxyUrl),
+    ledgerUrl: document.ledgerUrl === null ? null : new Secret(document.ledgerUrl),
     budgetWebhookUrl:
       document.budgetWebhookUrl === null ? null : new Secret(document.budgetWebhookUrl),
     noProxy: Object.freeze([...document.noProxy]),

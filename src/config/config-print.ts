@@ -90,6 +90,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('data_dir', config.dataDir),
     plain('ledger', config.ledger),
     plain('ledger_retention_days', config.ledgerRetentionDays),
+    plain('ledger_url', shownDatabase(config.ledgerUrl)),
     plain('foreign_state', config.foreignState),
     plain('allow_empty', config.allowEmpty),
     plain('prices_file', config.pricesFile),
@@ -176,6 +177,12 @@ function shownUrl(url: Secret | null): string | null {
   const proxy = url === null ? null : parseProxyUrl(url.reveal());
   if (url === null || url.reveal() === 'none') return url?.reveal() ?? null;
   return proxy === null ? MASK : shownProxy(proxy);
+}
+
+/** Without user and password; it reads back as a URL. */
+function shownDatabase(url: Secret | null): string | null {
+  const parsed = url === null ? null : URL.parse(url.reveal());
+  return parsed === null ? null : `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
 }
 
 /** Whose path may be a secret; it reads back as a URL. */

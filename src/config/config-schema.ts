@@ -211,6 +211,24 @@ function budgetStatus() {
   return z.union([z.literal(402), z.literal(403), z.literal(429)], { error: '402, 403 or 429' });
 }
 
+const DATABASE_PROTOCOLS: ReadonlySet<string> = new Set([
+  'postgres:',
+  'postgresql:',
+  'http:',
+  'https:',
+]);
+
+/** It has a password: printed it is masked. */
+function databaseUrl() {
+  return text(
+    'postgres://[user:password@]host[:port]/database of a Postgres, or http(s)://… of a ClickHouse',
+    (value) => {
+      const url = URL.parse(value);
+      return url !== null && url.hostname !== '' && DATABASE_PROTOCOLS.has(url.protocol);
+    },
+  ).nullable();
+}
+
 /** Some webhooks are secret by their path: printed they are masked. */
 function webhookUrl() {
   return text('an http:// or https:// URL', (value) =>
@@ -289,6 +307,7 @@ export const SETTINGS = z.strictObject({
   snapshot_path: path().prefault(null),
   data_dir: path().prefault(null),
   ledger: boolean().prefault(true),
+  ledger_url: databaseUrl().prefault(null),
   ledger_retention_days: count('days', LEDGER_RETENTION_MAX_DAYS).prefault(90),
   foreign_state: z.enum(['refuse', 'allow'], { error: '"refuse" or "allow"' }).prefault('refuse'),
   allow_empty: boolean().prefault(false),
@@ -411,7 +430,8 @@ export function isSecretAt(path: readonly PropertyKey[]): boolean {
   return (
     SECRET_TABLES.has(String(path[0])) ||
     path.at(-1) === 'proxy_url' ||
-    path.at(-1) === 'budget_webhook_url'
+    path.at(-1) === 'budget_webhook_url' ||
+    path.at(-1) === 'ledger_url'
   );
 }
 

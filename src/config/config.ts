@@ -178,6 +178,7 @@ function documentOf(
     dataDir: settings.data_dir,
     ledger: settings.ledger,
     ledgerRetentionDays: settings.ledger_retention_days,
+    ledgerUrl: settings.ledger_url,
     foreignState: settings.foreign_state,
     rateLimitRps: settings.rate_limit_rps,
     byoRateLimitRps: settings.byo_rate_limit_rps,

@@ -141,6 +141,15 @@ export class DayFile {
     return this.#file.transaction(() => this.#addAll(facts));
   }
 
+  /** A data base has the facts up to this one. */
+  markSent(sink: string, seq: number): void {
+    this.#file
+      .prepare(
+        'INSERT INTO outbox VALUES (?, ?) ON CONFLICT (sink) DO UPDATE SET seq = excluded.seq',
+      )
+      .run(sink, seq);
+  }
+
   close(): void {
     this.#file.close();
   }
@@ -235,6 +244,7 @@ export class DayReader {
   readonly #kind: SqlStatement;
   readonly #find: SqlStatement;
   readonly #from: SqlStatement;
+  readonly #sent: SqlStatement;
 
   constructor(path: string) {
     const file = openSqlite(path, 'read');
@@ -243,6 +253,7 @@ export class DayReader {
       checkVersion(file, path);
       const columns = 'facts.seq, origins.text AS origin, number, attempt, at_ms, kind, parts';
       const from = 'facts JOIN origins ON origins.id = facts.origin';
+      this.#sent = file.prepare('SELECT seq FROM outbox WHERE sink = ?');
       this.#kind = file.prepare('SELECT template FROM kinds WHERE id = ?');
       this.#find = file.prepare(
         `SELECT ${columns} FROM ${from} WHERE origins.text = ? AND number = ? ORDER BY attempt`,
@@ -270,6 +281,11 @@ export class DayReader {
     return this.#from
       .all(seq, limit)
       .map((row) => ({ seq: Number(row['seq']), line: this.#line(row) }));
+  }
+
+  /** Up to which fact a data base has them; 0 = it has none. */
+  sentUpTo(sink: string): number {
+    return Number(this.#sent.first(sink)?.['seq'] ?? 0);
   }
 
   close(): void {

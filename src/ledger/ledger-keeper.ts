@@ -68,6 +68,9 @@ export class LedgerKeeper {
   /** Facts that are in the ledger, of those of this process. */
   added = 0;
   lost = 0;
+  /** Facts that the data base of `ledger_url` has been sent, and those that it refused for good. */
+  sent = 0;
+  refused = 0;
 
   /** @throws Error with one line that says what to do, when the folder cannot be made */
   constructor(start: Omit<LedgerStart, 'owner'>, log: Log) {
@@ -215,6 +218,12 @@ export class LedgerKeeper {
       case 'state':
         this.#setFailure(message.failure);
         this.#handOver();
+        break;
+      case 'sent':
+        this.sent += message.facts;
+        this.refused += message.refused;
+        if (message.refused > 0)
+          this.#log.write('error', 'ledger_outbox_refused', { facts: message.refused });
         break;
       case 'found':
         this.#found(message.call, message.lines);

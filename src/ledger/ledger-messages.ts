@@ -5,6 +5,8 @@ export interface LedgerStart {
   readonly dataDir: string;
   /** Days that facts are kept; 0 = for ever. */
   readonly retentionDays: number;
+  /** A data base that gets every fact, with its password; null: none does. */
+  readonly url: string | null;
   /** Begins the names of this process's own files of facts that wait. */
   readonly owner: string;
 }
@@ -35,6 +37,8 @@ export type FromLedger =
   | { readonly kind: 'backlog-taken'; readonly name: string }
   /** Writing begins to fail, or works again. */
   | { readonly kind: 'state'; readonly failure: string | null }
+  /** The data base has these, and has refused those for good. */
+  | { readonly kind: 'sent'; readonly facts: number; readonly refused: number }
   | { readonly kind: 'found'; readonly call: number; readonly lines: readonly string[] }
   | {
       readonly kind: 'log';

@@ -101,10 +101,23 @@ export class SqliteLedger implements LedgerStore {
 
   find(requestId: string): readonly string[] {
     // A request's attempts may stand on both sides of midnight.
-    return this.files
-      .days()
-      .filter((day) => !this.#folded.has(day))
-      .flatMap((day) => this.reader(day).find(requestId));
+    return this.days().flatMap((day) => this.reader(day).find(requestId));
+  }
+
+  /** The days whose facts are there, the oldest first. */
+  days(): readonly DayNumber[] {
+    return this.files.days().filter((day) => !this.#folded.has(day));
+  }
+
+  /** Facts of a day that a data base has not been sent, in the order in which they came. */
+  unsent(day: DayNumber, sink: string, limit: number): ReturnType<DayReader['after']> {
+    const reader = this.reader(day);
+    return reader.after(reader.sentUpTo(sink), limit);
+  }
+
+  /** Up to this one they are there. */
+  markSent(day: DayNumber, sink: string, seq: number): void {
+    this.#dayFile(day).markSent(sink, seq);
   }
 
   /** The facts of a day. */

@@ -3,11 +3,14 @@
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { countLines, joined } from '../outlet/line-outlet.ts';
+import { ClickHouseSink } from './clickhouse-sink.ts';
 import { dayOf } from './ledger-files.ts';
 import { LedgerLock } from './ledger-lock.ts';
 import type { FromLedger, LedgerStart, ToLedger } from './ledger-messages.ts';
 import { LedgerRefused } from './ledger-schema.ts';
 import { SqliteLedger } from './ledger-store.ts';
+import { Outbox } from './outbox.ts';
+import { PostgresSink } from './postgres-sink.ts';
 import { Retention } from './retention.ts';
 
 /** How long facts wait for others, in milliseconds: a transaction costs more than a fact. A crash takes as much. */
@@ -38,6 +41,8 @@ let readUpTo = 0;
 let ledger: SqliteLedger | null = null;
 let lock: LedgerLock | null = null;
 let retention: Retention | null = null;
+let outbox: Outbox | null = null;
+let sending: Promise<void> | null = null;
 let isDue = false;
 let failure: string | null = null;
 let isStopping = false;
@@ -89,12 +94,34 @@ function isWriting(): boolean {
   if (lock.take()) {
     // What others left: nobody else writes any more. This process's own are told when they are whole.
     const own = ledger.files.backlog(start.owner, 0).replace(/-0\.jsonl$/, '-');
+    startOutbox(ledger);
     backlogs.push(...ledger.files.backlogs().filter((name) => !name.startsWith(own)));
     return true;
   }
   setFailure('another process writes this ledger');
   if (!isStopping) later(RETRY_MS);
   return false;
+}
+
+/** Facts go on from here, so that an outage there is none here. */
+function startOutbox(from: SqliteLedger): void {
+  const { url } = start;
+  if (url === null || outbox !== null) return;
+  const sink = url.startsWith('postgres') ? new PostgresSink(url) : new ClickHouseSink(url);
+  outbox = new Outbox(from, sink, {
+    sent: (facts, refused) => tell({ kind: 'sent', facts, refused }),
+    state: (reason) => {
+      const isUp = reason === null;
+      const event = isUp ? 'ledger_outbox_recovered' : 'ledger_outbox_failed';
+      tell({
+        kind: 'log',
+        level: isUp ? 'info' : 'error',
+        event,
+        fields: { to: sink.name, reason },
+      });
+    },
+  });
+  sending = outbox.run();
 }
 
 function keepWaiting(): void {
@@ -147,7 +174,8 @@ function retire(): void {
   try {
     if (ledger !== null && lock?.isHeld === true && failure === null) {
       retention ??= new Retention(ledger, start.retentionDays);
-      if (retention.step(dayOf(Date.now()), () => true)) nextMs = RETENTION_STEP_MS;
+      if (retention.step(dayOf(Date.now()), (day) => outbox?.hasSent(day) ?? true))
+        nextMs = RETENTION_STEP_MS;
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : 'unknown';
@@ -169,9 +197,14 @@ function find(call: number, requestId: string): void {
   tell({ kind: 'found', call, lines });
 }
 
-function stop(): void {
+/** What is being sent is waited for so long, in milliseconds: it is sent again else. */
+const SENDING_MS = 500;
+
+async function stop(): Promise<void> {
   isStopping = true;
   work();
+  outbox?.stop();
+  await Promise.race([sending, new Promise((resolve) => setTimeout(resolve, SENDING_MS))]);
   ledger?.close();
   lock?.release();
   tell({ kind: 'stopped' });
@@ -189,7 +222,7 @@ parentPort?.on('message', (message: ToLedger) => {
     if (!backlogs.includes(message.name)) backlogs.push(message.name);
     if (failure === null) later(0);
   } else if (message.kind === 'find') find(message.call, message.requestId);
-  else stop();
+  else void stop();
 });
 
 try {

@@ -29,6 +29,7 @@ const FIXED = [
   'dataDir',
   'ledger',
   'ledgerRetentionDays',
+  'ledgerUrl',
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 

@@ -365,11 +365,14 @@ function openSpill(path: string | null): FactSpill | null {
 }
 
 function openLedger(
-  { dataDir, ledger, ledgerRetentionDays }: Config,
+  { dataDir, ledger, ledgerRetentionDays, ledgerUrl }: Config,
   log: NodeLog,
 ): LedgerKeeper | null {
   if (dataDir === null || !ledger) return null;
-  return new LedgerKeeper({ dataDir, retentionDays: ledgerRetentionDays }, log);
+  return new LedgerKeeper(
+    { dataDir, retentionDays: ledgerRetentionDays, url: ledgerUrl?.reveal() ?? null },
+    log,
+  );
 }
 
 /**

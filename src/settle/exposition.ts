@@ -55,6 +55,8 @@ interface NodeFacts {
     readonly lost: number;
     readonly backlogBytes: number;
     readonly isKeeping: boolean;
+    readonly sent: number;
+    readonly refused: number;
   } | null;
   /** The targets that the configuration names: `closed`, `open` or `probing`. */
   readonly targets: readonly { readonly name: string; readonly state: string }[];
@@ -427,6 +429,18 @@ export function exposition(
       'gauge',
       'Bytes of usage facts that wait in files for the ledger.',
       [['', node.ledger.backlogBytes]],
+    );
+    page.add(
+      'ai_ledger_sent_total',
+      'counter',
+      'Usage facts that the data base of ledger_url has been sent.',
+      [['', node.ledger.sent]],
+    );
+    page.add(
+      'ai_ledger_refused_total',
+      'counter',
+      'Usage facts that the data base of ledger_url refused for good.',
+      [['', node.ledger.refused]],
     );
     page.add('ai_ledger_up', 'gauge', '1 while the ledger keeps what comes.', [
       ['', node.ledger.isKeeping ? 1 : 0],

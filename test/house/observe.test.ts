@@ -35,7 +35,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   storedState: 0,
   storedStateDropped: 0,
   budgets: { rows: 0, reservedNano: 0, warnings: new Map([[50, 0]]), isJournalFailing: false },
-  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
+  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true, sent: 0, refused: 0 },
   targets: [{ name: 'openai/one', state: 'open' }],
   reloads: { ok: 0, failed: 0 },
   overlay: { counting: 0, refused: 0 },

@@ -17,7 +17,7 @@ const node = {
   storedState: 0,
   storedStateDropped: 0,
   budgets: { rows: 0, reservedNano: 0, warnings: new Map(), isJournalFailing: false },
-  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true },
+  ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true, sent: 0, refused: 0 },
   targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
   overlay: { counting: 0, refused: 0 },
