@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
 import { bookPrices } from '../plan/book-prices.ts';
@@ -9,7 +9,7 @@ import { createPinTable, Pins } from '../plan/pins.ts';
 import type { Planned } from '../plan/plan.ts';
 import { Planner, type PricedPlan } from '../plan/planner.ts';
 import type { PriceDoor } from '../plan/price-door.ts';
-import type { Target } from '../plan/route-table.ts';
+import type { StreamSafety, Target } from '../plan/route-table.ts';
 import { decimalOf, rateText, usdText } from '../prices/money.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
@@ -115,9 +115,25 @@ export async function explain(
     `the next one answers on ${fallbackOn.join(', ')}; ${retries} more ${retries === 1 ? 'try' : 'tries'} of one before a fallback`,
     `first content of a stream within ${limit(firstContentTimeoutMs)}, all attempts within ${limit(deadlineMs)}`,
   ];
-  lines.push(...(body === null ? [] : boundBy(body)));
+  const safety = STREAM_SAFETY[route.settings.streamSafety];
+  if (safety !== '') lines.push(safety);
+  lines.push(...(body === null ? [] : [...boundBy(body), ...keptOf(body, routing.replayMaxBytes)]));
   if (made.targets.length > 0) return told(lines, 0);
   return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
+}
+
+const STREAM_SAFETY: Readonly<Record<StreamSafety, string>> = {
+  relay: '',
+  hold: 'a stream is held to its end before the caller sees its first byte',
+  resume: 'a text that breaks behind its first word goes on at the next target that can',
+};
+
+/** What is kept of a body for another target: above the bound nobody else can be asked (F12). */
+function keptOf(file: string, maxBytes: number): readonly string[] {
+  const { size } = statSync(file);
+  return maxBytes === 0 || size <= maxBytes
+    ? []
+    : [`the body has ${size} bytes, more than replay_max_bytes: it goes to the first target alone`];
 }
 
 /** What of a body keeps it at one account, whatever the plan says. */

@@ -13,12 +13,12 @@ const NO_JSON = rejection('invalid_body', 'It is not JSON.');
 const NO_MODEL = rejection('invalid_body', 'It needs a "model" that is a text.');
 const ODD_MODEL = rejection(
   'invalid_body',
-  'Its "model" is longer than any, or there more than once.',
+  'Its "model" is longer than any name, or there too often.',
 );
 const TWICE = rejection('invalid_body', 'It names its model twice.');
 const MODEL_TOO_LATE = rejection(
   'invalid_body',
-  'Its "model" has to stand before the first bytes that are kept are full.',
+  'Its "model" stands behind more bytes than this gateway keeps of a body: put it first.',
 );
 /** Other bodies fill what the node may keep or read at once: no fault of this one's. */
 const NODE_FULL = rejection('overloaded', '', 'retry-after: 1\r\n');

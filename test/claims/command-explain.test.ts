@@ -5,13 +5,17 @@ import { describe, expect, test } from 'vitest';
 import { sluice } from '../support/gateway.ts';
 import { poolKeys } from '../support/managed.ts';
 
-const CONFIG = `${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too' })}
+const CONFIG = `replay_max_bytes = 4096
+${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too' })}
 [routes.chat]
 targets = ["openai/gpt-4o", "inner"]
 fallbacks = ["mistral/large"]
 deadline_secs = 5
 [routes.inner]
 targets = ["groq/llama"]
+[routes.held]
+targets = ["openai/gpt-4o"]
+stream_safety = "hold"
 [routes.claude]
 targets = ["anthropic/claude"]
 `;
@@ -54,6 +58,21 @@ describe('sluice explain', () => {
     ]);
     const unpriced = explained('groq/llama', '--body', body, '--max-cost', '1');
     expect(unpriced.stdout).toContain('400 unpriced_model: nothing is left to try');
+  });
+
+  test('says of a body above what is kept of one that no other target is asked (F12)', () => {
+    const told = (bytes: number) => {
+      const body = join(mkdtempSync(join(tmpdir(), 'sluice-explain-')), 'body.json');
+      writeFileSync(body, JSON.stringify({ pad: 'x'.repeat(bytes - 10) }));
+      return explained('openai/gpt-4o', '--body', body).stdout;
+    };
+    expect(told(4_097)).toContain('it goes to the first target alone');
+    expect(told(4_096)).not.toContain('first target alone');
+  });
+
+  test('says what becomes of a stream that breaks', () => {
+    expect(explained('held').stdout).toContain('a stream is held to its end');
+    expect(explained('chat').stdout).not.toContain('a stream is held');
   });
 
   test('says what of a body keeps it at one account', () => {

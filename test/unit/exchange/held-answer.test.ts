@@ -79,6 +79,15 @@ describe('an event stream', () => {
       expect(held('openai-chat', text, cut)).toEqual({ came, code });
   });
 
+  test('no more than 64 KiB of an opening is held (F4)', () => {
+    const answer = new HeldAnswer('stream', 'openai-chat', 200, unbounded);
+    const ping = Buffer.from(`: ${'x'.repeat(1_020)}\n\n`);
+    let pushed = 0;
+    while (answer.push(Buffer.from(ping)) === 'hold') pushed += ping.length;
+    expect(pushed).toBeGreaterThan(62 * 1_024);
+    expect(pushed).toBeLessThanOrEqual(64 * 1_024);
+  });
+
   test('what is held comes out as it came, although each piece was lent', () => {
     const answer = new HeldAnswer('stream', 'openai-chat', 200, unbounded);
     const lent = Buffer.from(ROLE);

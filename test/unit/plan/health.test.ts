@@ -63,6 +63,31 @@ describe('breaker', () => {
     expect([health.enter(place), other.enter(place)]).toEqual([FREE, FREE]);
   });
 
+  test('of two workers that ask for the probe in the same moment one gets it (B2)', () => {
+    let meanwhile = () => {};
+    let now = START;
+    const memory = createHealthTable(START);
+    const other = new Health(memory, BREAKER_DEFAULTS, () => now);
+    const settings = {
+      ...BREAKER_DEFAULTS,
+      // Read between the look at the breaker and the taking of the probe.
+      get probeMs() {
+        meanwhile();
+        return BREAKER_DEFAULTS.probeMs;
+      },
+    };
+    const health = new Health(memory, settings, () => now);
+    const place = health.place('openai/gpt-4o');
+    for (let i = 0; i < 5; i++) health.failed(place, FREE);
+    now += 5_300;
+    let lease = BARRED;
+    meanwhile = () => {
+      lease = other.enter(place);
+    };
+    expect(health.enter(place)).toBe(BARRED);
+    expect(lease).toBeGreaterThan(FREE);
+  });
+
   test('each failed probe doubles the time open, up to two minutes', () => {
     const { health, pass } = scene();
     const place = health.place('dead');
