@@ -173,6 +173,21 @@ describe('policies of a configuration', () => {
       'policies.a.guards: found a list, expected no such line: it comes later, and nothing would enforce it now',
     ],
     [
+      'a budget below nothing',
+      '[policies.a]\nbudget_usd_per_day = -1\n',
+      'policies.a.budget_usd_per_day: found -1, expected a budget in USD: 0 (off), or a number or decimal text up to 1000000, with 9 decimals at most',
+    ],
+    [
+      'a limit finer than a nano-dollar',
+      '[policies.a]\nmax_cost_per_request_usd = "0.0000000001"\n',
+      'policies.a.max_cost_per_request_usd: found "0.0000000001", expected a limit in USD: 0 (off), or a number or decimal text up to 1000000, with 9 decimals at most',
+    ],
+    [
+      'a zone that is none',
+      'budget_time_zone = "Mars/Olympus"\n',
+      'budget_time_zone: found "Mars/Olympus", expected a time zone like "UTC" or "Europe/Berlin"',
+    ],
+    [
       'a member that nobody knows',
       '[policies.a]\nmodel = []\n',
       'policies.a.model: found an unknown key, expected models (nearest)',
@@ -217,6 +232,17 @@ describe('policies of a configuration', () => {
     const told = problem(text);
     if (said.endsWith('one of ')) expect(told).toContain(said);
     else expect(told).toBe(said);
+  });
+
+  it('budgets are whole nano-dollars, written as numbers or as texts', () => {
+    const text =
+      '[policies.a]\nbudget_usd_per_day = 0.1\nbudget_usd_per_month = "300.000000001"\nmax_cost_per_request_usd = 0\n';
+    expect(load(text).policy.policies.get('a')).toMatchObject({
+      budgetPerDay: 100_000_000,
+      budgetPerMonth: 300_000_000_001,
+      maxCostPerRequest: 0,
+      unpriced: null,
+    });
   });
 
   it('an allowed route with one allowed target, reached through another and by an alias, is taken', () => {
