@@ -122,6 +122,11 @@ ${CONFIG_HELP}`,
       return await reconcile(asked, ledger);
     },
   },
+  init: {
+    summary: 'write a first configuration and print a first virtual key',
+    help: async () => (await import('./command/init.ts')).INIT_HELP,
+    run: async (argv) => await (await import('./command/init.ts')).init(argv),
+  },
   keygen: {
     summary: 'make a key to sign virtual keys with',
     help: async () => (await import('./command/keygen.ts')).KEYGEN_HELP,

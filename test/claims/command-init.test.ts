@@ -1,0 +1,76 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Gateway, sluice } from '../support/gateway.ts';
+import { factOf } from '../support/managed.ts';
+import { startUpstream } from '../support/scripted-upstream.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sluice-init-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const text = (file: string): string => readFileSync(join(folder, file), 'utf8');
+
+it('init in an empty folder writes a configuration with which its first key is served and billed', async () => {
+  const { status, stdout, stderr } = sluice(['init', '--mock'], { cwd: folder });
+  expect(stderr).toMatch(/curl http:\/\/localhost:8080/);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^bai_v3\.1\.\S+\n$/);
+  expect(stderr).not.toContain(stdout.trim());
+  const written = ['.env', 'config.toml', 'signing-1.secret', 'sluice-data'];
+  expect(readdirSync(folder).sort()).toEqual(written);
+  for (const file of ['.env', 'signing-1.secret'])
+    expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600);
+  expect(sluice(['keys', 'list'], { cwd: folder }).stdout).toMatch(/^\d+ +first +1 +developer/m);
+
+  const upstream = await startUpstream(async (turn) => {
+    await turn.bodyDone();
+    await turn.answer(
+      '{"model":"gpt-4o-mini","choices":[{"message":{"content":"Hi"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}',
+    );
+  });
+  const config = text('config.toml')
+    .replaceAll('http://127.0.0.1:8081', `http://127.0.0.1:${upstream.port}`)
+    .replace('"sluice-data"', JSON.stringify(join(folder, 'sluice-data')));
+  const env = Object.fromEntries(
+    [...text('.env').matchAll(/^(AI_\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+  ) as Record<string, string>;
+  const gateway = new Gateway({ config, env });
+  try {
+    await gateway.ready();
+    const response = await fetch(`${gateway.origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stdout.trim()}`, 'content-type': 'application/json' },
+      body: '{"model":"chat","messages":[{"role":"user","content":"Hello"}]}',
+    });
+    expect(await response.text()).toContain('Hi');
+    expect(response.status).toBe(200);
+    const fact = await factOf(gateway, response.headers.get('x-sluice-request-id'));
+    expect(fact).toMatchObject({
+      tenant_id: '1',
+      key_class: 'developer',
+      route: 'chat',
+      policy: 'developers',
+      cost_status: 'priced',
+    });
+  } finally {
+    await gateway.stop();
+    await upstream.close();
+  }
+});
+
+it('init refuses to overwrite, and writes nothing then', () => {
+  for (const file of ['config.toml', '.env', 'signing-1.secret']) {
+    writeFileSync(join(folder, file), '# mine\n');
+    expect(sluice(['init'], { cwd: folder })).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringContaining(`${file} exists here already, and nothing was written`),
+    });
+    expect(readdirSync(folder)).toEqual([file]);
+    rmSync(join(folder, file));
+  }
+});
