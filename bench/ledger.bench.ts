@@ -1,0 +1,111 @@
+/**
+ * `npm run bench:ledger -- [FACTS] [FOLDER]`: a month of facts made up, written as the ledger's thread does, and every question
+ * of `sluice usage` asked of them. Ten million take minutes and a gigabyte, so it is run by hand and not in CI.
+ */
+
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { dayOf } from '../src/ledger/ledger-files.ts';
+import { SqliteLedger } from '../src/ledger/ledger-store.ts';
+import { Retention } from '../src/ledger/retention.ts';
+import { TimeZone } from '../src/ledger/time-zone.ts';
+import { UsageReport } from '../src/ledger/usage-report.ts';
+import { factLine, requestIdOf } from '../test/support/facts.ts';
+
+const FACTS = Number(process.argv[2] ?? 10_000_000);
+const DAYS = 30;
+const DAY_MS = 86_400_000;
+const BATCH = 5_000;
+const KEYS = 200;
+const MODELS = 6;
+
+const folder = process.argv[3] ?? mkdtempSync(join(tmpdir(), 'sluice-ledger-bench-'));
+const beganMs = (dayOf(Date.now()) - DAYS) * DAY_MS;
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** A line of each kind, to be given its own parts: making each from scratch would cost more than keeping it. */
+const kinds = Array.from({ length: KEYS * MODELS }, (_, at) => {
+  const key = at % KEYS;
+  const line = factLine({
+    timeMs: beganMs,
+    requestId: requestIdOf(0xabcdef),
+    tenantId: String(key % 40),
+    keyId: String(key),
+    provider: ['openai', 'anthropic', 'gemini'][at % 3] ?? '',
+    model: `model-${Math.floor(at / KEYS)}`,
+    input: 777_777_777,
+    cost: '0.123456789',
+  });
+  return line.split(
+    /2[0-9-]{9}T[0-9:.]{12}Z|req_[0-9a-f]{24}|777777777|(?<=cost_usd":")0\.123456789/,
+  );
+});
+
+const ledger = new SqliteLedger(folder);
+let cpuUs = 0;
+for (let from = 0; from < FACTS; from += BATCH) {
+  let text = '';
+  for (let n = from; n < Math.min(from + BATCH, FACTS); n++) {
+    // Keys are used unequally, as they are.
+    const kind = kinds[Math.floor(kinds.length * ((n * 0.618_033_988_7) % 1) ** 2)] ?? [];
+    const time = new Date(beganMs + Math.floor((n / FACTS) * DAYS * DAY_MS)).toISOString();
+    const [a, b, c, d, e] = kind;
+    text += `${a}${time}${b}${requestIdOf(n)}${c}${100 + (n % 9_000)}${d}0.${String(1 + (n % 90_000)).padStart(6, '0')}1${e}\n`;
+  }
+  const lines = Buffer.from(text);
+  const before = process.cpuUsage();
+  const { added } = ledger.add(lines);
+  const { user, system } = process.cpuUsage(before);
+  cpuUs += user + system;
+  if (added === 0) throw new Error('nothing was added');
+}
+ledger.close();
+const size = readdirSync(join(folder, 'ledger')).reduce(
+  (sum, name) => sum + statSync(join(folder, 'ledger', name)).size,
+  0,
+);
+say(`${FACTS} facts of ${DAYS} days, ${KEYS} keys, ${MODELS} models`);
+say(
+  `written: ${(cpuUs / FACTS).toFixed(1)} us of CPU a fact, ${Math.floor(1e6 / (cpuUs / FACTS))} a second on one core`,
+);
+say(`size: ${(size / 1e6).toFixed(0)} MB, ${(size / FACTS).toFixed(0)} bytes a fact`);
+
+const report = new UsageReport(folder);
+const month = { fromMs: beganMs + 5 * 3_600_000, toMs: Date.now() };
+const questions: readonly (readonly [string, () => number])[] = [
+  ['by key, 30 days', () => report.by(['tenant', 'key', 'class'], month).length],
+  ['by tenant, 30 days', () => report.by(['tenant'], month).length],
+  ['by class, 30 days', () => report.by(['class'], month).length],
+  ['by model, 30 days', () => report.by(['provider', 'model'], month).length],
+  ['by provider, 30 days', () => report.by(['provider'], month).length],
+  ['by status, 30 days', () => report.by(['provider', 'status'], month).length],
+  ['by day, UTC', () => report.byDay(new TimeZone('UTC'), month).length],
+  ['by day, Asia/Kathmandu', () => report.byDay(new TimeZone('Asia/Kathmandu'), month).length],
+  [
+    'by key, a day and a half',
+    () =>
+      report.by(['tenant', 'key'], { fromMs: beganMs + DAY_MS / 2, toMs: beganMs + 2 * DAY_MS })
+        .length,
+  ],
+];
+for (const [name, ask] of questions) {
+  const before = performance.now();
+  const rows = ask();
+  say(`${name}: ${(performance.now() - before).toFixed(0)} ms, ${rows} rows`);
+}
+
+const again = new SqliteLedger(folder);
+const retention = new Retention(again, DAYS - 1);
+let longest = 0;
+let whole = 0;
+for (;;) {
+  const before = performance.now();
+  if (!retention.step(dayOf(Date.now()), () => true)) break;
+  const took = performance.now() - before;
+  longest = Math.max(longest, took);
+  whole += took;
+}
+say(`a day goes: ${whole.toFixed(0)} ms in all, its longest step ${longest.toFixed(0)} ms`);
+again.close();
+rmSync(folder, { recursive: true, force: true });
