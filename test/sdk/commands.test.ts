@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Gateway } from '../support/gateway.ts';
-import { facts } from '../support/managed.ts';
+import { startMock } from '../../src/mock/server.ts';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
+import { facts, poolKeys, signingKeys } from '../support/managed.ts';
 import { type Stage, startStage, TENANTS, virtualKey } from './stage.ts';
 import { COMMANDS } from './toolchains.ts';
 
@@ -160,6 +161,33 @@ describe.each(AGENTS)('$name', (agent) => {
         key_id: '71',
         outcome: 'complete',
       });
+    }
+  });
+
+  it('through a route whose first target is cut in the middle shows an answer that is whole', async (ctx) => {
+    if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
+    const { provider } = agent;
+    const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
+    const gateway = await startGateway({
+      config:
+        `workers = 1\n${authorities({ [provider]: mock.port })}${poolKeys({ [provider]: 'sk-pool-of-a-route' })}` +
+        `${signingKeys()}[routes.house]\ntargets = ["${provider}/fault-cut-5"]\n` +
+        `fallbacks = ["${provider}/whole"]\nretries = 0\nstream_safety = "hold"\n`,
+    });
+    try {
+      const key = virtualKey(73, TENANTS.calls);
+      const ran = await agent.run(newHome(), gateway.origin, key, 'house');
+      expect([ran.exit, ran.stdout.trim().length > 0]).toEqual([0, true]);
+      const cut = `${provider}/fault-cut-5`;
+      await gateway.waitForLog(({ target_model }) => target_model === cut);
+      const own = facts(gateway);
+      for (const { target_model, final, outcome } of own) {
+        const isWhole = target_model === `${provider}/whole`;
+        expect([final, outcome]).toEqual([isWhole, isWhole ? 'complete' : 'upstream_error']);
+      }
+    } finally {
+      await gateway.stop();
+      await mock.close();
     }
   });
 
