@@ -32,7 +32,8 @@ const nats = isWithNats ? await startNats() : null;
 // The bucket is made as the first `sluice deny` of a company makes it.
 if (nats !== null) await (await denyWriter(nats)).close();
 const signingKeys = sluice(['keygen', '--kid', '1'], { cwd: folder }).stdout;
-const base = `${nats === null ? '' : `nats_url = "${nats.url}"\n`}
+const base = `data_dir = "${folder}"
+${nats === null ? '' : `nats_url = "${nats.url}"\n`}
 [provider_authorities]
 openai = "${mock.origin}"
 anthropic = "${mock.origin}"
@@ -81,6 +82,14 @@ screen.scene('A provider that dies in the middle: your SDK raises, no cut answer
 screen.code(`openai.chat.completions.create({ model: 'fault-cut-12', stream: true, … })`);
 const openai = new OpenAI({ baseURL: `${origin}/v1`, apiKey: 'sk-yours', maxRetries: 0 });
 await raises(() => stream(openai, 'Tell me a story.', 'fault-cut-12'));
+
+screen.scene('Who used what, and what it cost: the ledger, beside the running gateway');
+await until('the ledger', async () => {
+  const metrics = await gateway.metrics();
+  return metrics.get('ai_ledger_facts_total') === gateway.count('ai.usage');
+});
+screen.shell('./sluice usage --by model');
+told(sluice(['usage', '--by', 'model'], { env: { AI_DATA_DIR: folder }, cwd: folder }));
 
 screen.scene('What it costs');
 await showCost();
