@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'nats';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { OverlayBucket } from '../../src/overlay/overlay-bucket.ts';
+import { OverlayConflict } from '../../src/overlay/overlay-store.ts';
 import { until } from '../support/conditions.ts';
 import { statuses } from '../support/every-worker.ts';
 import { authorities, Gateway, sluice } from '../support/gateway.ts';
@@ -31,7 +33,7 @@ function place(store: string, extra = ''): { readonly folder: string; readonly c
   const folder = mkdtempSync(join(tmpdir(), 'sluice-overlay-'));
   folders.push(folder);
   const config =
-    `workers = 2\n${store.replaceAll('FOLDER', folder)}\n${extra}` +
+    `workers = ${store.startsWith('nats') ? 2 : 1}\n${store.replaceAll('FOLDER', folder)}\n${extra}` +
     `[policies.agents]\nrpm = 600\n[policies.fixed]\nlocked = true\nrpm = 7\n` +
     authorities({ openai: upstream.port }) +
     poolKeys({ openai: 'sk-pool' }) +
@@ -259,6 +261,46 @@ describe('an overlay in NATS', () => {
         expect(node.count('overlay_empty')).toBe(1);
       }
     } finally {
+      await nats.kill();
+    }
+  });
+
+  it('lets one of two writers of the same entry through, whatever its name', async (ctx) => {
+    if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+    const nats: NatsServer = await startNats();
+    const source = { urls: [nats.url], credsFile: null, bucket: BUCKET, caFile: null };
+    const writers = await Promise.all([1, 2].map(() => OverlayBucket.connect(source, true)));
+    try {
+      const change = {
+        table: 'prices' as const,
+        name: 'openai/gpt-4.1:free*',
+        value: { free: true },
+        author: 'ada',
+        reason: '',
+        atMs: 1_000,
+        expiresMs: null,
+      };
+      for (let expected: number | null = null; expected === null || expected < 4; ) {
+        const of: number | null = expected;
+        const all: readonly PromiseSettledResult<number>[] = await Promise.allSettled(
+          writers.map((writer) => writer.put(change, of)),
+        );
+        const put = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+        const refused = all.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+        expect(refused).toEqual([expect.any(OverlayConflict)]);
+        expect(put).toHaveLength(1);
+        expected = put[0] ?? 4;
+      }
+      const [writer] = writers;
+      const entries = (await writer?.list()) ?? [];
+      expect(entries).toEqual([{ ...change, revision: 4 }]);
+      await expect(writer?.delete('prices', change.name, 3)).rejects.toEqual(
+        expect.any(OverlayConflict),
+      );
+      await writer?.delete('prices', change.name, 4);
+      expect(await writer?.list()).toEqual([]);
+    } finally {
+      for (const writer of writers) await writer.close();
       await nats.kill();
     }
   });
