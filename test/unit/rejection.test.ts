@@ -16,7 +16,7 @@ describe.each(REJECTION_CODES)('%s', (code) => {
         message: `${REJECTIONS[code].message} ${detail}`,
         type: REJECTIONS[code].openaiType,
         param: null,
-        code,
+        code: REJECTIONS[code].toldAs ?? code,
       },
     });
     const anthropic = renderRejection(rejection(code, detail), 'anthropic', 'req_1');
