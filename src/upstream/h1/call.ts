@@ -39,7 +39,7 @@ export class Http1Call implements UpstreamCall, Carried {
   readonly method: string;
   readonly #coding: RequestCoding;
   #connection: Connection | null = null;
-  /** What is to be written once the connection stands: mostly one buffer, and at once. */
+  /** What is to be written once the connection stands. */
   #waiting: readonly Buffer[];
   /** The request's content is complete. */
   #isEnded: boolean;
@@ -116,12 +116,11 @@ export class Http1Call implements UpstreamCall, Carried {
   onConnected(): void {
     this.reached = true;
     this.#isWriting = true;
-    const waiting = this.#waiting;
-    const first = waiting[0];
+    const [first, ...rest] = this.#waiting;
     this.#waiting = NOTHING;
     if (first === undefined) return;
     const takesMore = this.#connection?.write(
-      waiting.length === 1 ? first : Buffer.concat(waiting),
+      rest.length === 0 ? first : Buffer.concat([first, ...rest]),
     );
     if (this.#isEnded) this.#connection?.requestSent();
     else if (takesMore === true) this.#events.onUploadDrained();

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
 import type { Ticker } from '../../ticker.ts';
 import {
   type ResponseFault,
@@ -16,7 +15,7 @@ import {
   type UpstreamFailure,
 } from '../failure.ts';
 import type { UpstreamTimeouts } from '../target.ts';
-import { type Connector, READ_BYTES, type SocketEvents } from './connector.ts';
+import type { Connector, SocketEvents } from './connector.ts';
 import { isQuiet, peerAddress, wasReset } from './peer-state.ts';
 
 /** Whose request a connection carries. */
@@ -47,12 +46,6 @@ export interface ConnectionHome {
   onBug(error: unknown): void;
 }
 
-/**
- * For how long a read that found a peer silent counts as a look at it, in milliseconds. A request is on its way for longer,
- * and what the provider does meanwhile is not seen either (ARCHITECTURE.md, Decisions).
- */
-export const LOOK_AGAIN_MS = 1;
-
 const RESET: UpstreamFailure = { ...CLOSED_EARLY, code: 'ECONNRESET' };
 
 /**
@@ -61,7 +54,7 @@ const RESET: UpstreamFailure = { ...CLOSED_EARLY, code: 'ECONNRESET' };
  */
 export class Connection implements SocketEvents, ResponseSink {
   readonly #home: ConnectionHome;
-  readonly #connector: Pick<Connector, 'connect' | 'forgetSession'>;
+  readonly #connector: Connector;
   readonly #socket: Socket;
   readonly #parser = new ResponseParser(this);
   #carried: Carried | null = null;
@@ -74,10 +67,6 @@ export class Connection implements SocketEvents, ResponseSink {
   /** A response began on it, now or earlier. */
   #isProven = false;
   #isPaused = false;
-  /** The last read brought all that the kernel had. */
-  #wasReadEmpty = false;
-  /** When a message ended with such a read; of `performance.now()`. */
-  #emptyAtMs = Number.NEGATIVE_INFINITY;
   /** When something last happened that ends a silence; milliseconds of the ticker. */
   #sinceMs: number;
   /** How often a request was given to it while it stood already, so that it may have died meanwhile. */
@@ -88,11 +77,7 @@ export class Connection implements SocketEvents, ResponseSink {
   readonly oldAtMs: number;
 
   /** Begins to connect. */
-  constructor(
-    home: ConnectionHome,
-    connector: Pick<Connector, 'connect' | 'forgetSession'>,
-    maxAgeMs: number,
-  ) {
+  constructor(home: ConnectionHome, connector: Connector, maxAgeMs: number) {
     this.#home = home;
     this.#connector = connector;
     this.#sinceMs = home.ticker.now;
@@ -110,16 +95,9 @@ export class Connection implements SocketEvents, ResponseSink {
     return this.#sinceMs;
   }
 
-  /**
-   * One look before it carries the next request: neither has it ended, nor is something on it that nobody asked for.
-   *
-   * The read that brought the last response's end was one: libuv reads a socket until a read comes short, and then the
-   * kernel had neither bytes nor an end of it. On a busy worker the next request takes the connection within that moment,
-   * and a look of its own (1.4 to 2.4 us of a request of 30, nearly all of it the kernel's) would say the same again.
-   */
+  /** One look before it carries the next request: neither has it ended, nor is something on it that nobody asked for. */
   get isQuiet(): boolean {
-    if (this.#isClosed) return false;
-    return performance.now() - this.#emptyAtMs < LOOK_AGAIN_MS || isQuiet(this.#socket);
+    return !this.#isClosed && isQuiet(this.#socket);
   }
 
   /** Takes the next request: at once when it stands already, else as soon as it does. */
@@ -214,7 +192,6 @@ export class Connection implements SocketEvents, ResponseSink {
   }
 
   onRead(bytes: Buffer): void {
-    this.#wasReadEmpty = bytes.length < READ_BYTES;
     if (this.#carried === null) {
       // Nobody asked: a response to nothing, or bytes behind one.
       this.close();
@@ -279,7 +256,6 @@ export class Connection implements SocketEvents, ResponseSink {
     const mayStay = clean && this.#parser.persistent && isSent;
     if (mayStay && !this.#isClosed) {
       this.#sinceMs = this.#home.ticker.now;
-      if (this.#wasReadEmpty) this.#emptyAtMs = performance.now();
       this.#home.onFree(this);
     } else {
       this.close();

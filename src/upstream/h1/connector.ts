@@ -13,7 +13,7 @@ import type { Trust } from '../trust.ts';
 import { lookUpTogether } from './name-lookup.ts';
 
 /** What one read of a connection brings at most, in bytes; also what libuv reads at once. */
-export const READ_BYTES = 65_536;
+const READ_BYTES = 65_536;
 
 /**
  * Every connection of a thread reads into this one buffer: a read is dealt with before the next one begins. A buffer for

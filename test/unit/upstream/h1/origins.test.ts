@@ -1,12 +1,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { kernelCalls } from '../../../../src/kernel-calls.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { providerTable } from '../../../../src/providers/providers.ts';
 import { Ticker } from '../../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../../src/upstream/failure.ts';
-import { LOOK_AGAIN_MS } from '../../../../src/upstream/h1/connection.ts';
 import { Origin } from '../../../../src/upstream/h1/origins.ts';
 import type {
   RequestCoding,
@@ -124,17 +121,6 @@ const ticks = async (count: number): Promise<void> => {
   ticker.remove(counting);
 };
 const over = (asked: Asked): Promise<unknown> => until('the end', () => asked.isOver || undefined);
-/** From here on the clock stands, but for what is added. */
-const stopClock = (): { nowMs: number } => {
-  const clock = { nowMs: performance.now() };
-  vi.spyOn(performance, 'now').mockImplementation(() => clock.nowMs);
-  return clock;
-};
-const looks = () => {
-  const calls = kernelCalls();
-  if (calls === null) throw new Error('no koffi');
-  return vi.spyOn(calls, 'poll');
-};
 
 beforeEach(async () => {
   sockets = [];
@@ -152,7 +138,6 @@ beforeEach(async () => {
 });
 
 afterEach(() => {
-  vi.restoreAllMocks();
   origin().destroy();
   ticker.stop();
   for (const socket of sockets) socket.destroy();
@@ -217,10 +202,8 @@ describe('connections', () => {
     ['given up with a notice', (socket: Socket) => void socket.write(TIMED_OUT)],
     ['written to', (socket: Socket) => void socket.write('!')],
   ])('that the provider has %s in this very turn carry no POST', async (_how, ends) => {
-    const clock = stopClock();
     const both = [Asked.send(origin()), Asked.send(origin())];
     await Promise.all(both.map(over));
-    clock.nowMs += 1.1 * LOOK_AGAIN_MS;
     // The kernel knows, and the loop does not yet: no event has come.
     for (const socket of sockets) ends(socket);
     expect(origin().held.free).toBe(2);
@@ -228,19 +211,6 @@ describe('connections', () => {
     await over(next);
     expect(next).toMatchObject({ ended: true, content: 'ok', retried: 0 });
     expect(sockets).toHaveLength(3);
-  });
-
-  it('that were read to their end a moment ago are not looked at again, and behind that moment they are', async () => {
-    const clock = stopClock();
-    const poll = looks();
-    await over(Asked.send(origin()));
-    clock.nowMs += 0.9 * LOOK_AGAIN_MS;
-    await over(Asked.send(origin()));
-    expect(poll).not.toHaveBeenCalled();
-    clock.nowMs += 1.1 * LOOK_AGAIN_MS;
-    await over(Asked.send(origin()));
-    expect(poll).toHaveBeenCalledTimes(1);
-    expect(sockets).toHaveLength(1);
   });
 
   it('are kept no longer than the provider says that it keeps them', async () => {
