@@ -72,6 +72,8 @@ export class DenyFeed {
   #told: 'nothing' | 'synced' | 'lost' | 'missing' = 'nothing';
   /** When the set was last known to be the bucket's; milliseconds of `Date.now()`. */
   syncedAtMs: number | null = null;
+  /** Whether the first session ended before anything was known: NATS is not there, or refuses. */
+  beganAlone = false;
   #rescanMs = 0;
 
   /** @param cursor up to where the set is true already (a snapshot's), or null */
@@ -119,6 +121,7 @@ export class DenyFeed {
       });
       this.#connection = null;
       if (this.#isStopped) return;
+      if (this.#told === 'nothing') this.beganAlone = true;
       const natsUrl = this.#source.urls.join(',');
       if (this.#told !== 'lost')
         this.#log.write('warn', 'nats_lost', { reason, nats_url: natsUrl });

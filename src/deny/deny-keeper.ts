@@ -93,6 +93,11 @@ export class DenyKeeper {
     return this.#isSettled;
   }
 
+  /** Whether NATS was found away at the start: whatever else is read from it keeps nobody waiting then either. */
+  get beganAlone(): boolean {
+    return this.#feed?.beganAlone === true;
+  }
+
   start(): void {
     this.#startedMs = performance.now();
     if (this.#options.source !== null) void this.#follow(this.#options.source);

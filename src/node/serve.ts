@@ -240,8 +240,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     ready: () => ({
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,
-      areGrantsSettled: grants?.isSettled ?? true,
-      isOverlaySettled: overlay.isSettled,
+      areGrantsSettled: keeper.beganAlone || (grants?.isSettled ?? true),
+      isOverlaySettled: keeper.beganAlone || overlay.isSettled,
       isStdoutGone: out.isGone,
       hasSpill: spill !== null,
       // Without virtual keys there are no facts that could be lost.
