@@ -232,6 +232,13 @@ export const REJECTIONS = {
     ['rate_limit_error', 'rate_limit_error'],
     'Too many requests. Wait for as many seconds as retry-after says.',
   ),
+  loop: row(
+    429,
+    'Too Many Requests',
+    'client',
+    ['rate_limit_error', 'rate_limit_error'],
+    'This gateway key sends the same request again and again.',
+  ),
   internal_error: row(
     500,
     'Internal Server Error',

@@ -80,6 +80,7 @@ const house: Admittance = {
   refusing: false,
   keepsFacts: true,
   full: () => false,
+  sheds: () => false,
 };
 
 function asked(path: string, key: string): Asked {

@@ -55,6 +55,8 @@ export interface Admittance {
   readonly keepsFacts: boolean;
   /** True when the node has as many exchanges as `max_in_flight` allows. */
   full(): boolean;
+  /** True when what a class may use of that is taken, of which others keep the rest to themselves. */
+  sheds(policy: EffectivePolicy): boolean;
 }
 
 /** What a managed request has beside the others: who pays, with which key, and how it is metered. */
@@ -239,6 +241,18 @@ const KEY_GATES: readonly Gate<Directed>[] = [baseUrl, key, rate];
 /** Behind the virtual key. */
 const CAPACITY_GATES: readonly Gate<Asked>[] = [length, capacity];
 
+const SHED = rejection(
+  'overloaded',
+  'Keys of this class may use a part of the gateway, and that is taken.',
+  'retry-after: 1\r\n',
+);
+
+/** Only of a class that is said to have a share. */
+function isShed(managed: Managed | ManagedRouted, house: Admittance): boolean {
+  const policy = 'routed' in managed ? managed.routed.policy : managed.policy;
+  return policy.share < 1 && house.sheds(policy);
+}
+
 /** Decides about one request by its head: head, route, key, virtual key, capacity. */
 export function admit(asked: Asked, house: Admittance): Admitted | Listed | Recalled | Refused {
   const unfit = firstRejection(HEAD_GATES, asked, house);
@@ -275,6 +289,8 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Reca
   const unable = firstRejection(CAPACITY_GATES, asked, house);
   if (unable !== null) return refused(unable, dialect, provider, managed?.identity);
   if (managed !== null && 'listed' in managed) return managed;
+  if (managed !== null && isShed(managed, house))
+    return refused(SHED, dialect, provider, managed.identity);
   const stored = managed !== null && 'stored' in managed ? managed.stored : null;
   const to = stored?.provider ?? provider;
   const at = stored?.path ?? path;

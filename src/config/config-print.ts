@@ -254,6 +254,7 @@ function policyTexts({
         rpm: said.rpm,
         tpm: said.tpm,
         max_in_flight: said.maxInFlight,
+        identical_rpm: said.identicalRpm,
         budget_usd_per_day: usdOf(said.budgetPerDay),
         budget_usd_per_month: usdOf(said.budgetPerMonth),
         max_cost_per_request_usd: usdOf(said.maxCostPerRequest),
@@ -281,6 +282,7 @@ function policyTexts({
         saidTable(`limits.${kind}`, name, Object.fromEntries(purseRows(purse))),
       ),
     ),
+    ...(limits.shares.size === 0 ? [] : [tableText('limits.shares', [...limits.shares])]),
   ];
 }
 

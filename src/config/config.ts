@@ -139,7 +139,8 @@ function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly Confi
 
 function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 0) return KEYS;
-  if (path[0] === 'limits' && path[1] === 'classes' && path.length === 2) return KEY_CLASSES;
+  const isOfClasses = path[1] === 'classes' || path[1] === 'shares';
+  if (path[0] === 'limits' && isOfClasses && path.length === 2) return KEY_CLASSES;
   return KEYS_OF.get(path[0]) ?? EGRESS_KEYS;
 }
 

@@ -89,6 +89,20 @@ function unpriced() {
   return z.enum(UNPRICED_WAYS, { error }).nullable().prefault(null);
 }
 
+/** Counted in milliseconds: more a minute would be counted with an error that shows. */
+const IDENTICAL_MAX = 1_000;
+
+function identical() {
+  const error = `identical requests a minute: 0 (off), or a whole number up to ${IDENTICAL_MAX}`;
+  return z.int({ error }).min(0, { error }).max(IDENTICAL_MAX, { error }).nullable().prefault(null);
+}
+
+/** Of what all keys share; a class that has nothing of it is one without keys. */
+function share() {
+  const error = 'a share above 0, up to 1';
+  return z.number({ error }).gt(0, { error }).max(1, { error }).prefault(1);
+}
+
 const COUNTS = {
   rpm: count('requests a minute'),
   tpm: count('tokens a minute'),
@@ -101,6 +115,7 @@ const POLICY_TABLE = z.strictObject(
     rpm: COUNTS.rpm.nullable().prefault(null),
     tpm: COUNTS.tpm.nullable().prefault(null),
     max_in_flight: COUNTS.max_in_flight.nullable().prefault(null),
+    identical_rpm: identical(),
     budget_usd_per_day: usd('a budget'),
     budget_usd_per_month: usd('a budget'),
     max_cost_per_request_usd: usd('a limit'),
@@ -151,12 +166,26 @@ const CLASS_PURSES = z
       ),
   );
 
+const SHARES = z
+  .strictObject(
+    { developer: share(), application: share(), agent: share() },
+    tableOnly('[limits.shares]'),
+  )
+  .prefault({})
+  .transform(
+    (table) =>
+      new Map(
+        KEY_CLASSES.flatMap((name) => (table[name] < 1 ? [[name, table[name]] as const] : [])),
+      ),
+  );
+
 const LIMITS_TABLE = z.strictObject(
   {
     ...PURSE,
     models: purses('models'),
     providers: purses('providers'),
     classes: CLASS_PURSES,
+    shares: SHARES,
   },
   tableOnly('[limits]'),
 );
@@ -171,6 +200,7 @@ export const LIMITS = LIMITS_TABLE.prefault({}).transform(
     models: table.models,
     providers: table.providers,
     classes: table.classes,
+    shares: table.shares,
   }),
 );
 
@@ -218,6 +248,7 @@ export const POLICY = POLICY_TABLE.transform(
     rpm: table.rpm,
     tpm: table.tpm,
     maxInFlight: table.max_in_flight,
+    identicalRpm: table.identical_rpm,
     budgetPerDay: table.budget_usd_per_day,
     budgetPerMonth: table.budget_usd_per_month,
     maxCostPerRequest: table.max_cost_per_request_usd,

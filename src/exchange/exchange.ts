@@ -14,6 +14,7 @@ import {
   type RequestHead,
   type ResponseWriter,
 } from '../edge/door.ts';
+import type { RepeatWatch } from '../policy/repeats.ts';
 import {
   type Dialect,
   REJECTIONS,
@@ -82,6 +83,8 @@ export class Exchange implements ClientEvents, Answer {
   readonly #dialect: Dialect;
   readonly #payer: Payer | null;
   readonly #lane: Lane;
+  /** Only where its key may not send the same again and again. */
+  readonly #repeats: RepeatWatch | null;
 
   #requestState: RequestState = 'reading';
   #responseState: ResponseState = 'waiting';
@@ -124,6 +127,10 @@ export class Exchange implements ClientEvents, Answer {
     const { managed, routed } = admitted;
     this.#payer = managed?.identity ?? routed?.identity ?? null;
     const coding = managed?.coding ?? routed?.coding ?? null;
+    const virtual = managed ?? routed;
+    const repeats = virtual?.policy.repeats ?? null;
+    this.#repeats =
+      repeats === null || virtual?.metering === 'free' ? null : repeats.watch(head.path);
     this.#lane =
       coding === null
         ? this.#laneOf(admitted, head, this)
@@ -168,6 +175,12 @@ export class Exchange implements ClientEvents, Answer {
     const limitBytes = this.#context.maxRequestBodyBytes;
     if (limitBytes > 0 && this.#bytesIn > limitBytes) {
       this.refused(tooLarge(limitBytes));
+      return;
+    }
+    const repeated = this.#repeats === null ? null : this.#repeats.push(chunk, last);
+    if (repeated !== null) {
+      this.#lane.takeBack();
+      this.refused(repeated);
       return;
     }
     if (last) this.#requestState = nextRequestState(this.#requestState, 'last');

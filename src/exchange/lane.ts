@@ -27,6 +27,8 @@ export interface Lane {
   clientLeft(): boolean;
   /** Ends what runs and whatever would have come, in this turn; nothing is told any more. */
   abort(): void;
+  /** The same of a request that must not become whole: no provider could begin to work, and no fact tells of it. */
+  takeBack(): void;
   /** Releases everything, and says what came of it. Called once, when the exchange ends. */
   account(settlement: Settlement): Account;
 }

@@ -83,6 +83,10 @@ export class RelayLane implements Lane, AttemptSink {
     this.#attempt.abort();
   }
 
+  takeBack(): void {
+    this.#attempt.takeBack();
+  }
+
   account(settlement: Settlement): Account {
     const fact = this.#attempt.fact(settlement);
     return {

@@ -593,6 +593,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     this.#leave();
   }
 
+  takeBack(): void {
+    this.#attempt?.takeBack();
+    this.abort();
+  }
+
   /** Nothing is said of the target: who probes it, probes no more. */
   #leave(): void {
     if (this.#trial !== null) this.#context.planner.left(this.#trial);

@@ -190,6 +190,11 @@ export class UnpackingLane implements Lane, Answer {
     this.#lane.abort();
   }
 
+  takeBack(): void {
+    this.#close();
+    this.#lane.takeBack();
+  }
+
   account(settlement: Settlement): Account {
     return this.#lane.account(settlement);
   }

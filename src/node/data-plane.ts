@@ -31,6 +31,8 @@ import { PrefixWatch } from '../plan/prefix-watch.ts';
 import { LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
+import { RepeatTable } from '../policy/repeat-table.ts';
+import { monotonicMs, type RepeatContext } from '../policy/repeats.ts';
 import { Pricing } from '../prices/cost.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import type { Egress } from '../providers/egress.ts';
@@ -84,6 +86,7 @@ export class ThreadState {
   readonly health: Health;
   readonly pins: Pins;
   readonly limits: LimitTable;
+  readonly repeats: RepeatContext;
   readonly budgets: BudgetTable;
   readonly budgetMet: BudgetMet;
   readonly outputSizes = new OutputSizes();
@@ -130,6 +133,11 @@ export class ThreadState {
     new KeptBudget(start.held, start.index, 0).reset();
     const layout = new MetricsLayout(start.providerSlots);
     this.metrics = new WorkerMetrics(layout, start.memory, start.index);
+    this.repeats = {
+      table: new RepeatTable(start.repeats, () => this.metrics.repeatRowDropped()),
+      counts: this.metrics,
+      nowMs: monotonicMs,
+    };
     this.accessLog = accessLog;
     this.facts = facts;
     this.refusals = refusals;
@@ -237,6 +245,7 @@ export class DataPlane implements WorkerContext {
       (name) => plans.table.target(name)?.name ?? name,
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
       this.#spending(config),
+      thread.repeats,
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
@@ -351,6 +360,14 @@ export class DataPlane implements WorkerContext {
   full(): boolean {
     // The request that asks is counted already.
     return this.#maxInFlight > 0 && this.metrics.nodeInFlight() > this.#maxInFlight;
+  }
+
+  sheds({ share, keyClass }: EffectivePolicy): boolean {
+    if (this.#maxInFlight === 0) return false;
+    const places = Math.max(1, Math.floor(this.#maxInFlight * share));
+    if (this.metrics.nodeInFlight() <= places) return false;
+    this.metrics.classShed(keyClass);
+    return true;
   }
 
   nextRequestId(): string {

@@ -25,6 +25,8 @@ export interface WorkerStart {
   readonly pins: SharedArrayBuffer;
   /** How limits stand; `policy/limit-table.ts` knows the layout. */
   readonly limits: SharedArrayBuffer;
+  /** What keys sent within the last minute; `policy/repeat-table.ts` knows the layout. */
+  readonly repeats: SharedArrayBuffer;
   /** How budgets stand; `budget/budget-table.ts` knows the layout. */
   readonly budgets: SharedArrayBuffer;
   /** How much of requests the node keeps for another attempt; `exchange/kept-budget.ts` knows the layout. */

@@ -28,6 +28,7 @@ import { OverlayKeeper } from '../overlay/overlay-keeper.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
+import { createRepeatTable } from '../policy/repeat-table.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { Secret } from '../secret.ts';
@@ -170,6 +171,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       health,
       pins,
       limits,
+      repeats: createRepeatTable(),
       budgets: budgets.memory,
       replay,
       held,

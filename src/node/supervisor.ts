@@ -27,6 +27,7 @@ type SharedTables = Pick<
   | 'health'
   | 'pins'
   | 'limits'
+  | 'repeats'
   | 'budgets'
   | 'replay'
   | 'held'

@@ -90,12 +90,20 @@ function gatewayRows(limits: PolicyConfig['limits']): readonly Row[] {
     ...[...limits.models].map(([name, said]) => purseOf('model', 'models', `"${name}"`, said)),
   ];
   const said = purses.filter(([, purse]) => limitsSomething(purse));
-  if (said.length === 0) return [['limits', 'none', BUILT_IN]];
-  return said.flatMap(([title, purse, origin]) =>
+  const shares = [...limits.shares].map(
+    ([name, share]): Row => [
+      'share',
+      `${share} of all that is shared, class ${name}`,
+      '[limits.shares]',
+    ],
+  );
+  if (said.length === 0) return [['limits', 'none', BUILT_IN], ...shares];
+  const rows = said.flatMap(([title, purse, origin]) =>
     (['rpm', 'tpm', 'maxInFlight'] as const)
       .filter((member) => purse[member] > 0)
       .map((member): Row => [LIMIT_NAMES[member], `${purse[member]} of ${title}`, origin]),
   );
+  return [...rows, ...shares];
 }
 
 function purseOf(
@@ -131,6 +139,7 @@ function rowsOf(
   const [first] = layers;
   const models = saidFirst(layers, 'models');
   const rehearse = saidFirst(layers, 'rehearse');
+  const identical = saidFirst(layers, 'identicalRpm');
   const expiresMs = said?.expiresMs ?? null;
   const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
   return [
@@ -148,6 +157,15 @@ function rowsOf(
     ],
     ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member, madeBy)),
     ...MONEY_MEMBERS.flatMap((member) => moneyRows(config, key, tenant, keyClass, member, madeBy)),
+    ...(identical === null || identical.value === 0
+      ? []
+      : [
+          [
+            'identical_rpm',
+            String(identical.value),
+            `${saidBy(identical.by, 'identical_rpm', madeBy)}; each key by itself`,
+          ] as const,
+        ]),
     ...(rehearse === null
       ? []
       : [['rehearse', String(rehearse.value), saidBy(rehearse.by, 'rehearse', madeBy)] as const]),

@@ -22,11 +22,16 @@ export interface LimitsConfig {
   readonly models: ReadonlyMap<string, Limits>;
   readonly providers: ReadonlyMap<string, Limits>;
   readonly classes: ReadonlyMap<KeyClass, Limits>;
+  /** Of what all keys share, how much may be taken when a class takes more: above 0, below 1. A class that is not here: all of it. */
+  readonly shares: ReadonlyMap<KeyClass, number>;
 }
 
 /** Whose purse it is. */
 export const LIMIT_SCOPES = ['key', 'tenant', 'class', 'model', 'provider', 'gateway'] as const;
 export type LimitScope = (typeof LIMIT_SCOPES)[number];
+
+/** Purses of which a class may have a share: those that keys of every class take from. */
+export const COMMON_SCOPES: ReadonlySet<LimitScope> = new Set(['model', 'provider', 'gateway']);
 
 export const LIMIT_UNITS = ['requests', 'tokens', 'in_flight'] as const;
 export type LimitUnit = (typeof LIMIT_UNITS)[number];

@@ -140,20 +140,21 @@ export class LimitTable {
   /**
    * Whether so much fits now.
    * @param costUs what is asked for, as the time in which it is replenished
+   * @param fullUs what of a minute's worth may be taken, as time
    * @returns microseconds until it would; 0: now
    */
-  waitUs(row: number, unit: MinuteUnit, nowUs: number, costUs: number): number {
-    return over(this.#read(cellOf(row, unit)), nowUs, costUs);
+  waitUs(row: number, unit: MinuteUnit, nowUs: number, costUs: number, fullUs = MINUTE_US): number {
+    return over(this.#read(cellOf(row, unit)), nowUs, costUs, fullUs);
   }
 
   /** Takes it where it fits. @returns as `waitUs` */
-  take(row: number, unit: MinuteUnit, nowUs: number, costUs: number): number {
+  take(row: number, unit: MinuteUnit, nowUs: number, costUs: number, fullUs = MINUTE_US): number {
     const cell = cellOf(row, unit);
     for (;;) {
       const seen = Atomics.load(this.#cells, cell);
       this.#bits[0] = seen;
       const fullAt = this.#instant[0] ?? 0;
-      const waits = over(fullAt, nowUs, costUs);
+      const waits = over(fullAt, nowUs, costUs, fullUs);
       if (waits > 0) return waits;
       const until = Math.max(fullAt, nowUs) + costUs;
       if (!this.#swapped(cell, seen, until)) continue;
@@ -302,10 +303,10 @@ function wordOf(row: number, cell: number, unit: MinuteUnit): number {
   return (row * ROW_CELLS + cell) * 2 + (unit === 'requests' ? 0 : 1);
 }
 
-function over(fullAt: number, nowUs: number, costUs: number): number {
+function over(fullAt: number, nowUs: number, costUs: number, fullUs: number): number {
   // More than a bucket holds, of a share of a limit: a full bucket lets it through, and is empty for longer then.
-  const needed = Math.min(costUs, MINUTE_US);
-  const excess = Math.max(fullAt, nowUs) + needed - nowUs - MINUTE_US;
+  const needed = Math.min(costUs, fullUs);
+  const excess = Math.max(fullAt, nowUs) + needed - nowUs - fullUs;
   // What rounding added is in no wait either: a wait of whole milliseconds would be told as one more.
   return excess > ROUNDING_US ? excess - ROUNDING_US : 0;
 }

@@ -3,10 +3,12 @@
  * request's last byte; answered by a grant, which is given back once, when the attempt has ended.
  */
 
-import type { Dialect } from '../rejection.ts';
-import { type Rejection, rejection } from '../rejection.ts';
+import type { KeyClass } from '../keys/key-class.ts';
+import type { Dialect, Rejection } from '../rejection.ts';
 import { limitLines, type MinuteState } from './limit-fields.ts';
+import { type ClassShare, exceeds, reached } from './limit-refusals.ts';
 import {
+  COMMON_SCOPES,
   type LimitScope,
   type Limits,
   type LimitsConfig,
@@ -21,6 +23,8 @@ export interface LimitCounts {
   /** @param enforced false: it would have been refused (`mode = "warn"`) */
   limitReached(scope: LimitScope, unit: LimitUnit, enforced: boolean): void;
   limitRowDropped(): void;
+  /** What all keys share had room, and its class's share of that had not. */
+  classShed(keyClass: KeyClass): void;
 }
 
 /** One purse that a request takes from. */
@@ -38,16 +42,6 @@ interface Expected {
   readonly inputTokens: number;
   readonly outputTokens: number;
 }
-
-/** How a purse is named to whom it refused. */
-const OWNERS: Readonly<Record<LimitScope, string>> = {
-  key: 'this key',
-  tenant: 'all keys of this tenant',
-  class: 'all keys of this class',
-  model: 'this model',
-  provider: 'this provider',
-  gateway: 'this gateway',
-};
 
 /** Nobody can say when a request ends. */
 const IN_FLIGHT_WAIT_US = 1_000_000;
@@ -70,6 +64,7 @@ export class Limiter {
   /** The purses of a model in a request's spelling. */
   readonly #ofModel = new Map<string, readonly Purse[]>();
   readonly #gateway: Purse | null;
+  readonly #shares: ReadonlyMap<KeyClass, number>;
   readonly hasTargets: boolean;
   readonly hasModels: boolean;
 
@@ -82,6 +77,7 @@ export class Limiter {
     this.#table = table;
     this.#counts = counts;
     this.#clock = clock;
+    this.#shares = config.shares;
     this.#gateway = this.#named('gateway', '', config.gateway);
     for (const [name, limits] of config.models) {
       const [provider, model] = split(name);
@@ -125,11 +121,17 @@ export class Limiter {
   }
 
   /** What a key takes from, beside what its targets have. Null: nothing limits it. */
-  of(keyClass: string, own: readonly (Purse | null)[]): KeyLimits | null {
+  of(keyClass: KeyClass, own: readonly (Purse | null)[]): KeyLimits | null {
     const ofClass = this.#classes.get(keyClass) ?? null;
     const purses = [...own, ofClass, this.#gateway].filter((purse) => purse !== null);
     if (purses.length === 0 && !this.hasTargets) return null;
-    return new KeyLimits(this, this.#table, this.#counts, this.#clock, purses);
+    const part = { keyClass, share: this.shareOf(keyClass) };
+    return new KeyLimits(this, this.#table, this.#counts, this.#clock, purses, part);
+  }
+
+  /** What of the common purses may be taken when this class takes more: above 0, 1 = all. */
+  shareOf(keyClass: KeyClass): number {
+    return this.#shares.get(keyClass) ?? 1;
   }
 
   /**
@@ -169,6 +171,7 @@ export class KeyLimits {
   readonly #counts: LimitCounts;
   readonly #clock: () => number;
   readonly #purses: readonly Purse[];
+  readonly #part: ClassShare;
 
   constructor(
     limiter: Limiter,
@@ -176,7 +179,9 @@ export class KeyLimits {
     counts: LimitCounts,
     clock: () => number,
     purses: readonly Purse[],
+    part: ClassShare,
   ) {
+    this.#part = part;
     this.#limiter = limiter;
     this.#table = table;
     this.#counts = counts;
@@ -202,7 +207,15 @@ export class KeyLimits {
       ? [...this.#purses, ...this.#limiter.targets(provider, models)]
       : this.#purses;
     const nowUs = this.#clock();
-    const grant = new LimitGrant(this.#table, this.#clock, purses, expected, isFirst, models);
+    const grant = new LimitGrant(
+      this.#table,
+      this.#clock,
+      purses,
+      expected,
+      isFirst,
+      models,
+      this.#part.share,
+    );
     grant.demand();
     return this.#refusal(purses, nowUs, expected, grant) ?? grant;
   }
@@ -232,14 +245,14 @@ export class KeyLimits {
           if (purse.enforced) return exceeds(purse, expected.inputTokens);
           continue;
         }
-        const waits = this.#table.waitUs(purse.row, unit, nowUs, costUs);
+        const waits = this.#table.waitUs(purse.row, unit, nowUs, costUs, grant.fullUs(purse));
         if (waits === 0) continue;
         this.#counts.limitReached(purse.scope, unit, purse.enforced);
         if (!purse.enforced || waits <= waitUs) continue;
         [tight, tightUnit, waitUs] = [purse, unit, waits];
       }
       // Requests are told before tokens.
-      if (tight !== null) return reached(tight, tightUnit, waitUs);
+      if (tight !== null) return this.#reached(tight, tightUnit, waitUs, nowUs, grant);
     }
     const lost = grant.take(nowUs);
     if (lost === null) {
@@ -251,7 +264,20 @@ export class KeyLimits {
       return null;
     }
     this.#counts.limitReached(lost.purse.scope, lost.unit, true);
-    return reached(lost.purse, lost.unit, lost.waitUs);
+    return this.#reached(lost.purse, lost.unit, lost.waitUs, nowUs, grant);
+  }
+
+  #reached(
+    purse: Purse,
+    unit: LimitUnit,
+    waitUs: number,
+    nowUs: number,
+    grant: LimitGrant,
+  ): Rejection {
+    const { keyClass, share } = this.#part;
+    if (share === 1 || !COMMON_SCOPES.has(purse.scope)) return reached(purse, unit, waitUs);
+    if (grant.fitsWhole(purse, unit, nowUs)) this.#counts.classShed(keyClass);
+    return reached(purse, unit, waitUs, this.#part);
   }
 }
 
@@ -262,6 +288,8 @@ export class LimitGrant {
   readonly #purses: readonly Purse[];
   readonly #expected: Expected;
   readonly #isFirst: boolean;
+  /** Its class's, of the common purses. */
+  readonly #part: number;
   /** `provider/model`, in the request's spelling. */
   readonly #models: readonly string[];
   #isOver = false;
@@ -280,7 +308,9 @@ export class LimitGrant {
     expected: Expected,
     isFirst: boolean,
     models: readonly string[],
+    part: number,
   ) {
+    this.#part = part;
     this.#models = models;
     this.#table = table;
     this.#clock = clock;
@@ -312,11 +342,26 @@ export class LimitGrant {
     return this.#shares?.[at * 2 + (unit === 'requests' ? 0 : 1)] ?? 1;
   }
 
+  /** What of a minute's worth its class may take of a purse, as time: others keep the rest of a common one to themselves. */
+  fullUs({ scope }: Purse): number {
+    return this.#part === 1 || !COMMON_SCOPES.has(scope) ? MINUTE_US : MINUTE_US * this.#part;
+  }
+
+  /** Whether a purse would let it through, if its class had all of it. */
+  fitsWhole(purse: Purse, unit: LimitUnit, nowUs: number): boolean {
+    const at = this.#purses.indexOf(purse);
+    if (unit === 'in_flight')
+      return this.#table.inFlight(purse.row) < this.#placesOf(at, purse, MINUTE_US);
+    return this.#table.waitUs(purse.row, unit, nowUs, this.costUs(at, purse, unit)) === 0;
+  }
+
   /** At least one: a node that is asked serves somebody. */
-  #placesOf(at: number, { limits, enforced }: Purse): number {
+  #placesOf(at: number, purse: Purse, fullUs = this.fullUs(purse)): number {
+    const { limits, enforced } = purse;
     if (!enforced) return 0;
+    const share = this.#share(at, 'requests') * (fullUs / MINUTE_US);
     // A third of nine, in millionths, is not quite three.
-    return Math.max(1, Math.floor(limits.maxInFlight * this.#share(at, 'requests') + 0.01));
+    return Math.max(1, Math.floor(limits.maxInFlight * share + 0.01));
   }
 
   /**
@@ -336,7 +381,7 @@ export class LimitGrant {
       for (const [at, purse] of this.#purses.entries()) {
         const costUs = this.costUs(at, purse, unit);
         if (costUs === 0) continue;
-        const waitUs = this.#table.take(purse.row, unit, nowUs, costUs);
+        const waitUs = this.#table.take(purse.row, unit, nowUs, costUs, this.fullUs(purse));
         if (waitUs === 0) {
           if (unit === 'tokens') this.#remember(at, purse.row);
           continue;
@@ -424,34 +469,17 @@ export class LimitGrant {
 
   #tightest(unit: 'requests' | 'tokens', nowUs: number): MinuteState | null {
     let tightest: MinuteState | null = null;
-    for (const { row, limits, enforced } of this.#purses) {
-      const limit = unit === 'requests' ? limits.rpm : limits.tpm;
-      if (limit === 0 || !enforced) continue;
+    for (const purse of this.#purses) {
+      const { row, limits, enforced } = purse;
+      const whole = unit === 'requests' ? limits.rpm : limits.tpm;
+      if (whole === 0 || !enforced) continue;
+      const fullUs = this.fullUs(purse);
+      const limit = fullUs === MINUTE_US ? whole : Math.floor((whole * fullUs) / MINUTE_US);
       const resetUs = this.#table.fullInUs(row, unit, nowUs);
-      const left = Math.floor(((MINUTE_US - resetUs) * limit) / MINUTE_US + 1e-6);
+      const left = Math.floor(((fullUs - resetUs) * whole) / MINUTE_US + 1e-6);
       const state = { limit, remaining: Math.max(0, left), resetUs };
       if (tightest === null || state.remaining < tightest.remaining) tightest = state;
     }
     return tightest;
   }
-}
-
-function reached({ scope, limits }: Purse, unit: LimitUnit, waitUs: number): Rejection {
-  const what =
-    unit === 'in_flight'
-      ? `${limits.maxInFlight} requests at a time`
-      : unit === 'requests'
-        ? `${limits.rpm} requests a minute`
-        : `${limits.tpm} tokens a minute`;
-  const ms = Math.ceil(waitUs / 1_000);
-  // RFC 9110 §10.2.3 knows whole seconds; OpenAI's and Anthropic's SDKs read the milliseconds first.
-  const wait = `retry-after: ${Math.ceil(ms / 1_000)}\r\nretry-after-ms: ${ms}\r\n`;
-  return rejection('rate_limited', `The limit of ${what} for ${OWNERS[scope]} is reached.`, wait);
-}
-
-function exceeds({ scope, limits }: Purse, tokens: number): Rejection {
-  return rejection(
-    'exceeds_limit',
-    `It has about ${tokens} tokens, and the limit for ${OWNERS[scope]} is ${limits.tpm} a minute.`,
-  );
 }

@@ -8,10 +8,12 @@ export interface PolicySettings {
   readonly models: readonly string[] | null;
   /** `x-sluice-rehearse` of its keys is read. */
   readonly rehearse: boolean | null;
-  /** 0 = off, like the two below. */
+  /** 0 = off, like the three below. */
   readonly rpm: number | null;
   readonly tpm: number | null;
   readonly maxInFlight: number | null;
+  /** How often each key may send the same body to the same path within a minute. */
+  readonly identicalRpm: number | null;
   /** Nano-dollars in a calendar day and month, and for one request; 0 = off. */
   readonly budgetPerDay: number | null;
   readonly budgetPerMonth: number | null;

@@ -22,6 +22,7 @@ import {
   tenantLayers,
   tenantLimitsOf,
 } from './policy-settings.ts';
+import { KeyRepeats, type RepeatContext } from './repeats.ts';
 
 /** What holds for a key, a tenant and a class. */
 export interface EffectivePolicy {
@@ -38,6 +39,10 @@ export interface EffectivePolicy {
   readonly limits: KeyLimits | null;
   /** Null: nobody asks what it costs. */
   readonly spending: KeySpending | null;
+  /** Null: it may send the same as often as it likes. */
+  readonly repeats: KeyRepeats | null;
+  /** How much of the node may be taken when it takes more: above 0, 1 = all (`[limits.shares]`). */
+  readonly share: number;
 }
 
 /** Whether every model that a request names has to be known, not only the one that it asks for. */
@@ -57,6 +62,7 @@ export class PolicyTable {
   readonly #canonical: (name: string) => string;
   readonly #limiter: Limiter;
   readonly #spending: SpendingContext | null;
+  readonly #repeats: RepeatContext | null;
   readonly #known = new WeakMap<KeyIdentity, EffectivePolicy>();
   readonly #interned = new Map<string, EffectivePolicy>();
   /** One for each list of names: whoever keeps something by it finds it again. */
@@ -66,13 +72,16 @@ export class PolicyTable {
    * @param canonical an entry of `models` with its provider's own name in place of an alias
    * @param limiter of the same configuration
    * @param spending null: there are no budgets
+   * @param repeats null: no body is looked at for whether it came before
    */
   constructor(
     config: PolicyConfig,
     canonical: (name: string) => string,
     limiter: Limiter,
     spending: SpendingContext | null = null,
+    repeats: RepeatContext | null = null,
   ) {
+    this.#repeats = repeats;
     this.#spending = spending;
     this.#config = config;
     this.#canonical = canonical;
@@ -93,7 +102,11 @@ export class PolicyTable {
     if (this.#interned.size < INTERNED_MAX) this.#interned.set(name, made);
     const limits = this.#limitsOf(identity, key, tenant, made.keyClass);
     const spending = this.#spendingOf(identity, key, tenant, made.keyClass);
-    const own = limits === null && spending === null ? made : { ...made, limits, spending };
+    const repeats = this.#repeatsOf(identity, key, tenant, made.keyClass);
+    const own =
+      limits === null && spending === null && repeats === null
+        ? made
+        : { ...made, limits, spending, repeats };
     this.#known.set(identity, own);
     return own;
   }
@@ -146,6 +159,21 @@ export class PolicyTable {
     return new KeySpending(context, { keyClass, maxCostNano, enforced, unpriced }, budgets);
   }
 
+  /** Whatever says it, a class or a tenant too: it counts for each key by itself. */
+  #repeatsOf(
+    { tenantText, keyText, vpcText }: KeyIdentity,
+    key: string | null,
+    tenant: string | null,
+    keyClass: KeyClass,
+  ): KeyRepeats | null {
+    const layers = layersOf(this.#config, key, tenant, keyClass);
+    const perMinute = saidFirst(layers, 'identicalRpm')?.value ?? 0;
+    if (this.#repeats === null || perMinute === 0) return null;
+    const name = keyText === null ? `${tenantText} vpc ${vpcText}` : `${tenantText} ${keyText}`;
+    const enforced = saidFirst(layers, 'mode')?.value !== 'warn';
+    return new KeyRepeats(this.#repeats, name, perMinute, keyClass, enforced);
+  }
+
   #put(key: string | null, tenant: string | null, minted: KeyClass): EffectivePolicy {
     const keyClass = classOf(this.#config, key, minted);
     const layers = layersOf(this.#config, key, tenant, keyClass);
@@ -159,6 +187,8 @@ export class PolicyTable {
       mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
       limits: null,
       spending: null,
+      repeats: null,
+      share: this.#limiter.shareOf(keyClass),
     };
   }
 

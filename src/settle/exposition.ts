@@ -1,10 +1,12 @@
 /** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
 
 import { BUDGET_SCOPES, BUDGET_WINDOWS } from '../budget/budget-settings.ts';
+import { KEY_CLASSES } from '../keys/key-class.ts';
 import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { LIMIT_SCOPES, LIMIT_UNITS } from '../policy/limit-settings.ts';
 import { REJECTION_CODES } from '../rejection.ts';
 import {
+  CLASS_REASONS,
   HOLD_BUCKETS,
   HOLD_BYTES_BUCKETS,
   LATENCY_BUCKETS,
@@ -167,6 +169,33 @@ export function exposition(
     'counter',
     'Keys and tenants that have no limit of their own because the table of limits is full: alarm on any.',
     [['', at(layout.limitRowsDropped)]],
+  );
+  page.add(
+    'ai_class_refusals_total',
+    'counter',
+    'Requests refused for the class of their key: its share of what all share is taken, or the same was sent too often.',
+    KEY_CLASSES.flatMap((keyClass, row) =>
+      CLASS_REASONS.map(
+        (reason, column): Sample => [
+          `class="${keyClass}",reason="${reason}"`,
+          at(layout.classRefusals + row * CLASS_REASONS.length + column),
+        ],
+      ),
+    ),
+  );
+  page.add(
+    'ai_loop_warnings_total',
+    'counter',
+    'Requests that the loop guard would have refused: mode = "warn".',
+    KEY_CLASSES.map(
+      (keyClass, row): Sample => [`class="${keyClass}"`, at(layout.loopsPassed + row)],
+    ),
+  );
+  page.add(
+    'ai_repeat_rows_dropped_total',
+    'counter',
+    'Requests that the loop guard forgot before their minute was over, because too many others came.',
+    [['', at(layout.repeatRowsDropped)]],
   );
   const perBudget = (base: number): readonly Sample[] =>
     BUDGET_SCOPES.flatMap((scope, row) =>

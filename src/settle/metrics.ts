@@ -12,6 +12,7 @@ import {
   type BudgetScope,
   type BudgetWindow,
 } from '../budget/budget-settings.ts';
+import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
 import { FAILOVER_REASONS, type FailoverReason } from '../plan/failover.ts';
 import {
   LIMIT_SCOPES,
@@ -38,6 +39,10 @@ export type Outcome = (typeof OUTCOMES)[number];
 /** Where a fact's counts come from: the provider, an estimate that errs low, or nowhere because nothing was billed. */
 export const USAGE_SOURCES = ['reported', 'estimated', 'none'] as const;
 export type UsageSource = (typeof USAGE_SOURCES)[number];
+
+/** What refuses requests because of their key's class: a share of what all share is taken, or the same was sent too often. */
+export const CLASS_REASONS = ['share', 'loop'] as const;
+export type ClassReason = (typeof CLASS_REASONS)[number];
 
 /** Kinds of tokens; `reasoning` is a part of `output`. */
 export const TOKEN_KINDS = ['input', 'output', 'cache_read', 'cache_write', 'reasoning'] as const;
@@ -103,6 +108,9 @@ export class MetricsLayout {
   readonly limitRefusals: number;
   readonly limitWarnings: number;
   readonly limitRowsDropped: number;
+  readonly classRefusals: number;
+  readonly loopsPassed: number;
+  readonly repeatRowsDropped: number;
   readonly budgetRefusals: number;
   readonly budgetWarnings: number;
   readonly budgetRowsDropped: number;
@@ -138,7 +146,10 @@ export class MetricsLayout {
     this.limitRefusals = this.hold + cellsOf(HOLD_BUCKETS);
     this.limitWarnings = this.limitRefusals + LIMIT_SCOPES.length * LIMIT_UNITS.length;
     this.limitRowsDropped = this.limitWarnings + LIMIT_SCOPES.length * LIMIT_UNITS.length;
-    this.budgetRefusals = this.limitRowsDropped + 1;
+    this.classRefusals = this.limitRowsDropped + 1;
+    this.loopsPassed = this.classRefusals + KEY_CLASSES.length * CLASS_REASONS.length;
+    this.repeatRowsDropped = this.loopsPassed + KEY_CLASSES.length;
+    this.budgetRefusals = this.repeatRowsDropped + 1;
     const budgets = BUDGET_SCOPES.length * BUDGET_WINDOWS.length;
     this.budgetWarnings = this.budgetRefusals + budgets;
     this.budgetRowsDropped = this.budgetWarnings + budgets;
@@ -267,6 +278,30 @@ export class WorkerMetrics {
   /** A name has no limit of its own, because the table of limits is full. */
   limitRowDropped(): void {
     this.#add(this.#layout.limitRowsDropped, 1);
+  }
+
+  /** What all keys share has room, and the share of it that this class may use has not. */
+  classShed(keyClass: KeyClass): void {
+    this.#classRefused(keyClass, 'share');
+  }
+
+  /**
+   * A key sent the same too often.
+   * @param enforced false: it would have been refused, and was let through
+   */
+  looped(keyClass: KeyClass, enforced: boolean): void {
+    if (enforced) this.#classRefused(keyClass, 'loop');
+    else this.#add(this.#layout.loopsPassed + KEY_CLASSES.indexOf(keyClass), 1);
+  }
+
+  #classRefused(keyClass: KeyClass, reason: ClassReason): void {
+    const at = KEY_CLASSES.indexOf(keyClass) * CLASS_REASONS.length + CLASS_REASONS.indexOf(reason);
+    this.#add(this.#layout.classRefusals + at, 1);
+  }
+
+  /** What a key sent is forgotten before its minute is over, because too much is remembered. */
+  repeatRowDropped(): void {
+    this.#add(this.#layout.repeatRowsDropped, 1);
   }
 
   /** @param enforced false: it would have been refused, and was let through */

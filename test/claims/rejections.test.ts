@@ -56,7 +56,7 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies`, `limits`, `budgets`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies`, `limits`, `class-limits`, `budgets`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
   'invalid_body',
@@ -69,6 +69,7 @@ const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'not_settled',
   'model_not_allowed',
   'exceeds_limit',
+  'loop',
   'budget_exceeded',
   'budget_exceeded_403',
   'budget_exceeded_429',

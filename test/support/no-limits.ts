@@ -8,10 +8,11 @@ export const UNLIMITED: LimitsConfig = {
   models: new Map(),
   providers: new Map(),
   classes: new Map(),
+  shares: new Map(),
 };
 
 /** Limits nobody. */
 export function noLimits(): Limiter {
-  const counts = { limitReached() {}, limitRowDropped() {} };
+  const counts = { limitReached() {}, limitRowDropped() {}, classShed() {} };
   return new Limiter(new LimitTable(createLimitTable(1), 0), UNLIMITED, counts);
 }

@@ -113,12 +113,12 @@ describe('policies of a configuration', () => {
       'classes.agent: found "b", expected one of a',
     ],
     [
-      'an unknown class',
+      'K2: an unknown class',
       '[policies.a]\n[classes]\nagents = "a"\n',
       'classes.agents: found "a", expected "developer", "application", "agent"',
     ],
     [
-      'an unknown class of a key',
+      'K2: an unknown class of a key',
       '[keys.7]\nclass = "robot"\n',
       'keys.7.class: found "robot", expected "developer", "application", "agent"',
     ],
@@ -208,6 +208,21 @@ describe('policies of a configuration', () => {
       'limits.classes.agents: found an unknown key, expected agent (nearest)',
     ],
     [
+      'a share of nothing',
+      '[limits.shares]\nagent = 0\n',
+      'limits.shares.agent: found 0, expected a share above 0, up to 1',
+    ],
+    [
+      'a share of a class that is none',
+      '[limits.shares]\nrobot = 0.5\n',
+      'limits.shares.robot: found an unknown key, expected agent (nearest)',
+    ],
+    [
+      'more identical requests than are counted',
+      '[policies.a]\nidentical_rpm = 1001\n',
+      'policies.a.identical_rpm: found 1001, expected identical requests a minute: 0 (off), or a whole number up to 1000',
+    ],
+    [
       'a limit of a provider that is none',
       '[limits.providers.opanai]\ntpm = 5\n',
       'limits.providers.opanai: found such a name, expected one of ',
@@ -243,6 +258,21 @@ describe('policies of a configuration', () => {
       maxCostPerRequest: 0,
       unpriced: null,
     });
+  });
+
+  it('shares and the loop guard are read, told with their origin, and printed so that they read back', () => {
+    const text =
+      '[policies.a]\nidentical_rpm = 20\n[classes]\nagent = "a"\n[limits.shares]\nagent = 0.5\ndeveloper = 1\n';
+    const config = load(text);
+    expect(config.policy.limits.shares).toEqual(new Map([['agent', 0.5]]));
+    expect(config.policy.policies.get('a')?.identicalRpm).toBe(20);
+    const printed = printConfig(config);
+    expect(load(printed).policy).toEqual(config.policy);
+    const told = effectivePolicies(config.policy).map((line) => line.trim().replaceAll(/ +/g, ' '));
+    expect(told).toContain(
+      'identical_rpm 20 # [policies.a], by [classes] agent; each key by itself',
+    );
+    expect(told).toContain('share 0.5 of all that is shared, class agent # [limits.shares]');
   });
 
   it('an allowed route with one allowed target, reached through another and by an alias, is taken', () => {

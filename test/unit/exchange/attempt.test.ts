@@ -76,6 +76,8 @@ const MANAGED = {
     mayRehearse: false,
     limits: null,
     spending: null,
+    repeats: null,
+    share: 1,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),
   permission: null,

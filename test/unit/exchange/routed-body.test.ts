@@ -20,6 +20,8 @@ const policy = {
   mayRehearse: false,
   limits: null,
   spending: null,
+  repeats: null,
+  share: 1,
 } as const;
 const routed = { metering: 'completions', provider, policy } as const;
 const context = {

@@ -132,6 +132,8 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         mayRehearse: false,
         limits: null,
         spending: null,
+        repeats: null,
+        share: 1,
       },
       metering: 'completions',
       namesState: false,

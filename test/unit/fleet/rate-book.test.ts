@@ -33,7 +33,7 @@ class Fleet {
   constructor(count: number, limits: Partial<typeof NO_LIMITS>) {
     this.nodes = Array.from({ length: count }, () => {
       const table = new LimitTable(createLimitTable(1), 0);
-      const counts = { limitReached: () => {}, limitRowDropped: () => {} };
+      const counts = { limitReached: () => {}, limitRowDropped: () => {}, classShed: () => {} };
       const limiter = new Limiter(table, UNLIMITED, counts, () => this.clock.us);
       const purse = limiter.purse('key', '1', { ...NO_LIMITS, ...limits }, true);
       const made = limiter.of('agent', [purse]);

@@ -70,7 +70,7 @@ describe('parseToken', () => {
     );
   });
 
-  it('keys without a class are of the class application', () => {
+  it('K2: keys without a class are of the class application', () => {
     for (const token of [V1, V2]) expect(parseToken(token)?.claims.keyClass).toBe('application');
   });
 

@@ -15,6 +15,7 @@ function node(config: Partial<LimitsConfig> = {}) {
     limitReached: (scope: string, unit: string, enforced: boolean) =>
       told.push(`${scope} ${unit} ${enforced ? 'refused' : 'warned'}`),
     limitRowDropped: () => told.push('dropped'),
+    classShed: (keyClass: string) => told.push(`${keyClass} shed`),
   };
   const limiters = [0, 1].map(
     (worker) =>
@@ -256,5 +257,48 @@ describe('KeyLimits', () => {
     expect(lines).toMatch(
       /anthropic-ratelimit-requests-reset: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\r\n/,
     );
+  });
+
+  it('K1: of what all share a class takes no more than its share, the wait is true, and its own purse is its own', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 100 }),
+        fc.integer({ min: 1, max: 9 }),
+        (places, tenths) => {
+          const share = tenths / 10;
+          const limits = { rpm: places, tpm: 0, maxInFlight: 0 };
+          const { key, clock, told } = node({
+            gateway: limits,
+            shares: new Map([['agent', share]]),
+          });
+          const agent = key({ rpm: places });
+          let served = 0;
+          while (isGrant(ask(agent))) served++;
+          // At least one, so that a share of nothing is none.
+          expect(served).toBe(Math.max(1, Math.floor(places * share + 1e-6)));
+          expect(told).toContain('agent shed');
+          const wait = waitMs(ask(agent));
+          clock.us += wait * 1_000;
+          expect(isGrant(ask(agent))).toBe(true);
+        },
+      ),
+    );
+  });
+
+  it('K1: what a class has no share of is all its own, tokens and places in flight too', () => {
+    const gateway = { rpm: 0, tpm: 1_000, maxInFlight: 10 };
+    const shared = node({ gateway, shares: new Map([['developer', 0.5]]) });
+    const agent = shared.key({});
+    const held = Array.from({ length: 10 }, () => granted(ask(agent)));
+    expect(isGrant(ask(agent))).toBe(false);
+    expect(shared.told).not.toContain('agent shed');
+    for (const grant of held) grant.settle(0);
+    const half = node({ gateway, shares: new Map([['agent', 0.5]]) });
+    const few = half.key({});
+    expect(isGrant(ask(few, { inputTokens: 400, outputTokens: 0 }))).toBe(true);
+    expect(isGrant(ask(few, { inputTokens: 200, outputTokens: 0 }))).toBe(false);
+    // Larger than its share, and not than the limit: it waits for all of it, and is not refused for ever.
+    half.clock.us += 60_000_000;
+    expect(isGrant(ask(few, { inputTokens: 900, outputTokens: 0 }))).toBe(true);
   });
 });

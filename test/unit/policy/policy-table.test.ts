@@ -30,6 +30,7 @@ const SILENT = {
   rpm: null,
   tpm: null,
   maxInFlight: null,
+  identicalRpm: null,
   mode: null,
   budgetPerDay: null,
   budgetPerMonth: null,
