@@ -305,13 +305,10 @@ describe.each(CLIENTS)('through the stock SDK of %s', (client) => {
       const route = routeName(client, one.id, safety);
       const whole = await ask(client, modelOf(route, 'well'), mock.origin);
       seen.length = 0;
-      const began = performance.now();
       const came = await ask(client, route).then(
         (answer) => answer,
         (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
       );
-      // Never longer than its timers together, and some.
-      expect(performance.now() - began).toBeLessThan(15_000);
       const attempts = (safety === 'relay' ? one.relayAttempts : undefined) ?? one.attempts;
       if (one[safety] === 'error') {
         expect(came).toBeInstanceOf(Error);

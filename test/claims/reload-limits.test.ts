@@ -84,14 +84,19 @@ describe('a reload without a restart', () => {
 
   it('changes connect_timeout_secs', async () => {
     const deaf = await startDeafListener();
-    const config = (settings: string) =>
-      configOf(settings).replaceAll(`:${upstream.port}`, `:${deaf.port}`);
-    const began = performance.now();
-    await gateway.reload(config('connect_timeout_secs = 0.2\n'));
-    expect(await statuses(gateway, token())).toEqual([504]);
-    // The default is 10 s: nobody has waited for it.
-    expect(performance.now() - began).toBeLessThan(10_000);
-    deaf.close();
+    const config = (seconds: number) =>
+      configOf(`connect_timeout_secs = ${seconds}\n`).replaceAll(
+        `:${upstream.port}`,
+        `:${deaf.port}`,
+      );
+    try {
+      await gateway.reload(config(600));
+      // Nobody can wait for the one that counted before.
+      await gateway.reload(config(0.2));
+      expect(await statuses(gateway, token())).toEqual([504]);
+    } finally {
+      deaf.close();
+    }
   });
 
   it('changes idle_timeout_secs for what begins then, and for nothing that runs', async () => {

@@ -41,7 +41,7 @@ targets = ["openai/one"]
 fallbacks = ["groq/two", "xai/three"]
 retries = 0
 deadline_secs = 0.6
-first_content_timeout_secs = 20
+first_content_timeout_secs = 600
 [routes.wide]
 targets = ["openai/one"]
 fallbacks = ["groq/two"]
@@ -219,10 +219,10 @@ describe('what is told as it is', () => {
 describe('time', () => {
   test('three targets that hang answer within the deadline of the route, not three times a timeout (F5)', async () => {
     scene.plays({ openai: silent, groq: silent, xai: silent });
-    const beganMs = performance.now();
     const answer = await scene.ask('three');
     expect(answer.status).toBe(504);
-    expect(performance.now() - beganMs).toBeLessThan(3_000);
+    // The first one alone would be waited for for ten minutes, and none has time of its own behind the deadline.
+    expect(scene.asked).toEqual({ openai: 1 });
   });
 
   test('reasoning that came in time is content: no other target is asked (F3)', async () => {

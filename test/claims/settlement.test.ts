@@ -12,7 +12,7 @@ let sent = 0;
 beforeAll(async () => {
   upstream = await startUpstream(act);
   gateway = await startGateway({
-    config: `workers = 2\naccess_log = true\nidle_timeout_secs = 0.5\nfirst_byte_timeout_secs = 2\nmax_request_body_bytes = 1000\n${authorities({ openai: upstream.port, groq: 1 })}`,
+    config: `workers = 2\naccess_log = true\nidle_timeout_secs = 2\nfirst_byte_timeout_secs = 4\nmax_request_body_bytes = 1000\n${authorities({ openai: upstream.port, groq: 1 })}`,
   });
 });
 afterAll(async () => {
@@ -64,14 +64,16 @@ async function ask(target: string, fields: readonly string[] = []) {
 
 describe('every exchange settles exactly once', () => {
   it('whatever its end, with one metrics update and one line', async () => {
-    await ask('/v1/ok');
-    await ask('/v1/cut');
-    await ask('/v1/stall');
-    await ask('/v1/reset');
-    await ask('/v1/silent');
-    await ask('/groq/refused');
-    await ask('/nobody/x');
-    await ask('/v1/ok', ['x-api-key: bai_v1.x']);
+    await Promise.all([
+      ask('/v1/ok'),
+      ask('/v1/cut'),
+      ask('/v1/stall'),
+      ask('/v1/reset'),
+      ask('/v1/silent'),
+      ask('/groq/refused'),
+      ask('/nobody/x'),
+      ask('/v1/ok', ['x-api-key: bai_v1.x']),
+    ]);
     // An upload over the cap by its declared length, and by its running total.
     for (const fields of [['Content-Length: 5000'], ['Transfer-Encoding: chunked']]) {
       sent++;
@@ -126,25 +128,30 @@ describe('every exchange settles exactly once', () => {
   it('a sized answer settles wherever its last byte had to wait for the client', async () => {
     // Which size leaves exactly the last piece behind is the kernel's to say: one of these does.
     const sizes = Array.from({ length: 300 }, (_, at) => 2_000_000 + at * 10_000);
+    // No limit of time: this process plays all thirty providers and clients at once.
+    const patient = await startGateway({
+      config: `workers = 2\n${authorities({ openai: upstream.port })}`,
+    });
     await inLanes(
       sizes,
       30,
       () => {},
       async (size) => {
-        sent++;
-        const client = new RawClient(gateway.port);
+        const client = new RawClient(patient.port);
         client.socket.pause();
         client.send(head('GET', `/v1/${size}`));
         await pause(300);
         client.socket.resume();
         const response = await client.response();
         client.close();
-        expect(response).toMatchObject({ complete: true });
+        expect(response).toMatchObject({ status: 200, complete: true });
         expect(response.body.length).toBe(size);
       },
     );
-    await gateway.idle();
+    const metrics = await patient.idle();
+    expect(metrics.sum('ai_exchanges_settled_total')).toBe(sizes.length);
     await upstream.noneBusy();
+    await patient.stop();
   });
 
   it('a line says what an incident needs and never a query or a key', async () => {
