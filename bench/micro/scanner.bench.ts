@@ -90,7 +90,7 @@ const scanAll = (chunks: readonly Buffer[]): void => {
 };
 
 const editAll = (chunks: readonly Buffer[]): void => {
-  const editor = UsageOptionEditor.open(scanner, true);
+  const editor = UsageOptionEditor.open(scanner, true, null);
   if (editor === undefined) throw new Error('no slot');
   for (const chunk of chunks) editor.edit(chunk, sink);
   editor.end(sink);

@@ -22,10 +22,11 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 import type { RequestFacts } from '../wire/request-facts.ts';
 import { RequestScan } from '../wire/request-scan.ts';
+import type { SpendingFields } from '../wire/spending-fields.ts';
 import { UsageEventWithholder } from '../wire/sse-withhold.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 import { UsageReader, type UsageReading } from '../wire/usage-reader.ts';
-import type { TokenRatios } from './token-ratios.ts';
+import { type TokenRatios, teaches } from './token-ratios.ts';
 
 /** What an exchange was found to have used. */
 export interface MeteredUsage extends Billed {
@@ -106,7 +107,7 @@ export class Metering {
   furtherModels: FurtherModels | null = null;
   readonly #ratios: TokenRatios;
   readonly #provider: Provider;
-  readonly #looksForMarks: boolean;
+  readonly #readsSpending: boolean;
   /** Its own, and only while the request comes; a stream may stay open for an hour behind it. */
   #scan: RequestScan | null = null;
   /** By which somebody planned who read the body's beginning. */
@@ -117,7 +118,7 @@ export class Metering {
   #reading: RequestReading = 'unread';
   #requestTextBytes: number | null = null;
   /** Until somebody asks what its price depends on. */
-  #facts: RequestFacts | null = null;
+  #spending: SpendingFields | null = null;
   #asked: AskedSpending | null = null;
   #goesOnAs: RequestFacts['goesOnAs'] = null;
   #isDeferred = false;
@@ -142,7 +143,7 @@ export class Metering {
 
   /**
    * @param readsModels every model that the request names has to be known
-   * @param looksForMarks somebody asks for `askedSpending`
+   * @param readsSpending somebody asks for `askedSpending`
    */
   constructor(
     scanner: JsonScanner,
@@ -150,10 +151,10 @@ export class Metering {
     endpoint: EndpointMetering,
     provider: Provider,
     readsModels = false,
-    looksForMarks = false,
+    readsSpending = false,
   ) {
     this.#readsModels = readsModels;
-    this.#looksForMarks = looksForMarks;
+    this.#readsSpending = readsSpending;
     this.#scanner = scanner;
     this.#ratios = ratios;
     this.#provider = provider;
@@ -176,7 +177,7 @@ export class Metering {
       this.#scanner,
       this.#asks,
       this.#readsModels,
-      this.#looksForMarks,
+      this.#readsSpending,
     );
   }
 
@@ -259,9 +260,10 @@ export class Metering {
    * @param requestBytes of its body
    */
   askedSpending(requestBytes: number): AskedSpending | null {
-    const facts = this.#facts;
-    this.#facts = null;
-    if (facts !== null) this.#asked = askedSpending(facts, requestBytes);
+    const fields = this.#spending;
+    this.#spending = null;
+    if (fields !== null)
+      this.#asked = askedSpending(this.#requestTextBytes ?? 0, fields, requestBytes);
     return this.#asked;
   }
 
@@ -279,7 +281,7 @@ export class Metering {
     const facts = scan?.facts ?? null;
     if (scan === null || facts === null) return;
     const { model, isJson, modelCount, isModelTruncated } = facts;
-    this.#facts = this.#looksForMarks ? facts : null;
+    this.#spending = facts.spending;
     this.#goesOnAs = facts.goesOnAs;
     this.#isDeferred = facts.isDeferred;
     this.storesNothing = facts.storesNothing;
@@ -458,9 +460,10 @@ export class Metering {
   #learn(requestBytes: number, counts: UsageCounts): void {
     const textBytes = this.#requestTextBytes;
     if (textBytes === null || counts.inputTokens === null || this.#endpoint === 'reports') return;
+    if (!teaches(requestBytes, textBytes)) return;
     // What one server adds of its own (a file searched, an earlier turn) is no text of this request.
     const tokens = this.#provider.dialect === 'anthropic' ? inputOf(counts) : counts.inputTokens;
-    this.#ratios.learn(this.#ratioKey, requestBytes, textBytes, tokens);
+    this.#ratios.learn(this.#ratioKey, textBytes, tokens);
   }
 }
 

@@ -16,6 +16,15 @@ const RATIO_MAX = 16;
 const WEIGHT = 1 / 8;
 
 /**
+ * Whether anything is to be learned from a request: asked before its model is looked up.
+ * @param requestBytes of the whole body
+ * @param textBytes of it, without pictures, sound and files
+ */
+export function teaches(requestBytes: number, textBytes: number): boolean {
+  return textBytes >= LEARN_FROM_BYTES && textBytes >= requestBytes * LEARN_TEXT_SHARE;
+}
+
+/**
  * How many bytes of a prompt's text a model's token has, learned from what providers report. One table a worker, bounded:
  * the model learned first is forgotten first, and who asks for one that is not known gets null.
  */
@@ -26,12 +35,10 @@ export class TokenRatios {
   forgotten = 0;
 
   /**
-   * @param requestBytes of the whole body
-   * @param textBytes of it, without pictures, sound and files
+   * @param textBytes of a request that `teaches`
    * @param inputTokens all that the provider counted of the request, cached ones included
    */
-  learn(model: string, requestBytes: number, textBytes: number, inputTokens: number): void {
-    if (textBytes < LEARN_FROM_BYTES || textBytes < requestBytes * LEARN_TEXT_SHARE) return;
+  learn(model: string, textBytes: number, inputTokens: number): void {
     const seen = textBytes / inputTokens;
     if (!(seen >= RATIO_MIN && seen <= RATIO_MAX)) return;
     const known = this.#ratios.get(model);

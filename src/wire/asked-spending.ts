@@ -1,4 +1,4 @@
-import type { RequestFacts } from './request-facts.ts';
+import type { SpendingFields } from './spending-fields.ts';
 
 /** What a request asks for that its price depends on, once it is whole. */
 export interface AskedSpending {
@@ -24,21 +24,24 @@ export interface AskedSpending {
 }
 
 /** @param bytes of the whole body */
-export function askedSpending(facts: RequestFacts, bytes: number): AskedSpending {
-  const { marks, textBytes } = facts;
-  marks?.end();
+export function askedSpending(
+  textBytes: number,
+  { outputTokens, choices, serviceTier, speed, inferenceGeo, marks }: SpendingFields,
+  bytes: number,
+): AskedSpending {
+  marks.end();
   return {
     textBytes,
     dataBytes: Math.max(0, bytes - textBytes),
-    outputTokens: facts.outputTokens,
-    choices: facts.choices,
-    serviceTier: facts.serviceTier,
-    speed: facts.speed,
-    inferenceGeo: facts.inferenceGeo,
-    marksCache: marks?.marksCache ?? false,
-    isHour: marks?.isHour ?? false,
-    tools: Math.max(0, (marks?.tools ?? 0) - (marks?.limits ?? 0)),
-    toolUses: marks?.uses ?? 0,
-    named: marks?.pictures ?? 0,
+    outputTokens,
+    choices,
+    serviceTier,
+    speed,
+    inferenceGeo,
+    marksCache: marks.marksCache,
+    isHour: marks.isHour,
+    tools: Math.max(0, marks.tools - marks.limits),
+    toolUses: marks.uses,
+    named: marks.pictures,
   };
 }

@@ -11,14 +11,26 @@ export const CAPTURE_MAX_BYTES = 131_072;
 const ROOT = 0;
 
 /**
+ * Captures that wait for the next text, on this thread: a text that is whole in its chunk is read within one call, so that
+ * one of them serves nearly all; more are out only for texts that chunks cut.
+ */
+const IDLE_MAX = 4;
+const IDLE: JsonCaptures[] = [];
+/** Values that one of them keeps room for. */
+const IDLE_VALUES_MAX = 8;
+
+/**
  * Keeps the raw bytes of the values at a few paths of one JSON text while it streams by: for usage that stands ahead of
  * a long answer, or in an event larger than any tail. The last value of a path wins. Paths must not lie in each other.
  * The root itself is not kept: where it ends is told.
  * Memory: a scan's slot, and at most CAPTURE_MAX_BYTES for each path that occurs.
  */
 export class JsonCaptures implements JsonEvents {
-  readonly #scan: JsonScan;
-  readonly #captures: (ValueCapture | undefined)[] = [];
+  #scan: JsonScan;
+  /** In the order in which their paths occurred first; few do of those that are asked for. */
+  readonly #captures: ValueCapture[] = [];
+  readonly #paths: number[] = [];
+  #count = 0;
   /** Bits of the paths that occurred. */
   #seen = 0;
   #chunk: Buffer | null = null;
@@ -42,7 +54,11 @@ export class JsonCaptures implements JsonEvents {
    */
   static open(scanner: JsonScanner, table: PathTable, wanted: number): JsonCaptures | undefined {
     const scan = scanner.scan(table, wanted);
-    return scan === undefined ? undefined : new JsonCaptures(scan);
+    if (scan === undefined) return undefined;
+    const idle = IDLE.pop();
+    if (idle === undefined) return new JsonCaptures(scan);
+    idle.#scan = scan;
+    return idle;
   }
 
   /**
@@ -61,12 +77,7 @@ export class JsonCaptures implements JsonEvents {
 
   valueStarts(path: number, at: number): void {
     if (path === ROOT) return;
-    this.#seen |= 1 << path;
-    let capture = this.#captures[path];
-    if (capture === undefined) {
-      capture = new ValueCapture(CAPTURE_MAX_BYTES);
-      this.#captures[path] = capture;
-    }
+    const capture = this.#find(path) ?? this.#add(path);
     capture.begin();
     this.#open = capture;
     this.#from = at;
@@ -98,12 +109,44 @@ export class JsonCaptures implements JsonEvents {
 
   /** The last value seen at `path`: raw bytes, whether they were cut, how often the path occurred. */
   at(path: number): Omit<ValueCapture, 'begin' | 'lend' | 'take'> | undefined {
-    const capture = this.#captures[path];
+    const capture = this.#find(path);
     // A value that the text's end cut off is no value.
     return capture === this.#open ? undefined : capture;
   }
 
   release(): void {
     this.#scan.release();
+  }
+
+  /** Released, and nothing of it will be asked any more: it may be the next text's. */
+  recycle(): void {
+    this.#scan.release();
+    if (IDLE.length >= IDLE_MAX) return;
+    for (const capture of this.#captures) capture.reset();
+    this.#captures.length = Math.min(this.#captures.length, IDLE_VALUES_MAX);
+    this.#count = 0;
+    this.#seen = 0;
+    this.#open = undefined;
+    this.hasEnded = false;
+    this.endedAt = 0;
+    IDLE.push(this);
+  }
+
+  #find(path: number): ValueCapture | undefined {
+    if (!this.has(path)) return undefined;
+    let at = 0;
+    while (this.#paths[at] !== path) at++;
+    return this.#captures[at];
+  }
+
+  #add(path: number): ValueCapture {
+    const at = this.#count++;
+    this.#seen |= 1 << path;
+    this.#paths[at] = path;
+    const kept = this.#captures[at];
+    if (kept !== undefined) return kept;
+    const made = new ValueCapture(CAPTURE_MAX_BYTES);
+    this.#captures[at] = made;
+    return made;
   }
 }

@@ -94,6 +94,8 @@ export class JsonScanner {
   readonly #slotsAt: number;
   readonly #slotBytes: number;
   readonly #free: number[] = [];
+  /** By table and wanted paths, of which there are a dozen: the paths of the objects that lead there. */
+  readonly #walks: readonly Map<number, number>[] = PATH_TABLES.map(() => new Map());
   #made = 0;
 
   constructor(build: ScannerBuild, wasm: ScannerModule) {
@@ -130,9 +132,21 @@ export class JsonScanner {
     return slot === undefined ? undefined : new JsonScan(this, slot, table, wanted);
   }
 
-  /** For `JsonScan.restart` alone: where the module has the rows of a table. */
+  /** For `JsonScan` alone: where the module has the rows of a table. */
   rowsAt(table: PathTable): number {
     return this.#tablesAt + table.number * this.#tableBytes;
+  }
+
+  /** For `JsonScan` alone: bits of the paths whose members are looked at for what is wanted. */
+  walkedFor(table: PathTable, wanted: number): number {
+    const known = this.#walks[table.number]?.get(wanted);
+    if (known !== undefined) return known;
+    let walked = 0;
+    for (let path = 1; path < table.rows.length; path++) {
+      if ((wanted >>> path) & 1) walked |= 1 << parentOf(table, path);
+    }
+    this.#walks[table.number]?.set(wanted, walked);
+    return walked;
   }
 
   /** For `JsonScan.release` alone. */
@@ -177,8 +191,9 @@ export class JsonScanner {
  */
 export class JsonScan {
   readonly #scanner: JsonScanner;
-  readonly #table: PathTable;
+  readonly #rowsAt: number;
   readonly #wanted: number;
+  readonly #walked: number;
   #slot: number;
   #isInvalid = false;
   #wasWhole = false;
@@ -187,21 +202,17 @@ export class JsonScan {
   constructor(scanner: JsonScanner, slot: number, table: PathTable, wanted: number) {
     this.#scanner = scanner;
     this.#slot = slot;
-    this.#table = table;
+    this.#rowsAt = scanner.rowsAt(table);
     this.#wanted = wanted;
+    this.#walked = scanner.walkedFor(table, wanted);
     this.restart();
   }
 
   /** Forgets everything: the next chunk begins a new text. */
   restart(): void {
     if (this.#slot === 0) throw new Error('a released scan was restarted');
-    let walked = 0;
-    for (let path = 1; path < this.#table.rows.length; path++) {
-      if ((this.#wanted >>> path) & 1) walked |= 1 << parentOf(this.#table, path);
-    }
     this.#isInvalid = false;
-    const rows = this.#scanner.rowsAt(this.#table);
-    this.#scanner.wasm.begin(this.#slot, rows, this.#wanted, walked);
+    this.#scanner.wasm.begin(this.#slot, this.#rowsAt, this.#wanted, this.#walked);
   }
 
   /** Scans the text's next bytes. Free of cost once the text turned out to be no JSON. */

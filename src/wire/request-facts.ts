@@ -1,6 +1,6 @@
 import { pathBits, REQUEST_PATH, REQUEST_PATHS } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
-import type { SpendingMarks } from './spending-marks.ts';
+import { SpendingFields } from './spending-fields.ts';
 import { TextCount } from './text-count.ts';
 import { decodedString, ValueCapture } from './value-capture.ts';
 
@@ -24,30 +24,18 @@ export const MODEL_MAX_BYTES = 256;
 /** A name of MODEL_MAX_BYTES bytes written wholly in six-byte escapes, and its quotes. */
 const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
 
+const WANTED = pathBits(
+  REQUEST_PATH.model,
+  REQUEST_PATH.stream,
+  REQUEST_PATH.background,
+  REQUEST_PATH.deferred,
+  REQUEST_PATH.store,
+);
+/** Watched, and neither `model` nor what others watch beside. */
+const SHORT = (WANTED & ~pathBits(REQUEST_PATH.model)) | SpendingFields.WANTED;
+
 /** The root-level `model` and `stream` of a request body, and how much text it has, read as it streams by. */
 export class RequestFacts implements JsonEvents {
-  /** Paths that `valueStarts` and `valueEnds` understand. */
-  static readonly WANTED = pathBits(
-    REQUEST_PATH.model,
-    REQUEST_PATH.stream,
-    REQUEST_PATH.background,
-    REQUEST_PATH.deferred,
-    REQUEST_PATH.store,
-    REQUEST_PATH.maxTokens,
-    REQUEST_PATH.maxCompletionTokens,
-    REQUEST_PATH.maxOutputTokens,
-    REQUEST_PATH.n,
-    REQUEST_PATH.bestOf,
-    REQUEST_PATH.serviceTier,
-    REQUEST_PATH.speed,
-    REQUEST_PATH.inferenceGeo,
-    REQUEST_PATH.generationMaxOutputTokens,
-    REQUEST_PATH.generationCandidateCount,
-    REQUEST_PATH.generationMaxOutputTokensSnake,
-    REQUEST_PATH.generationCandidateCountSnake,
-    REQUEST_PATH.optionsNumPredict,
-  );
-
   stream: StreamAsked = 'absent';
   /** The field that asks for an answer behind the response (OpenAI Responses, xAI chat); null without one that says yes. */
   goesOnAs: 'background' | 'deferred' | null = null;
@@ -55,16 +43,8 @@ export class RequestFacts implements JsonEvents {
   isDeferred = false;
   /** The last root `store` is false. */
   storesNothing = false;
-  /** The most tokens that one answer may have; where several fields say it, the largest. Null: none does. */
-  outputTokens: number | null = null;
-  /** How many answers, the largest number that a field says. */
-  choices = 1;
-  serviceTier: string | null = null;
-  /** Anthropic's (docs.anthropic.com, fast mode), like the place below. */
-  speed: string | null = null;
-  inferenceGeo: string | null = null;
-  /** Null: nobody asked for them. */
-  marks: SpendingMarks | null = null;
+  /** Null: nobody asks what its price depends on. */
+  readonly spending: SpendingFields | null;
   /** Bytes of the body before the first byte of the last root `model` value; -1 without one. */
   modelOffset = -1;
   /**
@@ -84,14 +64,24 @@ export class RequestFacts implements JsonEvents {
   #captureFrom = -1;
   #bytesBefore = 0;
 
-  constructor(scan: JsonScan) {
+  /** @param spending gets the values at its paths, where they are wanted of the scan too */
+  constructor(scan: JsonScan, spending: SpendingFields | null) {
     this.#scan = scan;
+    this.spending = spending;
   }
 
-  /** @returns undefined when no scan is free: the facts stay unknown */
-  static open(scanner: JsonScanner): RequestFacts | undefined {
-    const scan = scanner.scan(REQUEST_PATHS, RequestFacts.WANTED);
-    return scan === undefined ? undefined : new RequestFacts(scan);
+  /**
+   * @param spending gets what the request's price depends on; null where nobody asks
+   * @returns undefined when no scan is free: the facts stay unknown
+   */
+  static open(scanner: JsonScanner, spending: SpendingFields | null): RequestFacts | undefined {
+    const scan = scanner.scan(REQUEST_PATHS, RequestFacts.wantedWith(spending));
+    return scan === undefined ? undefined : new RequestFacts(scan, spending);
+  }
+
+  /** Paths that `valueStarts` and `valueEnds` are to be told of. */
+  static wantedWith(spending: SpendingFields | null): number {
+    return spending === null ? WANTED : WANTED | SpendingFields.WANTED;
   }
 
   /** Reads the body's next bytes. */
@@ -115,7 +105,7 @@ export class RequestFacts implements JsonEvents {
     if (this.#captureFrom >= 0) this.#model.take(chunk, this.#captureFrom, chunk.length);
     if (this.#flagFrom >= 0) this.#flag.take(chunk, this.#flagFrom, chunk.length);
     this.#text.push(chunk);
-    this.marks?.push(chunk);
+    this.spending?.marks.push(chunk);
     this.#bytesBefore += chunk.length;
     this.#chunk = null;
   }
@@ -145,21 +135,8 @@ export class RequestFacts implements JsonEvents {
       this.#flagFrom = -1;
       if (path === REQUEST_PATH.store) this.storesNothing = this.#flag.text() === 'false';
       else if (isFlag(path)) this.#readFlag(path, !FALSE.test(this.#flag.text().toLowerCase()));
-      else if (isName(path)) this.#readName(path, plainText(this.#flag.text()));
-      else this.#readCount(path, countOf(this.#flag.text()));
+      else this.spending?.read(path, this.#flag.text());
     }
-  }
-
-  #readName(path: number, text: string | null): void {
-    if (path === REQUEST_PATH.serviceTier) this.serviceTier = text;
-    else if (path === REQUEST_PATH.speed) this.speed = text;
-    else this.inferenceGeo = text;
-  }
-
-  #readCount(path: number, count: number): void {
-    if (count === 0) return;
-    if (isChoices(path)) this.choices = Math.max(this.choices, count);
-    else this.outputTokens = Math.max(this.outputTokens ?? 0, count);
   }
 
   #readFlag(path: number, value: boolean): void {
@@ -205,9 +182,8 @@ export class RequestFacts implements JsonEvents {
   }
 }
 
-/** Watched, and neither `model` nor what others watch beside. */
 function isShort(path: number): boolean {
-  return path !== REQUEST_PATH.model && (RequestFacts.WANTED & (1 << path)) !== 0;
+  return (SHORT & (1 << path)) !== 0;
 }
 
 function isFlag(path: number): boolean {
@@ -216,31 +192,4 @@ function isFlag(path: number): boolean {
     path === REQUEST_PATH.background ||
     path === REQUEST_PATH.deferred
   );
-}
-
-function isName(path: number): boolean {
-  return (
-    path === REQUEST_PATH.serviceTier ||
-    path === REQUEST_PATH.speed ||
-    path === REQUEST_PATH.inferenceGeo
-  );
-}
-
-function isChoices(path: number): boolean {
-  return (
-    path === REQUEST_PATH.n ||
-    path === REQUEST_PATH.bestOf ||
-    path === REQUEST_PATH.generationCandidateCount ||
-    path === REQUEST_PATH.generationCandidateCountSnake
-  );
-}
-
-/** A whole number above 0, as lax parsers read it too: `4096`, `4096.0`, `4e3`, `"4096"`; else 0. */
-function countOf(text: string): number {
-  const value = Number(text.startsWith('"') ? text.slice(1, -1) : text);
-  return Number.isFinite(value) && value >= 1 ? Math.ceil(value) : 0;
-}
-
-function plainText(text: string): string | null {
-  return /^"[A-Za-z0-9._-]{1,14}"$/.test(text) ? text.slice(1, -1) : null;
 }

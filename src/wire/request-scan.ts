@@ -2,7 +2,7 @@ import { FurtherModels } from './further-models.ts';
 import type { JsonScanner } from './json-scanner.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { RequestFacts } from './request-facts.ts';
-import { SpendingMarks } from './spending-marks.ts';
+import { SpendingFields } from './spending-fields.ts';
 import { UsageOptionEditor } from './usage-option-editor.ts';
 
 /**
@@ -33,17 +33,17 @@ export class RequestScan {
   /**
    * @param asks the option is put in where it is missing
    * @param readsModels every model that is named has to be known
-   * @param looksForMarks what makes it dearer is looked for anywhere in it
+   * @param readsSpending what its price depends on is read
    */
   static open(
     scanner: JsonScanner,
     asks: boolean,
     readsModels: boolean,
-    looksForMarks = false,
+    readsSpending = false,
   ): RequestScan {
-    const editor = asks ? (UsageOptionEditor.open(scanner, true) ?? null) : null;
-    const facts = editor?.facts ?? RequestFacts.open(scanner) ?? null;
-    if (looksForMarks && facts !== null) facts.marks = new SpendingMarks();
+    const spending = readsSpending ? new SpendingFields() : null;
+    const editor = asks ? (UsageOptionEditor.open(scanner, true, spending) ?? null) : null;
+    const facts = editor?.facts ?? RequestFacts.open(scanner, spending) ?? null;
     return new RequestScan(editor, facts, readsModels ? new FurtherModels() : null);
   }
 

@@ -44,6 +44,8 @@ export interface Usage {
   readonly total_tool_use_tokens?: unknown;
 }
 
+const NO_MEMBERS: Usage = {};
+
 /**
  * The counters of a provider's usage object, whichever of the recorded shapes it has: OpenAI chat and Responses,
  * Anthropic, Gemini (generateContent and interactions), Cohere, Ollama. Of what it nests (Anthropic's `iterations`) nothing
@@ -53,7 +55,7 @@ export interface Usage {
 export function usageCounts(usage: Usage): UsageCounts | null {
   const input = objectOf(usage.prompt_tokens_details) ?? objectOf(usage.input_tokens_details);
   const output = objectOf(usage.completion_tokens_details) ?? objectOf(usage.output_tokens_details);
-  const cohere = objectOf(usage.tokens) ?? {};
+  const cohere = objectOf(usage.tokens) ?? NO_MEMBERS;
   const reasoningTokens =
     count(output?.reasoning_tokens) ??
     count(output?.thinking_tokens) ??

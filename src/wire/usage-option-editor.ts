@@ -2,6 +2,7 @@ import { pathBits, REQUEST_PATH, REQUEST_PATHS } from './json-paths.ts';
 import type { JsonEvents, JsonScan, JsonScanner } from './json-scanner.ts';
 import type { PieceSink } from './piece-sink.ts';
 import { RequestFacts } from './request-facts.ts';
+import type { SpendingFields } from './spending-fields.ts';
 
 // Decision: how a chat request is made to ask for its usage while it streams through.
 //
@@ -23,6 +24,12 @@ import { RequestFacts } from './request-facts.ts';
 // Not covered: text that is not JSON is passed on untouched from its error on; a correction made before it stays, in a
 // body that the provider refuses anyway, and so does one made under a `stream: true` that a second `stream` takes back.
 // Nor is what only lax parsers read: NaN in a body, UTF-16.
+
+const OWN_PATHS = pathBits(
+  REQUEST_PATH.root,
+  REQUEST_PATH.streamOptions,
+  REQUEST_PATH.includeUsage,
+);
 
 const MEMBER = Buffer.from('"include_usage":true');
 const NEXT_MEMBER = Buffer.from(',"include_usage":true');
@@ -78,20 +85,23 @@ export class UsageOptionEditor implements JsonEvents {
   #inPlace = 0;
 
   /** @param isSized the upstream will be told `lengthFor` the body's declared length */
-  constructor(scan: JsonScan, isSized: boolean) {
+  constructor(scan: JsonScan, isSized: boolean, spending: SpendingFields | null) {
     this.#scan = scan;
-    this.facts = new RequestFacts(scan);
+    this.facts = new RequestFacts(scan, spending);
     this.#isSized = isSized;
   }
 
-  /** @returns undefined when no scan is free: relay the body as it is, with its own length */
-  static open(scanner: JsonScanner, isSized: boolean): UsageOptionEditor | undefined {
-    const scan = scanner.scan(
-      REQUEST_PATHS,
-      RequestFacts.WANTED |
-        pathBits(REQUEST_PATH.root, REQUEST_PATH.streamOptions, REQUEST_PATH.includeUsage),
-    );
-    return scan === undefined ? undefined : new UsageOptionEditor(scan, isSized);
+  /**
+   * @param spending as `RequestFacts.open` has it
+   * @returns undefined when no scan is free: relay the body as it is, with its own length
+   */
+  static open(
+    scanner: JsonScanner,
+    isSized: boolean,
+    spending: SpendingFields | null,
+  ): UsageOptionEditor | undefined {
+    const scan = scanner.scan(REQUEST_PATHS, RequestFacts.wantedWith(spending) | OWN_PATHS);
+    return scan === undefined ? undefined : new UsageOptionEditor(scan, isSized, spending);
   }
 
   /** True when the client itself asked for usage on this stream; final once the body is over. */

@@ -57,16 +57,15 @@ const TIER_PATHS = [P.serviceTier, P.responseServiceTier] as const;
 const TOOL_PATHS = [P.toolUsage, P.responseToolUsage] as const;
 /** Ollama's counters: its usage object is the answer itself. */
 const COUNTER_PATHS = [P.promptEvalCount, P.evalCount] as const;
-const WANTED = pathBits(
+/** Of a whole answer that reports, nobody asks whether it is an error, or what it ends. */
+const WANTED_OF_WHOLE = pathBits(
   ...USAGE_PATHS,
   ...MODEL_PATHS,
-  ...ERROR_PATHS,
   ...TIER_PATHS,
   ...TOOL_PATHS,
   ...COUNTER_PATHS,
-  P.type,
-  P.object,
 );
+const WANTED = WANTED_OF_WHOLE | pathBits(...ERROR_PATHS, P.type, P.object);
 /** Each value that is told costs as much as 50 bytes that are not: what few bodies need is asked for where it is needed. */
 const WANTED_OF_PART = WANTED | pathBits(P.choices);
 /** A long answer's choices are not kept to look for usage in them. */
@@ -113,13 +112,14 @@ const CLOSE_BRACKET = 0x5d;
 export class UsageReader implements EventSink {
   readonly #scanner: JsonScanner;
   readonly #format: BodyFormat;
-  readonly #stream = new EventStream();
-  readonly #skim = new UsageSkim();
+  /** Made when they are first needed: most JSON answers need neither. */
+  #madeStream: EventStream | null = null;
+  #madeSkim: UsageSkim | null = null;
   #captures: JsonCaptures | null = null;
   readonly #usage = new BilledUsage();
   readonly #countsCalls: boolean;
-  /** What came of a small JSON body in several pieces; null when it is none. */
-  #small: Buffer[] | null = [];
+  /** What came of a small JSON body in several pieces; null before and where it is none. */
+  #small: Buffer[] | null = null;
   #smallBytes = 0;
   /** Bits of the paths that the next JSON text is read for. */
   #wanted: number;
@@ -182,8 +182,12 @@ export class UsageReader implements EventSink {
 
   #keepSmall(chunk: Buffer): void {
     this.#smallBytes += chunk.length;
-    if (this.#smallBytes > SMALL_MAX_BYTES) this.#small = null;
-    else this.#small?.push(Buffer.from(chunk));
+    if (this.#smallBytes > SMALL_MAX_BYTES) {
+      this.#small = null;
+      return;
+    }
+    this.#small ??= [];
+    this.#small.push(Buffer.from(chunk));
   }
 
   /** What names no model and no usage may be an error that does not say so. */
@@ -201,7 +205,21 @@ export class UsageReader implements EventSink {
 
   /** An event stream has said why its answer is over (its end sign), and neither its bill nor its last word came. */
   get awaitsBill(): boolean {
-    return this.#skim.sawEndSign && !this.#sawBill && !this.#sawEnd;
+    return this.#sawEndSign && !this.#sawBill && !this.#sawEnd;
+  }
+
+  get #stream(): EventStream {
+    this.#madeStream ??= new EventStream();
+    return this.#madeStream;
+  }
+
+  get #skim(): UsageSkim {
+    this.#madeSkim ??= new UsageSkim();
+    return this.#madeSkim;
+  }
+
+  get #sawEndSign(): boolean {
+    return this.#madeSkim?.sawEndSign === true;
   }
 
   reading(): UsageReading {
@@ -223,13 +241,13 @@ export class UsageReader implements EventSink {
       isOpening: this.#isOpening && this.#format === 'events',
       sawEnd: this.#sawEnd,
       sawBill: this.#sawBill,
-      textBytes: this.#skim.deltas.textBytes,
+      textBytes: this.#madeSkim?.deltas.textBytes ?? 0,
     };
   }
 
   /** Gives the scan back, if one is open. */
   release(): void {
-    this.#captures?.release();
+    this.#captures?.recycle();
     this.#captures = null;
   }
 
@@ -244,7 +262,7 @@ export class UsageReader implements EventSink {
 
   /** A body in one piece, as most answers are: one JSON text that reports, or it is looked at again as something odd. */
   #pushWhole(chunk: Buffer): void {
-    this.#wanted = WANTED;
+    this.#wanted = WANTED_OF_WHOLE;
     this.#scan(chunk, true);
     const isJson = this.#captures?.isJson === true;
     this.#readText();
@@ -369,7 +387,7 @@ export class UsageReader implements EventSink {
     if (captures === null) return;
     const reported = this.#takeReports(captures);
     // Some report in every event: of several choices, the first that ends is not all.
-    if (reported && this.#skim.sawEndSign && hasNoChoices(captures)) this.#sawBill = true;
+    if (reported && this.#sawEndSign && hasNoChoices(captures)) this.#sawBill = true;
     for (const path of MODEL_PATHS) {
       if (captures.has(path)) this.#model ??= nameAt(captures, path);
     }

@@ -47,6 +47,16 @@ export class ValueCapture {
     return this.#isOverflowing;
   }
 
+  /** As it was made: nothing was seen, and nothing is kept of what was. */
+  reset(): void {
+    this.#bytes = EMPTY;
+    this.#isLent = false;
+    this.#from = 0;
+    this.#length = 0;
+    this.#isOverflowing = false;
+    this.count = 0;
+  }
+
   begin(): void {
     if (this.#isLent) this.#bytes = EMPTY;
     this.#isLent = false;

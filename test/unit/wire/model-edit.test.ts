@@ -8,7 +8,7 @@ import { MODELS_MAX, RequestFacts } from '../../../src/wire/request-facts.ts';
 const scanner = loadJsonScanner();
 
 function factsOf(body: Buffer, cuts: readonly number[]): RequestFacts {
-  const facts = RequestFacts.open(scanner);
+  const facts = RequestFacts.open(scanner, null);
   if (facts === undefined) throw new Error('no scan is free');
   let at = 0;
   for (const cut of [...cuts, body.length]) {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import { RequestFacts } from '../../../src/wire/request-facts.ts';
+import { SpendingFields } from '../../../src/wire/spending-fields.ts';
 
 const scanner = loadJsonScanner();
 
 function read(chunks: readonly Buffer[]): RequestFacts {
-  const facts = RequestFacts.open(scanner);
+  const facts = RequestFacts.open(scanner, new SpendingFields());
   if (facts === undefined) throw new Error('no scan is free');
   for (const chunk of chunks) facts.push(chunk);
   facts.release();
@@ -69,19 +70,17 @@ describe('how long an answer may be', () => {
     ['{"max_tokens":-1}', null, 1],
     ['{"metadata":{"max_tokens":5},"messages":[{"max_tokens":6}]}', null, 1],
   ])('%s', (body, outputTokens, choices) => {
-    everywhere(body, (facts) => {
-      expect(facts.outputTokens).toBe(outputTokens);
-      expect(facts.choices).toBe(choices);
+    everywhere(body, ({ spending }) => {
+      expect(spending).toMatchObject({ outputTokens, choices });
     });
   });
 
   it('the tier, the speed and the place that are asked for are read, and nothing that is no word', () => {
-    everywhere('{"service_tier":"flex","speed":"fast","inference_geo":"us"}', (facts) => {
-      const { serviceTier, speed, inferenceGeo } = facts;
-      expect([serviceTier, speed, inferenceGeo]).toEqual(['flex', 'fast', 'us']);
+    everywhere('{"service_tier":"flex","speed":"fast","inference_geo":"us"}', ({ spending }) => {
+      expect(spending).toMatchObject({ serviceTier: 'flex', speed: 'fast', inferenceGeo: 'us' });
     });
-    everywhere('{"service_tier":{"a":1},"speed":7}', ({ serviceTier, speed }) =>
-      expect([serviceTier, speed]).toEqual([null, null]),
+    everywhere('{"service_tier":{"a":1},"speed":7}', ({ spending }) =>
+      expect(spending).toMatchObject({ serviceTier: null, speed: null }),
     );
   });
 });

@@ -226,7 +226,7 @@ const withOption = (sent: unknown): unknown => {
 describe.each(['simd', 'scalar'] as const)('the usage option editor on %s', (build) => {
   const scanner = loadJsonScanner(build);
   const open = (isSized: boolean): UsageOptionEditor => {
-    const editor = UsageOptionEditor.open(scanner, isSized);
+    const editor = UsageOptionEditor.open(scanner, isSized, null);
     if (editor === undefined) throw new Error('no slot');
     return editor;
   };
