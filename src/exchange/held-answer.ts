@@ -1,10 +1,10 @@
 import type { Buffer } from 'node:buffer';
 import { FAILURES, type Failed, failureOfInband, failureOfStatus } from '../plan/failover.ts';
 import { FormatProbe } from '../wire/body-format.ts';
+import { EventData } from '../wire/event-data.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
 import { judgeWhole } from '../wire/whole-answer.ts';
-import { EventData } from './event-data.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 

@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer';
 import { type Failed, failureOfInband } from '../plan/failover.ts';
 import { continuedEvent, type MessageNames, namesOf } from '../wire/continued-events.ts';
+import { EventData } from '../wire/event-data.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import type { InbandError } from '../wire/first-content.ts';
 import type { Seam } from '../wire/seam.ts';
 import { type ContinuedWire, type TextEvent, textEvent } from '../wire/text-events.ts';
-import { EventData } from './event-data.ts';
 import type { KeptBudget } from './kept-budget.ts';
 
 /** Collected of one answer's text, in UTF-16 units: sixty thousand tokens, more than nearly all models write at once. */

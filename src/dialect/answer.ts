@@ -1,0 +1,77 @@
+/**
+ * The neutral form of an answer: told piece by piece, whether it came whole or as a stream. A wire's reader tells, a wire's
+ * writer listens; so a stream can be told as one, as a whole answer, or both.
+ */
+
+import type { Maker } from './conversation.ts';
+import type { Failure } from './failures.ts';
+
+/** Why a model stopped; null: its provider did not say. */
+export type StopReason = 'end' | 'stop_sequence' | 'length' | 'calls' | 'filtered';
+
+/** Tokens; what was not told is 0, but for breakouts. */
+export interface Tokens {
+  /** Neither read from a cache nor written to one. */
+  readonly fresh: number;
+  readonly cacheRead: number;
+  readonly cacheWrite: number;
+  /** Reasoning included. */
+  readonly output: number;
+  /** A breakout of `output`; null: not told. */
+  readonly reasoning: number | null;
+}
+
+export const NO_TOKENS: Tokens = {
+  fresh: 0,
+  cacheRead: 0,
+  cacheWrite: 0,
+  output: 0,
+  reasoning: null,
+};
+
+export interface Stop {
+  readonly reason: StopReason | null;
+  /** Which of the caller's stop sequences it was, where that is known. */
+  readonly sequence: string | null;
+  /** What the provider says of its refusal. */
+  readonly explanation: string | null;
+}
+
+/**
+ * Told in order: `began` once and first, content, `stopped` and `usage` in any order and the last one counts, then `ended`
+ * or `failed`, once and last. A failure may come before `began`.
+ */
+export interface AnswerSink {
+  /** @param id `''` where the provider gives none */
+  began(id: string, model: string): void;
+  text(text: string): void;
+  /** Text that says that the model refuses: a member of its own on OpenAI's wires. */
+  refusal(text: string): void;
+  thought(text: string): void;
+  /** The thought so far is over, and this proves it. One may come without any text. */
+  sealed(maker: Maker, data: string): void;
+  redacted(maker: Maker, data: string): void;
+  /** @param ordinal counts the calls of an answer, from 0 on */
+  call(ordinal: number, id: string, name: string): void;
+  /** More of a call's arguments: JSON text, cut anywhere. */
+  input(ordinal: number, text: string): void;
+  stopped(stop: Stop): void;
+  /** @param tier `priority` and their like, as served; null: not told */
+  usage(tokens: Tokens, tier: string | null): void;
+  ended(): void;
+  failed(failure: Failure): void;
+}
+
+/** What a caller is told by, beside the answer itself. */
+export interface ReplyTerms {
+  /** The target's model: for answers that do not say. */
+  readonly model: string;
+  /** For answers without an id: any text that is this answer's alone. */
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  /** A stream's usage is told only to who asked for it, on the wires where one has to. */
+  readonly wantsUsage: boolean;
+  /** By the name that the provider was given, where that is another one than the caller's. */
+  readonly toolNames: ReadonlyMap<string, string>;
+}

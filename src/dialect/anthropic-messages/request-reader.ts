@@ -1,0 +1,157 @@
+import type {
+  Conversation,
+  Effort,
+  Format,
+  Thinking,
+  Tier,
+  Tool,
+  ToolChoice,
+  Wish,
+} from '../conversation.ts';
+import {
+  isObject,
+  type JsonObject,
+  listIn,
+  objectIn,
+  parsedObject,
+  textIn,
+} from '../json-values.ts';
+import { malformed, untranslatable } from '../losses.ts';
+import { numberWish } from '../wishes.ts';
+import { cacheLifeOf, readContent, readMessages } from './message-reader.ts';
+
+/** Told of when they are lost; what is not here is a hint, or unknown: Anthropic adds some with every release. */
+const OWN_FIELDS = ['context_management', 'container', 'speed', 'inference_geo'] as const;
+
+const EFFORTS: ReadonlySet<unknown> = new Set(['low', 'medium', 'high', 'xhigh', 'max']);
+
+const TIERS: ReadonlyMap<unknown, Tier> = new Map([
+  ['auto', 'auto'],
+  ['standard_only', 'default'],
+]);
+
+/**
+ * A body of `POST /v1/messages` (Anthropic API reference), of either API version.
+ * @throws Refusal: it is none, or asks for what Anthropic's wire alone can carry
+ */
+export function readMessagesRequest(text: string): Conversation {
+  const body = parsedObject(text);
+  if (body === null) throw malformed('body', 'it is no JSON object');
+  if (listIn(body, 'mcp_servers').length > 0)
+    throw untranslatable('mcp_servers', 'only Anthropic can reach them for you');
+  const { messages } = body;
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw malformed('messages', 'expected a list of at least one message');
+  const maxTokens = numberWish(body, 'max_tokens');
+  if (maxTokens === null) throw malformed('max_tokens', 'expected a number');
+  const system = readContent(body['system'], 'system');
+  const citing = new Set<string>();
+  const turns = readMessages(messages, citing);
+  const isTold = (field: string) => body[field] !== undefined && body[field] !== null;
+  return {
+    model: textIn(body, 'model') ?? '',
+    turns: system.length === 0 ? turns : [{ role: 'system', parts: system }, ...turns],
+    tools: listIn(body, 'tools').map(readTool),
+    toolChoice: readToolChoice(objectIn(body, 'tool_choice')),
+    parallelCalls: readParallel(objectIn(body, 'tool_choice')),
+    maxTokens,
+    temperature: numberWish(body, 'temperature'),
+    topP: numberWish(body, 'top_p'),
+    topK: numberWish(body, 'top_k'),
+    seed: null,
+    frequencyPenalty: null,
+    presencePenalty: null,
+    stops: readStops(body),
+    choices: null,
+    logprobs: null,
+    format: readFormat(body),
+    thinking: readThinking(body),
+    tier: readTier(body),
+    user: textIn(objectIn(body, 'metadata') ?? {}, 'user_id'),
+    ownFields: [...OWN_FIELDS.filter(isTold), ...citing],
+    isStream: body['stream'] === true,
+    wantsUsage: true,
+  };
+}
+
+function readStops(body: JsonObject): Wish<readonly string[]> | null {
+  const stops = listIn(body, 'stop_sequences').filter((stop) => typeof stop === 'string');
+  return stops.length === 0 ? null : { field: 'stop_sequences', value: stops };
+}
+
+function readTier(body: JsonObject): Wish<Tier> | null {
+  const value = TIERS.get(body['service_tier']);
+  return value === undefined ? null : { field: 'service_tier', value };
+}
+
+function readFormat(body: JsonObject): Wish<Format> | null {
+  const config = objectIn(body, 'output_config');
+  const format = config === null ? null : objectIn(config, 'format');
+  const schema = format === null ? null : objectIn(format, 'schema');
+  if (schema === null) return null;
+  return {
+    field: 'output_config.format',
+    value: { kind: 'schema', name: null, schema, isStrict: true },
+  };
+}
+
+function readThinking(body: JsonObject): Wish<Thinking> | null {
+  const told = textIn(objectIn(body, 'output_config') ?? {}, 'effort');
+  const effort = EFFORTS.has(told) ? (told as Effort) : null;
+  const thinking = objectIn(body, 'thinking');
+  const byEffort = (field: string): Wish<Thinking> => ({
+    field,
+    value: { kind: 'effort', effort },
+  });
+  switch (thinking?.['type']) {
+    case undefined:
+      return effort === null ? null : byEffort('output_config.effort');
+    case 'disabled':
+      return { field: 'thinking', value: { kind: 'off' } };
+    case 'enabled': {
+      const tokens = thinking?.['budget_tokens'];
+      if (typeof tokens !== 'number')
+        throw malformed('thinking.budget_tokens', 'expected a number');
+      return { field: 'thinking', value: { kind: 'budget', tokens } };
+    }
+    default:
+      return byEffort('thinking');
+  }
+}
+
+function readTool(value: unknown, index: number): Tool {
+  if (!isObject(value)) throw malformed(`tools[${index}]`, 'expected an object');
+  const name = textIn(value, 'name');
+  const type = textIn(value, 'type');
+  if (type !== null && type !== 'custom') return { kind: 'hosted', name: name ?? type };
+  if (name === null || name === '') throw malformed(`tools[${index}].name`, 'expected a name');
+  const schema = value['input_schema'];
+  if (!isObject(schema)) throw malformed(`tools[${index}].input_schema`, 'expected a JSON schema');
+  return {
+    kind: 'function',
+    name,
+    description: textIn(value, 'description'),
+    schema,
+    isStrict: value['strict'] === true,
+    cache: cacheLifeOf(value),
+  };
+}
+
+function readToolChoice(choice: JsonObject | null): ToolChoice | null {
+  switch (choice?.['type']) {
+    case 'auto':
+    case 'none':
+    case 'any':
+      return { kind: choice['type'] };
+    case 'tool':
+      return { kind: 'named', name: textIn(choice, 'name') ?? '' };
+    default:
+      return null;
+  }
+}
+
+function readParallel(choice: JsonObject | null): Wish<boolean> | null {
+  const { disable_parallel_tool_use: isDisabled } = choice ?? {};
+  if (typeof isDisabled !== 'boolean') return null;
+  return { field: 'tool_choice.disable_parallel_tool_use', value: !isDisabled };
+}

@@ -1,0 +1,173 @@
+import { type AnswerSink, NO_TOKENS, type ReplyTerms, type Stop, type Tokens } from '../answer.ts';
+import type { Maker } from '../conversation.ts';
+import type { Failure } from '../failures.ts';
+import { JsonDepth } from '../json-depth.ts';
+import { sealText } from '../seals.ts';
+import { callBlock, deltaUsage, openingMessage, stopReason, textBlock } from './answer-writer.ts';
+import { messageError } from './errors.ts';
+import type { AnswerBlock, MessageEvent } from './shapes.ts';
+
+/** Of white space that may turn out to be nothing, in UTF-16 units; more is a text. */
+const BLANK_MAX_UNITS = 4_096;
+
+interface OpenCall {
+  readonly index: number;
+  readonly depth: JsonDepth;
+  isClosed: boolean;
+}
+
+/**
+ * Writes an answer as a stream on Anthropic's Messages wire. One block at a time is open, but for calls: one whose arguments
+ * are not whole when the next block begins stays open, since vendors may tell calls interleaved.
+ */
+export class MessageStreamWriter implements AnswerSink {
+  readonly #terms: ReplyTerms;
+  #written = '';
+  #isOver = false;
+  #nextIndex = 0;
+  #open: 'text' | 'thinking' | null = null;
+  /** White space that no block is open for: left out unless text follows. */
+  #blank = '';
+  readonly #calls: OpenCall[] = [];
+  #hasRefused = false;
+  #stop: Stop | null = null;
+  #tokens = NO_TOKENS;
+
+  constructor(terms: ReplyTerms) {
+    this.#terms = terms;
+  }
+
+  take(): string {
+    const written = this.#written;
+    this.#written = '';
+    return written;
+  }
+
+  began(id: string, model: string): void {
+    const message = openingMessage(id || this.#terms.id, model || this.#terms.model);
+    this.#write({ type: 'message_start', message });
+  }
+
+  text(text: string): void {
+    if (this.#open !== 'text') {
+      this.#blank += text;
+      if (this.#blank.length <= BLANK_MAX_UNITS && this.#blank.trim() === '') return;
+      const told = this.#blank;
+      this.#closeFinished();
+      this.#open = 'text';
+      this.#start(textBlock(''));
+      this.#deltaOf({ type: 'text_delta', text: told });
+    } else this.#deltaOf({ type: 'text_delta', text });
+  }
+
+  refusal(text: string): void {
+    this.#hasRefused = true;
+    this.text(text);
+  }
+
+  thought(text: string): void {
+    this.#openThought();
+    this.#deltaOf({ type: 'thinking_delta', thinking: text });
+  }
+
+  sealed(maker: Maker, data: string): void {
+    this.#openThought();
+    this.#deltaOf({ type: 'signature_delta', signature: sealText('anthropic', { maker, data }) });
+    this.#closeOpen();
+  }
+
+  #openThought(): void {
+    if (this.#open === 'thinking') return;
+    this.#closeFinished();
+    this.#open = 'thinking';
+    this.#start({ type: 'thinking', thinking: '', signature: '' });
+  }
+
+  redacted(maker: Maker, data: string): void {
+    this.#closeFinished();
+    const told = sealText('anthropic', { maker, data });
+    this.#stopBlock(this.#start({ type: 'redacted_thinking', data: told }));
+  }
+
+  call(ordinal: number, id: string, name: string): void {
+    this.#closeFinished();
+    const callId = id === '' ? `${this.#terms.id}-${ordinal}` : id;
+    const index = this.#start(callBlock(callId, this.#terms.toolNames.get(name) ?? name, {}));
+    this.#calls[ordinal] = { index, depth: new JsonDepth(), isClosed: false };
+  }
+
+  input(ordinal: number, text: string): void {
+    const call = this.#calls[ordinal];
+    if (call === undefined || call.isClosed || text === '') return;
+    call.depth.push(text);
+    const delta = { type: 'input_json_delta', partial_json: text } as const;
+    this.#write({ type: 'content_block_delta', index: call.index, delta });
+  }
+
+  stopped(stop: Stop): void {
+    this.#stop = stop;
+  }
+
+  usage(tokens: Tokens): void {
+    this.#tokens = tokens;
+  }
+
+  ended(): void {
+    this.#closeOpen();
+    for (const call of this.#calls) this.#closeCall(call);
+    this.#write({
+      type: 'message_delta',
+      delta: {
+        stop_reason: stopReason(this.#stop, this.#calls.length > 0, this.#hasRefused),
+        stop_sequence: this.#stop?.sequence ?? null,
+        stop_details: null,
+        container: null,
+      },
+      usage: deltaUsage(this.#tokens),
+    });
+    this.#write({ type: 'message_stop' });
+    this.#isOver = true;
+  }
+
+  failed(failure: Failure): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#written += `event: error\ndata: ${JSON.stringify(messageError(failure).body)}\n\n`;
+  }
+
+  /** Before another block: what is open is over, and so are calls whose arguments are whole. */
+  #closeFinished(): void {
+    this.#closeOpen();
+    for (const call of this.#calls) if (call.depth.isWhole) this.#closeCall(call);
+  }
+
+  #closeOpen(): void {
+    if (this.#open !== null) this.#stopBlock(this.#nextIndex - 1);
+    this.#open = null;
+    this.#blank = '';
+  }
+
+  #closeCall(call: OpenCall): void {
+    if (!call.isClosed) this.#stopBlock(call.index);
+    call.isClosed = true;
+  }
+
+  /** @returns its index */
+  #start(block: AnswerBlock): number {
+    const index = this.#nextIndex++;
+    this.#write({ type: 'content_block_start', index, content_block: block });
+    return index;
+  }
+
+  #stopBlock(index: number): void {
+    this.#write({ type: 'content_block_stop', index });
+  }
+
+  #deltaOf(delta: Extract<MessageEvent, { type: 'content_block_delta' }>['delta']): void {
+    this.#write({ type: 'content_block_delta', index: this.#nextIndex - 1, delta });
+  }
+
+  #write(event: MessageEvent): void {
+    if (!this.#isOver) this.#written += `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+  }
+}

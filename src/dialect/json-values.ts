@@ -1,0 +1,62 @@
+/** Reading JSON of unknown shape, without losing a digit of it. */
+
+export interface JsonObject {
+  readonly [name: string]: unknown;
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function objectIn(from: JsonObject, name: string): JsonObject | null {
+  const value = from[name];
+  return isObject(value) ? value : null;
+}
+
+export function textIn(from: JsonObject, name: string): string | null {
+  const value = from[name];
+  return typeof value === 'string' ? value : null;
+}
+
+export function numberIn(from: JsonObject, name: string): number | null {
+  const value = from[name];
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+/** An empty list where it is none. */
+export function listIn(from: JsonObject, name: string): readonly unknown[] {
+  const value = from[name];
+  return Array.isArray(value) ? value : [];
+}
+
+/** Digits that a double may not hold: 16 of them, or an exponent. Base64 and hex may look like it, which costs time only. */
+const LONG_NUMBER = /\d{16}|[\d.][eE][+-]?\d/;
+
+/** Number text that `JSON.stringify` writes as it stands (ECMA-262, JSON.rawJSON; in Node from 21 on). */
+type WithRaw = typeof JSON & { rawJSON(text: string): unknown };
+type Revive = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+const keepDigits: Revive = (_name, value, { source }) =>
+  typeof value === 'number' && source !== undefined && String(value) !== source
+    ? (JSON as WithRaw).rawJSON(source)
+    : value;
+
+/**
+ * JSON text whose numbers are written again digit by digit: those that a double cannot hold become opaque objects which
+ * `JSON.stringify` writes as they stood. They are no numbers to whoever reads them.
+ * @throws SyntaxError
+ */
+export function parseExactly(text: string): unknown {
+  if (!LONG_NUMBER.test(text)) return JSON.parse(text);
+  return JSON.parse(text, keepDigits as (this: unknown, name: string, value: unknown) => unknown);
+}
+
+/** @returns null where it is no JSON object */
+export function parsedObject(text: string): JsonObject | null {
+  try {
+    const value = parseExactly(text);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}

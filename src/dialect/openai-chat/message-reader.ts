@@ -1,0 +1,160 @@
+import type { CacheLife, Part, ResultPart, Seal, TextPart, Turn } from '../conversation.ts';
+import { mediaOf } from '../data-url.ts';
+import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
+import { malformed, untranslatable } from '../losses.ts';
+import { cacheLifeOf } from './cache-marks.ts';
+
+type ContentPart = Exclude<Part, ResultPart>;
+
+/** @throws Refusal */
+export function readMessages(messages: readonly unknown[]): readonly Turn[] {
+  return messages.map((message, index) => readMessage(message, `messages[${index}]`));
+}
+
+function readMessage(message: unknown, field: string): Turn {
+  if (!isObject(message)) throw malformed(field, 'expected an object');
+  const cache = cacheLifeOf(message);
+  switch (message['role']) {
+    case 'system':
+    case 'developer':
+      return { role: 'system', parts: marked(readContent(message, field), cache) };
+    case 'user':
+      return { role: 'user', parts: marked(readContent(message, field), cache) };
+    case 'assistant':
+      return { role: 'assistant', parts: marked(readAssistant(message, field), cache) };
+    case 'tool':
+      return { role: 'user', parts: [readResult(message, field, cache)] };
+    case 'function':
+      throw untranslatable(`${field}.role`, 'the old functions have no place on another wire');
+    default:
+      throw malformed(
+        `${field}.role`,
+        `expected system, developer, user, assistant or tool, found ${JSON.stringify(message['role']) ?? 'none'}`,
+      );
+  }
+}
+
+function readContent(message: JsonObject, field: string): readonly ContentPart[] {
+  const { content } = message;
+  if (content === undefined || content === null) return [];
+  if (typeof content === 'string') return content === '' ? [] : [textPart(content, null)];
+  if (!Array.isArray(content))
+    throw malformed(`${field}.content`, 'expected a text or a list of parts');
+  return content.map((part, index) => readPart(part, `${field}.content[${index}]`));
+}
+
+function textPart(text: string, cache: CacheLife | null): TextPart {
+  return { kind: 'text', text, cache };
+}
+
+function readPart(part: unknown, field: string): ContentPart {
+  if (typeof part === 'string') return textPart(part, null);
+  if (!isObject(part)) throw malformed(field, 'expected an object');
+  const cache = cacheLifeOf(part);
+  switch (part['type']) {
+    case 'text':
+      return textPart(textOf(part, 'text', field), cache);
+    case 'refusal':
+      return textPart(textOf(part, 'refusal', field), cache);
+    case 'image_url':
+      return readImage(part, field, cache);
+    case 'input_audio': {
+      const audio = objectIn(part, 'input_audio') ?? {};
+      const base64 = textOf(audio, 'data', `${field}.input_audio`);
+      return {
+        kind: 'audio',
+        field: 'input_audio',
+        format: textIn(audio, 'format') ?? 'wav',
+        base64,
+      };
+    }
+    case 'file':
+      return readFile(objectIn(part, 'file') ?? {}, `${field}.file`, cache);
+    default:
+      throw untranslatable(
+        `${field}.type`,
+        `a part of type ${JSON.stringify(part['type']) ?? 'none'} has no place on another wire`,
+      );
+  }
+}
+
+function textOf(from: JsonObject, name: string, field: string): string {
+  const text = textIn(from, name);
+  if (text === null) throw malformed(`${field}.${name}`, 'expected a text');
+  return text;
+}
+
+function readImage(part: JsonObject, field: string, cache: CacheLife | null): ContentPart {
+  const { image_url: told } = part;
+  const url = typeof told === 'string' ? told : isObject(told) ? textIn(told, 'url') : null;
+  const media = url === null ? null : mediaOf(url);
+  if (media === null) throw malformed(`${field}.image_url`, 'expected a URL');
+  return { kind: 'image', media, cache };
+}
+
+function readFile(file: JsonObject, field: string, cache: CacheLife | null): ContentPart {
+  if (textIn(file, 'file_id') !== null)
+    throw untranslatable('file_id', "a file lives in one provider's account");
+  const title = textIn(file, 'filename');
+  const media = mediaOf(textOf(file, 'file_data', field));
+  if (media?.from !== 'inline') throw malformed(`${field}.file_data`, 'expected a data URL');
+  return { kind: 'document', media, title, cache };
+}
+
+function readAssistant(message: JsonObject, field: string): readonly Part[] {
+  const refusal = textIn(message, 'refusal');
+  return [
+    ...readThoughts(message),
+    ...readContent(message, field),
+    ...(refusal === null || refusal === '' ? [] : [textPart(refusal, null)]),
+    ...listIn(message, 'tool_calls').map((call, index) =>
+      readCall(call, `${field}.tool_calls[${index}]`),
+    ),
+  ];
+}
+
+/** Sealed ones as they came (LiteLLM's and Envoy's `thinking_blocks`), else the text that vendors name in two ways. */
+function readThoughts(message: JsonObject): readonly Part[] {
+  const blocks = listIn(message, 'thinking_blocks').flatMap((block): readonly Part[] => {
+    if (!isObject(block)) return [];
+    const data = textIn(block, 'data');
+    if (block['type'] === 'redacted_thinking' && data !== null)
+      return [{ kind: 'redacted', seal: { maker: 'anthropic', data } }];
+    const signature = textIn(block, 'signature');
+    const seal: Seal | null =
+      signature === null || signature === '' ? null : { maker: 'anthropic', data: signature };
+    return [{ kind: 'thought', text: textIn(block, 'thinking') ?? '', seal }];
+  });
+  if (blocks.length > 0) return blocks;
+  const text = textIn(message, 'reasoning_content') ?? textIn(message, 'reasoning') ?? '';
+  return text === '' ? [] : [{ kind: 'thought', text, seal: null }];
+}
+
+function readCall(call: unknown, field: string): Part {
+  const told = isObject(call) ? objectIn(call, 'function') : null;
+  if (!isObject(call) || told === null)
+    throw untranslatable(field, 'a call that is no function has no place on another wire');
+  return {
+    kind: 'call',
+    id: textOf(call, 'id', field),
+    name: textOf(told, 'name', `${field}.function`),
+    input: textIn(told, 'arguments') ?? '',
+    cache: cacheLifeOf(call),
+  };
+}
+
+function readResult(message: JsonObject, field: string, cache: CacheLife | null): Part {
+  const parts = readContent(message, field).flatMap((part) =>
+    part.kind === 'text' || part.kind === 'image' || part.kind === 'document' ? [part] : [],
+  );
+  const id = textOf(message, 'tool_call_id', field);
+  return { kind: 'result', id, parts, isError: false, cache };
+}
+
+/** A mark on a message is one on the last part that can have it. */
+function marked(parts: readonly Part[], cache: CacheLife | null): readonly Part[] {
+  const last = parts.at(-1);
+  if (cache === null || last === undefined || !('cache' in last) || last.cache !== null)
+    return parts;
+  return [...parts.slice(0, -1), { ...last, cache }];
+}

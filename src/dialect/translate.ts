@@ -1,0 +1,215 @@
+/**
+ * The one door of the room: a request, an answer, a stream and an error from one wire to another. Pure: no I/O, no clock, no
+ * chance; the same in gives the same out, byte for byte, on every node. Two sides of one wire never come here.
+ */
+
+import { Buffer } from 'node:buffer';
+import { EventData } from '../wire/event-data.ts';
+import { EventStream } from '../wire/event-stream.ts';
+import type { AnswerSink, ReplyTerms } from './answer.ts';
+import { MessageAnswerReader } from './anthropic-messages/answer-reader.ts';
+import { MessageAnswerWriter } from './anthropic-messages/answer-writer.ts';
+import { messageError } from './anthropic-messages/errors.ts';
+import { readMessagesRequest } from './anthropic-messages/request-reader.ts';
+import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
+import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
+import type { Conversation } from './conversation.ts';
+import { type Failure, failureOf } from './failures.ts';
+import { Losses, Refusal } from './losses.ts';
+import { ChatAnswerReader } from './openai-chat/answer-reader.ts';
+import { ChatAnswerWriter } from './openai-chat/answer-writer.ts';
+import { chatError } from './openai-chat/errors.ts';
+import { readChatRequest } from './openai-chat/request-reader.ts';
+import { writeChatRequest } from './openai-chat/request-writer.ts';
+import { ChatStreamWriter } from './openai-chat/stream-writer.ts';
+import { ToolNames } from './wire-names.ts';
+
+export type Wire = 'openai-chat' | 'anthropic-messages';
+
+/** What a request is written for. */
+export interface TranslationTarget {
+  /** Its name in the provider table. */
+  readonly provider: string;
+  /** The name that the provider knows. */
+  readonly model: string;
+}
+
+export interface TranslatedRequest {
+  /** JSON in UTF-8. */
+  readonly body: Buffer;
+  /** Behind the provider's own prefix: `/chat/completions`, `/messages`. */
+  readonly path: string;
+  readonly isStream: boolean;
+  /** What the answer needs to know of it. */
+  readonly wantsUsage: boolean;
+  readonly toolNames: ReadonlyMap<string, string>;
+  /** Names of what is lost, for `x-sluice-dropped`. */
+  readonly dropped: readonly string[];
+  /** `name=value` of what is carried changed, for `x-sluice-adjusted`. */
+  readonly adjusted: readonly string[];
+}
+
+interface AnswerReader {
+  event(data: string, isError: boolean): void;
+  /** The stream is over, in good order. */
+  end(): void;
+  /** It broke. */
+  cut(): void;
+  whole(text: string): void;
+}
+
+interface AnswerWriter extends AnswerSink {
+  readonly answer: object;
+  readonly failure: Failure | null;
+}
+
+interface StreamWriter extends AnswerSink {
+  take(): string;
+}
+
+interface WireDoors {
+  readonly path: string;
+  /** Of a tool's name. */
+  readonly nameMaxChars: number;
+  readonly read: (text: string) => Conversation;
+  readonly write: (
+    said: Conversation,
+    target: TranslationTarget,
+    losses: Losses,
+    names: ToolNames,
+  ) => object;
+  readonly reader: (sink: AnswerSink) => AnswerReader;
+  readonly answerWriter: (terms: ReplyTerms) => AnswerWriter;
+  readonly streamWriter: (terms: ReplyTerms) => StreamWriter;
+  readonly error: (failure: Failure) => ToldError;
+}
+
+export interface ToldError {
+  readonly status: number;
+  readonly body: object;
+}
+
+const WIRES: Readonly<Record<Wire, WireDoors>> = {
+  'openai-chat': {
+    path: '/chat/completions',
+    nameMaxChars: 64,
+    read: readChatRequest,
+    write: writeChatRequest,
+    reader: (sink) => new ChatAnswerReader(sink),
+    answerWriter: (terms) => new ChatAnswerWriter(terms),
+    streamWriter: (terms) => new ChatStreamWriter(terms),
+    error: chatError,
+  },
+  'anthropic-messages': {
+    path: '/messages',
+    nameMaxChars: 128,
+    read: readMessagesRequest,
+    write: (said, { model }, losses, names) => writeMessagesRequest(said, model, losses, names),
+    reader: (sink) => new MessageAnswerReader(sink),
+    answerWriter: (terms) => new MessageAnswerWriter(terms),
+    streamWriter: (terms) => new MessageStreamWriter(terms),
+    error: messageError,
+  },
+};
+
+/**
+ * @param body JSON in UTF-8, whole
+ * @returns a refusal where the body is none of its wire, or asks for what the other one cannot carry
+ */
+export function translateRequest(
+  from: Wire,
+  to: Wire,
+  body: Buffer,
+  target: TranslationTarget,
+): TranslatedRequest | Refusal {
+  const doors = WIRES[to];
+  const losses = new Losses();
+  const names = new ToolNames(doors.nameMaxChars);
+  try {
+    const said = WIRES[from].read(body.toString());
+    const written = doors.write(said, target, losses, names);
+    return {
+      body: Buffer.from(JSON.stringify(written)),
+      path: doors.path,
+      isStream: said.isStream,
+      wantsUsage: said.wantsUsage,
+      toolNames: names.changed,
+      dropped: losses.dropped,
+      adjusted: losses.adjusted,
+    };
+  } catch (refusal) {
+    if (refusal instanceof Refusal) return refusal;
+    throw refusal;
+  }
+}
+
+/** A whole answer with a status of success. @returns an error's status where it holds none after all */
+export function translateAnswer(from: Wire, to: Wire, body: Buffer, terms: ReplyTerms): ToldError {
+  const writer = WIRES[to].answerWriter(terms);
+  WIRES[from].reader(writer).whole(body.toString());
+  const { failure } = writer;
+  return failure === null ? { status: 200, body: writer.answer } : WIRES[to].error(failure);
+}
+
+/** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */
+export function translateError(to: Wire, status: number, body: Buffer): ToldError {
+  return WIRES[to].error(failureOf(status, parsedJson(body.toString())));
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Of one event, in bytes: pictures come whole in one. A longer one ends the stream with an error. */
+const EVENT_MAX_BYTES = 16 * 1024 * 1024;
+
+/** An event stream on its way from one wire to another: each event leaves in the turn in which its last byte came. */
+export class TranslatedStream {
+  readonly #events = new EventStream();
+  readonly #data = new EventData(EVENT_MAX_BYTES);
+  readonly #reader: AnswerReader;
+  readonly #writer: StreamWriter;
+
+  constructor(from: Wire, to: Wire, terms: ReplyTerms) {
+    this.#writer = WIRES[to].streamWriter(terms);
+    this.#reader = WIRES[from].reader(this.#writer);
+  }
+
+  /** @param piece lent @returns what it amounts to, perhaps nothing */
+  push(piece: Buffer): Buffer {
+    let at = this.#events.begin(piece);
+    while (at >= 0 && at < piece.length) {
+      at = this.#events.read(piece, at, this.#data);
+      if (at >= 0) this.#tell();
+    }
+    return this.#taken();
+  }
+
+  /** The upstream ended its message in good order. */
+  end(): Buffer {
+    this.#events.finish();
+    this.#tell();
+    this.#reader.end();
+    return this.#taken();
+  }
+
+  /** The upstream broke, or was given up: the caller is never told a clean end. */
+  cut(): Buffer {
+    this.#reader.cut();
+    return this.#taken();
+  }
+
+  #tell(): void {
+    const data = this.#data.take();
+    if (data === null) this.#reader.cut();
+    else this.#reader.event(data, this.#events.wasError);
+  }
+
+  #taken(): Buffer {
+    return Buffer.from(this.#writer.take());
+  }
+}

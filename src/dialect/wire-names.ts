@@ -1,0 +1,49 @@
+/** Names and ids that one wire allows and another does not: changed the same way each time, and mapped back. */
+
+import { createHash } from 'node:crypto';
+
+const PLAIN = /^[a-zA-Z0-9_-]+$/;
+const NOT_PLAIN = /[^a-zA-Z0-9_-]/g;
+/** Of a hash, in hexadecimal digits: 2^48 names before two of one request are likely to be one. */
+const HASH_DIGITS = 12;
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/**
+ * A call's id as Anthropic takes it (`^[a-zA-Z0-9_-]+$`): histories of other vendors have `functions.search:0`. Pure, so
+ * that a call and its result, and this turn and the next one, have the same.
+ */
+export function plainId(id: string): string {
+  return PLAIN.test(id) ? id : `toolu_${hashOf(id).slice(0, 24)}`;
+}
+
+/** A tool's name of at most so many characters of `[a-zA-Z0-9_-]`. */
+export function plainName(name: string, maxChars: number): string {
+  if (name.length <= maxChars && PLAIN.test(name)) return name;
+  const kept = name.replace(NOT_PLAIN, '_').slice(0, maxChars - HASH_DIGITS - 1);
+  return `${kept}_${hashOf(name).slice(0, HASH_DIGITS)}`;
+}
+
+/** An opaque name of at most so many characters. */
+export function boundedName(name: string, maxChars: number): string {
+  return name.length <= maxChars ? name : hashOf(name);
+}
+
+/** The tools of one request under the names that its provider is given. */
+export class ToolNames {
+  readonly #maxChars: number;
+  /** By the given name: those that are not the caller's own. */
+  readonly changed = new Map<string, string>();
+
+  constructor(maxChars: number) {
+    this.#maxChars = maxChars;
+  }
+
+  given(name: string): string {
+    const plain = plainName(name, this.#maxChars);
+    if (plain !== name) this.changed.set(plain, name);
+    return plain;
+  }
+}
