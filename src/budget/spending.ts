@@ -15,10 +15,19 @@ import {
   unpriced,
 } from './budget-refusals.ts';
 import type { BudgetLimits, BudgetScope, BudgetWindow, UnpricedWay } from './budget-settings.ts';
-import { type BudgetTable, type Claim, NO_ROW, type RowName, rowName } from './budget-table.ts';
+import { type BudgetTable, type Claim, NO_ROW, rowName } from './budget-table.ts';
+import type { ChainSpending, ChainTarget } from './chain-spending.ts';
 import type { DefaultRates } from './default-rate.ts';
 import { highestCost } from './highest-cost.ts';
 import type { OutputSizes } from './output-sizes.ts';
+import {
+  type Line,
+  NO_ROWS,
+  type Priced,
+  Reservation,
+  type Rows,
+  settleIn,
+} from './reservation.ts';
 
 /** What is told of budgets; the metrics are one. */
 export interface SpendingCounts {
@@ -76,21 +85,8 @@ export interface SpendingQuestion {
   /** Of the body. */
   readonly requestBytes: number;
   readonly writes: boolean;
-}
-
-/** One budget in one kind of window. */
-interface Line {
-  readonly scope: BudgetScope;
-  readonly name: string;
-  readonly window: BudgetWindow;
-  readonly print: RowName;
-  readonly limit: number;
-  readonly enforced: boolean;
-  row: number;
-  /** The window of which the main thread knows. */
-  told: number;
-  /** When it was told last that more is wanted; Unix time in milliseconds. */
-  askedMs: number;
+  /** Of a request that may be tried at several targets; null: no other one follows. */
+  readonly chain: ChainSpending | null;
 }
 
 /** How one budget stands, for its owner. */
@@ -119,16 +115,6 @@ const NOTHING_ASKED: AskedSpending = {
   toolUses: 0,
   named: 0,
 };
-
-/** The most that a request can cost. */
-interface Priced {
-  /** Nano-dollars. */
-  readonly nano: number;
-  /** False: its model has no price, and nothing of it counts. */
-  readonly isPriced: boolean;
-  /** Whose answers are as long as this one, that nobody limits; null: somebody does. */
-  readonly learns: string | null;
-}
 
 /** This node's part of a budget is too small, and may grow within milliseconds: it is to be asked again then. */
 export const WAITS = 'waits';
@@ -168,36 +154,107 @@ export class KeySpending {
     const { maxCostNano, enforced } = this.#rules;
     if (enforced && maxCostNano > 0 && cost.nano > maxCostNano)
       return tooDear(cost.nano, maxCostNano);
+    const chain = question.chain?.isOpen === true ? question.chain : null;
     // What costs nothing needs no room: a budget that was passed refuses nobody's own machine.
-    if (this.#lines.length === 0 || cost.nano === 0)
-      return new Reservation(this.#context, this.#rules, [], [], cost);
+    if (this.#lines.length === 0 || (cost.nano === 0 && chain === null))
+      return this.#reserved(NO_ROWS, cost, 0, null);
     const windows = this.#context.calendar.at(nowMs);
-    const lines = this.#lines;
-    const claims = lines.map(
-      ({ print, row, window, limit, enforced: isEnforced }): Claim => ({
-        name: print,
-        row,
-        label: windows[window],
-        limit,
-        enforced: isEnforced,
-      }),
-    );
-    const came = this.#context.table.reserve(claims, cost.nano);
-    this.#placed(claims);
-    if (came.kind === 'taken') {
-      for (const at of came.overdrawn) this.#reached(at, false);
-      return new Reservation(this.#context, this.#rules, lines, claims, cost);
+    const kept = chain === null ? null : this.#keptNow(chain, windows);
+    const before = kept?.nano ?? 0;
+    const rows = kept?.rows ?? this.#rowsIn(windows);
+    const amounts = chain === null ? [] : this.#amounts(question, chain.left, cost.nano, nowMs);
+    if (kept !== null && before >= cost.nano) {
+      const held = Math.min(before, amounts[0] ?? cost.nano);
+      if (before > held) settleIn(rows, this.#context.table, before - held, 0);
+      return this.#reserved(rows, cost, held, chain);
     }
+    // What is dearer than there is room for will not be reached.
+    for (const held of kept === null ? amounts : []) {
+      const came = this.#context.table.reserve(rows.claims, held);
+      if (came.kind !== 'taken') continue;
+      if (came.overdrawn.length === 0) return this.#taken(rows, came.overdrawn, cost, held, chain);
+      // Only counted: what nobody may ever ask for counts nowhere.
+      settleIn(rows, this.#context.table, held, 0);
+    }
+    if (cost.nano === 0) return this.#reserved(NO_ROWS, cost, 0, chain);
+    const came = this.#context.table.reserve(rows.claims, cost.nano - before);
+    if (came.kind === 'taken') return this.#taken(rows, came.overdrawn, cost, cost.nano, chain);
+    this.#placed(rows.claims);
+    if (kept !== null) chain?.putBack(kept);
     if (came.kind === 'full') {
       this.#context.counts.budgetRowDropped();
       return NO_BUDGET_ROW;
     }
     if (came.of === 'grant') {
       this.#ask(came.at, nowMs);
-      const mayGrow = this.#context.table.isGranting && !this.#isSpent(came.at, claims, cost.nano);
-      if (mayWait && mayGrow) return WAITS;
+      const isSpent = this.#isSpent(came.at, rows.claims, cost.nano - before);
+      if (mayWait && this.#context.table.isGranting && !isSpent) return WAITS;
     }
-    return this.#exceeded(came.at, came.of, claims, cost.nano, windows);
+    return this.#exceeded(came.at, came.of, rows.claims, cost.nano, before, windows);
+  }
+
+  #taken(
+    rows: Rows,
+    overdrawn: readonly number[],
+    cost: Priced,
+    held: number,
+    chain: ChainSpending | null,
+  ): Reservation {
+    this.#placed(rows.claims);
+    for (const at of overdrawn) this.#reached(at, false);
+    return this.#reserved(rows, cost, held, chain);
+  }
+
+  #reserved(rows: Rows, cost: Priced, held: number, chain: ChainSpending | null): Reservation {
+    const { table, sizes } = this.#context;
+    const { keyClass } = this.#rules;
+    const made = new Reservation(table, sizes, keyClass, rows, cost, held, chain);
+    chain?.began(made, table);
+    return made;
+  }
+
+  #rowsIn(windows: Windows): Rows {
+    const claims = this.#lines.map(
+      ({ print, row, window, limit, enforced }): Claim => ({
+        name: print,
+        row,
+        label: windows[window],
+        limit,
+        enforced,
+      }),
+    );
+    return { lines: this.#lines, claims };
+  }
+
+  /** What an earlier attempt left; of a window that is over it is worth nothing. */
+  #keptNow(chain: ChainSpending, windows: Windows) {
+    const kept = chain.take();
+    if (kept === null) return null;
+    const { lines, claims } = kept.rows;
+    const isNow = lines.every(({ window }, at) => (claims[at]?.label ?? 0) >= windows[window]);
+    if (isNow) return kept;
+    settleIn(kept.rows, this.#context.table, kept.nano, 0);
+    return null;
+  }
+
+  /**
+   * What the targets can cost that may follow, the dearest first: as far as they are dearer than the one that begins, and a single
+   * request may cost so much.
+   */
+  #amounts(
+    question: SpendingQuestion,
+    others: readonly ChainTarget[],
+    own: number,
+    nowMs: number,
+  ): readonly number[] {
+    const { maxCostNano, enforced } = this.#rules;
+    const limit = enforced && maxCostNano > 0 ? maxCostNano : Number.POSITIVE_INFINITY;
+    const amounts = new Set<number>();
+    for (const { provider, model } of others) {
+      const cost = this.#highest({ ...question, provider: provider.name, model }, nowMs);
+      if (!('code' in cost) && cost.nano > own && cost.nano <= limit) amounts.add(cost.nano);
+    }
+    return amounts.size < 2 ? [...amounts] : [...amounts].sort((a, b) => b - a);
   }
 
   /** Whoever grants is told at once. */
@@ -235,11 +292,13 @@ export class KeySpending {
     if (line !== undefined) this.#context.counts.budgetReached(line.scope, line.window, enforced);
   }
 
+  /** @param before what of it the request has reserved already */
   #exceeded(
     at: number,
     of: 'limit' | 'grant',
     claims: readonly Claim[],
     asked: number,
+    before: number,
     windows: Windows,
   ): Rejection {
     this.#reached(at, true);
@@ -253,10 +312,10 @@ export class KeySpending {
       label: claim.label,
       limit: line.limit,
       spent: (state?.spent ?? 0) + (state?.elsewhere ?? 0),
-      reserved: state?.reserved ?? 0,
+      reserved: Math.max(0, (state?.reserved ?? 0) - before),
       asked,
       renewsMs: line.window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
-      reason: of === 'grant' && !this.#isSpent(at, claims, asked) ? 'partition' : 'spent',
+      reason: of === 'grant' && !this.#isSpent(at, claims, asked - before) ? 'partition' : 'spent',
     });
   }
 
@@ -323,60 +382,5 @@ export class KeySpending {
 
   get maxCostNano(): number {
     return this.#rules.maxCostNano;
-  }
-}
-
-/** What one attempt has reserved. */
-export class Reservation {
-  readonly #context: SpendingContext;
-  readonly #rules: SpendingRules;
-  readonly #lines: readonly Line[];
-  readonly #claims: readonly Claim[];
-  readonly #cost: Priced;
-  #isOver = false;
-
-  constructor(
-    context: SpendingContext,
-    rules: SpendingRules,
-    lines: readonly Line[],
-    claims: readonly Claim[],
-    cost: Priced,
-  ) {
-    this.#context = context;
-    this.#rules = rules;
-    this.#lines = lines;
-    this.#claims = claims;
-    this.#cost = cost;
-  }
-
-  /** Nano-dollars. */
-  get reserved(): number {
-    return this.#cost.nano;
-  }
-
-  /** What it goes by has a price: else nothing is reserved, and nothing will be spent. */
-  get isPriced(): boolean {
-    return this.#cost.isPriced;
-  }
-
-  /**
-   * The attempt has ended. Further calls do nothing.
-   * @param nano what it cost; null: nobody knows, and all that was reserved counts as spent
-   */
-  settle(nano: number | null): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    const spent = nano ?? this.#cost.nano;
-    for (const [at, claim] of this.#claims.entries()) {
-      const line = this.#lines[at];
-      if (line === undefined) continue;
-      this.#context.table.settle(line.print, claim.row, claim.label, this.#cost.nano, spent);
-    }
-  }
-
-  /** How long its answer was: where nobody limited it, the next one's is not a guess. */
-  learn(outputTokens: number): void {
-    const { learns } = this.#cost;
-    if (learns !== null) this.#context.sizes.learn(this.#rules.keyClass, learns, outputTokens);
   }
 }

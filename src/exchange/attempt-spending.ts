@@ -1,6 +1,7 @@
 /** What one attempt may cost, and did: between its metering and the budgets of its key. */
 
-import type { Reservation, SpendingQuestion } from '../budget/spending.ts';
+import type { Reservation } from '../budget/reservation.ts';
+import type { SpendingQuestion } from '../budget/spending.ts';
 import type { MeteredUsage, Metering } from '../meter/metering.ts';
 import { type Cost, nanoOfCost } from '../prices/cost.ts';
 import { type Rejection, rejection } from '../rejection.ts';
@@ -16,7 +17,7 @@ const NOT_READ = rejection('overloaded', '', 'retry-after: 1\r\n');
  * @returns null where nobody asks, or nothing is billed
  */
 export function spendingQuestion(
-  { managed, provider }: AttemptTarget,
+  { managed, provider, routing }: AttemptTarget,
   metering: Metering | null,
   requestBytes: number,
 ): SpendingQuestion | Rejection | null {
@@ -33,6 +34,7 @@ export function spendingQuestion(
     asked: metering.askedSpending(requestBytes),
     requestBytes,
     writes: managed.metering !== 'reports',
+    chain: routing?.chain ?? null,
   };
 }
 

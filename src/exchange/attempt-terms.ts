@@ -1,5 +1,6 @@
 /** What an attempt is given: what the attempts of a worker share, the client's request, and who is asked with which key. */
 
+import type { ChainSpending } from '../budget/chain-spending.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
 import type { ModelPermission } from '../policy/model-permission.ts';
@@ -75,6 +76,8 @@ interface Routing {
   readonly targetModel: string;
   /** It is asked for the rest of an answer that another one began. */
   readonly resumed: boolean;
+  /** What the request holds of its budgets while targets follow each other; null: no other one follows. */
+  readonly chain: ChainSpending | null;
 }
 
 /** What is left of a request that was given to its call. */

@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
-import { type Reservation, type SpendingQuestion, WAITS } from '../budget/spending.ts';
+import type { Reservation } from '../budget/reservation.ts';
+import { type SpendingQuestion, WAITS } from '../budget/spending.ts';
 import type { Metering } from '../meter/metering.ts';
 import type { LimitGrant } from '../policy/limiter.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';

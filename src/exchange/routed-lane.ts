@@ -404,6 +404,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const { planner, metrics } = this.#context;
     const rest = this.#restOf(head);
     this.#clock.stop();
+    this.#request.isLast();
     if (rest === null) this.#request.body?.drop();
     if (isGood) planner.succeeded(trial, this.#clock.firstContentAfterMs);
     else planner.left(trial);

@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
+import { ChainSpending } from '../budget/chain-spending.ts';
 import type { Trial } from '../plan/planner.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -51,6 +52,8 @@ export class RoutedRequest {
   /** Until the body is whole: what it names of what is stored. */
   #claim: StateClaim | null;
   #start: RoutedStart | null = null;
+  /** What it holds of its budgets while targets follow each other. */
+  #chain: ChainSpending | null = null;
   /** Its beginning left with another model in it. */
   #wasEdited = false;
 
@@ -111,6 +114,9 @@ export class RoutedRequest {
     if ('code' in start) return start;
     this.#start = start;
     this.#wasEdited = start.route !== null;
+    const { walk } = start;
+    const isChain = walk?.mayRepeat === true && this.routed?.policy.spending != null;
+    this.#chain = isChain ? new ChainSpending(() => walk.left) : null;
     return start;
   }
 
@@ -192,6 +198,7 @@ export class RoutedRequest {
           attempt: number,
           targetModel: target.name,
           resumed: continuing !== null,
+          chain: this.#chain,
         },
       },
       sink,
@@ -232,6 +239,12 @@ export class RoutedRequest {
     };
   }
 
+  /** The current attempt is the last one: what is reserved for others is given back. */
+  isLast(): void {
+    this.#chain?.close();
+    this.#chain = null;
+  }
+
   /** The answer is the client's: what led to it goes, but for a body of which more comes, which is read on. */
   forget(): void {
     this.#asked = LEFT;
@@ -242,6 +255,7 @@ export class RoutedRequest {
 
   /** Nothing is kept and nothing is read any more. */
   drop(): void {
+    this.isLast();
     this.body?.release();
     this.body?.drop();
   }

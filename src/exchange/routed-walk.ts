@@ -101,6 +101,11 @@ export class RoutedWalk {
     return null;
   }
 
+  /** Targets behind the current one, however they are doing. */
+  get left(): readonly Target[] {
+    return this.#planned.slice(this.#next).map(({ target }) => target);
+  }
+
   /** Whether anything but the current attempt could still answer: only then is its answer held. */
   get hasAlternative(): boolean {
     if (!this.#mayRepeat || this.#count >= ATTEMPTS_MAX) return false;

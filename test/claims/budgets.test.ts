@@ -472,6 +472,61 @@ describe('budgets', () => {
     expect(scene.asked).toEqual({ openai: 1, groq: 1 });
   });
 
+  test('G5: the dearest target that may follow is reserved, so that it finds its money there; whoever is answered by the cheap one holds no more than that', async () => {
+    const key = fresh();
+    const reserved = async (): Promise<number> => {
+      const headers = { authorization: `Bearer ${key}` };
+      const page = await (await fetch(`${url}/sluice/budget`, { headers })).json();
+      const { budgets } = page as { readonly budgets: readonly Readonly<Record<string, string>>[] };
+      return Number(budgets[0]?.['reserved_usd']);
+    };
+    let fails = (): void => {};
+    const failed = new Promise<void>((resolve) => {
+      fails = resolve;
+    });
+    scene.plays({
+      openai: async (turn) => {
+        await turn.bodyDone();
+        await failed;
+        turn.reset();
+      },
+      groq: answers(200, usage(10, 5)),
+    });
+    const answer = post(key, { model: 'chain', max: 10 });
+    try {
+      // $0.0108 at the first target, ten times as much at the second.
+      await until('the dear one is reserved', async () => (await reserved()) > 0.1);
+      // $0.2 would fit beside the first, and not beside the second.
+      const other = await post(key, { max: 200 });
+      expect([other.status, other.error['code']]).toEqual([402, 'budget_exceeded']);
+    } finally {
+      fails();
+    }
+    const { status, fields } = await answer;
+    expect([status, fields.get('x-sluice-target')]).toEqual([200, 'groq/dear']);
+    await settled(key);
+    scene.plays({
+      openai: stallsBehind(EVENTS.chat.opening, EVENTS.chat.word('w')),
+      groq: answers(200, usage(10, 5)),
+    });
+    const leaves = new AbortController();
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      signal: leaves.signal,
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
+      body: JSON.stringify({ model: 'chain', max_tokens: 10, stream: true, messages: [] }),
+    });
+    try {
+      await response.body?.getReader().read();
+      const held = await reserved();
+      expect(held).toBeGreaterThan(0);
+      expect(held).toBeLessThan(0.02);
+    } finally {
+      leaves.abort();
+    }
+    await settled(key);
+  });
+
   test('G8, G4: a changed limit counts for the next request, and a killed gateway has forgotten nothing', async () => {
     const own = mkdtempSync(join(tmpdir(), 'sluice-budgets-'));
     const config = (limit: string): string =>

@@ -196,16 +196,17 @@ retries = 0
         }
       }
     };
-    const storm = async (scene: RoutedScene, until: number): Promise<void> => {
-      const isOver = (): boolean => performance.now() > until;
+    const storm = async (scene: RoutedScene, isOver: () => boolean): Promise<void> => {
       await Promise.all(Array.from({ length: CLIENTS }, (_, at) => client(scene, at, isOver)));
     };
     const first = await start();
     let second: RoutedScene | null = null;
+    let isKilled = false;
     try {
-      const running = storm(first, performance.now() + 3_000);
+      const running = storm(first, () => isKilled);
       await until('a good part is spent', () => billed(bills) > LIMIT_USD * 1e9);
       const killedMs = performance.now();
+      isKilled = true;
       first.gateway.child.kill('SIGKILL');
       await first.gateway.exited;
       await running;
@@ -215,7 +216,8 @@ retries = 0
         .filter(({ endedMs }) => endedMs > killedMs - 200)
         .reduce((sum, { nano }) => sum + nano, 0);
       second = await start();
-      await storm(second, performance.now() + 5_000);
+      const endMs = performance.now() + 5_000;
+      await storm(second, () => performance.now() > endMs);
       const { gateway } = second;
       await until('everything is settled', async () => (await gateway.idle()) !== null);
       await until('nothing is reserved', async () => {
@@ -245,6 +247,7 @@ retries = 0
       expect(total).toBeLessThanOrEqual(booked + unknown + slack);
       expect(refusals.spent).toBeGreaterThan(0);
     } finally {
+      isKilled = true;
       await first.stop();
       await second?.stop();
       rmSync(folder, { recursive: true, force: true });

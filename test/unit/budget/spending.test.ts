@@ -3,10 +3,10 @@ import { BudgetCalendar } from '../../../src/budget/budget-calendar.ts';
 import { BudgetTable, createBudgetTable } from '../../../src/budget/budget-table.ts';
 import { DefaultRates } from '../../../src/budget/default-rate.ts';
 import { OutputSizes } from '../../../src/budget/output-sizes.ts';
+import { Reservation } from '../../../src/budget/reservation.ts';
 import {
   KeySpending,
   type OwnBudget,
-  Reservation,
   type SpendingQuestion,
   type SpendingRules,
 } from '../../../src/budget/spending.ts';
@@ -66,6 +66,7 @@ const QUESTION: SpendingQuestion = {
   asked: ASKED,
   requestBytes: 0,
   writes: true,
+  chain: null,
 };
 
 function reserved(spending: KeySpending, question: Partial<SpendingQuestion> = {}): Reservation {
