@@ -22,7 +22,7 @@ is not there yet. Money is exact. "unpriced (3)" says that the cost of three att
 Times are counted in quarters of an hour: --since reaches back to the last one's beginning. "input" is all that went in, "cached"
 the part of it that was read from a cache. One request may be several attempts.`;
 
-const BY = {
+export const BY = {
   key: ['tenant', 'key', 'class'],
   tenant: ['tenant'],
   class: ['class'],

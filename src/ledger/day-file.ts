@@ -1,8 +1,11 @@
+import { DaySpans } from './day-spans.ts';
 import { DIMENSIONS, type FactCounts, FactKind } from './fact-kind.ts';
 import { FactPartsWriter, readFactParts } from './fact-parts.ts';
-import { type FactPart, splitFact } from './fact-template.ts';
-import { dayOf, quarterOf } from './ledger-files.ts';
+import type { ReadFact } from './fact-reader.ts';
+import { SumsByGroup } from './fact-sums.ts';
+import { quarterOf } from './ledger-files.ts';
 import { bringUp, checkVersion, SUMS } from './ledger-schema.ts';
+import { RowWriter } from './row-writer.ts';
 import { openSqlite, type SqlFile, type SqlRow, type SqlStatement } from './sqlite.ts';
 
 /** Kinds, groups and origins that are known without asking the file; what is beyond is asked for again. */
@@ -11,90 +14,35 @@ const KNOWN_MAX = 8_192;
 /** `req_`, 16 digits that a worker thread has for its life, and a number that counts its requests. */
 const REQUEST_ID = /^(req_[0-9a-f]{16})([0-9a-f]{8})$/;
 
-const PLACEHOLDERS = SUMS.map(() => '?').join(', ');
 const ADDED = SUMS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ');
 
-/** One fact, taken apart. */
-export interface ReadFact {
-  readonly kind: FactKind;
-  readonly parts: readonly FactPart[];
-  readonly atMs: number;
+const FACT_COLUMNS = [
+  'origin',
+  'number',
+  'attempt',
+  'at_ms',
+  'kind',
+  'cost',
+  'input',
+  'output',
+  'cache_read',
+  'cache_write',
+  'reasoning',
+  'parts',
+] as const;
+
+/** A row of `facts`, and what it counts for. */
+interface FactRow {
+  readonly fact: ReadFact;
+  readonly kindId: number;
+  readonly group: number;
+  readonly origin: number;
+  readonly number: number;
+  readonly counts: FactCounts;
 }
 
-/** Reads lines as facts; what facts of one kind have in common is read once. */
-export class FactReader {
-  readonly #kinds = new Map<string, FactKind>();
-
-  /** @returns null when the line is no usage fact */
-  read(line: string): ReadFact | null {
-    const { template, parts } = splitFact(line);
-    let kind = this.#kinds.get(template);
-    if (kind === undefined) {
-      try {
-        kind = new FactKind(template);
-      } catch {
-        return null;
-      }
-      if (this.#kinds.size >= KNOWN_MAX) this.#kinds.clear();
-      this.#kinds.set(template, kind);
-    }
-    const atMs = kind.timeMs(parts);
-    return Number.isNaN(atMs) ? null : { kind, parts, atMs };
-  }
-}
-
-/** What some facts add up to, in the order of `SUMS`; money needs more than a double's 53 bits. */
-class Sums {
-  readonly #numbers: number[] = SUMS.map(() => 0);
-  #cost = 0n;
-
-  add(kind: FactKind, counts: FactCounts): void {
-    const of = this.#numbers;
-    const more = [
-      1,
-      kind.isFinal ? 1 : 0,
-      counts.input,
-      counts.output,
-      counts.cacheRead,
-      counts.cacheWrite,
-      counts.reasoning,
-      counts.durationMs,
-      0,
-      kind.isUnpriced ? 1 : 0,
-      kind.isEstimated ? 1 : 0,
-    ];
-    for (let at = 0; at < more.length; at++) of[at] = (of[at] ?? 0) + (more[at] ?? 0);
-    if (counts.cost !== null) this.#cost += BigInt(counts.cost);
-  }
-
-  get values(): readonly (number | bigint)[] {
-    return SUMS.map((name, at) => (name === 'cost' ? this.#cost : (this.#numbers[at] ?? 0)));
-  }
-}
-
-/** Sums by two whole numbers. */
-class SumsByPair {
-  readonly #rows = new Map<number, Map<number, Sums>>();
-
-  of(first: number, second: number): Sums {
-    let row = this.#rows.get(first);
-    if (row === undefined) {
-      row = new Map();
-      this.#rows.set(first, row);
-    }
-    let sums = row.get(second);
-    if (sums === undefined) {
-      sums = new Sums();
-      row.set(second, sums);
-    }
-    return sums;
-  }
-
-  *entries(): Iterable<readonly [first: number, second: number, sums: Sums]> {
-    for (const [first, row] of this.#rows)
-      for (const [second, sums] of row) yield [first, second, sums];
-  }
-}
+/** Something that is there already was written again. */
+class Doubled extends Error {}
 
 /** The file of one day, for the one who writes it. A failed transaction leaves it unusable: it is opened anew. */
 export class DayFile {
@@ -103,10 +51,10 @@ export class DayFile {
   readonly #kinds = new Map<FactKind, { readonly id: number; readonly group: number }>();
   readonly #groups = new Map<string, number>();
   readonly #origins = new Map<string, number>();
-  readonly #addFact: SqlStatement;
-  readonly #addQuarter: SqlStatement;
-  readonly #addDay: SqlStatement;
-  readonly #addTotal: SqlStatement;
+  readonly #facts: RowWriter;
+  readonly #quarters: RowWriter;
+  readonly #totals: RowWriter;
+  readonly #spans: DaySpans;
 
   /** @throws LedgerRefused where a newer Sluice wrote it; Error with SQLite's words */
   constructor(path: string) {
@@ -116,17 +64,25 @@ export class DayFile {
       bringUp(file, path, 'day');
       // What is committed outlives the process; a power cut takes what came since the last checkpoint.
       file.exec('PRAGMA synchronous = NORMAL');
-      this.#addFact = file.prepare(
-        `INSERT INTO facts (origin, number, attempt, at_ms, kind, cost, input, output, cache_read, cache_write, reasoning, parts)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      this.#facts = new RowWriter(
+        file,
+        `facts (${FACT_COLUMNS.join(', ')})`,
+        FACT_COLUMNS.length,
+        'ON CONFLICT DO NOTHING',
       );
-      const into = (table: string, by: string): SqlStatement =>
-        file.prepare(
-          `INSERT INTO ${table} VALUES (${by.replace(/\w+/g, '?')}, ${PLACEHOLDERS}) ON CONFLICT (${by}) DO UPDATE SET ${ADDED}`,
-        );
-      this.#addQuarter = into('rollup_quarter', 'quarter, grp');
-      this.#addDay = into('rollup_day', 'day, grp');
-      this.#addTotal = into('total_quarter', 'quarter');
+      this.#quarters = new RowWriter(
+        file,
+        'rollup_quarter',
+        2 + SUMS.length,
+        `ON CONFLICT (quarter, grp) DO UPDATE SET ${ADDED}`,
+      );
+      this.#totals = new RowWriter(
+        file,
+        'total_quarter',
+        1 + SUMS.length,
+        `ON CONFLICT (quarter) DO UPDATE SET ${ADDED}`,
+      );
+      this.#spans = new DaySpans(file);
     } catch (error) {
       file.close();
       throw error;
@@ -139,6 +95,14 @@ export class DayFile {
    */
   add(facts: readonly ReadFact[]): number {
     return this.#file.transaction(() => this.#addAll(facts));
+  }
+
+  /**
+   * Adds up one span more of those that are over, an hour or the day.
+   * @returns false when there is none
+   */
+  sumUp(nowMs: number): boolean {
+    return this.#spans.closeNext(nowMs);
   }
 
   /** A data base has the facts up to this one. */
@@ -155,40 +119,64 @@ export class DayFile {
   }
 
   #addAll(facts: readonly ReadFact[]): number {
-    const quarters = new SumsByPair();
-    const days = new SumsByPair();
-    const totals = new SumsByPair();
-    let added = 0;
-    for (const { kind, parts, atMs } of facts) {
-      const { id, group } = this.#kind(kind);
-      const [origin, number] = this.#origin(kind.requestId(parts));
-      const counts = kind.counts(parts);
-      const isNew = this.#addFact.run(
-        origin,
-        number,
-        kind.attempt(parts),
-        atMs,
-        id,
-        counts.cost,
-        counts.input,
-        counts.output,
-        counts.cacheRead,
-        counts.cacheWrite,
-        counts.reasoning,
-        this.#parts.write(parts, kind.columns),
-      );
-      if (isNew === 0) continue;
-      added++;
-      const quarter = quarterOf(atMs);
-      quarters.of(quarter, group).add(kind, counts);
-      days.of(dayOf(atMs), group).add(kind, counts);
-      totals.of(quarter, 0).add(kind, counts);
+    const rows = facts.map((fact) => this.#row(fact));
+    const added = this.#insert(rows);
+    const quarters = new SumsByGroup();
+    const totals = new SumsByGroup();
+    for (const { fact, group, counts } of added) {
+      const quarter = quarterOf(fact.atMs);
+      quarters.of(quarter, group).add(fact.kind, counts);
+      totals.of(quarter, 0).add(fact.kind, counts);
     }
-    for (const [quarter, group, sums] of quarters.entries())
-      this.#addQuarter.run(quarter, group, ...sums.values);
-    for (const [day, group, sums] of days.entries()) this.#addDay.run(day, group, ...sums.values);
-    for (const [quarter, , sums] of totals.entries()) this.#addTotal.run(quarter, ...sums.values);
-    return added;
+    for (const sums of quarters.all) this.#quarters.add(sums.quarter, sums.group, ...sums.values);
+    this.#quarters.flush();
+    for (const sums of totals.all) {
+      this.#totals.add(sums.quarter, ...sums.values);
+      this.#spans.reopen(sums.quarter);
+    }
+    this.#totals.flush();
+    return added.length;
+  }
+
+  /** @returns those that were not there: nearly always all, so that only when it was not it is asked one by one */
+  #insert(rows: readonly FactRow[]): readonly FactRow[] {
+    try {
+      return this.#file.savepoint(() => {
+        for (const row of rows) this.#addFact(row);
+        if (this.#facts.flush() < rows.length) throw new Doubled();
+        return rows;
+      });
+    } catch (error) {
+      if (!(error instanceof Doubled)) throw error;
+    }
+    return rows.filter((row) => {
+      this.#addFact(row);
+      return this.#facts.flush() > 0;
+    });
+  }
+
+  #addFact({ fact: { kind, parts, atMs }, kindId, origin, number, counts }: FactRow): void {
+    this.#facts.add(
+      origin,
+      number,
+      kind.attempt(parts),
+      atMs,
+      kindId,
+      counts.cost,
+      counts.input,
+      counts.output,
+      counts.cacheRead,
+      counts.cacheWrite,
+      counts.reasoning,
+      this.#parts.write(parts, kind.columns),
+    );
+  }
+
+  #row(fact: ReadFact): FactRow {
+    const { kind, parts } = fact;
+    const { id, group } = this.#kind(kind);
+    const [origin, number] = this.#origin(kind.requestId(parts));
+    return { fact, kindId: id, group, origin, number, counts: kind.counts(parts) };
   }
 
   #kind(kind: FactKind): { readonly id: number; readonly group: number } {
@@ -226,9 +214,11 @@ export class DayFile {
   }
 
   #origin(requestId: string): readonly [origin: number, number: number] {
-    const { text, number } = originOf(requestId);
-    const known = this.#origins.get(text);
+    const { text: found, number } = originOf(requestId);
+    const known = this.#origins.get(found);
     if (known !== undefined) return [known, number];
+    // A copy: what was cut out of a line keeps the whole line.
+    const text = Buffer.from(found, 'latin1').toString('latin1');
     this.#file.prepare('INSERT INTO origins (text) VALUES (?) ON CONFLICT DO NOTHING').run(text);
     const row = this.#file.prepare('SELECT id FROM origins WHERE text = ?').first(text);
     const id = Number(row?.['id']);

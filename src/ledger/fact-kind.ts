@@ -104,8 +104,9 @@ export class FactKind {
     return createHash('sha256').update(this.template).digest().subarray(0, 16);
   }
 
-  timeMs(parts: readonly FactPart[]): number {
-    return Date.parse(String(parts[this.#time]));
+  /** RFC 3339, as the line has it. */
+  time(parts: readonly FactPart[]): string {
+    return String(parts[this.#time]);
   }
 
   requestId(parts: readonly FactPart[]): string {

@@ -4,27 +4,25 @@ import type { FactPart } from './fact-template.ts';
 const MORE = 0x80;
 const LOW = 0x7f;
 
-/** A text that is longer has its line's length at most: 36 KiB of path, 4 KiB of raw usage. */
-const FIRST_BYTES = 4_096;
+/** Made at once for the parts of some hundred facts. Those of one fact have its line's length at most. */
+const PIECE_BYTES = 16_384;
 
 /** Writes the parts of facts as bytes: numbers in few of them. */
 export class FactPartsWriter {
-  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  #bytes = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  #from = 0;
   #length = 0;
 
-  /**
-   * @param skipped places of parts that stand elsewhere
-   * @returns lent until the next call
-   */
+  /** @param skipped places of parts that stand elsewhere */
   write(parts: readonly FactPart[], skipped: ReadonlySet<number>): Uint8Array {
-    this.#length = 0;
+    this.#from = this.#length;
     for (let at = 0; at < parts.length; at++) {
       if (skipped.has(at)) continue;
       const part = parts[at];
       if (typeof part === 'number') this.#number(part);
       else if (part !== undefined) this.#text(part);
     }
-    return this.#bytes.subarray(0, this.#length);
+    return new Uint8Array(this.#bytes.buffer, this.#from, this.#length - this.#from);
   }
 
   #number(value: number): void {
@@ -45,9 +43,13 @@ export class FactPartsWriter {
 
   #need(bytes: number): void {
     if (this.#length + bytes <= this.#bytes.length) return;
-    const larger = Buffer.allocUnsafeSlow(2 * (this.#length + bytes));
-    this.#bytes.copy(larger, 0, 0, this.#length);
-    this.#bytes = larger;
+    // What was written before is somebody's: it stays where it is, and goes with them.
+    const begun = this.#length - this.#from;
+    const next = Buffer.allocUnsafeSlow(Math.max(PIECE_BYTES, 2 * (begun + bytes)));
+    this.#bytes.copy(next, 0, this.#from, this.#length);
+    this.#bytes = next;
+    this.#from = 0;
+    this.#length = begun;
   }
 }
 

@@ -62,11 +62,26 @@ export function splitFact(line: string): SplitFact {
   return { template: template + line.slice(from), parts };
 }
 
+/** What stands around a template's parts: before the first one, between two, and behind the last. */
+export function templatePieces(template: string): readonly string[] {
+  return template.split(SLOT);
+}
+
+/**
+ * Where a part of a line ends that stands at a place where others of its kind have one.
+ * @returns -1 where there is none that `splitFact` would take out
+ */
+export function slotEnd(line: string, start: number, isText: boolean): number {
+  if (!isText) return isDigit(line.charCodeAt(start)) ? digitsEnd(line, start) || -1 : -1;
+  const end = line.indexOf('"', start);
+  return end >= start && !line.slice(start, end).includes(BACKSLASH) ? end : -1;
+}
+
 /** The line that `splitFact` took apart. */
 export function joinFact(template: string, parts: readonly FactPart[]): string {
   let line = '';
   let part = 0;
-  for (const piece of template.split(SLOT)) {
+  for (const piece of templatePieces(template)) {
     if (part > 0) line += String(parts[part - 1]);
     line += piece;
     part++;

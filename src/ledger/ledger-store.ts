@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
-import { DayFile, DayReader, FactReader, type ReadFact } from './day-file.ts';
+import { DayFile, DayReader } from './day-file.ts';
+import { FactReader, type ReadFact } from './fact-reader.ts';
 import { type DayNumber, dayOf, LedgerFiles } from './ledger-files.ts';
 import { bringUp } from './ledger-schema.ts';
 import { openSqlite, type SqlFile } from './sqlite.ts';
@@ -45,6 +46,8 @@ export class SqliteLedger implements LedgerStore {
   readonly #readers = new Map<DayNumber, DayReader>();
   /** Days whose files are gone, or are going. */
   readonly #folded: Set<DayNumber>;
+  /** Days that may have hours that are over and not added up. */
+  readonly #unsummed: Set<DayNumber>;
 
   /**
    * @param dataDir where its folder is made
@@ -63,6 +66,7 @@ export class SqliteLedger implements LedgerStore {
       this.#folded = new Set(rows.map(({ file }) => Number(file)));
       // The newest tells of a newer Sluice, before anything is written.
       const newest = this.files.days().at(-1);
+      this.#unsummed = new Set(this.days());
       if (newest !== undefined) this.#dayFile(newest);
     } catch (error) {
       this.close();
@@ -88,6 +92,7 @@ export class SqliteLedger implements LedgerStore {
     }
     let added = 0;
     for (const [day, facts] of byDay) {
+      this.#unsummed.add(day);
       try {
         added += this.#dayFile(day).add(facts);
       } catch (error) {
@@ -118,6 +123,24 @@ export class SqliteLedger implements LedgerStore {
   /** Up to this one they are there. */
   markSent(day: DayNumber, sink: string, seq: number): void {
     this.#dayFile(day).markSent(sink, seq);
+  }
+
+  /**
+   * Adds up one hour or day more of those that are over.
+   * @returns false when there is none
+   */
+  sumUp(nowMs: number): boolean {
+    for (const day of this.#unsummed) {
+      if (this.#folded.has(day)) this.#unsummed.delete(day);
+      else if (this.#dayFile(day).sumUp(nowMs)) return true;
+      else if (day < dayOf(nowMs)) this.#unsummed.delete(day);
+    }
+    return false;
+  }
+
+  /** The same of one day, which is over whatever the clock says. */
+  sumUpDay(day: DayNumber): boolean {
+    return this.#dayFile(day).sumUp(Number.POSITIVE_INFINITY);
   }
 
   /** The facts of a day. */

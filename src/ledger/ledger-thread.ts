@@ -22,9 +22,9 @@ const COMMIT_FACTS = 5_000;
 /** After a disk that refused, or a lock that another process holds, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** How often days that are over are looked for, and how long facts may come between two steps, in milliseconds. */
-const RETENTION_MS = 60_000;
-const RETENTION_STEP_MS = 5;
+/** How often hours and days that are over are looked for, and how long facts may come between two steps, in milliseconds. */
+const HOUSEKEEPING_MS = 60_000;
+const STEP_MS = 5;
 
 /** Read of a file that waited at once, in bytes. */
 const READ_BYTES = 4 * 1_048_576;
@@ -168,20 +168,21 @@ function wholeLines(path: string, from: number): Uint8Array | null {
   }
 }
 
-/** Days that are over go, a step at a time. */
-function retire(): void {
-  let nextMs = RETENTION_MS;
+/** Hours and days that are over are added up, and days whose time has come go: a step at a time. */
+function keepHouse(): void {
+  let nextMs = HOUSEKEEPING_MS;
   try {
     if (ledger !== null && lock?.isHeld === true && failure === null) {
       retention ??= new Retention(ledger, start.retentionDays);
-      if (retention.step(dayOf(Date.now()), (day) => outbox?.hasSent(day) ?? true))
-        nextMs = RETENTION_STEP_MS;
+      const isAdding = ledger.sumUp(Date.now());
+      if (isAdding || retention.step(dayOf(Date.now()), (day) => outbox?.hasSent(day) ?? true))
+        nextMs = STEP_MS;
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : 'unknown';
     tell({ kind: 'log', level: 'error', event: 'ledger_retention_failed', fields: { reason } });
   }
-  if (!isStopping) setTimeout(retire, nextMs).unref();
+  if (!isStopping) setTimeout(keepHouse, nextMs).unref();
 }
 
 function find(call: number, requestId: string): void {
@@ -237,4 +238,4 @@ try {
   }
 }
 work();
-retire();
+keepHouse();

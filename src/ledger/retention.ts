@@ -1,6 +1,6 @@
 import { DIMENSIONS } from './fact-kind.ts';
 import type { DayNumber } from './ledger-files.ts';
-import { SUMS } from './ledger-schema.ts';
+import { QUARTERS_A_DAY, SUMS, VIEWS } from './ledger-schema.ts';
 import type { SqliteLedger } from './ledger-store.ts';
 
 /** Quarters of an hour of which the sums are copied in one step: the thread takes facts between two. */
@@ -12,6 +12,8 @@ const SAME_GROUP = DIMENSIONS.map((name) => `mine.${name} = its.${name}`).join('
 
 interface Going {
   readonly day: DayNumber;
+  /** Its hours and itself are still to be added up. */
+  isSummed: boolean;
   /** Quarters whose sums are still to be copied. */
   next: number;
   readonly end: number;
@@ -41,7 +43,9 @@ export class Retention {
     this.#going ??= this.#begin(today, mayGo);
     const going = this.#going;
     if (going === null) return false;
-    if (going.next < going.end) {
+    if (!going.isSummed) {
+      if (!this.#ledger.sumUpDay(going.day)) this.#going = this.#leave(going.day);
+    } else if (going.next < going.end) {
       const upTo = Math.min(going.end, going.next + QUARTERS_A_STEP);
       this.#copyQuarters(going.day, going.next, upTo);
       going.next = upTo;
@@ -60,11 +64,15 @@ export class Retention {
     const day = files.days().find((one) => isBegun.has(one) || (isOver(one) && mayGo(one)));
     if (day === undefined) return null;
     const isCopied = kept.prepare('SELECT file FROM folded WHERE file = ?').first(day) !== null;
-    kept.prepare('INSERT INTO folding (file) VALUES (?) ON CONFLICT DO NOTHING').run(day);
-    // Facts of that day that still come stand in today's file.
-    this.#ledger.leave(day);
     // A crash came between its last step and its file's end.
-    if (isCopied) return { day, next: 0, end: 0 };
+    return { day, isSummed: isCopied, next: 0, end: 0 };
+  }
+
+  /** It is added up: facts of that day that still come stand in today's file. */
+  #leave(day: DayNumber): Going {
+    const { kept, files } = this.#ledger;
+    kept.prepare('INSERT INTO folding (file) VALUES (?) ON CONFLICT DO NOTHING').run(day);
+    this.#ledger.leave(day);
     kept.prepare('ATTACH ? AS day').run(files.day(day));
     kept.exec(
       `INSERT INTO main.groups (${GROUP_COLUMNS}) SELECT ${GROUP_COLUMNS} FROM day.groups WHERE true ON CONFLICT DO NOTHING`,
@@ -74,8 +82,8 @@ export class Retention {
       .first();
     const last = range?.['last'] ?? null;
     return last === null
-      ? { day, next: 0, end: 0 }
-      : { day, next: Number(range?.['first']), end: Number(last) + 1 };
+      ? { day, isSummed: true, next: 0, end: 0 }
+      : { day, isSummed: true, next: Number(range?.['first']), end: Number(last) + 1 };
   }
 
   #copyQuarters(day: DayNumber, from: number, to: number): void {
@@ -98,8 +106,9 @@ export class Retention {
       kept.transaction(() => {
         kept
           .prepare(
-            `INSERT OR REPLACE INTO main.rollup_day SELECT theirs.day, mine.id, ?, ${COLUMNS} FROM day.rollup_day AS theirs
-             JOIN day.groups AS its ON its.id = theirs.grp JOIN main.groups AS mine ON ${SAME_GROUP}`,
+            `INSERT OR REPLACE INTO main.sums SELECT view, span, theirs.quarter, mine.id, ?, ${COLUMNS} FROM day.sums AS theirs
+             JOIN day.groups AS its ON its.id = theirs.grp JOIN main.groups AS mine ON ${SAME_GROUP}
+             WHERE view >= 0 AND view < ${VIEWS.length} AND span = ${QUARTERS_A_DAY}`,
           )
           .run(day);
         kept

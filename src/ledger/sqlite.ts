@@ -22,6 +22,8 @@ export interface SqlFile {
   prepare(sql: string): SqlStatement;
   /** All of it is in the file, or nothing is. */
   transaction<Result>(work: () => Result): Result;
+  /** The same within a transaction, which goes on either way. */
+  savepoint<Result>(work: () => Result): Result;
   close(): void;
 }
 
@@ -92,6 +94,18 @@ class OpenFile implements SqlFile {
     } catch (error) {
       // A disk that is full has rolled back by itself.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  savepoint<Result>(work: () => Result): Result {
+    this.#database.exec('SAVEPOINT work');
+    try {
+      const result = work();
+      this.#database.exec('RELEASE work');
+      return result;
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO work; RELEASE work');
       throw error;
     }
   }

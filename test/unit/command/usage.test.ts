@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { usageArguments } from '../../../src/command/usage.ts';
+import { BY, usageArguments } from '../../../src/command/usage.ts';
+import { VIEWS } from '../../../src/ledger/ledger-schema.ts';
 
 const NOW = Date.parse('2026-11-28T10:20:00Z');
 
@@ -26,4 +27,18 @@ describe('the arguments of sluice usage', () => {
   ] as const)('%j begins at %s', (argv, from) => {
     expect(new Date(usageArguments(argv, NOW).fromMs).toISOString()).toBe(from);
   });
+});
+
+test('what usage can be asked by is added up ahead, and what the files say by a number stays that', () => {
+  for (const dimensions of Object.values(BY)) expect(VIEWS).toContainEqual(dimensions);
+  expect(VIEWS.map((view) => view.join(' ')).slice(0, 8)).toEqual([
+    'tenant key class provider model route status',
+    'tenant key class',
+    'tenant',
+    'class',
+    'provider model',
+    'provider',
+    'route',
+    'provider status',
+  ]);
 });
