@@ -10,7 +10,8 @@ import { Wire } from '../support/wire.ts';
 /** A try is seen when the test's own loop comes to it: two may seem closer together than they were. Milliseconds. */
 const SEEN_LATE_MS = 100;
 
-describe('a NATS that refuses', () => {
+// Both wait for what is doubled, at once.
+describe.concurrent('a NATS that refuses', () => {
   const scene = denyScene();
 
   it('is tried again after ever longer pauses, and after short ones again once it was back', async () => {
@@ -36,7 +37,7 @@ describe('a NATS that refuses', () => {
   });
 });
 
-describe('a worker that dies whenever it starts', () => {
+describe.concurrent('a worker that dies whenever it starts', () => {
   it('is started again after ever longer pauses, 10 s at most, and serves once it can', async () => {
     const workers = new DyingWorkers();
     const gateway = await startGateway({ config: 'workers = 2\n', nodeArgs: workers.nodeArgs });

@@ -19,7 +19,7 @@ import {
   FORMS,
   PIECES,
 } from '../support/scripted-bodies.ts';
-import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 import { type TlsFiles, tlsFiles } from '../support/tls-files.ts';
 
 // Rules of the platform facts, section B, seen from outside (uWS C++ v20.67/68, uws-pack 20.0.8). Each of them was
@@ -31,15 +31,33 @@ let files: TlsFiles;
 let plain: Gateway;
 let tls: Gateway;
 
+/** Between the two parts of `/v1/silence/FORM`, whose reader is slow before, nothing comes for 14 s. */
+const SILENCE = '/v1/silence/';
+const SLOW_BYTES = 8_000_000;
+const PIECE = Buffer.alloc(40_000);
+
+async function answer(turn: Turn): Promise<void> {
+  const { target } = turn.request;
+  if (!target.startsWith(SILENCE)) return await answerBody(turn);
+  await turn.bodyDone();
+  const sized = target.endsWith('sized');
+  if (sized) await turn.write(`HTTP/1.1 200 OK\r\ncontent-length: ${SLOW_BYTES + 6}\r\n\r\n`);
+  else await turn.stream();
+  for (let sent = 0; sent < SLOW_BYTES; sent += PIECE.length)
+    await (sized ? turn.write(PIECE) : turn.chunk(PIECE));
+  await pause(14_000);
+  await (sized ? turn.write('behind') : turn.chunk('behind'));
+  if (!sized) await turn.lastChunk();
+}
+
 beforeAll(async () => {
   files = tlsFiles();
-  upstream = await startUpstream(answerBody);
+  upstream = await startUpstream(answer);
   const config = `workers = 1\n${authorities({ openai: upstream.port })}`;
   plain = await startGateway({ config });
   tls = await startGateway({ config: `${files.config}${config}` });
 });
 afterEach(async () => {
-  upstream.script = answerBody;
   await upstream.noneBusy();
   for (const gateway of [plain, tls]) {
     await gateway.idle();
@@ -104,7 +122,7 @@ it('a response that ends where the connection is just full strands nothing', asy
 
 // Without a last byte that waits for a cork of its own, the end is declared while the tail waits in the front end, whose
 // 10 s timer then cuts: 17 of 241 chunked lengths, 8 of 241 sized ones. Where a connection is full differs a little.
-it('a message whose end waits 14 s for its reader arrives whole, wherever it ends', async () => {
+it.concurrent('a message whose end waits 14 s for its reader arrives whole, wherever it ends', async () => {
   const asked = Array.from({ length: 200 }, (_, index) => 540_000 + index * 400).flatMap(
     (bytes): readonly AskedBody[] => [
       { form: 'chunked', bytes, pieces: 'small' },
@@ -118,23 +136,11 @@ it('a message whose end waits 14 s for its reader arrives whole, wherever it end
   expect(cut).toEqual([]);
 });
 
-it('a response lives through 14 s of silence behind a slow phase of its reader', async () => {
-  const bytes = 8_000_000;
-  upstream.script = async (turn) => {
-    await turn.bodyDone();
-    const sized = turn.request.target === '/v1/sized';
-    if (sized) await turn.write(`HTTP/1.1 200 OK\r\ncontent-length: ${bytes + 6}\r\n\r\n`);
-    else await turn.stream();
-    for (let sent = 0; sent < bytes; sent += 40_000)
-      await (sized ? turn.write(Buffer.alloc(40_000)) : turn.chunk(Buffer.alloc(40_000)));
-    await pause(14_000);
-    await (sized ? turn.write('behind') : turn.chunk('behind'));
-    if (!sized) await turn.lastChunk();
-  };
+it.concurrent('a response lives through 14 s of silence behind a slow phase of its reader', async () => {
   const requests = FORMS.flatMap((form) => [
-    head('GET', `/v1/${form}`),
+    head('GET', SILENCE + form),
     // Reading a body and writing share the socket's event mask and its timer.
-    `${head('POST', `/v1/${form}`, ['Content-Length: 2'])}{}`,
+    `${head('POST', SILENCE + form, ['Content-Length: 2'])}{}`,
   ]);
   // All at once: what takes the time is the silence.
   const responses = await Promise.all(
@@ -144,5 +150,5 @@ it('a response lives through 14 s of silence behind a slow phase of its reader',
   );
   expect(responses).toHaveLength(8);
   for (const response of responses)
-    expect(response).toMatchObject({ fault: null, complete: true, bodyBytes: bytes + 6 });
+    expect(response).toMatchObject({ fault: null, complete: true, bodyBytes: SLOW_BYTES + 6 });
 });

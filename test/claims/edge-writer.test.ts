@@ -12,9 +12,20 @@ let upstream: ScriptedUpstream;
 const BODY = randomBytes(20 * 1_048_576);
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-/** `/v1/SIZED/BYTES/CHUNK` answers so; `/v1/quiet/BYTES` writes all and then neither ends nor writes. */
+/**
+ * `/v1/SIZED/BYTES/CHUNK` answers so; `/v1/quiet/BYTES` writes all and then neither ends nor writes; `/v1/pauses/MS` is silent
+ * for so long between two events.
+ */
 async function answer(turn: Turn): Promise<void> {
   const [, , form = '', bytes = '0', piece = '0'] = turn.request.target.split('/');
+  if (form === 'pauses') {
+    await turn.stream();
+    await turn.chunk('data: 1\n\n');
+    await pause(Number(bytes));
+    await turn.chunk('data: 2\n\n');
+    await turn.lastChunk();
+    return;
+  }
   const body = BODY.subarray(0, Number(bytes));
   const sized = form === 'sized';
   if (sized) await turn.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -64,20 +75,6 @@ describe.each(['chunked', 'sized'])('a %s response', (form) => {
     }
   });
 
-  it('loses nothing when its reader stops for 8 s and goes on', async () => {
-    let stopped = false;
-    const response = await read(`/v1/${form}/${BODY.length}`, {
-      onData: (socket, bytes) => {
-        if (stopped || bytes < 1_000_000) return;
-        stopped = true;
-        socket.pause();
-        setTimeout(() => socket.resume(), 8_000);
-      },
-    });
-    expect(response.complete).toBe(true);
-    expect(response.sha256).toBe(sha256(BODY));
-  });
-
   it('of any small size arrives whole, and is framed as the provider framed it', async () => {
     for (const bytes of [0, 1, 2, 4_095, 4_096, 14_871, 14_872, 15_000, 16_384, 65_536, 65_537]) {
       for (const piece of [0, 1_000, 15_000, 65_536]) {
@@ -121,17 +118,29 @@ describe('a quiet upstream', () => {
     client.close();
     await gateway.idle();
   });
+});
 
-  it('that pauses for 14 s in a stream is not cut by a timer', async () => {
-    upstream.script = async (turn) => {
-      await turn.stream();
-      await turn.chunk('data: 1\n\n');
-      await pause(14_000);
-      await turn.chunk('data: 2\n\n');
-      await turn.lastChunk();
-    };
-    const response = await read('/v1/stream');
-    upstream.script = answer;
+// These wait, all at once.
+describe.concurrent('a pause', () => {
+  it.each([
+    'chunked',
+    'sized',
+  ])('of 8 s in its reading loses nothing of a %s response', async (form) => {
+    let stopped = false;
+    const response = await read(`/v1/${form}/${BODY.length}`, {
+      onData: (socket, bytes) => {
+        if (stopped || bytes < 1_000_000) return;
+        stopped = true;
+        socket.pause();
+        setTimeout(() => socket.resume(), 8_000);
+      },
+    });
+    expect(response.complete).toBe(true);
+    expect(response.sha256).toBe(sha256(BODY));
+  });
+
+  it('of 14 s in its provider is not cut by a timer', async () => {
+    const response = await read('/v1/pauses/14000');
     expect(response.complete).toBe(true);
     expect(response.body.toString()).toBe('data: 1\n\ndata: 2\n\n');
   });

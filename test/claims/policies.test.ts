@@ -329,7 +329,7 @@ describe('a key that ends', () => {
       scene.gateway.child.kill('SIGHUP');
       await until('the reload', () => scene.gateway.events('config_reloaded').length > before);
     };
-    await reload(new Date(Date.now() + 1_500).toISOString());
+    await reload(new Date(Date.now() + 3_000).toISOString());
     await until(
       'both workers have it',
       async () => (await post(CHAT, asks('chat'), key)).status === 200,

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chunkOf } from '../support/chunked.ts';
 import { until } from '../support/conditions.ts';
-import { type Gateway, startGateway } from '../support/gateway.ts';
+import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { head, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream, type Turn } from '../support/scripted-upstream.ts';
 import { isExcepted } from '../support/transport-exceptions.ts';
@@ -204,10 +204,15 @@ it('a provider that answers without reading the upload is heard to its end', asy
     }
     await turn.lastChunk();
   };
-  const client = new RawClient(hasty.port);
+  // Its limit for a silence is less than all of it takes, and much more than a pause.
+  const gateway = await startGateway({
+    config: `workers = 1\nidle_timeout_secs = 1\n${authorities({ openai: upstream.port })}`,
+  });
+  const client = new RawClient(gateway.port);
   client.send(head('POST', '/openai/v1/x', ['Content-Length: 40000000']));
   client.send(Buffer.alloc(30_000_000));
   const response = await client.response();
   expect([response.complete, response.body.toString()]).toEqual([true, EVENT.repeat(events)]);
   client.close();
+  await gateway.stop();
 });
