@@ -15,7 +15,7 @@ import {
   type TokenEstimate,
 } from '../settle/usage-estimate.ts';
 import { type AskedSpending, askedSpending } from '../wire/asked-spending.ts';
-import type { Billed, BillingLine } from '../wire/billed-usage.ts';
+import { type Billed, type BillingLine, NO_TOOL_USES } from '../wire/billed-usage.ts';
 import { type BodyFormat, FormatProbe } from '../wire/body-format.ts';
 import type { FurtherModels } from '../wire/further-models.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
@@ -86,7 +86,7 @@ export function unmetered(requestBytes: number): MeteredUsage {
     lines: null,
     details: null,
     serviceTier: null,
-    toolUses: {},
+    toolUses: NO_TOOL_USES,
     raw: null,
     high: highEstimate(relayed),
   };
@@ -448,7 +448,7 @@ export class Metering {
       raw: reading?.raw ?? null,
       details: reading?.details ?? null,
       serviceTier: reading?.serviceTier ?? null,
-      toolUses: reading?.toolUses ?? {},
+      toolUses: reading?.toolUses ?? NO_TOOL_USES,
       high,
     };
   }

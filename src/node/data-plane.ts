@@ -38,10 +38,11 @@ import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import type { Egress } from '../providers/egress.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { type Provider, providerTable } from '../providers/providers.ts';
+import type { LineRoom } from '../settle/line-writer.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
-import { usageFactLine } from '../settle/usage-fact.ts';
+import { UsageFactLines } from '../settle/usage-fact.ts';
 import { StateHomes } from '../stored/state-homes.ts';
 import { StoredState } from '../stored/state-table.ts';
 import { Deadlines, Ticker } from '../ticker.ts';
@@ -71,7 +72,7 @@ export class ThreadState {
   readonly prices = shippedBook();
   readonly metrics: WorkerMetrics;
   readonly accessLog: LineSink;
-  readonly facts: LineSink;
+  readonly facts: LineRoom;
   readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
   readonly warn: Warn;
@@ -105,7 +106,7 @@ export class ThreadState {
   constructor(
     start: Omit<WorkerStart, 'document'>,
     accessLog: LineSink,
-    facts: LineSink,
+    facts: LineRoom,
     refusals: RefusalTally,
     report: (error: unknown) => void,
     toldStored: (record: Uint8Array) => void,
@@ -147,6 +148,7 @@ export class ThreadState {
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
     const followed = new FollowedTable(start.followed, start.index);
     followed.reset();
+    const lines = new UsageFactLines(facts);
     this.background = new BackgroundAnswers({
       table: followed,
       ticker: this.upstreamTicker,
@@ -155,7 +157,7 @@ export class ThreadState {
       metrics: this.metrics,
       told: (fact) => {
         this.metrics.metered(fact.source, fact.counts);
-        facts(usageFactLine(fact));
+        lines.add(fact);
       },
     });
   }

@@ -65,7 +65,7 @@ async function open(start: WorkerStart): Promise<Door> {
   thread = new ThreadState(
     start,
     (line) => lines.add(line),
-    (fact) => facts.add(fact),
+    facts,
     refusals,
     (error) =>
       tell({

@@ -14,7 +14,8 @@ const LF = 0x0a;
  */
 export class LineBatch {
   readonly #send: (lines: Uint8Array<ArrayBuffer>) => void;
-  #bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  /** What is gathered; for who writes a line of its own where `open` says. */
+  bytes = Buffer.allocUnsafeSlow(BATCH_BYTES);
   #length = 0;
   #timer: NodeJS.Timeout | null = null;
 
@@ -25,12 +26,27 @@ export class LineBatch {
 
   /** @param line in ASCII, without its newline */
   add(line: string): void {
-    const bytes = line.length + 1;
+    const at = this.open(line.length);
+    this.close(at + this.bytes.write(line, at, 'latin1'));
+  }
+
+  /**
+   * Room for a line that is written in place. What is not closed before the next one counts for nothing.
+   * @param lineBytes without its newline
+   * @returns where in `bytes` it begins
+   */
+  open(lineBytes: number): number {
+    const bytes = lineBytes + 1;
     if (this.#length + bytes > BATCH_BYTES) this.#sendAll();
     // A line longer than a batch: a request target can have 36 KiB.
-    if (bytes > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(bytes);
-    this.#length += this.#bytes.write(line, this.#length, 'latin1');
-    this.#bytes[this.#length++] = LF;
+    if (bytes > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(bytes);
+    return this.#length;
+  }
+
+  /** The line that was opened is there: it ends before `end`. */
+  close(end: number): void {
+    this.bytes[end] = LF;
+    this.#length = end + 1;
     if (this.#length >= BATCH_BYTES) this.#sendAll();
     // One that is set stays: where batches fill up, it need not be set anew for each.
     else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS);
@@ -45,7 +61,7 @@ export class LineBatch {
   #sendAll(): void {
     if (this.#length === 0) return;
     const lines = new Uint8Array(this.#length);
-    lines.set(this.#bytes.subarray(0, this.#length));
+    lines.set(this.bytes.subarray(0, this.#length));
     this.#length = 0;
     this.#send(lines);
   }

@@ -1,10 +1,11 @@
 import type { RejectionCode } from '../rejection.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { asciiJson } from './ascii-json.ts';
+import type { LineRoom } from './line-writer.ts';
 import type { Outcome, WorkerMetrics } from './metrics.ts';
 import type { Payer, RefusalTally } from './refusal-tally.ts';
 import { timestamp } from './timestamp.ts';
-import { type UsageFact, usageFactLine } from './usage-fact.ts';
+import { type UsageFact, UsageFactLines } from './usage-fact.ts';
 
 /** What is left of an exchange when its bytes are gone. */
 export interface Settlement {
@@ -48,19 +49,19 @@ export type LineSink = (line: string) => void;
 export class Settler {
   readonly #metrics: WorkerMetrics;
   readonly #accessLog: LineSink | null;
-  readonly #facts: LineSink;
+  readonly #facts: UsageFactLines;
   readonly #refusals: RefusalTally;
 
   constructor(
     metrics: WorkerMetrics,
     accessLog: LineSink | null,
-    facts: LineSink,
+    facts: LineRoom,
     refusals: RefusalTally,
   ) {
     this.#refusals = refusals;
     this.#metrics = metrics;
     this.#accessLog = accessLog;
-    this.#facts = facts;
+    this.#facts = new UsageFactLines(facts);
   }
 
   settle(settlement: Settlement, account: Account): void {
@@ -76,7 +77,7 @@ export class Settler {
     }
     for (const fact of facts) {
       this.#metrics.metered(fact.source, fact.counts);
-      this.#facts(usageFactLine(fact));
+      this.#facts.add(fact);
     }
     this.#accessLog?.(accessLine(settlement, account));
   }

@@ -10,10 +10,20 @@ let text = '';
  * @param ms whole milliseconds of the Unix epoch, `Date.now()`
  */
 export function timestamp(ms: number): string {
+  return wholeSecond(ms) + thousandths(ms);
+}
+
+/** The same without its thousandths, for who writes both. */
+export function wholeSecond(ms: number): string {
   const now = Math.floor(ms / 1_000);
   if (now !== second) {
     second = now;
     text = new Date(now * 1_000).toISOString().slice(0, -'000Z'.length);
   }
-  return text + (THOUSANDTHS[ms - now * 1_000] ?? '000Z');
+  return text;
+}
+
+/** What stands behind it. */
+export function thousandths(ms: number): string {
+  return THOUSANDTHS[ms - Math.floor(ms / 1_000) * 1_000] ?? '000Z';
 }

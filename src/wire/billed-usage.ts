@@ -53,7 +53,7 @@ const NAME = /^[a-z][a-z0-9_]{0,38}$/;
 /** A member that counts uses, and the tool's name in it. */
 const COUNTED = /^([a-z][a-z0-9_]{0,38}?)_(?:requests|calls|units)$/;
 
-const NO_USES: ToolUses = {};
+export const NO_TOOL_USES: ToolUses = {};
 const NO_LINES: readonly BillingLine[] = [];
 
 /**
@@ -68,8 +68,8 @@ export class BilledUsage {
   /** Tokens of tools that are models (OpenAI's image_gen). */
   #toolLines: readonly BillingLine[] = NO_LINES;
   #serviceTier: string | null = null;
-  #toolUses: ToolUses = NO_USES;
-  #calls: ToolUses = NO_USES;
+  #toolUses: ToolUses = NO_TOOL_USES;
+  #calls: ToolUses = NO_TOOL_USES;
 
   get hasCounts(): boolean {
     return this.#counts !== null;
@@ -121,7 +121,7 @@ export class BilledUsage {
     const details = this.#details;
     const serviceTier = this.#serviceTier;
     const toolUses =
-      this.#calls === NO_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses };
+      this.#calls === NO_TOOL_USES ? this.#toolUses : { ...this.#calls, ...this.#toolUses };
     if (this.#counts === null || this.#passes.length + this.#toolLines.length === 0)
       return { counts: this.#counts, lines: null, details, serviceTier, toolUses };
     const own: BillingLine = { model, kind: 'message', counts: this.#counts, details };

@@ -1,5 +1,6 @@
 import type { Cost } from '../../src/prices/cost.ts';
-import { type UsageFact, usageFactLine } from '../../src/settle/usage-fact.ts';
+import type { UsageFact } from '../../src/settle/usage-fact.ts';
+import { usageFactLine } from './fact-line.ts';
 
 /** What a generated fact says that tests look at. */
 export interface FactWords {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { LineBatch } from '../../../src/outlet/line-batch.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
 import { RefusalTally } from '../../../src/settle/refusal-tally.ts';
 import { Settler } from '../../../src/settle/settle.ts';
@@ -10,7 +11,7 @@ it('a line of the access log is ASCII, whatever a client asked for', () => {
   const settler = new Settler(
     metrics,
     (line) => lines.push(line),
-    () => {},
+    new LineBatch(() => {}),
     new RefusalTally(() => {}),
   );
   const settlement = {

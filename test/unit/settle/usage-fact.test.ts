@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type UsageFact, usageFactLine } from '../../../src/settle/usage-fact.ts';
+import { LineBatch } from '../../../src/outlet/line-batch.ts';
+import { type UsageFact, UsageFactLines } from '../../../src/settle/usage-fact.ts';
+import { usageFactLine } from '../../support/fact-line.ts';
 
 const FACT: UsageFact = {
   requestId: 'req_1',
@@ -46,7 +49,7 @@ const FACT: UsageFact = {
 const line = (changes: Partial<UsageFact> = {}): Record<string, unknown> =>
   JSON.parse(usageFactLine({ ...FACT, ...changes }));
 
-describe('usageFactLine', () => {
+describe('the line of a usage fact', () => {
   it('has the fields of the contract, in its order, and the trace beside them', () => {
     expect(Object.keys(line())).toEqual(
       (
@@ -155,7 +158,7 @@ describe('usageFactLine', () => {
     const rename = 'echo other > /proc/sys/kernel/hostname';
     if (spawnSync('unshare', ['--uts', 'sh', '-c', rename]).status !== 0)
       return ctx.skip('needs root and unshare: a name is given to a name space');
-    const module = new URL('../../../src/settle/usage-fact.ts', import.meta.url);
+    const module = new URL('../../support/fact-line.ts', import.meta.url);
     const script = `
       import { writeFileSync } from 'node:fs';
       writeFileSync('/proc/sys/kernel/hostname', 'gw-\u00e9');
@@ -189,4 +192,63 @@ describe('usageFactLine', () => {
     for (const outcome of ['rejected', 'gateway_error', 'drained', 'client_gone'] as const)
       expect(line({ outcome })).toMatchObject({ outcome });
   });
+
+  it('is what JSON.stringify writes, whatever the numbers and the texts', () => {
+    const number = fc.oneof(fc.constant(null), fc.nat(12), fc.maxSafeNat());
+    const text = fc.option(fc.string({ unit: 'binary', maxLength: 80 }));
+    const facts = fc.record({ number, text, ms: fc.double({ min: 0, max: 1e13, noNaN: true }) });
+    fc.assert(
+      fc.property(facts, ({ number: count, text: said, ms }) => {
+        const counts = { ...FACT.counts, inputTokens: count, reasoningTokens: count };
+        const written = usageFactLine({
+          ...FACT,
+          counts,
+          bytesIn: count ?? 0,
+          durationMs: ms,
+          model: said,
+          route: said,
+          raw: JSON.stringify({ said }),
+        });
+        const read = JSON.parse(written);
+        expect(read).toMatchObject({
+          input_tokens: count,
+          reasoning_tokens: count,
+          bytes_in: count ?? 0,
+          duration_ms: Math.round(ms),
+        });
+        expect(written).toMatch(/^[ -~]*$/);
+        expect(JSON.parse(asciiOf(JSON.stringify(read)))).toEqual(read);
+        expect(asciiOf(JSON.stringify(read))).toBe(written);
+      }),
+    );
+  });
+
+  it('loses no line and tears none, whatever their lengths, where many are gathered', () => {
+    const length = fc.oneof(fc.nat(100), fc.integer({ min: 900, max: 2_100 }), fc.nat(70_000));
+    fc.assert(
+      fc.property(fc.array(length, { maxLength: 60 }), (lengths) => {
+        let sent = '';
+        const batch = new LineBatch((lines) => {
+          sent += Buffer.from(lines).toString('latin1');
+        });
+        const lines = new UsageFactLines(batch);
+        for (const [at, bytes] of lengths.entries()) {
+          if (at % 3 === 2) batch.add(JSON.stringify({ endpoint: 'x'.repeat(bytes) }));
+          else lines.add({ ...FACT, endpoint: (at % 3 === 1 ? '\u00e9' : 'x').repeat(bytes) });
+        }
+        batch.flush();
+        const told = sent.split('\n').slice(0, -1);
+        expect(told.map((one) => JSON.parse(one).endpoint.length)).toEqual(lengths);
+      }),
+      { numRuns: 40 },
+    );
+  });
 });
+
+/** Beyond ASCII as escapes, as lines are written. */
+function asciiOf(json: string): string {
+  return json.replace(
+    /[^\0-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
