@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { newSecretKey, publicKeyOf } from '../keys/minting.ts';
 import { noPositionals, writeSecret } from '../keys/signing-secret.ts';
@@ -22,6 +22,7 @@ const KID = 1;
 const CONFIG = 'config.toml';
 const SECRET = `signing-${KID}.secret`;
 const ENV = '.env';
+const DATA = 'sluice-data';
 
 /**
  * `sluice init`: stdout gets the first virtual key, stderr what to do with it.
@@ -38,21 +39,23 @@ export async function init(argv: readonly string[]): Promise<number> {
     throw new Error(
       `${taken.join(' and ')} exist${taken.length === 1 ? 's' : ''} here already, and nothing was written. Go to an empty folder.`,
     );
-  const secretKey = newSecretKey();
-  writeSecret(SECRET, { kid: KID, secretKey });
-  write(ENV, isMock ? MOCK_ENV : EMPTY_ENV, 0o600);
-  const publicKey = Buffer.from(publicKeyOf(secretKey)).toString('base64');
-  write(CONFIG, configText(publicKey, isMock), 0o644);
-  const { id, token } = await createKey(overlaySourceOf(CONFIG), {
-    name: 'first',
-    tenantId: 1n,
-    vpcId: 0n,
-    keyClass: 'developer',
-    policy: null,
-    expiresMs: null,
-    keyId: null,
-    secretFile: SECRET,
-    reason: 'sluice init',
+  const { id, token } = await undoing([CONFIG, SECRET, ENV, DATA], async () => {
+    const secretKey = newSecretKey();
+    writeSecret(SECRET, { kid: KID, secretKey });
+    write(ENV, isMock ? MOCK_ENV : EMPTY_ENV, 0o600);
+    const publicKey = Buffer.from(publicKeyOf(secretKey)).toString('base64');
+    write(CONFIG, configText(publicKey, isMock), 0o644);
+    return await createKey(overlaySourceOf(CONFIG), {
+      name: 'first',
+      tenantId: 1n,
+      vpcId: 0n,
+      keyClass: 'developer',
+      policy: null,
+      expiresMs: null,
+      keyId: null,
+      secretFile: SECRET,
+      reason: 'sluice init',
+    });
   });
   process.stdout.write(`${token}\n`);
   const shown = process.stdout.isTTY ? token : '$(cat the.key)';
@@ -71,6 +74,20 @@ ${CONFIG}, ${SECRET} and ${ENV} are written; the virtual key above has the id ${
 More keys: ./sluice keys create --name ci --tenant 7 --class agent
 `);
   return 0;
+}
+
+/** What was not there before is there when all of it went well, and else not. */
+async function undoing<Result>(
+  paths: readonly string[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const made = paths.filter((path) => !existsSync(path));
+  try {
+    return await work();
+  } catch (error) {
+    for (const path of made) rmSync(path, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 function write(file: string, text: string, mode: number): void {
@@ -104,7 +121,7 @@ function configText(publicKey: string, isMock: boolean): string {
   return `# Written by "sluice init". Every key is explained in config.example.toml; "sluice check --effective" says what holds for whom.
 
 # What has to outlive the gateway: keys made with "sluice keys", what was used and spent. From where the gateway is started.
-data_dir = "sluice-data"
+data_dir = "${DATA}"
 ${isMock ? MOCK_AUTHORITIES : ''}
 # Virtual keys are verified with this; ${SECRET} mints them.
 [signing_keys]

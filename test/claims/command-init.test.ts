@@ -74,3 +74,13 @@ it('init refuses to overwrite, and writes nothing then', () => {
     rmSync(join(folder, file));
   }
 });
+
+it('init that fails late leaves nothing behind, and works when it is run again', () => {
+  writeFileSync(join(folder, 'sluice-data'), 'a file where a folder is to be\n');
+  const { status, stdout, stderr } = sluice(['init'], { cwd: folder });
+  expect([status, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/sluice-data/);
+  expect(readdirSync(folder)).toEqual(['sluice-data']);
+  rmSync(join(folder, 'sluice-data'));
+  expect(sluice(['init'], { cwd: folder }).status).toBe(0);
+});

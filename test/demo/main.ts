@@ -142,11 +142,11 @@ async function denyScene(server: NatsServer): Promise<void> {
   screen.scene('The tenant has spent its money: cut off on every gateway, without a restart');
   screen.shell('./sluice deny tenant 42 --reason spend');
   told(sluice(['deny', 'tenant', '42', '--reason', 'spend'], { env, cwd: folder }));
-  await until('the deny', async () => (await statusOf(key)) === 402);
+  await until('the deny', async () => (await standingOf(key)) === 402);
   await raises(() => stream(tenant, 'Hello'));
   screen.shell('./sluice allow tenant 42');
   told(sluice(['allow', 'tenant', '42'], { env, cwd: folder }));
-  await until('the return', async () => (await statusOf(key)) === 200);
+  await until('the return', async () => (await standingOf(key)) === 200);
   await stream(tenant, 'Hello');
 }
 
@@ -159,7 +159,7 @@ async function revokeScene(): Promise<void> {
   screen.shell('./sluice keygen --kid 2      # in config.toml its line replaces that of kid 1');
   const next = sluice(['keygen', '--kid', '2'], { cwd: folder }).stdout;
   await gateway.reload(base + next);
-  await until('the revocation', async () => (await statusOf(key)) === 401);
+  await until('the revocation', async () => (await standingOf(key)) === 401);
   await raises(() => stream(tenant, 'Hello'));
   await gateway.reload(base + signingKeys);
 }
@@ -186,8 +186,13 @@ function told({ stdout, stderr }: { readonly stdout: string; readonly stderr: st
   for (const line of (stdout + stderr).trim().split('\n')) screen.print(`     ${line}\n`);
 }
 
-async function statusOf(token: string): Promise<number> {
-  const response = await fetch(`${origin}/v1/models`, {
+/** What a virtual key is told of itself: nothing that reaches a provider, and so no fact. */
+async function standingOf(token: string): Promise<number> {
+  return await statusOf(token, '/sluice/budget');
+}
+
+async function statusOf(token: string, path = '/v1/models'): Promise<number> {
+  const response = await fetch(`${origin}${path}`, {
     headers: { authorization: `Bearer ${token}` },
   });
   await response.arrayBuffer();

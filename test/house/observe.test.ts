@@ -93,6 +93,15 @@ describe('deploy/observe', () => {
       'ai_upstream_turned_away_total',
       'ai_pool_key_rejections_total',
       'ai_bills_unread_total',
+      'ai_limit_rows_dropped_total',
+      'ai_budget_rows_dropped_total',
+      'ai_budget_grants_reachable',
+      'ai_fleet_nodes',
+      'ai_ledger_backlog_bytes',
+      'ai_ledger_facts_lost_total',
+      'ai_ledger_refused_total',
+      'ai_overlay_entries',
+      'ai_stored_state_dropped_total',
     ];
     const alerts = textOf('deploy/observe/alerts.yaml');
     const panels = DASHBOARD.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
