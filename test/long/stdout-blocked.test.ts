@@ -68,9 +68,9 @@ it('stdout blocked for 20 s slows no request down and loses no fact', async () =
   const print = (seen: Seen): string =>
     [0.5, 0.99].map((share) => `p${share * 100} ${quantile(seen, share).toFixed(1)} ms`).join(', ');
   process.stderr.write(`before: ${print(before)}; blocked: ${print(blocked)}\n`);
-  // The client's own polling takes most of it; a relay that waits for stdout would stop altogether.
-  expect(quantile(blocked, 0.5)).toBeLessThan(2 * quantile(before, 0.5) + 5);
-  expect(quantile(blocked, 0.99)).toBeLessThan(2 * quantile(before, 0.99) + 50);
+  // In four times the time; a relay that waits for stdout would stop altogether.
+  expect(blocked.ids.length).toBeGreaterThan(2 * before.ids.length);
+  expect(quantile(blocked, 0.5)).toBeLessThan(3 * quantile(before, 0.5));
   expect(unread).toBeLessThan(blocked.ids.length / 2);
   await until('every fact', () => {
     const told = new Set(facts(gateway).map((fact) => fact['request_id']));
