@@ -18,6 +18,7 @@ import {
   stallsBehind,
   startRoutedScene,
 } from '../support/routed-scene.ts';
+import { ResponseAccounts } from '../support/stored-responses.ts';
 
 /** A thousandth of a dollar for a token out, a millionth for one in; and ten times as much. */
 const PRICES = `[prices."openai/m"]
@@ -342,6 +343,59 @@ describe('budgets', () => {
       return events.length >= 2 && events;
     });
     expect(lines.map(({ status }) => status)).toEqual([402, 402]);
+  });
+
+  test.each([
+    [403, OpenAI.PermissionDeniedError],
+    [429, OpenAI.RateLimitError],
+  ] as const)('budget_status = %i is what a caller is told, in every other respect as ever, and SDKs do not try again', async (status, kind) => {
+    const text = readFileSync(scene.gateway.file, 'utf8');
+    await scene.gateway.reload(`budget_status = ${status}\n${text}`);
+    try {
+      const key = fresh();
+      const id = String(nextId - 1n);
+      const told = await post(key, { max: 1_000 });
+      expect([told.status, told.error['code']]).toEqual([status, 'budget_exceeded']);
+      expect(budgetOf(told.error)).toMatchObject({ scope: 'key', window: 'day', reason: 'spent' });
+      expect(told.fields.get('x-should-retry')).toBe('false');
+      expect(told.fields.get('retry-after')).toBeNull();
+      const openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 5 });
+      await expect(
+        openai.chat.completions.create({
+          model: 'm',
+          max_tokens: 1_000,
+          messages: [{ role: 'user', content: 'x' }],
+        }),
+      ).rejects.toThrow(kind);
+      const lines = await until('both are told', () => {
+        const own = scene.gateway.events('access').filter(({ key_id }) => key_id === id);
+        return own.length >= 2 && own;
+      });
+      expect(lines.map((line) => line['status'])).toEqual([status, status]);
+    } finally {
+      await scene.gateway.reload(text);
+    }
+  });
+
+  test('an answer that is written behind its response holds its reservation until it has ended, and costs what its end says', async () => {
+    const accounts = new ResponseAccounts('resp_budget_');
+    accounts.looks = 1;
+    scene.plays({ openai: accounts.act });
+    const key = fresh();
+    const openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
+    const asked = { model: 'm', input: 'a', max_output_tokens: 100, background: true } as const;
+    const made = await openai.responses.create(asked);
+    expect(made.status).toBe('queued');
+    const held = await spentOf(key);
+    expect([held['spent_usd'], Number(held['reserved_usd']) > 0.1]).toEqual(['0', true]);
+    await settled(key);
+    // 5 tokens in and 2 out, as the provider tells at its end.
+    expect((await spentOf(key))['spent_usd']).toBe('0.002005');
+    // One whose end nobody can tell has cost all that was reserved for it.
+    const lost = await openai.responses.create(asked);
+    accounts.forget(lost.id);
+    await settled(key);
+    expect(Number((await spentOf(key))['spent_usd'])).toBeGreaterThan(0.1);
   });
 
   test('what is left can be asked for with the key itself, and with no other method', async () => {
