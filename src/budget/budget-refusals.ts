@@ -66,8 +66,15 @@ export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejec
   return rejection(CODES[status], told, NO_RETRY, `"budget":${JSON.stringify(members)}`);
 }
 
+const OVER_BUDGET: ReadonlySet<RejectionCode> = new Set(Object.values(CODES));
+
+/** Whether a budget has no room, which another model might need less of. */
+export function isOverBudget({ code }: Rejection): boolean {
+  return OVER_BUDGET.has(code);
+}
+
 const OF_MONEY: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
-  ...Object.values(CODES),
+  ...OVER_BUDGET,
   'cost_limit',
   'unpriced_model',
 ]);
@@ -81,6 +88,13 @@ export function tooDear(asked: number, limit: number): Rejection {
   const told = `It may cost $${nanoUsd(asked)}; the limit of a request is $${nanoUsd(limit)}.`;
   return rejection('cost_limit', told, NO_RETRY);
 }
+
+/** Under `budget_estimate = "strict"`. */
+export const UNBOUNDED = rejection(
+  'cost_limit',
+  'What it may cost has no bound: say max_uses of each tool that its provider runs, and send pictures and files themselves.',
+  NO_RETRY,
+);
 
 /** @param model `provider/model`; null where it cannot be told for sure */
 export function unpriced(model: string | null): Rejection {

@@ -17,6 +17,13 @@ export const WARNED_AT_PERCENT = [50, 80, 95, 100] as const;
 export const UNPRICED_WAYS = ['deny', 'tokens', 'default_rate'] as const;
 export type UnpricedWay = (typeof UNPRICED_WAYS)[number];
 
+/**
+ * How the most that a request can cost is told. `likely`: what nearly all of them stay below. `strict`: what text cannot pass, so that a
+ * budget is a bound; what has none is refused.
+ */
+export const BUDGET_ESTIMATES = ['likely', 'strict'] as const;
+export type BudgetEstimate = (typeof BUDGET_ESTIMATES)[number];
+
 /** Budgets of one owner, in nano-dollars; 0 = off. */
 export interface BudgetLimits {
   readonly day: number;

@@ -26,6 +26,11 @@ const DATA_BYTES_PER_TOKEN = 64;
 /** A picture or file of which only an address is sent. */
 const NAMED_TOKENS = 2_048;
 
+/**
+ * Under `strict`: no tokenizer makes more tokens of a text than it has bytes, and no recorded request had 1,600 beyond a third of its own.
+ */
+const STRICT_OVERHEAD_TOKENS = 1_600;
+
 /** Uses of a tool that the provider runs itself, where nobody says how many; and what each brings into the prompt. */
 const USES_ASSUMED = 5;
 const TOKENS_PER_USE = 16_000;
@@ -51,6 +56,8 @@ export interface CostQuestion {
   /** False: what comes back is no model's writing (embeddings). */
   readonly writes: boolean;
   readonly nowMs: number;
+  /** What text cannot pass, in place of what nearly all of it stays below. */
+  readonly isStrict: boolean;
 }
 
 /** @returns nano-dollars; null: its tier has no price at this size */
@@ -89,8 +96,18 @@ function passCost(
   return input * each + output * Math.max(rates.output, rates.reasoning, 0);
 }
 
-function inputTokens({ provider, traits, asked }: CostQuestion): number {
+/** Whether what is asked for tells how much its provider may put into the prompt. Null: nobody could look. */
+export function isBounded(asked: AskedSpending | null): boolean {
+  return asked !== null && asked.tools === 0 && asked.named === 0;
+}
+
+function inputTokens({ provider, traits, asked, isStrict }: CostQuestion): number {
   const { textBytes, dataBytes, named } = asked;
+  // Bytes of pictures and sound are more than their tokens, too.
+  if (isStrict) {
+    const preamble = provider === 'cohere' ? COHERE_OVERHEAD_TOKENS : 0;
+    return textBytes + dataBytes + STRICT_OVERHEAD_TOKENS + preamble;
+  }
   const { tokensPerByte } = traits;
   const text =
     tokensPerByte === null
@@ -100,9 +117,10 @@ function inputTokens({ provider, traits, asked }: CostQuestion): number {
   return Math.ceil(text + dataBytes / DATA_BYTES_PER_TOKEN) + overhead + named * NAMED_TOKENS;
 }
 
-function outputTokens({ traits, asked, assumedOutputTokens }: CostQuestion): number {
+function outputTokens({ traits, asked, assumedOutputTokens, isStrict }: CostQuestion): number {
   const most = traits.maxOutputTokens ?? Number.POSITIVE_INFINITY;
-  return Math.min(asked.outputTokens ?? assumedOutputTokens, most) * asked.choices;
+  const assumed = isStrict ? (traits.maxOutputTokens ?? assumedOutputTokens) : assumedOutputTokens;
+  return Math.min(asked.outputTokens ?? assumed, most) * asked.choices;
 }
 
 function usesOf({ tools, toolUses }: AskedSpending): number {

@@ -12,13 +12,14 @@ import {
   budgetExceeded,
   NO_BUDGET_ROW,
   tooDear,
+  UNBOUNDED,
   unpriced,
 } from './budget-refusals.ts';
 import type { BudgetLimits, BudgetScope, BudgetWindow, UnpricedWay } from './budget-settings.ts';
 import { type BudgetTable, type Claim, NO_ROW, rowName } from './budget-table.ts';
 import type { ChainSpending, ChainTarget } from './chain-spending.ts';
 import type { DefaultRates } from './default-rate.ts';
-import { highestCost } from './highest-cost.ts';
+import { highestCost, isBounded } from './highest-cost.ts';
 import type { OutputSizes } from './output-sizes.ts';
 import {
   type Line,
@@ -71,6 +72,8 @@ export interface SpendingRules {
   /** False: it is counted only. */
   readonly enforced: boolean;
   readonly unpriced: UnpricedWay;
+  /** What text cannot pass is reserved, and what has no bound refused. */
+  readonly isStrict: boolean;
 }
 
 /** What is known of a request at its last byte. */
@@ -151,7 +154,8 @@ export class KeySpending {
     const nowMs = this.#context.now();
     const cost = this.#highest(question, nowMs);
     if ('code' in cost) return cost;
-    const { maxCostNano, enforced } = this.#rules;
+    const { maxCostNano, enforced, isStrict } = this.#rules;
+    if (isStrict && enforced && cost.nano > 0 && !isBounded(question.asked)) return UNBOUNDED;
     if (enforced && maxCostNano > 0 && cost.nano > maxCostNano)
       return tooDear(cost.nano, maxCostNano);
     const chain = question.chain?.isOpen === true ? question.chain : null;
@@ -337,7 +341,7 @@ export class KeySpending {
     nowMs: number,
   ): Priced | Rejection {
     const { book, defaults, sizes, assumedOutputTokens } = this.#context;
-    const { unpriced: way, keyClass } = this.#rules;
+    const { unpriced: way, keyClass, isStrict } = this.#rules;
     const row = model === null ? null : book.row(provider, model, nowMs);
     const name = model === null ? null : `${provider}/${model}`;
     const priced = row ?? (way === 'default_rate' ? defaults.of(provider, nowMs) : null);
@@ -353,6 +357,7 @@ export class KeySpending {
           assumedOutputTokens > 0 ? assumedOutputTokens : sizes.assumed(keyClass, name ?? ''),
         writes,
         nowMs,
+        isStrict,
       });
       if (nano !== null) return { nano, isPriced: true, learns };
     }

@@ -259,6 +259,8 @@ function policyTexts({
         budget_usd_per_month: usdOf(said.budgetPerMonth),
         max_cost_per_request_usd: usdOf(said.maxCostPerRequest),
         unpriced: said.unpriced,
+        budget_estimate: said.budgetEstimate,
+        on_exceeded: said.onExceeded,
         mode: said.mode,
         rehearse: said.rehearse,
       }),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UNPRICED_WAYS } from '../budget/budget-settings.ts';
+import { BUDGET_ESTIMATES, UNPRICED_WAYS } from '../budget/budget-settings.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from '../policy/limit-settings.ts';
 import type { KeySettings, PolicySettings, TenantSettings } from '../policy/policy-settings.ts';
@@ -84,6 +84,11 @@ function usd(what: string) {
     .prefault(null);
 }
 
+function onExceeded() {
+  const error = '"refuse", a route, or provider/model';
+  return z.string({ error }).nullable().prefault(null);
+}
+
 function unpriced() {
   const error = UNPRICED_WAYS.map((way) => `"${way}"`).join(', ');
   return z.enum(UNPRICED_WAYS, { error }).nullable().prefault(null);
@@ -120,6 +125,11 @@ const POLICY_TABLE = z.strictObject(
     budget_usd_per_month: usd('a budget'),
     max_cost_per_request_usd: usd('a limit'),
     unpriced: unpriced(),
+    budget_estimate: z
+      .enum(BUDGET_ESTIMATES, { error: '"likely" or "strict"' })
+      .nullable()
+      .prefault(null),
+    on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     mode: z.enum(['enforce', 'warn'], { error: '"enforce" or "warn"' }).nullable().prefault(null),
   },
@@ -253,6 +263,8 @@ export const POLICY = POLICY_TABLE.transform(
     budgetPerMonth: table.budget_usd_per_month,
     maxCostPerRequest: table.max_cost_per_request_usd,
     unpriced: table.unpriced,
+    budgetEstimate: table.budget_estimate,
+    onExceeded: table.on_exceeded,
     mode: table.mode,
     rehearse: table.rehearse,
   }),

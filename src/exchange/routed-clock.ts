@@ -43,7 +43,7 @@ export class RoutedClock {
   }
 
   /**
-   * The first attempt is about to begin.
+   * The first attempt of a plan is about to begin.
    * @param deadlineMs over all attempts, until commit; 0 = off
    * @param firstContentTimeoutMs of each attempt; 0 = off
    * @param stallTimeoutMs between two events of content; 0 = off
@@ -51,7 +51,8 @@ export class RoutedClock {
   begin(deadlineMs: number, firstContentTimeoutMs: number, stallTimeoutMs: number): void {
     this.#firstContentTimeoutMs = firstContentTimeoutMs;
     this.#stallTimeoutMs = stallTimeoutMs;
-    if (deadlineMs === 0) return;
+    // Where a second plan follows the first one, the deadline is the request's.
+    if (deadlineMs === 0 || this.#deadline !== null) return;
     this.#deadline = new RouteDeadline(this.#timed);
     this.#deadlines.set(this.#deadline, deadlineMs);
   }

@@ -8,7 +8,7 @@
  */
 
 import type { Routed } from '../admit/admit.ts';
-import { isOfMoney } from '../budget/budget-refusals.ts';
+import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { FAILURES, type Failed } from '../plan/failover.ts';
 import type { Trial } from '../plan/planner.ts';
 import {
@@ -121,8 +121,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   }
 
   /** The model is known: the first attempt. */
-  #begin({ isWhole, trial, route, walk, reading }: RoutedStart): void {
-    this.#step(isWhole ? 'last' : 'full');
+  #begin(start: RoutedStart): void {
+    this.#step(start.isWhole ? 'last' : 'full');
+    this.#follow(start);
+  }
+
+  #follow({ trial, route, walk, reading }: RoutedStart): void {
     this.#walk = walk;
     this.#reading = reading;
     if (route !== null) {
@@ -313,10 +317,12 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const trial = this.#trial;
     if (!isOfMoney(why) || trial === null || walk?.mayRepeat !== true) return false;
     const next = walk.next();
-    if (next === null) return false;
+    const instead = next === null && isOverBudget(why) ? this.#request.instead() : null;
+    if (next === null && instead === null) return false;
     this.#context.planner.left(trial);
     this.#close(String(REJECTIONS[why.code].status), null);
-    this.#try(next);
+    if (next !== null) this.#try(next);
+    else if (instead !== null) this.#follow(instead);
     return true;
   }
 

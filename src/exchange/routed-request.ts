@@ -18,6 +18,7 @@ import {
   resolvedName,
   routedStart,
   type StartContext,
+  startInstead,
 } from './routed-start.ts';
 
 /** What the requests of a worker share. */
@@ -54,6 +55,8 @@ export class RoutedRequest {
   #start: RoutedStart | null = null;
   /** What it holds of its budgets while targets follow each other. */
   #chain: ChainSpending | null = null;
+  /** It is served by what its budget has room for, in place of what was asked for. */
+  #isInstead = false;
   /** Its beginning left with another model in it. */
   #wasEdited = false;
 
@@ -117,6 +120,26 @@ export class RoutedRequest {
     const { walk } = start;
     const isChain = walk?.mayRepeat === true && this.routed?.policy.spending != null;
     this.#chain = isChain ? new ChainSpending(() => walk.left) : null;
+    return start;
+  }
+
+  /**
+   * Its budgets have no room for any target of its plan.
+   * @returns what its policy says that it is served by then; null: nothing, or that was tried
+   */
+  instead(): RoutedStart | null {
+    const { routed, body } = this;
+    const before = this.#start?.walk ?? null;
+    const name = routed?.policy.onExceeded ?? null;
+    if (name === null || routed === null || body === null || this.#isInstead) return null;
+    if (before?.mayRepeat !== true) return null;
+    this.#isInstead = true;
+    const starting = { asked: this.#asked, routed, body, claim: this.#claim, isWhole: true };
+    const start = startInstead(this.#context, starting, name);
+    if (start === null) return null;
+    start.walk?.follows(before.count);
+    this.isLast();
+    this.#started(start);
     return start;
   }
 

@@ -64,11 +64,31 @@ export function routedStart(context: StartContext, starting: Starting): RoutedSt
   return namedStart(context, starting, route);
 }
 
-/** A plain name whose cost is limited is looked at like any other: the default provider's model. */
+/** A plain name whose cost is limited, or that another model may take the place of, is looked at like any other: the default provider's model. */
 export function resolvedName(planner: Planner, routed: Routed, name: string): Resolved {
   const resolved = planner.resolve(name);
-  if (resolved.kind !== 'plain' || routed.wishes.maxCostPico === 0) return resolved;
+  if (resolved.kind !== 'plain') return resolved;
+  if (routed.wishes.maxCostPico === 0 && routed.policy.onExceeded === null) return resolved;
   return { kind: 'target', target: planner.plain(routed.provider, name) };
+}
+
+/**
+ * Where a request goes on for which its budgets have no room (`on_exceeded`).
+ * @param name a route, or `provider/model`
+ * @returns null where its key may not ask for that, or nothing of it can be tried
+ */
+export function startInstead(
+  context: StartContext,
+  starting: Starting,
+  name: string,
+): RoutedStart | null {
+  const resolved = context.planner.resolve(name);
+  if (resolved.kind !== 'route' && resolved.kind !== 'target') return null;
+  if (refusalOf(starting.routed, name, resolved) !== null) return null;
+  const route =
+    resolved.kind === 'route' ? resolved.route : context.planner.routeOf(resolved.target);
+  const start = namedStart(context, starting, route);
+  return 'code' in start ? null : start;
 }
 
 /** The permission is on the name that was asked for, and on every target: the plan leaves out the others. */

@@ -57,6 +57,11 @@ export class RoutedWalk {
     this.#mayRepeat = mayRepeat;
   }
 
+  /** It follows another walk of the same request, which had so many attempts. */
+  follows(count: number): void {
+    this.#count = count;
+  }
+
   /** From here on nothing but this key is tried: what the request holds may be its account's alone. */
   stayWith(key: PoolKey): void {
     this.#homes = (_provider, other) => other === key;

@@ -140,6 +140,8 @@ function rowsOf(
   const models = saidFirst(layers, 'models');
   const rehearse = saidFirst(layers, 'rehearse');
   const identical = saidFirst(layers, 'identicalRpm');
+  const estimate = saidFirst(layers, 'budgetEstimate');
+  const instead = saidFirst(layers, 'onExceeded');
   const expiresMs = said?.expiresMs ?? null;
   const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
   return [
@@ -157,6 +159,18 @@ function rowsOf(
     ],
     ...LIMIT_MEMBERS.flatMap((member) => limitRows(config, key, tenant, keyClass, member, madeBy)),
     ...MONEY_MEMBERS.flatMap((member) => moneyRows(config, key, tenant, keyClass, member, madeBy)),
+    ...(estimate === null
+      ? []
+      : [
+          [
+            'budget_estimate',
+            estimate.value,
+            saidBy(estimate.by, 'budget_estimate', madeBy),
+          ] as const,
+        ]),
+    ...(instead === null
+      ? []
+      : [['on_exceeded', instead.value, saidBy(instead.by, 'on_exceeded', madeBy)] as const]),
     ...(identical === null || identical.value === 0
       ? []
       : [

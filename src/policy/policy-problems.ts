@@ -2,7 +2,7 @@ import { type RouteSettings, targetNames } from '../plan/route-table.ts';
 import { AUTO } from '../plan/small-models.ts';
 import { ModelPermission } from './model-permission.ts';
 import { spellingsOf } from './model-spelling.ts';
-import type { PolicyConfig } from './policy-settings.ts';
+import { type PolicyConfig, REFUSE } from './policy-settings.ts';
 
 /** A fault of the configuration: which key, and a sentence on what is wrong. */
 interface PolicyProblem {
@@ -46,14 +46,18 @@ export function policyProblems(
     }
   }
   for (const [keyClass, name] of classes) policy(['classes', keyClass], name);
-  for (const [name, { models }] of policies) {
+  const nameOf = targetNames(known.providers, known.aliases);
+  for (const [name, { models, onExceeded }] of policies) {
     if (!NAME.test(name)) {
       const expected = 'a name of letters, digits, ".", "_" and "-", at most 64';
       problems.push({ path: ['policies', name], found: 'such a name', expected });
     }
     problems.push(...modelProblems(name, models ?? [], known));
+    if (onExceeded === null || onExceeded === REFUSE || onExceeded === AUTO) continue;
+    if (known.routes.has(onExceeded) || nameOf(onExceeded) !== null) continue;
+    const expected = `"${REFUSE}", a route, or provider/model with a provider of this configuration or its alias`;
+    problems.push({ path: ['policies', name, 'on_exceeded'], expected });
   }
-  const nameOf = targetNames(known.providers, known.aliases);
   const spelled = new Map<string, string>();
   for (const name of limits.models.keys()) {
     if (nameOf(name) === name) {

@@ -1,4 +1,4 @@
-import type { BudgetLimits, UnpricedWay } from '../budget/budget-settings.ts';
+import type { BudgetEstimate, BudgetLimits, UnpricedWay } from '../budget/budget-settings.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from './limit-settings.ts';
 
@@ -20,6 +20,10 @@ export interface PolicySettings {
   readonly maxCostPerRequest: number | null;
   /** What happens to requests for a model without a price. */
   readonly unpriced: UnpricedWay | null;
+  /** How what a request may cost is estimated. */
+  readonly budgetEstimate: BudgetEstimate | null;
+  /** A route, or `provider/model`, that serves what a budget has no room for; REFUSE: nothing does. */
+  readonly onExceeded: string | null;
   /** `warn`: what its limits and budgets would have refused is counted, and let through. */
   readonly mode: 'enforce' | 'warn' | null;
 }
@@ -51,6 +55,9 @@ export interface PolicyConfig {
   readonly classes: ReadonlyMap<KeyClass, string>;
   readonly limits: LimitsConfig;
 }
+
+/** `on_exceeded` of a budget without a way out. */
+export const REFUSE = 'refuse';
 
 /** Every virtual key has this policy, behind all that is said of it, of its tenant and its class. */
 export const DEFAULT_POLICY = 'default';

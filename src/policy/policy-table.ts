@@ -18,6 +18,7 @@ import {
   layersOf,
   limitsOf,
   type PolicyConfig,
+  REFUSE,
   saidFirst,
   tenantLayers,
   tenantLimitsOf,
@@ -39,6 +40,8 @@ export interface EffectivePolicy {
   readonly limits: KeyLimits | null;
   /** Null: nobody asks what it costs. */
   readonly spending: KeySpending | null;
+  /** What serves it where its budgets have no room; null: nothing. */
+  readonly onExceeded: string | null;
   /** Null: it may send the same as often as it likes. */
   readonly repeats: KeyRepeats | null;
   /** How much of the node may be taken when it takes more: above 0, 1 = all (`[limits.shares]`). */
@@ -156,7 +159,9 @@ export class PolicyTable {
     const enforced = isEnforced(each);
     // A limit on money that does not see some of it is none.
     const unpriced = said ?? (enforced ? 'deny' : 'tokens');
-    return new KeySpending(context, { keyClass, maxCostNano, enforced, unpriced }, budgets);
+    const estimate = saidFirst(each, 'budgetEstimate')?.value ?? 'likely';
+    const rules = { keyClass, maxCostNano, enforced, unpriced, isStrict: estimate === 'strict' };
+    return new KeySpending(context, rules, budgets);
   }
 
   /** Whatever says it, a class or a tenant too: it counts for each key by itself. */
@@ -178,6 +183,7 @@ export class PolicyTable {
     const keyClass = classOf(this.#config, key, minted);
     const layers = layersOf(this.#config, key, tenant, keyClass);
     const models = saidFirst(layers, 'models');
+    const instead = saidFirst(layers, 'onExceeded')?.value ?? null;
     return {
       name: layers[0]?.policy ?? null,
       keyClass,
@@ -187,6 +193,7 @@ export class PolicyTable {
       mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
       limits: null,
       spending: null,
+      onExceeded: instead === REFUSE ? null : instead,
       repeats: null,
       share: this.#limiter.shareOf(keyClass),
     };

@@ -30,6 +30,9 @@ output = "10000"
 [prices."anthropic/m"]
 input = "1"
 output = "1000"
+[prices."groq/small"]
+input = "0"
+output = "1"
 `;
 
 const POLICIES = `[policies.day]
@@ -46,8 +49,20 @@ max_cost_per_request_usd = "0.1"
 [policies.tokens]
 budget_usd_per_day = 1
 unpriced = "tokens"
+[policies.instead]
+budget_usd_per_day = "0.25"
+on_exceeded = "small"
+[policies.elsewhere]
+models = ["openai/*", "chain"]
+budget_usd_per_day = "0.25"
+on_exceeded = "small"
+[policies.strict]
+budget_usd_per_day = 100
+budget_estimate = "strict"
 [tenants.50]
 policy = "month"
+[routes.small]
+targets = ["groq/small"]
 [routes.dear-first]
 targets = ["groq/dear"]
 fallbacks = ["openai/m"]
@@ -70,6 +85,15 @@ const usage = (input: number, output: number): string =>
     usage: { prompt_tokens: input, completion_tokens: output, total_tokens: input + output },
   });
 
+const MESSAGE = JSON.stringify({
+  id: 'm',
+  type: 'message',
+  role: 'assistant',
+  model: 'm',
+  content: [{ type: 'text', text: 'hi' }],
+  usage: { input_tokens: 10, output_tokens: 50 },
+});
+
 const folder = mkdtempSync(join(tmpdir(), 'sluice-budgets-'));
 let scene: RoutedScene;
 let url: string;
@@ -82,6 +106,10 @@ let config = `rate_limit_rps = 0\ndata_dir = ${JSON.stringify(folder)}\n${PRICES
   2: 'soft',
   3: 'each',
   4: 'tokens',
+  5: 'instead',
+  6: 'instead',
+  7: 'elsewhere',
+  8: 'strict',
   ...OWN,
 })}`;
 
@@ -113,17 +141,7 @@ beforeEach(() =>
   scene.plays({
     openai: answers(200, usage(10, 50)),
     groq: answers(200, usage(10, 50)),
-    anthropic: answers(
-      200,
-      JSON.stringify({
-        id: 'm',
-        type: 'message',
-        role: 'assistant',
-        model: 'm',
-        content: [{ type: 'text', text: 'hi' }],
-        usage: { input_tokens: 10, output_tokens: 50 },
-      }),
-    ),
+    anthropic: answers(200, MESSAGE),
   }),
 );
 
@@ -381,21 +399,22 @@ describe('budgets', () => {
     const accounts = new ResponseAccounts('resp_budget_');
     accounts.looks = 1;
     scene.plays({ openai: accounts.act });
-    const key = fresh();
-    const openai = new OpenAI({ apiKey: key, baseURL: `${url}/v1`, maxRetries: 0 });
+    const [key, other] = [fresh(), fresh()];
     const asked = { model: 'm', input: 'a', max_output_tokens: 100, background: true } as const;
-    const made = await openai.responses.create(asked);
-    expect(made.status).toBe('queued');
+    const [made, lost] = await Promise.all(
+      [key, other].map((apiKey) =>
+        new OpenAI({ apiKey, baseURL: `${url}/v1`, maxRetries: 0 }).responses.create(asked),
+      ),
+    );
+    expect([made?.status, lost?.status]).toEqual(['queued', 'queued']);
+    // Of its end nobody knows.
+    accounts.forget(lost?.id ?? '');
     const held = await spentOf(key);
     expect([held['spent_usd'], Number(held['reserved_usd']) > 0.1]).toEqual(['0', true]);
-    await settled(key);
-    // 5 tokens in and 2 out, as the provider tells at its end.
+    await Promise.all([settled(key), settled(other)]);
+    // 5 tokens in and 2 out, as the provider tells at its end; else all that was reserved.
     expect((await spentOf(key))['spent_usd']).toBe('0.002005');
-    // One whose end nobody can tell has cost all that was reserved for it.
-    const lost = await openai.responses.create(asked);
-    accounts.forget(lost.id);
-    await settled(key);
-    expect(Number((await spentOf(key))['spent_usd'])).toBeGreaterThan(0.1);
+    expect(Number((await spentOf(other))['spent_usd'])).toBeGreaterThan(0.1);
   });
 
   test('what is left can be asked for with the key itself, and with no other method', async () => {
@@ -579,6 +598,110 @@ describe('budgets', () => {
       leaves.abort();
     }
     await settled(key);
+  });
+
+  test('on_exceeded: what a budget has no room for is served by another route, and told as that', async () => {
+    const key = token({ keyId: 5n });
+    const served = await post(key, { max: 1_000 });
+    expect([served.status, served.fields.get('x-sluice-target')]).toEqual([200, 'groq/small']);
+    expect(served.fields.get('x-sluice-attempts')).toBe('openai/m 402, groq/small 200');
+    // What fits goes where it was to go.
+    const small = await post(key, { max: 10 });
+    expect(small.fields.get('x-sluice-target')).toBe('openai/m');
+    const facts = await until('both facts', () => {
+      const own = scene.gateway.events('ai.usage').filter(({ key_id }) => key_id === '5');
+      return own.length === 2 && own;
+    });
+    expect(facts[0]).toMatchObject({
+      requested_model: 'm',
+      route: 'small',
+      target_model: 'groq/small',
+      attempt: 2,
+    });
+    // Nothing is held of what names its provider: it is refused as ever.
+    const path = '/openai/v1/chat/completions';
+    expect((await post(key, { path, max: 1_000 })).status).toBe(402);
+    // The other one has to fit as well.
+    expect((await post(key, { max: 1_000_000 })).status).toBe(402);
+  });
+
+  test('on_exceeded: attempts behind others have numbers of their own, so that each has its fact', async () => {
+    const key = token({ keyId: 6n });
+    scene.plays({
+      openai: async (turn) => {
+        await turn.bodyDone();
+        await turn.stream(['content-type: text/event-stream']);
+        await turn.chunk(EVENTS.chat.opening);
+        turn.reset();
+      },
+      groq: answers(200, usage(10, 5)),
+    });
+    const { status, fields } = await post(key, { model: 'chain', more: { stream: true } });
+    expect(status).toBe(200);
+    expect(fields.get('x-sluice-attempts')).toMatch(
+      /^openai\/m \w+, groq\/dear 402, groq\/small 200$/,
+    );
+    const facts = await until('both facts', () => {
+      const own = scene.gateway.events('ai.usage').filter(({ key_id }) => key_id === '6');
+      return own.length === 2 && own;
+    });
+    expect(facts.map(({ attempt, final }) => [attempt, final])).toEqual([
+      [1, false],
+      [3, true],
+    ]);
+    await settled(key);
+  });
+
+  test('on_exceeded: no key is served by what it may not ask for', async () => {
+    const { status, error } = await post(token({ keyId: 7n }), { max: 1_000 });
+    expect([status, error['code']]).toEqual([402, 'budget_exceeded']);
+    expect(scene.asked).toEqual({});
+  });
+
+  test('budget_estimate = "strict" reserves what text cannot pass, and refuses what has no bound', async () => {
+    const key = token({ keyId: 8n });
+    const content = 'x'.repeat(30_000);
+    const messages = [{ role: 'user', content }];
+    let go = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    scene.plays({
+      openai: async (turn) => {
+        await turn.bodyDone();
+        await held;
+        await answers(200, usage(10, 5))(turn);
+      },
+      anthropic: answers(200, MESSAGE),
+    });
+    const answer = post(key, { max: 1, more: { messages } });
+    try {
+      // $0.001 for the answer, a millionth of a dollar for each byte, and 1,600.
+      const reserved = await until('it is reserved', async () => {
+        const headers = { authorization: `Bearer ${key}` };
+        const page = await (await fetch(`${url}/sluice/budget`, { headers })).json();
+        const { budgets } = page as {
+          readonly budgets: readonly { readonly reserved_usd: string }[];
+        };
+        const usd = Number(budgets[0]?.reserved_usd);
+        return usd > 0 && usd;
+      });
+      expect(reserved).toBeGreaterThan(0.001 + 0.0316);
+      expect(reserved).toBeLessThan(0.001 + 0.0318);
+    } finally {
+      go();
+    }
+    expect((await answer).status).toBe(200);
+    const tools = [{ type: 'web_search_20250305', name: 'web_search' }];
+    const searching = await post(key, { path: '/v1/messages', max: 1, more: { tools } });
+    expect([searching.status, searching.error['code'] ?? searching.error['type']]).toEqual([
+      402,
+      'billing_error',
+    ]);
+    expect(searching.text).toContain('max_uses');
+    const limited = [{ ...tools[0], max_uses: 1 }];
+    const served = await post(key, { path: '/v1/messages', max: 1, more: { tools: limited } });
+    expect(served.status).toBe(200);
   });
 
   test('G8, G4: a changed limit counts for the next request, and a killed gateway has forgotten nothing', async () => {

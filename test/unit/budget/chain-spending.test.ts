@@ -31,7 +31,13 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     assumedOutputTokens: 0,
     now: () => clock.ms,
   };
-  const rules = { keyClass: 'agent', maxCostNano, enforced: true, unpriced: 'deny' } as const;
+  const rules = {
+    keyClass: 'agent',
+    maxCostNano,
+    enforced: true,
+    unpriced: 'deny',
+    isStrict: false,
+  } as const;
   const own = { scope: 'key', name: '1/1', limits: { day: budget, month: 0 }, enforced } as const;
   const spending = new KeySpending(context, rules, [own]);
   const stands = () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type CostQuestion, highestCost } from '../../../src/budget/highest-cost.ts';
+import { type CostQuestion, highestCost, isBounded } from '../../../src/budget/highest-cost.ts';
 import { OutputSizes } from '../../../src/budget/output-sizes.ts';
 import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import type { PriceRow } from '../../../src/prices/price-row.ts';
@@ -38,6 +38,7 @@ function cost(asked: Partial<AskedSpending> = {}, question: Partial<CostQuestion
     assumedOutputTokens: 8_192,
     writes: true,
     nowMs: NOW,
+    isStrict: false,
     ...question,
   });
   if (nano === null) throw new Error('no price');
@@ -55,6 +56,18 @@ describe('highestCost', () => {
     expect(cost({ choices: 3 })).toBe(900 * IN + 3_000 * OUT);
     expect(cost({ outputTokens: null })).toBe(900 * IN + 8_192 * OUT);
     expect(cost({ outputTokens: null }, { writes: false })).toBe(900 * IN);
+  });
+
+  test('strict: a token for each byte and 1,600, and all that the model can write where nobody limits it', () => {
+    const strict = { isStrict: true };
+    expect(cost({}, strict)).toBe(1_900 * IN + 1_000 * OUT);
+    expect(cost({ dataBytes: 640 }, strict)).toBe(2_540 * IN + 1_000 * OUT);
+    expect(cost({ outputTokens: null }, strict)).toBe(1_900 * IN + 64_000 * OUT);
+    expect(isBounded(ASKED)).toBe(true);
+    expect(isBounded({ ...ASKED, toolUses: 3 })).toBe(true);
+    for (const open of [{ tools: 1 }, { named: 1 }])
+      expect(isBounded({ ...ASKED, ...open })).toBe(false);
+    expect(isBounded(null)).toBe(false);
   });
 
   test('what is asked for beyond what the model can write is not reserved', () => {

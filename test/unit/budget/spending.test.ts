@@ -34,7 +34,14 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     assumedOutputTokens: 0,
     now: () => NOW,
   };
-  const said = { keyClass: 'agent', maxCostNano: 0, enforced: true, unpriced: 'deny', ...rules };
+  const said = {
+    keyClass: 'agent',
+    maxCostNano: 0,
+    enforced: true,
+    unpriced: 'deny',
+    isStrict: false,
+    ...rules,
+  };
   const own = {
     scope: 'key',
     name: '1/1',

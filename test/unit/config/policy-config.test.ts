@@ -223,6 +223,16 @@ describe('policies of a configuration', () => {
       'policies.a.identical_rpm: found 1001, expected identical requests a minute: 0 (off), or a whole number up to 1000',
     ],
     [
+      'a way out of a budget that leads nowhere',
+      '[policies.a]\non_exceeded = "smal"\n',
+      'policies.a.on_exceeded: found "smal", expected "refuse", a route, or provider/model with a provider of this configuration or its alias',
+    ],
+    [
+      'an estimate that is none',
+      '[policies.a]\nbudget_estimate = "exact"\n',
+      'policies.a.budget_estimate: found "exact", expected "likely" or "strict"',
+    ],
+    [
       'a limit of a provider that is none',
       '[limits.providers.opanai]\ntpm = 5\n',
       'limits.providers.opanai: found such a name, expected one of ',

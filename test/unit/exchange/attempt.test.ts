@@ -76,6 +76,7 @@ const MANAGED = {
     mayRehearse: false,
     limits: null,
     spending: null,
+    onExceeded: null,
     repeats: null,
     share: 1,
   },

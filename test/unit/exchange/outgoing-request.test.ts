@@ -57,7 +57,7 @@ function scene() {
       assumedOutputTokens: 0,
       now: Date.now,
     },
-    { keyClass: 'agent', maxCostNano: 0, enforced: true, unpriced: 'deny' },
+    { keyClass: 'agent', maxCostNano: 0, enforced: true, unpriced: 'deny', isStrict: false },
     [{ scope: 'key', name: '1/1', limits: { day: LIMIT, month: 0 }, enforced: true }],
   );
   const call: UpstreamCall = {
@@ -119,6 +119,7 @@ function scene() {
       mayRehearse: false,
       limits: null,
       spending,
+      onExceeded: null,
       repeats: null,
       share: 1,
     },

@@ -20,6 +20,7 @@ const policy = {
   mayRehearse: false,
   limits: null,
   spending: null,
+  onExceeded: null,
   repeats: null,
   share: 1,
 } as const;

@@ -132,6 +132,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         mayRehearse: false,
         limits: null,
         spending: null,
+        onExceeded: null,
         repeats: null,
         share: 1,
       },

@@ -31,6 +31,8 @@ const SILENT = {
   tpm: null,
   maxInFlight: null,
   identicalRpm: null,
+  budgetEstimate: null,
+  onExceeded: null,
   mode: null,
   budgetPerDay: null,
   budgetPerMonth: null,
