@@ -186,6 +186,7 @@ export class TranslatedStream {
       at = this.#events.read(piece, at, this.#data);
       if (at >= 0) this.#tell();
     }
+    this.#data.keep();
     return this.#taken();
   }
 

@@ -20,10 +20,8 @@ interface Answered {
 /**
  * @param who holds the key that was used
  * @param final no other attempt follows
- * @param atMs as `attemptCost` has it
  */
 export function attemptFact(
-  context: AttemptContext,
   target: AttemptTarget,
   { tenantText, vpcText, keyText }: KeyIdentity,
   { keyClass, name: policy }: EffectivePolicy,
@@ -31,7 +29,7 @@ export function attemptFact(
   { status, isEventStream }: Answered,
   settlement: Settlement,
   final: boolean,
-  atMs: number,
+  cost: Cost,
 ): UsageFact {
   const { provider, path, routing } = target;
   return {
@@ -52,7 +50,7 @@ export function attemptFact(
     lines: usage.lines,
     serviceTier: usage.serviceTier,
     toolUses: usage.toolUses,
-    cost: attemptCost(context, target, usage, atMs),
+    cost,
     source: usage.source,
     raw: usage.raw,
     upstreamStatus: status,

@@ -108,6 +108,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   #unseenBytes = -1;
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
+  #cost: Cost | null = null;
   failure: UpstreamFailure | null = null;
   /** In the routed lane, with its answer's head: milliseconds for which its key has nothing left of a limit; 0 = it has. */
   spentMs = 0;
@@ -149,8 +150,14 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   }
 
   /** As `OutgoingRequest` has it. */
-  goOnWith(scan: RequestScan, content: FirstContent, bytes: number, last: boolean): void {
-    this.#request.goOnWith(scan, content, bytes, last);
+  goOnWith(
+    scan: RequestScan,
+    model: string | null,
+    content: FirstContent,
+    bytes: number,
+    last: boolean,
+  ): void {
+    this.#request.goOnWith(scan, model, content, bytes, last);
   }
 
   /** Before anything of it is sent: the account that it goes to. */
@@ -488,7 +495,6 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const answered = { status: this.#status, isEventStream: this.#isEventStream };
     const atMs = Date.now() - settlement.durationMs;
     const fact = attemptFact(
-      this.#context,
       target,
       managed.identity,
       managed.policy,
@@ -496,13 +502,13 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       answered,
       settlement,
       final,
-      atMs,
+      this.#cost ?? this.#costOf(usage, atMs),
     );
     this.isFollowed = usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs);
     if (this.isFollowed) return null;
     settleLimits(grant, fact);
     if (reservation !== null)
-      settleSpending(reservation, usage, fact, (high) => this.#cost(high, atMs));
+      settleSpending(reservation, usage, fact, (high) => this.#costOf(high, atMs));
     return fact;
   }
 
@@ -521,7 +527,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       target: `${path.replace(/\/$/, '')}/${id}`,
       owner: `${identity.tenantText}/${identity.vpcText}`,
       fact,
-      priced: (usage) => this.#cost({ ...usage, requestedModel }, atMs),
+      priced: (usage) => this.#costOf({ ...usage, requestedModel }, atMs),
       requestBytes: this.#request.bytes,
       settled: (settled) => {
         settleLimits(grant, settled);
@@ -530,17 +536,26 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     });
   }
 
-  /**
-   * USD that an answer cost which has ended, before anything of it is told; null: unpriced, not reported, or a caller's own
-   * key.
-   */
-  costOfWhole(): string | null {
-    if (this.#metering === null) return null;
-    this.#billed = this.#used(this.#metering);
-    return this.#billed.source === 'reported' ? this.#cost(this.#billed, Date.now()).usd : null;
+  /** Its answer is whole, one JSON text, and no error, as far as its metering has read it. */
+  get isSound(): boolean {
+    return this.#metering?.isSound === true;
   }
 
-  #cost(usage: MeteredUsage, atMs: number): Cost {
+  /**
+   * USD that an answer cost which has ended, before anything of it is told; null: unpriced, not reported, or a caller's own
+   * key. Its fact says the same.
+   * @param durationMs since it began
+   */
+  costOfWhole(durationMs: number): string | null {
+    if (this.#metering === null) return null;
+    const billed = this.#used(this.#metering);
+    this.#billed = billed;
+    if (billed.source !== 'reported') return null;
+    this.#cost = this.#costOf(billed, Date.now() - durationMs);
+    return this.#cost.usd;
+  }
+
+  #costOf(usage: MeteredUsage, atMs: number): Cost {
     return attemptCost(this.#context, this.#request.target, usage, atMs);
   }
 

@@ -1,30 +1,38 @@
 import type { Buffer } from 'node:buffer';
 import { FirstContent } from '../upstream/transport.ts';
+import { spelledModel } from '../wire/model-edit.ts';
 import type { PieceSink } from '../wire/piece-sink.ts';
 
-/** A part of what is gathered: where it stands in the copy, so that a copy which was outgrown is held by nobody. */
+/** A part of what is gathered: where it stands in the body, so that a copy which was outgrown is held by nobody. */
 interface Place {
   readonly from: number;
   to: number;
 }
 
-/** What of a body leaves for its default provider, while it is gathered: parts of the copy, and what is put in between. */
+/** What of a body leaves for its provider, while it is gathered: parts of it, and what is put in between. */
 export class GatheredContent implements PieceSink {
   readonly #parts: (Place | Buffer)[] = [];
-  #copy: Buffer | null = null;
+  #body: Buffer | null = null;
 
-  /** @param copy what is gathered so far: a view of the buffer that the next pieces may be views of */
-  gatheredIn(copy: Buffer): void {
-    this.#copy = copy;
+  /** All of a body, and nothing put in. */
+  static of(body: Buffer): GatheredContent {
+    const all = new GatheredContent();
+    all.#parts.push({ from: 0, to: body.length });
+    return all;
+  }
+
+  /** @param body what is gathered so far: a view of the buffer that the next pieces may be views of */
+  gatheredIn(body: Buffer): void {
+    this.#body = body;
   }
 
   push(piece: Buffer): boolean {
-    const copy = this.#copy;
-    const from = copy === null ? -1 : piece.byteOffset - copy.byteOffset;
+    const body = this.#body;
+    const from = body === null ? -1 : piece.byteOffset - body.byteOffset;
     const to = from + piece.length;
-    // Small buffers share a slab: what stands in it beside the copy is none of it.
-    const isOfCopy = copy !== null && piece.buffer === copy.buffer && from >= 0;
-    if (!isOfCopy || to > copy.length) {
+    // Small buffers share a slab: what stands in it beside the body is none of it.
+    const isOfBody = body !== null && piece.buffer === body.buffer && from >= 0;
+    if (!isOfBody || to > body.length) {
       this.#parts.push(piece);
       return false;
     }
@@ -34,11 +42,41 @@ export class GatheredContent implements PieceSink {
     return false;
   }
 
-  /** @param copy all that was gathered */
-  in(copy: Buffer): FirstContent {
+  /** @param body all that was gathered, wherever it stands by now */
+  in(body: Buffer): FirstContent {
     const content = new FirstContent();
     for (const part of this.#parts)
-      content.push('from' in part ? copy.subarray(part.from, part.to) : part);
+      content.push('from' in part ? slice(body, part.from, part.to) : part);
     return content;
   }
+
+  /**
+   * The same with another model in every place where one stands; nothing else is touched.
+   * @param bounds as `withModel` of `wire/model-edit.ts` has them
+   */
+  withModel(body: Buffer, bounds: readonly number[], model: string): FirstContent {
+    const value = spelledModel(model);
+    const content = new FirstContent();
+    for (const part of this.#parts) {
+      if (!('from' in part)) {
+        content.push(part);
+        continue;
+      }
+      let at = part.from;
+      for (let nth = 0; nth + 1 < bounds.length; nth += 2) {
+        const from = bounds[nth] ?? 0;
+        if (from < at || from >= part.to) continue;
+        content.push(slice(body, at, from));
+        content.push(value);
+        at = bounds[nth + 1] ?? from;
+      }
+      if (at < part.to) content.push(slice(body, at, part.to));
+    }
+    return content;
+  }
+}
+
+/** A view costs 40 ns: of most bodies there is one part, which is all of it. */
+function slice(body: Buffer, from: number, to: number): Buffer {
+  return from === 0 && to === body.length ? body : body.subarray(from, to);
 }

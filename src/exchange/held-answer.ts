@@ -4,7 +4,7 @@ import { FormatProbe } from '../wire/body-format.ts';
 import { EventData } from '../wire/event-data.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
-import { judgeWhole } from '../wire/whole-answer.ts';
+import { judgeWhole, mayRefuse } from '../wire/whole-answer.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 
@@ -116,10 +116,13 @@ export class HeldAnswer {
     return holding === 'hold' && this.isOver ? this.#atBound() : holding;
   }
 
-  /** The answer is complete as a message. */
-  end(): Holding {
+  /**
+   * The answer is complete as a message.
+   * @param isSound somebody has read it as one JSON text that tells its usage, and no error
+   */
+  end(isSound = false): Holding {
     if (this.#mode === 'error') return this.#judgedError();
-    if (this.#mode === 'whole') return this.#judged();
+    if (this.#mode === 'whole') return this.#judged(isSound);
     const last = this.#lastEvent();
     if (last !== 'hold') return last;
     if (this.#isFinished) return 'commit';
@@ -174,7 +177,10 @@ export class HeldAnswer {
     let at = events.begin(piece);
     for (;;) {
       const next = events.read(piece, at, this.#data);
-      if (next < 0) return 'hold';
+      if (next < 0) {
+        this.#data.keep();
+        return 'hold';
+      }
       at = next;
       const data = this.#data.take();
       const holding = data === null ? this.#content('') : this.#readEvent(data, events.wasError);
@@ -212,8 +218,10 @@ export class HeldAnswer {
     return this.#mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
   }
 
-  #judged(): Holding {
-    const judged = judgeWhole(this.#wire, this.#held.joined());
+  #judged(isSound: boolean): Holding {
+    const body = this.#held.joined();
+    if (isSound && !mayRefuse(this.#wire, body)) return 'commit';
+    const judged = judgeWhole(this.#wire, body);
     if (judged.kind === 'sound') return 'commit';
     if (judged.kind === 'refusal') {
       this.code = 'REFUSAL';

@@ -120,14 +120,21 @@ export class OutgoingRequest implements Due {
   /**
    * A content whose beginning was read while it was gathered; the request leaves with it.
    * @param scan this attempt's from now on
+   * @param model what stands in the content in place of what was read; null: the same
    * @param content as it leaves, lent
    * @param bytes of it as the client sent them
    */
-  goOnWith(scan: RequestScan, content: FirstContent, bytes: number, last: boolean): void {
+  goOnWith(
+    scan: RequestScan,
+    model: string | null,
+    content: FirstContent,
+    bytes: number,
+    last: boolean,
+  ): void {
     const { chunked, contentLength } = this.#asked.framing;
     this.bytes += bytes;
     this.isWhole = last;
-    this.#metering?.goOnWith(scan, last);
+    this.#metering?.goOnWith(scan, model, last);
     if (last) {
       this.#letGo('sized', content.bytes, content.pieces);
       return;

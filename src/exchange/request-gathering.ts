@@ -49,8 +49,8 @@ export class RequestGathering {
     if (isAll) this.#lent = piece;
     else this.#mayKeep = this.#copy.append(piece);
     // What is passed on is a view of what was read: it has to live as long as what is gathered.
-    const { bytes } = this.#copy;
-    if (!isAll) this.#content.gatheredIn(bytes);
+    const { bytes } = this;
+    this.#content.gatheredIn(bytes);
     this.#scan.read(isAll ? piece : bytes.subarray(before), this.#content);
     if (isForeign) return 'foreign';
     if (last) return 'whole';
@@ -68,13 +68,28 @@ export class RequestGathering {
 
   /**
    * For a metering that goes on with the scan, which is its own from then on.
-   * @returns what came, as the default provider gets it; lent, where it came in one piece
+   * @param model what stands in place of its own; null: its own
+   * @param asks with the option that its scan has put in; else as it came
+   * @returns what came; lent, where it came in one piece
    */
-  handOver(): { readonly scan: RequestScan; readonly content: FirstContent } {
+  handOver(
+    model: string | null,
+    asks: boolean,
+  ): { readonly scan: RequestScan; readonly content: FirstContent } {
     this.#isHanded = true;
-    const content = this.#content.in(this.#copy.bytes);
+    const { bytes } = this;
+    const sent = asks ? this.#content : GatheredContent.of(bytes);
+    const content =
+      model === null
+        ? sent.in(bytes)
+        : sent.withModel(bytes, this.#facts?.modelBounds ?? [], model);
     this.#content = new GatheredContent();
     return { scan: this.#scan, content };
+  }
+
+  /** Its scan is somebody else's by now: whoever sends it once more reads it once more. */
+  get isHanded(): boolean {
+    return this.#isHanded;
   }
 
   get #facts(): RequestFacts | null {
@@ -123,8 +138,6 @@ export class RequestGathering {
 
   /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */
   keep(): boolean {
-    // Another target's metering reads by itself.
-    this.#content = new GatheredContent();
     const lent = this.#lent;
     if (lent === null) return this.#mayKeep;
     if (!this.#copy.append(lent)) return false;

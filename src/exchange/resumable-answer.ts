@@ -146,6 +146,7 @@ export class ResumableAnswer {
       else if (event.kind !== 'none') this.#mayBreak = false;
       if (event.kind !== 'broken') this.#names ??= namesOf(event.body);
     }
+    this.#data.keep();
     if (this.#mayBreak) return this.#upTo(told, piece);
     const kept = this.letGo();
     return kept.length === 0 ? piece : Buffer.concat([kept, piece]);
@@ -184,6 +185,7 @@ export class ResumableAnswer {
       }
       if (event.kind !== 'none' && event.kind !== 'text') this.#mayBreak = false;
     }
+    this.#data.keep();
     this.#open = Buffer.concat([this.#open, piece.subarray(from)]);
     if (this.#open.length > CONTINUED_EVENT_MAX_BYTES) told.push(this.letGo());
     return Buffer.concat(told);

@@ -2,6 +2,7 @@ import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
 import { asksForUsage, TWO_MODELS } from '../meter/metering.ts';
 import { countsEveryModel } from '../policy/policy-table.ts';
+import type { Provider } from '../providers/providers.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { RequestFraming } from '../wire/request-framing.ts';
@@ -34,6 +35,9 @@ export interface BodyContext {
 /** The body of a routed request: what is kept of it, what is wrong with it, and how it leaves with another model. */
 export class RoutedBody {
   readonly #framing: RequestFraming;
+  readonly #metering: Routed['metering'];
+  /** What reads it puts the option in that a stream's usage is asked for with. */
+  readonly #asks: boolean;
   readonly #gathering: RequestGathering;
 
   /** Made with the first piece: only then is it known how the content is delimited. */
@@ -43,10 +47,12 @@ export class RoutedBody {
     { metering, provider, policy }: Pick<Routed, 'metering' | 'provider' | 'policy'>,
   ) {
     this.#framing = framing;
-    // A plain name goes to the default provider: then what reads it here is what meters it there.
+    this.#metering = metering;
+    this.#asks = asksForUsage(metering, provider);
+    // What reads it here is what meters it where it goes first.
     const scan = RequestScan.open(
       scanner,
-      asksForUsage(metering, provider),
+      this.#asks,
       countsEveryModel(policy),
       policy.spending !== null,
     );
@@ -101,9 +107,18 @@ export class RoutedBody {
     return asked !== null && model !== null && model !== asked ? TWO_MODELS : null;
   }
 
-  /** For the attempt that it is plain to; as `RequestGathering.handOver` has it. */
-  handOver(): ReturnType<RequestGathering['handOver']> {
-    return this.#gathering.handOver();
+  /** Whether an attempt at a provider may go on with what was read of it, once it is whole. */
+  mayHandOver(provider: Provider): boolean {
+    if (this.#gathering.isHanded) return false;
+    return this.#asks || !asksForUsage(this.#metering, provider);
+  }
+
+  /**
+   * For an attempt at a provider that it may be handed over to.
+   * @param model as `RequestGathering.handOver` has it
+   */
+  handOver(model: string | null, provider: Provider): ReturnType<RequestGathering['handOver']> {
+    return this.#gathering.handOver(model, asksForUsage(this.#metering, provider));
   }
 
   /** Keeps what was lent, so that it outlives this turn. @returns false when it may not be kept */

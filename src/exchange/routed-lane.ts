@@ -165,7 +165,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       return;
     }
     const played = this.playedModel(target);
-    const content = continuing?.body ?? request.contentFor(trial, played);
+    const content = continuing?.body ?? request.leavingFor(trial, played);
     if (content === null) return;
     this.#trial = trial;
     trial.isRehearsal = played !== null;
@@ -182,7 +182,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     if (request.leavesContainers) attempt.expectContainers();
     if (this.#clock.limitsContent && (continuing !== null || this.#hasAlternative))
       this.#clock.awaitContent();
-    request.send(attempt, content, isWhole);
+    if (continuing === null) request.send(attempt, trial, played, content, isWhole);
+    else attempt.body(content, true);
   }
 
   playedModel(target: Target): string | null {
@@ -295,7 +296,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     const { mode } = held;
     const came = held.push(piece);
     if (held.mode !== mode) this.#turnedOut(held.mode);
-    return this.#judged(came, held);
+    return this.#judged(came, held, last);
   }
 
   /** Its first byte says that it is not what its type said. */
@@ -343,7 +344,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       return;
     }
     if (held !== null && end.failure === null) {
-      const came = held.end();
+      const came = held.end(attempt.isSound);
       const isSound = typeof came === 'string';
       if (!isSound && this.#goOn(came, wordOf(came, held, this.#head))) return;
       if (isSound || !this.#isOurKeyRefused(came)) this.#commitAndEnd(end, isSound);
@@ -357,8 +358,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     else this.#commitAndEnd(end, false);
   }
 
-  /** @returns false when the client takes no more for now */
-  #judged(came: Holding, held: HeldAnswer): boolean {
+  /**
+   * @param last the answer's end follows in this turn
+   * @returns false when the client takes no more for now
+   */
+  #judged(came: Holding, held: HeldAnswer, last: boolean): boolean {
     if (came === 'hold') {
       if (held.broughtContent) this.#clock.contentCame();
       return true;
@@ -368,7 +372,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       if (this.#isOurKeyRefused(came)) return true;
     }
     this.#commit(true, came === 'commit');
-    const takesMore = this.#flush();
+    const takesMore = this.#flush(last);
     this.#rest?.afterOpening();
     return takesMore;
   }
@@ -390,7 +394,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   #commitAndEnd(end: AttemptEnd, isSound: boolean): void {
     const isWhole = end.failure === null && (this.#head?.status ?? 0) < 400;
     // What an answer cost is known when it is whole, and can be told in its head if that is before it leaves.
-    const costUsd = isWhole ? (this.#attempt?.costOfWhole() ?? null) : null;
+    const costUsd = isWhole ? (this.#attempt?.costOfWhole(this.#clock.elapsedMs) ?? null) : null;
     this.#ended = end;
     this.#commit(true, isWhole && isSound, costUsd);
     this.#flush();
@@ -493,9 +497,15 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     this.#finish({ failure: cut });
   }
 
-  /** Passes on what was held. @returns false when the client takes no more for now */
-  #flush(): boolean {
-    this.#flow.flush(this.#ended?.failure === null);
+  /**
+   * Passes on what was held.
+   * @param last the answer's end follows in this turn
+   * @returns false when the client takes no more for now
+   */
+  #flush(last = false): boolean {
+    this.#flow.flush(
+      this.#ended === null ? last && this.#rest === null : this.#ended.failure === null,
+    );
     const ended = this.#ended;
     if (!this.#flow.isEmpty || ended === null) return !this.#flow.isBlocked;
     this.#ended = null;

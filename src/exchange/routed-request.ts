@@ -170,14 +170,27 @@ export class RoutedRequest {
 
   /**
    * @param played the model that a mock is asked for in the target's place; null: the target itself is asked
-   * @returns the content for it: lent
+   * @returns the content as the target gets it: lent
    */
   contentFor({ target }: Trial, played: string | null): Buffer | null {
     return this.body?.bytes(this.#wasEdited ? (played ?? target.model) : null) ?? null;
   }
 
+  /** What `send` is to send: the content as it came, where the attempt goes on with what was read of it. */
+  leavingFor(trial: Trial, played: string | null): Buffer | null {
+    if (this.#isHandedTo(trial, played)) return this.body?.bytes(null) ?? null;
+    return this.contentFor(trial, played);
+  }
+
+  /** Whether an attempt goes on with what was read of the body: it is scanned once then. */
+  #isHandedTo({ target }: Trial, played: string | null): boolean {
+    if (!this.#wasEdited) return true;
+    if (played !== null || !this.#isBodyWhole) return false;
+    return this.body?.mayHandOver(target.provider) === true;
+  }
+
   /**
-   * @param content what it is to send (`contentFor`)
+   * @param content what it is to send (`leavingFor`)
    * @param number which attempt it is, from 1 on
    * @param isWhole nothing comes behind the content
    * @returns null when the request was forgotten
@@ -229,13 +242,20 @@ export class RoutedRequest {
   }
 
   /** Sends its content; what cannot be asked for again is not kept behind it. */
-  send(attempt: Attempt, content: Buffer, isWhole: boolean): void {
+  send(
+    attempt: Attempt,
+    trial: Trial,
+    played: string | null,
+    content: Buffer,
+    isWhole: boolean,
+  ): void {
     const { body } = this;
     if (body === null) return;
-    if (this.#wasEdited) attempt.body(content, isWhole);
+    if (!this.#isHandedTo(trial, played)) attempt.body(content, isWhole);
     else {
-      const { scan, content: first } = body.handOver();
-      attempt.goOnWith(scan, first, content.length, isWhole);
+      const model = this.#wasEdited ? trial.target.model : null;
+      const { scan, content: first } = body.handOver(model, trial.target.provider);
+      attempt.goOnWith(scan, model, first, content.length, isWhole);
     }
     if (!isWhole || this.#start?.walk?.mayRepeat !== true) body.drop();
   }

@@ -1,7 +1,8 @@
 /** What a routed request begins with, when its model is known: its first target and key, or why it goes nowhere. */
 
 import type { Routed } from '../admit/admit.ts';
-import type { Homes, Planner, Trial } from '../plan/planner.ts';
+import type { Homes } from '../plan/offers.ts';
+import type { Planner, Trial } from '../plan/planner.ts';
 import type { PrefixWatch } from '../plan/prefix-watch.ts';
 import type { Resolved, Route } from '../plan/route-table.ts';
 import { notAllowed } from '../policy/policy-refusals.ts';

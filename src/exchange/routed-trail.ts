@@ -76,7 +76,17 @@ function shown(target: string, came: string): string {
   return `${legible(target)} ${came}`;
 }
 
+const ILLEGIBLE = /[^\x21-\x7e]/g;
+/** Names that were looked through. */
+const LEGIBLE_MAX = 1_024;
+const LEGIBLE = new Map<string, string>();
+
 /** A name as a field's value may hold it (RFC 9110 §5.5): callers spell models, line ends and all. */
 function legible(name: string): string {
-  return name.replace(/[^\x21-\x7e]/g, '_');
+  const known = LEGIBLE.get(name);
+  if (known !== undefined) return known;
+  if (LEGIBLE.size >= LEGIBLE_MAX) LEGIBLE.clear();
+  const said = name.replace(ILLEGIBLE, '_');
+  LEGIBLE.set(name, said);
+  return said;
 }

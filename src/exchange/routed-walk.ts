@@ -1,6 +1,7 @@
 import type { Failed } from '../plan/failover.ts';
+import type { Homes } from '../plan/offers.ts';
 import type { Planned } from '../plan/plan.ts';
-import type { Homes, Planner, Trial } from '../plan/planner.ts';
+import type { Planner, Trial } from '../plan/planner.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 

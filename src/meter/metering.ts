@@ -112,6 +112,8 @@ export class Metering {
   #scan: RequestScan | null = null;
   /** By which somebody planned who read the body's beginning. */
   #plannedModel: string | null = null;
+  /** What the provider reads in its place; null: the same. */
+  #sentModel: string | null = null;
   #namesOther = false;
   #requestedModel: string | null = null;
   #streamAsked = false;
@@ -185,9 +187,11 @@ export class Metering {
    * A body begins, or is here, that somebody else has read so far, and whose `model` has led here: another one behind it is
    * refused.
    * @param scan this metering's from now on
+   * @param model what is sent in place of what was read; null: the same
    */
-  goOnWith(scan: RequestScan, isWhole: boolean): void {
+  goOnWith(scan: RequestScan, model: string | null, isWhole: boolean): void {
     this.#scan = scan;
+    this.#sentModel = model;
     this.#plannedModel = scan.facts?.model ?? null;
     if (isWhole) this.#requestIsOver();
   }
@@ -286,10 +290,10 @@ export class Metering {
     this.#isDeferred = facts.isDeferred;
     this.storesNothing = facts.storesNothing;
     this.#requestTextBytes = facts.textBytes;
-    this.#requestedModel = model;
+    this.#requestedModel = this.#sentModel ?? model;
     this.#reading = isJson && modelCount === 1 && !isModelTruncated ? 'sure' : 'doubtful';
     this.#streamAsked = facts.stream === 'true';
-    this.#asksUnseen = scan.asksUnseen;
+    this.#asksUnseen = this.#asks && scan.asksUnseen;
     this.#namesOther =
       this.#plannedModel !== null && model !== null && model !== this.#plannedModel;
   }
@@ -345,6 +349,11 @@ export class Metering {
   /** An event stream has said that its answer is over, and neither what it cost nor that this is all. */
   get awaitsBill(): boolean {
     return this.#status < 300 && this.#reader?.awaitsBill === true;
+  }
+
+  /** The answer came in one piece, and is one JSON text that reports usage and no error. */
+  get isSound(): boolean {
+    return this.#reader?.isSound === true;
   }
 
   /**

@@ -150,8 +150,16 @@ export class Health {
   }
 
   condition(place: number): Condition {
-    const state = STATES[this.#word(place, STATE)] ?? 'closed';
-    return { state, waitMs: this.waitMs(place), ttftMs: this.#word(place, TTFT) };
+    return { state: this.state(place), waitMs: this.waitMs(place), ttftMs: this.ttftMs(place) };
+  }
+
+  state(place: number): BreakerState {
+    return STATES[this.#word(place, STATE)] ?? 'closed';
+  }
+
+  /** Time to first content in milliseconds; 0 = unknown. */
+  ttftMs(place: number): number {
+    return this.#word(place, TTFT);
   }
 
   /** Milliseconds until the subject may be tried; 0 = now. */

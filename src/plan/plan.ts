@@ -55,11 +55,10 @@ export interface Plan {
  * @param seed 32 bits of chance, the request's own
  */
 export function plan(route: Route, view: PlanView, seed: number): Plan {
-  const chance = new Chance(seed);
-  const placed: Planned[] = [];
-  const seen = new Set<string | Route>();
-  for (const [group, entries] of route.groups.entries())
-    place(entries, route, [route.name], group, view, chance, seen, placed);
+  const fixed = fixedOrder(route);
+  if (fixed?.every(({ target }) => isTried(target, view)) === true)
+    return { targets: fixed, leftOut: NONE, waitMs: 0, settings: route.settings };
+  const placed = placedIn(route, view, seed);
   const leftOut = placed.filter((planned) => planned.leftOut !== null);
   const waits = leftOut.filter(({ waitMs }) => waitMs > 0).map(({ waitMs }) => waitMs);
   return {
@@ -68,6 +67,51 @@ export function plan(route: Route, view: PlanView, seed: number): Plan {
     waitMs: waits.length === 0 ? 0 : Math.min(...waits),
     settings: route.settings,
   };
+}
+
+const NONE: readonly Planned[] = [];
+
+/** Nothing is known of anybody. */
+const UNKNOWN: PlanView = { condition: () => null, barred: () => null, price: () => null };
+
+/** By route, which is made once for a configuration. */
+const FIXED = new WeakMap<Route, readonly Planned[] | null>();
+
+/**
+ * All targets of a route in the order in which they always stand; null where chance, prices or speed have a say. Most routes
+ * have one, and most of the time nothing of it is left out: then it is the plan.
+ */
+function fixedOrder(route: Route): readonly Planned[] | null {
+  const known = FIXED.get(route);
+  if (known !== undefined) return known;
+  const made = isFixed(route, new Set()) ? placedIn(route, UNKNOWN, 0) : null;
+  FIXED.set(route, made);
+  return made;
+}
+
+function isFixed({ groups, settings }: Route, seen: Set<Route>): boolean {
+  return groups.every(
+    (entries) =>
+      (entries.length < 2 || settings.balance === 'order') &&
+      entries.every((entry) => {
+        if ('target' in entry || seen.has(entry.route)) return true;
+        seen.add(entry.route);
+        return isFixed(entry.route, seen);
+      }),
+  );
+}
+
+function isTried(target: Target, view: PlanView): boolean {
+  return view.barred(target) === null && (view.condition(target)?.waitMs ?? 0) === 0;
+}
+
+function placedIn(route: Route, view: PlanView, seed: number): readonly Planned[] {
+  const chance = new Chance(seed);
+  const placed: Planned[] = [];
+  const seen = new Set<string | Route>();
+  for (const [group, entries] of route.groups.entries())
+    place(entries, route, [route.name], group, view, chance, seen, placed);
+  return placed;
 }
 
 function place(

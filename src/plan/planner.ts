@@ -7,12 +7,21 @@ import { type PoolKey, type PoolKeys, settledKey } from '../providers/pool-keys.
 import type { Provider } from '../providers/providers.ts';
 import { mixed, textHash } from '../providers/text-hash.ts';
 import type { Dialect } from '../rejection.ts';
-import { needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
-import { expectedCost, highestCost, inputTokens, inputTokensHigh, unfitness } from './estimate.ts';
+import type { RequestNeeds } from '../wire/request-needs.ts';
+import { expectedCost, inputTokens } from './estimate.ts';
 import type { Failed } from './failover.ts';
-import { BARRED, type BreakerState, type Condition, FREE, type Health } from './health.ts';
+import { BARRED, type Condition, FREE, type Health } from './health.ts';
+import {
+  type Homes,
+  isNamed,
+  type KnownTargets,
+  NO_NEEDS,
+  Offers,
+  type TooDear,
+  type Wishes,
+} from './offers.ts';
 import type { Pins } from './pins.ts';
-import { type Barred, type Plan, type Planned, type PlanView, plan } from './plan.ts';
+import { type Barred, type Plan, type Planned, plan } from './plan.ts';
 import { NO_PRICES, type PriceDoor } from './price-door.ts';
 import {
   type Entry,
@@ -55,64 +64,18 @@ export interface Trial {
   isRehearsal: boolean;
 }
 
-/** Which targets somebody may use. */
-interface Permission {
-  /** @param name `provider/model` */
-  allows(name: string): boolean;
-}
-
-/** What only this request asks of a plan. */
-interface Wishes {
-  /** What its key may ask for; null = everything. */
-  readonly permission?: Permission | null;
-  /** What a target's provider must speak: the body goes as it came. */
-  readonly dialect: Dialect;
-  /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
-  readonly order: readonly string[];
-  /** Nothing but these; empty = no wish. */
-  readonly only: readonly string[];
-  /** What `sessionOf` says of its conversation; 0 = it has none that is known. */
-  readonly session: number;
-  /** What it asks of a model; null: nothing is known, and every model fits. */
-  readonly needs: RequestNeeds | null;
-  /** Pico-dollars that it may cost at most; 0 = no wish. */
-  readonly maxCostPico: number;
-  readonly seed: number;
-}
-
-/** Where a request may go that names what is stored somewhere; null: anywhere. */
-export type Homes = ((provider: Provider, key: PoolKey) => boolean) | null;
-
 /** Names that callers spelled whose places are remembered: as many as have one. */
 const GUESTS_MAX = 1024;
-
-/** What the request may cost at targets that are left out because of that, in pico-dollars. */
-interface TooDear {
-  readonly limitPico: number;
-  /** At the target that is wanted first. */
-  readonly wantedPico: number;
-  /** At the cheapest one of all. */
-  readonly cheapestPico: number;
-}
 
 /** A plan, and why none of it may be paid for; null where that is not what is in the way. */
 export interface PricedPlan extends Plan {
   readonly tooDear: TooDear | null;
 }
 
-/** What one request is at one target: worked out once for each plan. */
-interface Offer {
-  /** Pico-dollars; null where no price has a say, or there is none. */
-  readonly highest: number | null;
-  readonly barred: Barred | null;
-  /** It is not known to have all that is asked for: others first. */
-  readonly isUnsure: boolean;
-}
-
 /** A key that was told to slow down without being told for how long. */
 const RATE_REST_MS = 1_000;
 
-export class Planner {
+export class Planner implements KnownTargets {
   readonly #table: RouteTable;
   readonly #health: Health;
   readonly #poolKeys: PoolKeys;
@@ -158,13 +121,18 @@ export class Planner {
     const whole = this.#planned(route, wishes, homes, true);
     // Who lacks something may be wrongly said to: where nobody else is left, its provider is the one to say so.
     const isOnlyUnfit =
-      route.name !== AUTO && whole.targets.length === 0 && whole.leftOut.some(isUnfit);
-    const made = isOnlyUnfit ? this.#planned(route, wishes, homes, false) : whole;
-    const pinned = session === 0 ? made.targets : this.#pinned(made.targets, route, wishes);
-    const targets = made.unsure.size === 0 ? pinned : pinned.toSorted(surerFirst(made.unsure));
+      whole.targets.length === 0 && route.name !== AUTO && whole.leftOut.some(isUnfit);
+    const { targets, leftOut, waitMs, settings, unsure, tooDear } = isOnlyUnfit
+      ? this.#planned(route, wishes, homes, false)
+      : whole;
+    const pinned = session === 0 ? targets : this.#pinned(targets, route, wishes);
+    const surest = unsure === null ? pinned : pinned.toSorted(surerFirst(unsure));
     return {
-      ...made,
-      targets: order.length === 0 ? targets : wished(targets, order),
+      targets: order.length === 0 ? surest : wished(surest, order),
+      leftOut,
+      waitMs,
+      settings,
+      tooDear,
     };
   }
 
@@ -173,74 +141,21 @@ export class Planner {
     wishes: Wishes,
     homes: Homes,
     fits: boolean,
-  ): PricedPlan & { readonly unsure: ReadonlySet<Target> } {
-    const { permission = null, dialect, session, needs, seed } = wishes;
+  ): PricedPlan & { readonly unsure: ReadonlySet<Target> | null } {
+    const { session, seed } = wishes;
     const only = this.#known(wishes.only);
-    const limitPico = leastLimit(route.settings.maxCostPico, wishes.maxCostPico);
-    const pin = session === 0 ? null : this.#pins.find(session);
-    const offers = new Map<Target, Offer>();
-    const warmTokensAt = (target: Target): number =>
-      pin !== null && pin.target === this.#placesOf(target).print ? pin.tokens : 0;
-    const offer = (target: Target): Offer => {
-      const known = offers.get(target);
-      if (known !== undefined) return known;
-      const made = this.#offer(target, needs, route.name === AUTO, limitPico, fits);
-      offers.set(target, made);
-      return made;
-    };
-    // Else nothing that is known of prices and models has a say, and it is not looked up.
-    const isWeighed = needs !== null || limitPico > 0 || route.name === AUTO;
-    const view: PlanView = {
-      condition: (target) => this.condition(target),
-      barred: (target) =>
-        this.#barred(target, dialect, only, permission, homes) ??
-        (isWeighed ? offer(target).barred : null),
-      price: (target) => this.#expected(target, needs ?? NO_NEEDS, warmTokensAt(target)),
-    };
+    const warm = session === 0 ? null : this.#pins.find(session);
+    const offers = new Offers(this, this.#prices, route, wishes, only, homes, warm, fits);
     // A conversation is its own chance: its first turn goes to the same target on every node.
-    const made = plan(route, view, session === 0 ? seed : session);
-    const unsure = new Set<Target>();
-    for (const [target, { isUnsure }] of offers) if (isUnsure) unsure.add(target);
-    for (const { target } of made.targets) if (this.#isSpent(target)) unsure.add(target);
-    return { ...made, unsure, tooDear: tooDear(made, offers, limitPico) };
-  }
-
-  /**
-   * @param isStrict what is not known counts as lacking (A3), and what has no price is out (A2)
-   * @param fits false: what a target lacks is no reason to leave it out
-   */
-  #offer(
-    { provider, model }: Target,
-    needs: RequestNeeds | null,
-    isStrict: boolean,
-    limitPico: number,
-    fits: boolean,
-  ): Offer {
-    const traits = this.#prices.traits(provider.name, model);
-    const unfit =
-      needs === null ? null : unfitness(needs, traits, TAKES_CHOICES.has(provider.name));
-    const isOut = unfit !== null && (isStrict || (unfit.isSaid && fits));
-    // Every request needs a window: one that is not known would move a target behind the others each time.
-    const isUnsure = unfit !== null && !isOut && unfit.lack !== 'context';
-    if (isOut) return { highest: null, barred: `lacks_${unfit.lack}`, isUnsure };
-    // Prices are looked up only where they have a say.
-    if (!isStrict && limitPico === 0) return { highest: null, barred: null, isUnsure };
-    const asked = needs ?? NO_NEEDS;
-    const high = this.#prices.rates(provider.name, model, inputTokensHigh(asked, traits));
-    const usual = this.#prices.rates(provider.name, model, inputTokens(asked));
-    if (high === null || usual === null) return { highest: null, barred: 'unpriced', isUnsure };
-    const highest = highestCost(asked, high, traits);
-    const barred = limitPico > 0 && highest > limitPico ? 'too_dear' : null;
-    return { highest, barred, isUnsure };
-  }
-
-  /** Pico-dollars; null = unpriced. */
-  #expected({ provider, model }: Target, needs: RequestNeeds, warmTokens: number): number | null {
-    const rates = this.#prices.rates(provider.name, model, inputTokens(needs));
-    if (rates === null) return null;
-    // Anthropic caches what is marked, and nothing else (docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
-    const caches = provider.dialect !== 'anthropic' || needs.marksCache;
-    return expectedCost(needs, rates, warmTokens, caches);
+    const made = plan(route, offers, session === 0 ? seed : session);
+    const { targets, leftOut, waitMs, settings } = made;
+    let unsure: Set<Target> | null = null;
+    for (const { target } of targets) {
+      if (!offers.isUnsure(target) && !this.#isSpent(target)) continue;
+      unsure ??= new Set();
+      unsure.add(target);
+    }
+    return { targets, leftOut, waitMs, settings, unsure, tooDear: offers.tooDear(made) };
   }
 
   /** Whether a target's model goes on with an answer that it is given the beginning of; null = nobody says. */
@@ -333,7 +248,7 @@ export class Planner {
 
   /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
   mayAnswer(target: Target, dialect: Dialect): boolean {
-    return this.#barred(target, dialect, [], null, null) === null;
+    return target.provider.dialect === dialect && this.barredByKeys(target, null) === null;
   }
 
   /** One target as a route of its own. */
@@ -348,15 +263,14 @@ export class Planner {
   /** How a target is doing: its own breaker, its provider's, and whether any of its keys is awake. */
   condition(target: Target): Condition {
     const places = this.#placesOf(target);
-    const own = this.#health.condition(places.target);
-    const provider = this.#health.condition(places.provider);
-    const keyWaits = places.keys.map((places) => this.#keyWaitMs(places));
-    const keysMs = keyWaits.length === 0 ? 0 : Math.min(...keyWaits);
-    const state: BreakerState = own.state === 'closed' ? provider.state : own.state;
+    const health = this.#health;
+    const own = health.state(places.target);
+    let keysMs = places.keys.length === 0 ? 0 : Number.POSITIVE_INFINITY;
+    for (const key of places.keys) keysMs = Math.min(keysMs, this.#keyWaitMs(key));
     return {
-      state,
-      waitMs: Math.max(own.waitMs, provider.waitMs, keysMs),
-      ttftMs: own.ttftMs,
+      state: own === 'closed' ? health.state(places.provider) : own,
+      waitMs: Math.max(health.waitMs(places.target), health.waitMs(places.provider), keysMs),
+      ttftMs: health.ttftMs(places.target),
     };
   }
 
@@ -425,8 +339,10 @@ export class Planner {
   /** Whether `enter` has a chance. */
   mayEnter(target: Target, tried: ReadonlySet<PoolKey>, homes: Homes = null): boolean {
     const places = this.#placesOf(target);
-    const isOpen = [places.provider, places.target].some((place) => this.#health.waitMs(place) > 0);
-    return !isOpen && places.keys.some((key) => this.#mayTry(target, key, tried, homes));
+    if (this.#health.waitMs(places.provider) > 0 || this.#health.waitMs(places.target) > 0)
+      return false;
+    for (const key of places.keys) if (this.#mayTry(target, key, tried, homes)) return true;
+    return false;
   }
 
   #mayTry(
@@ -457,7 +373,8 @@ export class Planner {
   /** All keys of it that could be asked have nothing left. */
   #isSpent(target: Target): boolean {
     const { keys } = this.#placesOf(target);
-    return keys.length > 0 && keys.every((key) => this.#health.waitMs(key.spent) > 0);
+    for (const key of keys) if (this.#health.waitMs(key.spent) === 0) return false;
+    return keys.length > 0;
   }
 
   /** @param ttftMs until its first content; negative = not measured */
@@ -505,20 +422,15 @@ export class Planner {
     wasTold(trial);
   }
 
-  #barred(
-    target: Target,
-    dialect: Dialect,
-    only: readonly string[],
-    permission: Permission | null,
-    homes: Homes,
-  ): Barred | null {
-    if (permission?.allows(target.name) === false) return 'not_allowed';
-    if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
-    if (target.provider.dialect !== dialect) return 'other_wire';
+  printOf(target: Target): number {
+    return this.#placesOf(target).print;
+  }
+
+  barredByKeys(target: Target, homes: Homes): Barred | null {
     const { keys } = this.#placesOf(target);
     if (keys.length === 0) return 'no_pool_key';
-    const isHome = homes === null || keys.some(({ key }) => homes(target.provider, key));
-    return isHome ? null : 'other_account';
+    if (homes === null) return null;
+    return keys.some(({ key }) => homes(target.provider, key)) ? null : 'other_account';
   }
 
   /** The key that has the prompt cached, else the one that has always this session's. */
@@ -537,11 +449,16 @@ export class Planner {
 
   #placesOf(target: Target): TargetPlaces {
     const known = this.#places.get(target.name) ?? this.#guests.get(target.name);
-    if (known?.marks.every(([place, mark]) => this.#health.mark(place) === mark)) return known;
+    if (known !== undefined && this.#areIts(known)) return known;
     if (this.#guests.size >= GUESTS_MAX) this.#guests.clear();
     const places = this.#placesFor(target, true);
     this.#guests.set(target.name, places);
     return places;
+  }
+
+  #areIts({ marks }: TargetPlaces): boolean {
+    for (const [place, mark] of marks) if (this.#health.mark(place) !== mark) return false;
+    return true;
   }
 
   #placesFor({ name, provider, model }: Target, isGuest = false): TargetPlaces {
@@ -566,12 +483,6 @@ export class Planner {
   }
 }
 
-/** What a request is taken for of which nothing is known: a thousand tokens, and an answer of the usual size. */
-const NO_NEEDS: RequestNeeds = needsOfSize(4_096);
-
-/** Providers that answer `n` times at once on their OpenAI wire; others refuse it, or nobody says. */
-const TAKES_CHOICES: ReadonlySet<string> = new Set(['openai', 'azure']);
-
 function isUnfit({ leftOut }: Planned): boolean {
   return leftOut?.startsWith('lacks_') === true;
 }
@@ -582,39 +493,16 @@ function onlyEntry(groups: Route['groups']): Entry | null {
   return groups.length === 1 && group?.length === 1 ? (group[0] ?? null) : null;
 }
 
-/** Of two limits, of which 0 is none. */
-function leastLimit(one: number, other: number): number {
-  return one === 0 || other === 0 ? Math.max(one, other) : Math.min(one, other);
-}
-
 /** Within a group, what is known to fit, and to have something left, comes first. The sort is stable. */
 function surerFirst(unsure: ReadonlySet<Target>): (a: Planned, b: Planned) => number {
   return (a, b) =>
     a.group === b.group ? Number(unsure.has(a.target)) - Number(unsure.has(b.target)) : 0;
 }
 
-/** Null where anything is left to try, or something else than the limit is in the way. */
-function tooDear(
-  { targets, leftOut }: Plan,
-  offers: ReadonlyMap<Target, Offer>,
-  limitPico: number,
-): TooDear | null {
-  const dear = leftOut.filter(({ leftOut: why }) => why === 'too_dear');
-  const [wanted] = dear;
-  if (targets.length > 0 || wanted === undefined) return null;
-  if (leftOut.some(({ waitMs }) => waitMs > 0)) return null;
-  const costs = dear.map(({ target }) => offers.get(target)?.highest ?? 0);
-  return { limitPico, wantedPico: costs[0] ?? 0, cheapestPico: Math.min(...costs) };
-}
-
 /** What is told of it from here on is no probe's. */
 function wasTold(trial: Trial): void {
   trial.providerLease = FREE;
   trial.targetLease = FREE;
-}
-
-function isNamed({ name, provider }: Target, wish: string): boolean {
-  return wish === name || wish === provider.name;
 }
 
 /** What is wished for first, the others behind it in their order. */

@@ -131,6 +131,7 @@ export class UsageReader implements EventSink {
   #sawEnd = false;
   #sawBill = false;
   #sawJson = false;
+  #isOneText = false;
   #isBlind = false;
   #isOpening = false;
   /** Data of an event that reads cut, as far as it is kept to count its text. */
@@ -222,6 +223,11 @@ export class UsageReader implements EventSink {
     return this.#madeSkim?.sawEndSign === true;
   }
 
+  /** The body came in one piece, and is one JSON text that reports usage and no error. */
+  get isSound(): boolean {
+    return this.#isOneText && !this.#sawError;
+  }
+
   reading(): UsageReading {
     this.#countCut();
     // A text that was cut may have told before: then that is what is known.
@@ -266,7 +272,8 @@ export class UsageReader implements EventSink {
     this.#scan(chunk, true);
     const isJson = this.#captures?.isJson === true;
     this.#readText();
-    if (isJson && this.#usage.hasCounts) return;
+    this.#isOneText = isJson && this.#usage.hasCounts;
+    if (this.#isOneText) return;
     this.#keepSmall(chunk);
     this.#wanted = WANTED_OF_ODD;
     this.#pushTexts(chunk, true);

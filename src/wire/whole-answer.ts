@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer';
 import { type InbandError, meaningOfError, type StreamWire } from './first-content.ts';
 
 /** What a whole 2xx body amounts to. */
@@ -23,6 +24,25 @@ const CLOSES = /[}\]]\s*$/;
 const LOOK_BYTES = 64;
 
 type Json = Readonly<Record<string, unknown>>;
+
+/** Of each wire, what no refusal is told without. */
+const REFUSALS: Readonly<Record<StreamWire, string>> = {
+  'openai-chat': 'content_filter',
+  'openai-text': 'content_filter',
+  'openai-responses': 'content_filter',
+  'anthropic-messages': 'refusal',
+  gemini: 'blockReason',
+};
+/** What else such a word may be written with. */
+const ESCAPE = '\\u';
+
+/**
+ * Whether a whole answer may be one: parsed, each costs as much as all else that is read of it, and nearly none is.
+ * @param body JSON
+ */
+export function mayRefuse(wire: StreamWire, body: Buffer): boolean {
+  return body.includes(REFUSALS[wire]) || body.includes(ESCAPE);
+}
 
 /** @param body a whole 2xx answer in JSON */
 export function judgeWhole(wire: StreamWire, body: Buffer): WholeMeaning {

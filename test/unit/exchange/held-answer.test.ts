@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   ERROR_MAX_BYTES,
   HeldAnswer,
@@ -229,6 +229,29 @@ describe('an answer that is not streamed', () => {
       ),
     ).toBe('refusal');
     expect(whole('{"promptFeedback":{"blockReason":"SAFETY"}}', 'gemini')).toBe('refusal');
+  });
+
+  test('a refusal is seen although its metering found nothing wrong with it, and only then is it parsed', () => {
+    const said = (text: string, wire: StreamWire): string | Holding => {
+      const answer = new HeldAnswer('whole', wire, 200, unbounded);
+      answer.push(Buffer.from(text));
+      return shown(answer.end(true));
+    };
+    const filtered = '{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}';
+    const escaped = filtered.replace('content_filter', 'content\\u005ffilter');
+    for (const text of [filtered, escaped]) expect(said(text, 'openai-chat')).toBe('refusal');
+    expect(said('{"stop_reason":"refusal"}', 'anthropic-messages')).toBe('refusal');
+    expect(said('{"promptFeedback":{"blockReason":"SAFETY"}}', 'gemini')).toBe('refusal');
+    const incomplete = '{"incomplete_details":{"reason":"content_filter"}}';
+    expect(said(incomplete, 'openai-responses')).toBe('refusal');
+    const parse = vi.spyOn(JSON, 'parse');
+    try {
+      const plain = '{"choices":[{"message":{"content":"hi"}}],"usage":{}}';
+      expect(said(plain, 'openai-chat')).toBe('commit');
+      expect(parse).not.toHaveBeenCalled();
+    } finally {
+      parse.mockRestore();
+    }
   });
 
   test('one that is larger than anybody holds is let go as it comes', () => {

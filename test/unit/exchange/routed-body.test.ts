@@ -3,15 +3,22 @@ import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.
 import { RoutedBody } from '../../../src/exchange/routed-body.ts';
 import { Metering } from '../../../src/meter/metering.ts';
 import { TokenRatios } from '../../../src/meter/token-ratios.ts';
-import { providerTable } from '../../../src/providers/providers.ts';
+import { type Provider, providerTable } from '../../../src/providers/providers.ts';
 import { FirstContent } from '../../../src/upstream/transport.ts';
 import { loadJsonScanner } from '../../../src/wire/json-scanner.ts';
 import type { RequestFraming } from '../../../src/wire/request-framing.ts';
 
 const scanner = loadJsonScanner();
 const ratios = new TokenRatios();
-const [provider] = providerTable([{ name: 'openai', authority: 'http://127.0.0.1:1' }]);
-if (provider === undefined) throw new Error('no provider');
+const providers = providerTable([]);
+function known(name: string): Provider {
+  const found = providers.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no ${name}`);
+  return found;
+}
+const provider = known('openai');
+/** It tells what a stream cost unasked. */
+const unasked = known('groq');
 const policy = {
   name: null,
   keyClass: 'application',
@@ -31,7 +38,7 @@ const context = {
   replayMaxBytes: 0,
 };
 const bodyOf = (framing: RequestFraming): RoutedBody => new RoutedBody(context, framing, routed);
-const meteringOf = (): Metering => new Metering(scanner, ratios, 'completions', provider);
+const meteringOf = (to = provider): Metering => new Metering(scanner, ratios, 'completions', to);
 const sized = (contentLength: number): RequestFraming => ({
   contentLength,
   chunked: contentLength < 0,
@@ -75,8 +82,8 @@ function gathered(pieces: readonly Buffer[], declared: number): Left {
       return;
     }
     if (body.push(piece, isLast) === 'more') return;
-    const { scan, content } = body.handOver();
-    metering.goOnWith(scan, false);
+    const { scan, content } = body.handOver(null, provider);
+    metering.goOnWith(scan, null, false);
     length = metering.lengthFor(declared);
     out = content;
     body.drop();
@@ -85,6 +92,35 @@ function gathered(pieces: readonly Buffer[], declared: number): Left {
   if (out === null) throw new Error('It was never named.');
   metering.requestEnded(out);
   return { text: textOf(out), length, model: metering.finish(0).requestedModel };
+}
+
+/** As the routed lane sends it to its first target, once it is whole. */
+function named(pieces: readonly Buffer[], model: string, to: Provider): Left {
+  const body = bodyOf(sized(-1));
+  const metering = meteringOf(to);
+  pieces.forEach((piece, at) => {
+    const lent = Buffer.from(piece);
+    body.push(lent, at === pieces.length - 1);
+    if (pieces.length > 1) lent.fill(0);
+  });
+  body.release();
+  body.keep();
+  const { scan, content } = body.handOver(model, to);
+  metering.goOnWith(scan, model, true);
+  const text = textOf(content);
+  body.drop();
+  return { text, length: content.bytes, model: metering.finish(0).requestedModel };
+}
+
+/** As an attempt sends it that reads it by itself. */
+function readAgain(bytes: Buffer, model: string, to: Provider): Left {
+  const body = bodyOf(sized(-1));
+  body.push(bytes, true);
+  body.release();
+  const metering = meteringOf(to);
+  const out = new FirstContent();
+  metering.whole(body.bytes(model), out);
+  return { text: textOf(out), length: out.bytes, model: metering.finish(0).requestedModel };
 }
 
 const BODIES = [
@@ -137,7 +173,7 @@ describe('a routed body whose name is plain', () => {
     const body = bodyOf(sized(bytes.length));
     body.push(bytes.subarray(0, 17), false);
     const metering = meteringOf();
-    metering.goOnWith(body.handOver().scan, false);
+    metering.goOnWith(body.handOver(null, provider).scan, null, false);
     body.release();
     expect(scanner.open).toBe(1);
     // Nor does it read what the other one reads.
@@ -153,11 +189,46 @@ describe('a routed body whose name is plain', () => {
     const body = bodyOf(sized(-1));
     body.push(bytes.subarray(0, 18), false);
     const metering = meteringOf();
-    const { scan, content } = body.handOver();
-    metering.goOnWith(scan, false);
+    const { scan, content } = body.handOver(null, provider);
+    metering.goOnWith(scan, null, false);
     metering.request(Buffer.from('"x":1,"model":"other"}'), content);
     metering.requestEnded(content);
     expect(metering.refusal(false)).toMatchObject({ code: 'invalid_body' });
     metering.finish(0);
+  });
+});
+
+describe('a routed body that is whole', () => {
+  it.each([
+    ...BODIES,
+    '{"model":{"a":1},"stream":true,"stream_options":null,"model":"chat"}',
+    '{"mod\\u0065l":"ch\\u0061t","stream":true}',
+  ])('leaves for its first target as one that is read again, wherever it was cut: %s', (text) => {
+    const bytes = Buffer.from(text);
+    const model = 'llama-3.3-70b "versatile" \u00e9';
+    for (const to of [provider, unasked]) {
+      const again = readAgain(bytes, model, to);
+      expect(again.model).toBe(model);
+      expect(named([bytes], model, to)).toEqual(again);
+      for (let first = 1; first < bytes.length; first++) {
+        const pieces = [bytes.subarray(0, first), bytes.subarray(first)];
+        expect(named(pieces, model, to)).toEqual(again);
+      }
+    }
+  });
+
+  it('is handed over once, and to nobody who has to be asked for what its default provider tells unasked', () => {
+    const whole = (routedTo: Provider): RoutedBody => {
+      const body = new RoutedBody(context, sized(-1), { ...routed, provider: routedTo });
+      body.push(Buffer.from(BODIES[0] ?? ''), true);
+      return body;
+    };
+    const told = whole(unasked);
+    expect([told.mayHandOver(unasked), told.mayHandOver(provider)]).toEqual([true, false]);
+    told.release();
+    const asked = whole(provider);
+    expect([asked.mayHandOver(unasked), asked.mayHandOver(provider)]).toEqual([true, true]);
+    asked.handOver('m', provider).scan.release();
+    expect([asked.mayHandOver(unasked), asked.mayHandOver(provider)]).toEqual([false, false]);
   });
 });

@@ -63,6 +63,25 @@ describe('what a request asks of a model', () => {
     expect(of({ messages: [{ content: 'my_url" _url' }, { other_url: 1 }] }).images).toBe(false);
   });
 
+  test('what it asks for is found among many names that have an underscore, as among few', () => {
+    for (let names = 0; names < 20; names++) {
+      const others = Object.fromEntries(
+        Array.from({ length: names }, (_, at) => [`my_name${at}`, 'image_url']),
+      );
+      const asked = {
+        ...others,
+        messages: [{ content: [{ type: 'image_url' }, { type: 'input_audio' }] }],
+        response_format: { type: 'json_schema' },
+        system: [{ cache_control: {} }],
+      };
+      const found = { images: true, audio: true, jsonSchema: true, marksCache: true };
+      expect(of(asked)).toMatchObject(found);
+      // Pictures and sound count among the turns alone.
+      const beside = { ...others, metadata: { a: 'image_url', b: 'input_audio' }, messages: [{}] };
+      expect(of(beside)).toMatchObject({ images: false, audio: false });
+    }
+  });
+
   test('pictures in base64 are no text', () => {
     const data = 'QUJD'.repeat(20_000);
     const { textBytes, dataBytes } = of({ messages: [{ content: [{ type: 'image', data }] }] });
