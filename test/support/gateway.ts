@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { Agent, setGlobalDispatcher } from 'undici';
 import { until } from './conditions.ts';
 import { Metrics } from './metrics.ts';
 import { expectNoSecret } from './secrets.ts';
@@ -206,8 +207,10 @@ export function sluice(
     env: { ...process.env, ...env },
     input,
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 60_000,
   });
+  // While it ran nothing was read here: a connection that was kept may have ended, and the next request would meet that.
+  setGlobalDispatcher(new Agent());
   // What they print is the one secret that a command is asked for.
   const isMinting = argv[0] === 'mint' || argv[0] === 'init' || argv[1] === 'create';
   if (!isMinting) expectNoSecret(`what "sluice ${argv[0]}" printed`, stdout + stderr);
