@@ -313,6 +313,10 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   admin.close();
   await finish(out);
   const isSaved = await kept;
+  if (ledger !== null && ledger.lost > 0)
+    process.stderr.write(
+      `${ledger.lost} usage facts are not in the ledger: its disk took no more. stdout had them.\n`,
+    );
   if (!isSaved || out.isBusy) process.stderr.write('The disk does not answer: not waited for.\n');
   if (!closed || !isSaved || out.isBusy) endHard();
   return 0;
