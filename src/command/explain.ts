@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
+import { DEFAULT_CLASS } from '../keys/key-class.ts';
 import { bookPrices } from '../plan/book-prices.ts';
 import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
 import { type Condition, createHealthTable, Health } from '../plan/health.ts';
@@ -19,10 +20,12 @@ import { NamedTexts } from '../wire/named-texts.ts';
 import { needsOf, needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
 import { RequestOutline } from '../wire/request-outline.ts';
 import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
+import { ExplainedKey, holderOf } from './explain-spending.ts';
 import { targetStatesAt } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
-export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--max-cost USD] [--seed N] [--config FILE]
+export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--max-cost USD] [--seed N]
+               [--key ID [--tenant ID] [--class CLASS]] [--config FILE]
 
 Says where a request for MODEL goes with this configuration: each target in the order in which it is tried, and why one is
 left out. No provider is asked. What breakers and resting keys leave out is told by the gateway that runs with this
@@ -30,6 +33,8 @@ configuration, if one answers at its metrics_listen; else the plan says that not
 
   --body FILE       a request's body: what it asks of a model, and may cost at each
   --max-cost USD    as x-sluice-max-cost says it
+  --key ID          for a key of this id: what it may ask for, how its budgets stand by the journal in data_dir, and with --body
+                    whether each target has room in them; the class is the one that it was minted with (application)
   --wire     the wire that the caller speaks (default: openai)
   --seed N   the chance that weight and latency are drawn with: the same number, the same plan (default: 1)`;
 
@@ -40,6 +45,9 @@ interface ExplainArguments {
   readonly body: string | null;
   readonly maxCostPico: number;
   readonly config: string | null;
+  readonly key: string | null;
+  readonly tenant: string | null;
+  readonly keyClass: string;
 }
 
 /** @throws Error with one line that says what to do */
@@ -52,6 +60,9 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
       config: { type: 'string' },
       body: { type: 'string' },
       'max-cost': { type: 'string', default: '0' },
+      key: { type: 'string' },
+      tenant: { type: 'string' },
+      class: { type: 'string', default: DEFAULT_CLASS },
     },
     allowPositionals: true,
   });
@@ -68,8 +79,9 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
   const maxCostPico = decimalOf(values['max-cost'], 12);
   if (maxCostPico === null)
     throw new Error(`--max-cost is "${values['max-cost']}"; expected USD as a decimal text`);
-  const { config = null, body = null } = values;
-  return { model, dialect: wire, seed: Number(values.seed), config, body, maxCostPico };
+  const { config = null, body = null, key = null, tenant = null, class: keyClass } = values;
+  const seed = Number(values.seed);
+  return { model, dialect: wire, seed, config, body, maxCostPico, key, tenant, keyClass };
 }
 
 /**
@@ -77,7 +89,7 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
  * @returns the exit code: 1 where a request would be refused
  */
 export async function explain(
-  { model, dialect, seed, body, maxCostPico }: ExplainArguments,
+  { model, dialect, seed, body, maxCostPico, key, tenant, keyClass }: ExplainArguments,
   config: Config,
 ): Promise<number> {
   const needs = body === null ? null : needsIn(body, dialect);
@@ -86,15 +98,34 @@ export async function explain(
   const health = new Health(createHealthTable(), routing.breaker);
   const keys = new PoolKeys(providers, config.poolKeys, 0);
   const pins = new Pins(createPinTable());
-  const book = bookPrices(new PriceBook(shippedBook(), config.pricing));
-  const plans = openPlanner(routing, providers, keys, health, pins, book, ToldPlanner);
+  const book = new PriceBook(shippedBook(), config.pricing);
+  const plans = openPlanner(routing, providers, keys, health, pins, bookPrices(book), ToldPlanner);
   const { planner, prices } = plans;
+  const canonical = (name: string): string => plans.table.target(name)?.name ?? name;
+  const holder = key === null ? null : holderOf(config, key, tenant, keyClass);
+  const explained = holder === null ? null : new ExplainedKey(config, book, canonical, holder);
+  const ofKey = (targets: readonly Target[]): readonly string[] =>
+    explained?.lines(loadJsonScanner(), body === null ? null : readFileSync(body), targets) ?? [];
   const resolved = planner.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
-  if (resolved.kind === 'plain') return told(plain(model, dialect, providers, config), 0);
+  if (resolved.kind === 'plain') {
+    const provider = providers.find((row) => row.name === defaultOf(dialect));
+    const target = provider === undefined ? [] : [planner.plain(provider, model)];
+    return told([...plain(model, dialect, providers, config), ...ofKey(target)], 0);
+  }
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
-  const wishes = { dialect, order: [], only: [], session: 0, needs, maxCostPico, seed };
+  const permission = explained?.policy.models ?? null;
+  const wishes = {
+    dialect,
+    order: [],
+    only: [],
+    session: 0,
+    needs,
+    maxCostPico,
+    seed,
+    permission,
+  };
   const unknowing = planner.plan(route, wishes);
   const names = [...unknowing.targets, ...unknowing.leftOut].map((planned) => planned.target.name);
   const states = await targetStatesAt(config.metricsListen, names);
@@ -118,6 +149,7 @@ export async function explain(
   const safety = STREAM_SAFETY[route.settings.streamSafety];
   if (safety !== '') lines.push(safety);
   lines.push(...(body === null ? [] : [...boundBy(body), ...keptOf(body, routing.replayMaxBytes)]));
+  lines.push(...ofKey(made.targets.map((planned) => planned.target)));
   if (made.targets.length > 0) return told(lines, 0);
   return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
 }
@@ -199,13 +231,18 @@ function plain(
   providers: readonly Provider[],
   { poolKeys }: Config,
 ): readonly string[] {
-  const name = dialect === 'anthropic' ? 'anthropic' : 'openai';
+  const name = defaultOf(dialect);
   const needsKey = providers.some((row) => row.name === name && row.authScheme !== 'none');
   const hasKey = !needsKey || poolKeys.has(name);
   return [
     `no route and no provider in front: ${name}/${model}, the body as it came`,
     ...(hasKey ? [] : [`503 no_pool_key: ${name} has none`]),
   ];
+}
+
+/** Whom a name goes to that says nothing of it. */
+function defaultOf(dialect: string): string {
+  return dialect === 'anthropic' ? 'anthropic' : 'openai';
 }
 
 function target({ target: { name, provider }, through, group }: Planned): string {

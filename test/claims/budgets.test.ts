@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../support/conditions.ts';
+import { sluice } from '../support/gateway.ts';
 import { token } from '../support/managed.ts';
 import { RawClient } from '../support/raw-client.ts';
 import {
@@ -449,6 +450,42 @@ describe('budgets', () => {
       headers: { authorization: `Bearer ${forged}` },
     });
     expect(bad.status).toBe(401);
+  });
+
+  test('sluice explain --key tells what is left and what has room, as a real run finds it', async () => {
+    const key = fresh();
+    const id = String(nextId - 1n);
+    for (let at = 0; at < 3; at++) {
+      expect((await post(key)).status).toBe(200);
+      await settled(key);
+    }
+    await until('it is written', () =>
+      readFileSync(join(folder, 'budgets'), 'latin1').includes(`key 42/${id} `),
+    );
+    const explained = (max: number): string => {
+      const file = join(folder, 'asked.json');
+      const messages = [{ role: 'user', content: 'hi' }];
+      writeFileSync(file, JSON.stringify({ model: 'm', max_tokens: max, messages }));
+      const whose = ['--key', id, '--tenant', '42', '--body', file];
+      return sluice(['explain', 'chain', ...whose, '--config', scene.gateway.file]).stdout;
+    };
+    const told = await until('all of it is in the journal', () => {
+      const text = explained(100);
+      return text.includes('$0.15003 of $0.25') && text;
+    });
+    expect(told).toContain(`key ${id} of tenant 42, class application, policy day`);
+    expect(told).toMatch(
+      /budget of the key, \d{4}-\d\d-\d\d: .* a day spent, \$0.09997 left \(by the journal\)/,
+    );
+    expect(told).toMatch(
+      / {2}openai\/m: 402 budget_exceeded\. Of \$0.25 a day .* may cost \$0.100\d+/,
+    );
+    expect((await post(key, { model: 'chain' })).status).toBe(402);
+    const fits = explained(50);
+    expect(fits).toMatch(/ {2}openai\/m: \$0.050\d+ would be reserved, which there is/);
+    expect(fits).toMatch(/ {2}groq\/dear: 402 budget_exceeded/);
+    const served = await post(key, { model: 'chain', max: 50 });
+    expect([served.status, served.fields.get('x-sluice-target')]).toEqual([200, 'openai/m']);
   });
 
   test('of a body that streams by, the last piece is not let go: its provider has not all of it, and no fact tells of it', async () => {

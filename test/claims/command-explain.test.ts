@@ -18,6 +18,10 @@ targets = ["openai/gpt-4o"]
 stream_safety = "hold"
 [routes.claude]
 targets = ["anthropic/claude"]
+[policies.agents]
+models = ["chat", "groq/*"]
+[classes]
+agent = "agents"
 `;
 
 function explained(...argv: readonly string[]) {
@@ -39,6 +43,20 @@ describe('sluice explain', () => {
       ],
     ]);
     expect(stdout).toContain('all attempts within 5 s');
+  });
+
+  test('with a key says what it may ask for, and whose it is has to be known', () => {
+    const known = explained('chat', '--key', '7', '--tenant', '1', '--class', 'agent');
+    expect(known.stdout).toContain(
+      'openai/gpt-4o at https://api.openai.com:443: left out, not_allowed',
+    );
+    expect(known.stdout).toContain(
+      'key 7 of tenant 1, class agent, policy agents\n  no budget limits it',
+    );
+    const nobodys = explained('chat', '--key', '7');
+    expect(nobodys.stderr).toContain('Whose key 7 is cannot be told: add --tenant ID');
+    expect(explained('chat', '--key', 'sk-x', '--tenant', '1').status).not.toBe(0);
+    expect(explained('chat', '--key', '7', '--tenant', '1', '--class', 'robot').status).not.toBe(0);
   });
 
   test('says with a body what the request may cost, and what a limit on that leaves', () => {
