@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { raiseHeadLimit } from '../edge/head-limit.ts';
 
@@ -9,9 +10,21 @@ import { raiseHeadLimit } from '../edge/head-limit.ts';
  */
 const YOUNG_GENERATION_MB = 24;
 
+/**
+ * How much of what it calls V8 may put into one optimised function, in bytes of bytecode; its own bounds are 920 and 4,600.
+ * A request walks through many small functions, and with those bounds every second call of them remained one: an own key's
+ * request cost 24.1 us in place of 22.4, a metered one 47.0 in place of 45.1. Twice as much again saves nothing more.
+ */
+const INLINED_BYTECODE = [
+  '--max-inlined-bytecode-size-cumulative=6000',
+  '--max-inlined-bytecode-size-absolute=12000',
+];
+
 /** A thread that loads its code, and waits to be told to start. */
 export function openThread(): Worker {
   raiseHeadLimit();
+  // Of the process: the threads that are opened from now on have it, and what nobody has run yet.
+  for (const flag of INLINED_BYTECODE) setFlagsFromString(flag);
   return new Worker(new URL('./worker.ts', import.meta.url), {
     stdout: false,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
