@@ -39,8 +39,10 @@ export class Http1Call implements UpstreamCall, Carried {
   readonly method: string;
   readonly #coding: RequestCoding;
   #connection: Connection | null = null;
-  /** What is to be written once the connection stands. */
-  #waiting: readonly Buffer[];
+  /** What is to be written once the connection stands; null: nothing. */
+  #waiting: Buffer | null;
+  /** Behind it; made for the first piece that comes before the connection stands. */
+  #behind: Buffer[] | null = null;
   /** The request's content is complete. */
   #isEnded: boolean;
   /** The connection stands and has the request's head. */
@@ -71,7 +73,7 @@ export class Http1Call implements UpstreamCall, Carried {
     this.#coding = coding;
     this.#isEnded = whole;
     const begin = message(`${requestHead(request, host)}\r\n`, coding, content, whole);
-    this.#waiting = [begin];
+    this.#waiting = begin;
     this.#repeatable = whole && IDEMPOTENT.has(method) ? begin : null;
     this.#connect(false);
   }
@@ -82,7 +84,7 @@ export class Http1Call implements UpstreamCall, Carried {
     const buffer = connection === null ? null : UPLOAD_BUFFERS.take(piece.length + FRAMING_BYTES);
     const framed = message('', this.#coding, [piece], false, buffer?.bytes);
     if (connection !== null) return connection.write(framed, buffer?.written);
-    this.#waiting = [...this.#waiting, framed];
+    this.#wait(framed);
     return false;
   }
 
@@ -92,9 +94,15 @@ export class Http1Call implements UpstreamCall, Carried {
     const rest = message('', this.#coding, NOTHING, true);
     if (rest.length > 0) {
       if (this.#isWriting) this.#connection?.write(rest);
-      else this.#waiting = [...this.#waiting, rest];
+      else this.#wait(rest);
     }
     if (this.#isWriting) this.#connection?.requestSent();
+  }
+
+  /** A read of the client's may hold a hundred thousand chunks of one byte: each is only put behind the others. */
+  #wait(bytes: Buffer): void {
+    this.#behind ??= [];
+    this.#behind.push(bytes);
   }
 
   pause(): void {
@@ -116,11 +124,13 @@ export class Http1Call implements UpstreamCall, Carried {
   onConnected(): void {
     this.reached = true;
     this.#isWriting = true;
-    const [first, ...rest] = this.#waiting;
-    this.#waiting = NOTHING;
-    if (first === undefined) return;
+    const waiting = this.#waiting;
+    const behind = this.#behind;
+    this.#waiting = null;
+    this.#behind = null;
+    if (waiting === null) return;
     const takesMore = this.#connection?.write(
-      rest.length === 0 ? first : Buffer.concat([first, ...rest]),
+      behind === null ? waiting : Buffer.concat([waiting, ...behind]),
     );
     if (this.#isEnded) this.#connection?.requestSent();
     else if (takesMore === true) this.#events.onUploadDrained();
@@ -152,7 +162,7 @@ export class Http1Call implements UpstreamCall, Carried {
     }
     try {
       this.#isWriting = false;
-      this.#waiting = [this.#repeatable];
+      this.#waiting = this.#repeatable;
       this.#events.onRequestRetried();
       this.#connect(true);
     } catch (error) {
@@ -181,7 +191,8 @@ export class Http1Call implements UpstreamCall, Carried {
 
   #over(): void {
     this.#isOver = true;
-    this.#waiting = NOTHING;
+    this.#waiting = null;
+    this.#behind = null;
     this.#repeatable = null;
   }
 }
