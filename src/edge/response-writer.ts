@@ -6,7 +6,7 @@ import type { ClientEvents, ResponseSize, ResponseWriter } from './door.ts';
 import { LATE_HEAD_COMMENT, LateHead } from './late-head.ts';
 import type { ClientBody } from './request-body.ts';
 import { SlowClient } from './slow-client.ts';
-import { nextWriterPhase, type WriterEvent, type WriterPhase } from './writer-phase.ts';
+import { PHASE, type WriterPhase } from './writer-phase.ts';
 import {
   endSharesCork,
   headLeavesAlone,
@@ -48,7 +48,7 @@ export class UwsResponseWriter implements ResponseWriter {
   #events: ClientEvents | null = null;
   #body: ClientBody | null = null;
 
-  #phase: WriterPhase = 'idle';
+  #phase: WriterPhase = PHASE.idle;
   readonly #progress: WritingProgress = {
     size: 'none',
     headBytes: 0,
@@ -91,11 +91,11 @@ export class UwsResponseWriter implements ResponseWriter {
   }
 
   get open(): boolean {
-    return this.#phase !== 'closed';
+    return this.#phase !== PHASE.closed;
   }
 
   get started(): boolean {
-    return this.#phase !== 'idle' && this.#head === null;
+    return this.#phase !== PHASE.idle && this.#head === null;
   }
 
   get bytesOut(): number {
@@ -103,7 +103,7 @@ export class UwsResponseWriter implements ResponseWriter {
   }
 
   respond(head: string, body: string, bodyless: boolean, closes: boolean): void {
-    if (!this.#moves('answer')) return;
+    if (!this.#moves(this.#phase.answer)) return;
     this.#head = null;
     if (!closes) {
       this.#answer(head, body, bodyless, false);
@@ -134,7 +134,7 @@ export class UwsResponseWriter implements ResponseWriter {
   }
 
   start(head: string, size: ResponseSize, followed: boolean, mayComment: boolean): void {
-    if (!this.#moves('start')) return;
+    if (!this.#moves(this.#phase.start)) return;
     this.#head = head;
     this.#progress.headBytes = head.length;
     this.#progress.size = size;
@@ -144,23 +144,23 @@ export class UwsResponseWriter implements ResponseWriter {
 
   /** The head of an event stream leaves before the first event, with a comment that is no byte of the provider's. */
   sendHead(): void {
-    if (this.#phase !== 'open' || this.#head === null) return;
+    if (this.#phase !== PHASE.open || this.#head === null) return;
     this.#cork(LATE_HEAD_COMMENT);
     this.#progress.bytesOut -= LATE_HEAD_COMMENT.length;
   }
 
   write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean {
-    if (this.#phase !== 'open' || chunk.length === 0) return true;
+    if (this.#phase !== PHASE.open || chunk.length === 0) return true;
     this.#progress.mayBeLast = place !== 'inner';
     this.#queue.push(chunk);
     if (place === 'last') return true;
     this.#pump();
     this.#own();
-    return this.#phase !== 'open' || !this.#blocked;
+    return this.#phase !== PHASE.open || !this.#blocked;
   }
 
   end(): void {
-    if (!this.#moves('end')) return;
+    if (!this.#moves(this.#phase.end)) return;
     this.#pump();
     this.#own();
   }
@@ -174,7 +174,7 @@ export class UwsResponseWriter implements ResponseWriter {
   }
 
   cut(event: Buffer | null): void {
-    if (!this.#moves('cut')) return;
+    if (!this.#moves(this.#phase.cut)) return;
     this.#cutEvent = this.#progress.size === 'chunked' && this.#head === null ? event : null;
     this.#pump();
     this.#own();
@@ -198,7 +198,7 @@ export class UwsResponseWriter implements ResponseWriter {
   }
 
   destroy(): void {
-    this.#moves('over');
+    this.#moves(this.#phase.over);
     try {
       this.#over();
       this.#res.close();
@@ -217,7 +217,7 @@ export class UwsResponseWriter implements ResponseWriter {
     } else if (typeof size === 'number') {
       const [ok, done] = res.tryEnd(this.#piece, size);
       this.#taken = ok;
-      if (done) this.#moves('over');
+      if (done) this.#moves(this.#phase.over);
     } else if (this.#piece.length > 0) {
       this.#taken = res.write(this.#piece);
       if (this.#endsInCork) res.end();
@@ -253,7 +253,7 @@ export class UwsResponseWriter implements ResponseWriter {
     if (client.blocked) {
       client.unblock();
       this.#pump();
-      if (this.#phase === 'open' && !this.#blocked) this.#events?.onWriterDrained();
+      if (this.#phase === PHASE.open && !this.#blocked) this.#events?.onWriterDrained();
     }
     return true;
   }
@@ -276,13 +276,13 @@ export class UwsResponseWriter implements ResponseWriter {
       }
     }
     if (this.#blocked) return;
-    if (this.#phase === 'ending') this.#finish();
-    else if (this.#phase === 'cutting') this.#finishCut();
+    if (this.#phase === PHASE.ending) this.#finish();
+    else if (this.#phase === PHASE.cutting) this.#finishCut();
     else if (!this.open) this.#delivered();
   }
 
   #mayEndWith(lastBytes: number): boolean {
-    if (this.#phase !== 'ending' || this.#queue.length > 1) return false;
+    if (this.#phase !== PHASE.ending || this.#queue.length > 1) return false;
     return endSharesCork(this.#progress, lastBytes);
   }
 
@@ -364,7 +364,7 @@ export class UwsResponseWriter implements ResponseWriter {
     const res = this.#res;
     const bodyless = this.#progress.size === 'none';
     this.#body?.release();
-    this.#moves('over');
+    this.#moves(this.#phase.over);
     res.cork(() => {
       this.#writeHead();
       if (bodyless) res.endWithoutBody();
@@ -388,15 +388,15 @@ export class UwsResponseWriter implements ResponseWriter {
     this.#events?.onResponseOver();
   }
 
-  /** @returns whether the event changed anything */
-  #moves(event: WriterEvent): boolean {
+  /** @param phase what follows an event. @returns whether that changed anything */
+  #moves(phase: WriterPhase): boolean {
     const before = this.#phase;
-    this.#phase = nextWriterPhase(before, event);
-    return this.#phase !== before;
+    this.#phase = phase;
+    return phase !== before;
   }
 
   #over(): void {
-    this.#moves('over');
+    this.#moves(this.#phase.over);
     // Setting a length goes through the runtime, 0.2 us of each request, and is needed for what was given up alone.
     if (this.#queue.length > 0) this.#queue.length = 0;
     this.#owned = 0;

@@ -1,16 +1,16 @@
+import { type LinkedState, linkedStates, type StateTable } from '../state-links.ts';
+
 /**
  * Where a response stands on its way to the client. One small table; ARCHITECTURE.md prints it. A pair that is not
  * listed stays, so what comes late can undo no end.
  */
 
-export type WriterPhase = 'idle' | 'open' | 'answering' | 'ending' | 'cutting' | 'closed';
+type PhaseName = 'idle' | 'open' | 'answering' | 'ending' | 'cutting' | 'closed';
 
 /** `over`: the front end has all of it, or the connection is gone. From there on every method of `res` throws. */
 export type WriterEvent = 'start' | 'answer' | 'end' | 'cut' | 'over';
 
-export const WRITER_PHASES: Readonly<
-  Record<WriterPhase, Readonly<Partial<Record<WriterEvent, WriterPhase>>>>
-> = {
+export const WRITER_PHASES: StateTable<PhaseName, WriterEvent> = {
   idle: { start: 'open', answer: 'answering', cut: 'cutting', over: 'closed' },
   open: { answer: 'answering', end: 'ending', cut: 'cutting', over: 'closed' },
   answering: { over: 'closed' },
@@ -19,6 +19,6 @@ export const WRITER_PHASES: Readonly<
   closed: {},
 };
 
-export function nextWriterPhase(phase: WriterPhase, event: WriterEvent): WriterPhase {
-  return WRITER_PHASES[phase][event] ?? phase;
-}
+export type WriterPhase = LinkedState<WriterEvent>;
+
+export const PHASE = linkedStates(WRITER_PHASES);

@@ -1,12 +1,14 @@
+import { type LinkedState, linkedStates, type StateTable } from '../state-links.ts';
+
 /**
  * Where each side of an exchange stands. Two small tables; ARCHITECTURE.md prints them. A pair that is not listed
  * stays, and a terminal state absorbs everything, so a late event can never undo an end.
  */
 
-export type RequestState = 'reading' | 'sent' | 'refused' | 'unread' | 'gone' | 'dropped';
+type RequestName = 'reading' | 'sent' | 'refused' | 'unread' | 'gone' | 'dropped';
 export type RequestEvent = 'last' | 'over' | 'answered' | 'gone' | 'failed';
 
-export type ResponseState =
+type ResponseName =
   | 'waiting'
   | 'streaming'
   | 'unseen'
@@ -20,11 +22,7 @@ export type ResponseState =
  */
 export type ResponseEvent = 'head' | 'end' | 'unanswered' | 'failed' | 'left' | 'gone';
 
-type Table<State extends string, Event extends string> = Readonly<
-  Record<State, Readonly<Partial<Record<Event, State>>>>
->;
-
-export const REQUEST_SIDE: Table<RequestState, RequestEvent> = {
+export const REQUEST_SIDE: StateTable<RequestName, RequestEvent> = {
   reading: { last: 'sent', over: 'refused', answered: 'unread', gone: 'gone', failed: 'dropped' },
   sent: {},
   refused: {},
@@ -33,7 +31,7 @@ export const REQUEST_SIDE: Table<RequestState, RequestEvent> = {
   dropped: {},
 };
 
-export const RESPONSE_SIDE: Table<ResponseState, ResponseEvent> = {
+export const RESPONSE_SIDE: StateTable<ResponseName, ResponseEvent> = {
   waiting: { head: 'streaming', unanswered: 'rejected', gone: 'gone' },
   streaming: {
     end: 'complete',
@@ -49,10 +47,8 @@ export const RESPONSE_SIDE: Table<ResponseState, ResponseEvent> = {
   gone: {},
 };
 
-export function nextRequestState(state: RequestState, event: RequestEvent): RequestState {
-  return REQUEST_SIDE[state][event] ?? state;
-}
+export type RequestState = LinkedState<RequestEvent>;
+export type ResponseState = LinkedState<ResponseEvent>;
 
-export function nextResponseState(state: ResponseState, event: ResponseEvent): ResponseState {
-  return RESPONSE_SIDE[state][event] ?? state;
-}
+export const REQUEST = linkedStates(REQUEST_SIDE);
+export const RESPONSE = linkedStates(RESPONSE_SIDE);

@@ -34,12 +34,7 @@ import type { ResponseHead } from '../wire/response-head.ts';
 import { headAsksForStream } from '../wire/stream-wish.ts';
 import type { Asked } from './attempt-terms.ts';
 import { Delivery } from './delivery.ts';
-import {
-  nextRequestState,
-  nextResponseState,
-  type RequestState,
-  type ResponseState,
-} from './exchange-state.ts';
+import { REQUEST, RESPONSE, type RequestState, type ResponseState } from './exchange-state.ts';
 import type { Answer, Lane } from './lane.ts';
 import type { Recalls } from './recalls.ts';
 import { RelayLane } from './relay-lane.ts';
@@ -86,8 +81,8 @@ export class Exchange implements ClientEvents, Answer {
   /** Only where its key may not send the same again and again. */
   readonly #repeats: RepeatWatch | null;
 
-  #requestState: RequestState = 'reading';
-  #responseState: ResponseState = 'waiting';
+  #requestState: RequestState = REQUEST.reading;
+  #responseState: ResponseState = RESPONSE.waiting;
   /** Made with the response's head. */
   #delivery: Delivery | null = null;
   #bytesIn = 0;
@@ -158,7 +153,7 @@ export class Exchange implements ClientEvents, Answer {
       this.#overheadMs = performance.now() - this.#beganMs;
       return;
     }
-    this.#requestState = nextRequestState(this.#requestState, 'last');
+    this.#requestState = this.#requestState.last;
     this.#hasBegun = true;
     this.#lane.begin();
     this.#overheadMs = performance.now() - this.#beganMs;
@@ -170,7 +165,7 @@ export class Exchange implements ClientEvents, Answer {
   onBodyChunk(chunk: Buffer, last: boolean): void {
     // When a body does not come with its head, the front end says so with a piece of nothing: waiting for the real one
     // lets head and body leave in one write.
-    if (this.#requestState !== 'reading' || (chunk.length === 0 && !last)) return;
+    if (this.#requestState !== REQUEST.reading || (chunk.length === 0 && !last)) return;
     this.#bytesIn += chunk.length;
     const limitBytes = this.#context.maxRequestBodyBytes;
     if (limitBytes > 0 && this.#bytesIn > limitBytes) {
@@ -183,7 +178,7 @@ export class Exchange implements ClientEvents, Answer {
       this.refused(repeated);
       return;
     }
-    if (last) this.#requestState = nextRequestState(this.#requestState, 'last');
+    if (last) this.#requestState = this.#requestState.last;
     if (this.#body.isOver) this.#body = NO_BODY;
     if (this.#hasBegun) this.#lane.body(chunk, last);
     else this.#beginWith(chunk, last);
@@ -207,20 +202,20 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   onClientGone(): void {
-    this.#requestState = nextRequestState(this.#requestState, 'gone');
-    if (this.#responseState === 'streaming' && this.#context.closing === null) {
+    this.#requestState = this.#requestState.gone;
+    if (this.#responseState === RESPONSE.streaming && this.#context.closing === null) {
       // It may end in this turn.
-      this.#responseState = nextResponseState(this.#responseState, 'left');
+      this.#responseState = this.#responseState.left;
       if (this.#lane.clientLeft()) return;
     }
-    this.#responseState = nextResponseState(this.#responseState, 'gone');
+    this.#responseState = this.#responseState.gone;
     this.#lane.abort();
     this.#settle(this.#context.closing ?? 'client_gone');
   }
 
   onResponseOver(): void {
-    if (this.#responseState === 'complete') this.#settle('complete');
-    else if (this.#responseState === 'truncated') this.#settle(this.#outcomeOfFailure());
+    if (this.#responseState === RESPONSE.complete) this.#settle('complete');
+    else if (this.#responseState === RESPONSE.truncated) this.#settle(this.#outcomeOfFailure());
     // The last byte of a sized body is out; the upstream's own end follows, once it may go on.
     else this.#lane.writerDrained();
   }
@@ -245,7 +240,7 @@ export class Exchange implements ClientEvents, Answer {
 
   head(answer: ResponseHead, followed: boolean): void {
     const { head, size, eventStream, status } = answer;
-    this.#responseState = nextResponseState(this.#responseState, 'head');
+    this.#responseState = this.#responseState.head;
     this.#status = status;
     if (eventStream) this.#context.metrics.streamBegan();
     this.#delivery = new Delivery(this.#writer, eventStream);
@@ -272,18 +267,18 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   answered(): void {
-    this.#requestState = nextRequestState(this.#requestState, 'answered');
-    this.#responseState = nextResponseState(this.#responseState, 'end');
+    this.#requestState = this.#requestState.answered;
+    this.#responseState = this.#responseState.end;
     if (this.#writer.open) this.#writer.end();
     else this.#settle(this.#outcomeOfClosed);
   }
 
   failed(failure: UpstreamFailure, detail: string): void {
     this.#failure = failure;
-    this.#requestState = nextRequestState(this.#requestState, 'failed');
+    this.#requestState = this.#requestState.failed;
     if (!this.#writer.open) {
       // The last byte of a sized body is with the client already: to it nothing is missing.
-      this.#responseState = nextResponseState(this.#responseState, 'end');
+      this.#responseState = this.#responseState.end;
       this.#settle(this.#outcomeOfClosed);
     } else if (this.#writer.started) {
       const { rejection: code } = failure;
@@ -298,7 +293,7 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   refused(why: Rejection): void {
-    this.#requestState = nextRequestState(this.#requestState, 'over');
+    this.#requestState = this.#requestState.over;
     this.#lane.abort();
     if (this.#writer.started) {
       this.#rejection = why.code;
@@ -315,7 +310,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#context.report(error);
     if (this.#settled) return;
     this.#isBroken = true;
-    this.#requestState = nextRequestState(this.#requestState, 'failed');
+    this.#requestState = this.#requestState.failed;
     try {
       this.#lane.abort();
       if (this.#writer.open && !this.#writer.started)
@@ -323,7 +318,7 @@ export class Exchange implements ClientEvents, Answer {
     } catch (again) {
       this.#context.report(again);
     }
-    this.#responseState = nextResponseState(this.#responseState, 'failed');
+    this.#responseState = this.#responseState.failed;
     // A cut would wait for a slow client, by means that may be what broke.
     if (this.#writer.open) this.#writer.destroy();
     this.#settle('gateway_error');
@@ -334,8 +329,8 @@ export class Exchange implements ClientEvents, Answer {
   /** The gateway's own answer. Only while no byte of a head has left. */
   #reject(rejected: Rejection, outcome: Outcome, isLast = false): void {
     const { head, body, closes } = renderRejection(rejected, this.#dialect, this.#requestId);
-    this.#requestState = nextRequestState(this.#requestState, 'over');
-    this.#responseState = nextResponseState(this.#responseState, 'unanswered');
+    this.#requestState = this.#requestState.over;
+    this.#responseState = this.#responseState.unanswered;
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
     this.#writer.respond(head + this.#cors, body, this.#method === 'HEAD', closes || isLast);
@@ -344,13 +339,13 @@ export class Exchange implements ClientEvents, Answer {
 
   /** The message cannot be completed: the client must see that it was not. */
   #cut(event: Buffer | null): void {
-    this.#responseState = nextResponseState(this.#responseState, 'failed');
+    this.#responseState = this.#responseState.failed;
     this.#writer.cut(event);
   }
 
   /** Of an answer that ends when nothing can be told any more: the client has all of it, or left it. */
   get #outcomeOfClosed(): Outcome {
-    return this.#responseState === 'gone' ? 'client_gone' : 'complete';
+    return this.#responseState === RESPONSE.gone ? 'client_gone' : 'complete';
   }
 
   #outcomeOfFailure(): Outcome {
@@ -358,7 +353,7 @@ export class Exchange implements ClientEvents, Answer {
     if (this.#failure === null) return 'rejected';
     if (this.#failure.kind === 'timeout' || this.#failure.rejection === 'upstream_timeout')
       return 'timeout';
-    return this.#responseState === 'truncated' ? 'upstream_cut' : 'upstream_error';
+    return this.#responseState === RESPONSE.truncated ? 'upstream_cut' : 'upstream_error';
   }
 
   /** Field lines of the gateway itself. */
@@ -367,7 +362,9 @@ export class Exchange implements ClientEvents, Answer {
     // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
     // ended is read to its end and thrown away, so the client had better not send the next one behind it.
     const closes =
-      this.#head?.closes === true || this.#context.draining || this.#requestState === 'reading';
+      this.#head?.closes === true ||
+      this.#context.draining ||
+      this.#requestState === REQUEST.reading;
     return closes ? `connection: close\r\n${id}` : id;
   }
 

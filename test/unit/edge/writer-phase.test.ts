@@ -1,26 +1,20 @@
 import { expect, it } from 'vitest';
-import {
-  nextWriterPhase,
-  WRITER_PHASES,
-  type WriterEvent,
-  type WriterPhase,
-} from '../../../src/edge/writer-phase.ts';
+import { PHASE, type WriterEvent } from '../../../src/edge/writer-phase.ts';
 
 const EVENTS: readonly WriterEvent[] = ['start', 'answer', 'end', 'cut', 'over'];
-const PHASES = Object.keys(WRITER_PHASES) as readonly WriterPhase[];
 
 it('nothing reopens what is closed, and over closes whatever it meets', () => {
-  for (const event of EVENTS) expect(nextWriterPhase('closed', event)).toBe('closed');
-  for (const phase of PHASES) expect(nextWriterPhase(phase, 'over')).toBe('closed');
+  for (const event of EVENTS) expect(PHASE.closed[event]).toBe(PHASE.closed);
+  for (const phase of Object.values(PHASE)) expect(phase.over).toBe(PHASE.closed);
 });
 
 it('a second answer, a second start and an end behind a cut change nothing', () => {
-  expect(nextWriterPhase('answering', 'answer')).toBe('answering');
-  expect(nextWriterPhase('open', 'start')).toBe('open');
-  expect(nextWriterPhase('cutting', 'end')).toBe('cutting');
+  expect(PHASE.answering.answer).toBe(PHASE.answering);
+  expect(PHASE.open.start).toBe(PHASE.open);
+  expect(PHASE.cutting.end).toBe(PHASE.cutting);
 });
 
 it('a message that was ended can still be cut, one that was answered cannot', () => {
-  expect(nextWriterPhase('ending', 'cut')).toBe('cutting');
-  expect(nextWriterPhase('answering', 'cut')).toBe('answering');
+  expect(PHASE.ending.cut).toBe(PHASE.cutting);
+  expect(PHASE.answering.cut).toBe(PHASE.answering);
 });

@@ -1,13 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import {
-  nextRequestState,
-  nextResponseState,
+  REQUEST,
   REQUEST_SIDE,
+  RESPONSE,
   RESPONSE_SIDE,
   type RequestEvent,
-  type RequestState,
   type ResponseEvent,
-  type ResponseState,
 } from '../../../src/exchange/exchange-state.ts';
 
 const requestEvents: readonly RequestEvent[] = ['last', 'over', 'answered', 'gone', 'failed'];
@@ -22,32 +20,32 @@ const responseEvents: readonly ResponseEvent[] = [
 
 describe('terminal states absorb everything', () => {
   it('on the request side', () => {
-    for (const state of ['sent', 'refused', 'unread', 'gone', 'dropped'] satisfies RequestState[]) {
-      for (const event of requestEvents) expect(nextRequestState(state, event)).toBe(state);
+    for (const name of ['sent', 'refused', 'unread', 'gone', 'dropped'] as const) {
+      for (const event of requestEvents) expect(REQUEST[name][event]).toBe(REQUEST[name]);
     }
   });
   it('on the response side', () => {
-    for (const state of ['complete', 'rejected', 'truncated', 'gone'] satisfies ResponseState[]) {
-      for (const event of responseEvents) expect(nextResponseState(state, event)).toBe(state);
+    for (const name of ['complete', 'rejected', 'truncated', 'gone'] as const) {
+      for (const event of responseEvents) expect(RESPONSE[name][event]).toBe(RESPONSE[name]);
     }
   });
 });
 
 it('every listed pair leads where the table says, every other stays', () => {
   for (const event of requestEvents) {
-    expect(nextRequestState('reading', event)).toBe(REQUEST_SIDE.reading[event] ?? 'reading');
+    expect(REQUEST.reading[event]).toBe(REQUEST[REQUEST_SIDE.reading[event] ?? 'reading']);
   }
   for (const state of ['waiting', 'streaming', 'unseen'] as const) {
     for (const event of responseEvents) {
-      expect(nextResponseState(state, event)).toBe(RESPONSE_SIDE[state][event] ?? state);
+      expect(RESPONSE[state][event]).toBe(RESPONSE[RESPONSE_SIDE[state][event] ?? state]);
     }
   }
-  expect(nextResponseState('waiting', 'end')).toBe('waiting');
+  expect(RESPONSE.waiting.end).toBe(RESPONSE.waiting);
 });
 
 it('only an answer that streams is read on unseen, and whatever ends it then, its client is gone', () => {
-  expect(nextResponseState('streaming', 'left')).toBe('unseen');
-  expect(nextResponseState('waiting', 'left')).toBe('waiting');
+  expect(RESPONSE.streaming.left).toBe(RESPONSE.unseen);
+  expect(RESPONSE.waiting.left).toBe(RESPONSE.waiting);
   for (const event of ['end', 'failed', 'gone'] as const)
-    expect(nextResponseState('unseen', event)).toBe('gone');
+    expect(RESPONSE.unseen[event]).toBe(RESPONSE.gone);
 });
