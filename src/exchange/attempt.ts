@@ -536,9 +536,9 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     });
   }
 
-  /** Its answer is whole, one JSON text, and no error, as far as its metering has read it. */
-  get isSound(): boolean {
-    return this.#metering?.isSound === true;
+  /** Its metering has read its answer as one JSON text that reports usage. */
+  get isOneText(): boolean {
+    return this.#metering?.isOneText === true;
   }
 
   /**

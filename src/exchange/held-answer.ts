@@ -4,7 +4,7 @@ import { FormatProbe } from '../wire/body-format.ts';
 import { EventData } from '../wire/event-data.ts';
 import { EventStream } from '../wire/event-stream.ts';
 import { endsAnswer, finishesAnswer, meaningOf, type StreamWire } from '../wire/first-content.ts';
-import { judgeWhole, mayRefuse } from '../wire/whole-answer.ts';
+import { judgeWhole, mayBeNone } from '../wire/whole-answer.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 
@@ -118,11 +118,11 @@ export class HeldAnswer {
 
   /**
    * The answer is complete as a message.
-   * @param isSound somebody has read it as one JSON text that tells its usage, and no error
+   * @param isOneText somebody has read it as one JSON text that reports usage
    */
-  end(isSound = false): Holding {
+  end(isOneText = false): Holding {
     if (this.#mode === 'error') return this.#judgedError();
-    if (this.#mode === 'whole') return this.#judged(isSound);
+    if (this.#mode === 'whole') return this.#judged(isOneText);
     const last = this.#lastEvent();
     if (last !== 'hold') return last;
     if (this.#isFinished) return 'commit';
@@ -218,9 +218,9 @@ export class HeldAnswer {
     return this.#mode === 'stream' || endsAnswer(this.#wire, data) ? 'commit' : 'hold';
   }
 
-  #judged(isSound: boolean): Holding {
+  #judged(isOneText: boolean): Holding {
     const body = this.#held.joined();
-    if (isSound && !mayRefuse(this.#wire, body)) return 'commit';
+    if (isOneText && !mayBeNone(this.#wire, body)) return 'commit';
     const judged = judgeWhole(this.#wire, body);
     if (judged.kind === 'sound') return 'commit';
     if (judged.kind === 'refusal') {

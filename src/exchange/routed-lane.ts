@@ -344,7 +344,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       return;
     }
     if (held !== null && end.failure === null) {
-      const came = held.end(attempt.isSound);
+      const came = held.end(attempt.isOneText);
       const isSound = typeof came === 'string';
       if (!isSound && this.#goOn(came, wordOf(came, held, this.#head))) return;
       if (isSound || !this.#isOurKeyRefused(came)) this.#commitAndEnd(end, isSound);

@@ -351,9 +351,9 @@ export class Metering {
     return this.#status < 300 && this.#reader?.awaitsBill === true;
   }
 
-  /** The answer came in one piece, and is one JSON text that reports usage and no error. */
-  get isSound(): boolean {
-    return this.#reader?.isSound === true;
+  /** The answer came in one piece, and is one JSON text that reports usage. */
+  get isOneText(): boolean {
+    return this.#reader?.isOneText === true;
   }
 
   /**

@@ -223,9 +223,9 @@ export class UsageReader implements EventSink {
     return this.#madeSkim?.sawEndSign === true;
   }
 
-  /** The body came in one piece, and is one JSON text that reports usage and no error. */
-  get isSound(): boolean {
-    return this.#isOneText && !this.#sawError;
+  /** The body came in one piece, and is one JSON text that reports usage. */
+  get isOneText(): boolean {
+    return this.#isOneText;
   }
 
   reading(): UsageReading {

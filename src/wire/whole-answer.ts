@@ -33,15 +33,17 @@ const REFUSALS: Readonly<Record<StreamWire, string>> = {
   'anthropic-messages': 'refusal',
   gemini: 'blockReason',
 };
-/** What else such a word may be written with. */
+const ERROR = '"error"';
+/** Any of these words may be written with it. */
 const ESCAPE = '\\u';
 
 /**
- * Whether a whole answer may be one: parsed, each costs as much as all else that is read of it, and nearly none is.
+ * Whether a whole answer may be a refusal or an error: parsed, each costs as much as all else that is read of it, and nearly none
+ * is.
  * @param body JSON
  */
-export function mayRefuse(wire: StreamWire, body: Buffer): boolean {
-  return body.includes(REFUSALS[wire]) || body.includes(ESCAPE);
+export function mayBeNone(wire: StreamWire, body: Buffer): boolean {
+  return body.includes(REFUSALS[wire]) || body.includes(ERROR) || body.includes(ESCAPE);
 }
 
 /** @param body a whole 2xx answer in JSON */

@@ -231,7 +231,7 @@ describe('an answer that is not streamed', () => {
     expect(whole('{"promptFeedback":{"blockReason":"SAFETY"}}', 'gemini')).toBe('refusal');
   });
 
-  test('a refusal is seen although its metering found nothing wrong with it, and only then is it parsed', () => {
+  test('a refusal and an error are seen in what its metering read as one text, and nothing else is parsed', () => {
     const said = (text: string, wire: StreamWire): string | Holding => {
       const answer = new HeldAnswer('whole', wire, 200, unbounded);
       answer.push(Buffer.from(text));
@@ -244,6 +244,9 @@ describe('an answer that is not streamed', () => {
     expect(said('{"promptFeedback":{"blockReason":"SAFETY"}}', 'gemini')).toBe('refusal');
     const incomplete = '{"incomplete_details":{"reason":"content_filter"}}';
     expect(said(incomplete, 'openai-responses')).toBe('refusal');
+    const error = '{"error":{"code":503},"usage":{"prompt_tokens":1}}';
+    expect(said(error, 'openai-chat')).toBe('server_error');
+    expect(said(error.replace('error', '\\u0065rror'), 'openai-chat')).toBe('server_error');
     const parse = vi.spyOn(JSON, 'parse');
     try {
       const plain = '{"choices":[{"message":{"content":"hi"}}],"usage":{}}';
