@@ -282,6 +282,7 @@ export async function startRoutedScene(
   config: string,
   keys: Readonly<Record<string, readonly string[]>> = {},
   workers = 1,
+  nodeArgs: readonly string[] = [],
 ): Promise<RoutedScene> {
   const upstreams: Record<string, ScriptedUpstream> = {};
   for (const name of names) upstreams[name] = await startUpstream(silent, { keepBodies: true });
@@ -295,6 +296,7 @@ export async function startRoutedScene(
   const tables = config.slice(config.indexOf('['));
   const gateway = await startGateway({
     config: `workers = ${workers}\naccess_log = true\n${scalars}\n${authorities(ports)}${poolKeys(pool)}${signingKeys()}${tables}`,
+    nodeArgs,
   });
   return new RoutedScene(gateway, upstreams);
 }
