@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { ROOT } from '../../test/support/gateway.ts';
 import { token } from '../../test/support/managed.ts';
-import { CHAT_PATH } from '../chat.ts';
+import { CHAT_PATH, MODEL } from '../chat.ts';
 import { startHaproxy } from './haproxy.ts';
 import { startNginxProxy } from './nginx.ts';
 import { portkeyFields, portkeyIsThere, startPortkey } from './portkey.ts';
@@ -74,8 +74,44 @@ fallbacks = ["groq/llama-3.3-70b-versatile"]
 `;
 
 /**
+ * Everything that limits a key and what it may cost, so high that nobody reaches it: six purses of requests, tokens and places, a share of
+ * its class, four budgets. Not the loop guard: every request of a flood is the same.
+ */
+const LIMITED = `[policies.each]
+rpm = 1_000_000_000
+tpm = 1_000_000_000
+max_in_flight = 1_000_000
+budget_usd_per_day = 1_000_000
+budget_usd_per_month = 1_000_000
+max_cost_per_request_usd = 1_000
+[keys.1]
+policy = "each"
+class = "developer"
+[tenants.42]
+policy = "each"
+[limits]
+rpm = 1_000_000_000
+tpm = 1_000_000_000
+max_in_flight = 1_000_000
+[limits.models."openai/${MODEL}"]
+rpm = 1_000_000_000
+tpm = 1_000_000_000
+max_in_flight = 1_000_000
+[limits.providers.openai]
+rpm = 1_000_000_000
+tpm = 1_000_000_000
+max_in_flight = 1_000_000
+[limits.classes.developer]
+rpm = 1_000_000_000
+tpm = 1_000_000_000
+max_in_flight = 1_000_000
+[limits.shares]
+developer = 0.9
+`;
+
+/**
  * A virtual key's request, metered, by each way that it can take: a path that names its provider (the relay lane), a plain
- * model, a route (the routed lane).
+ * model, a route (the routed lane); and the first of them with all limits and budgets.
  */
 export function lanes(workers: number): readonly Peer[] {
   const start: Peer['start'] = (port, upstream) =>
@@ -86,6 +122,13 @@ export function lanes(workers: number): readonly Peer[] {
     { ...lane, name: `${RELAYED}, ${said}`, path: `/openai${CHAT_PATH}` },
     { ...lane, name: `Sluice plain model, ${said}` },
     { ...lane, name: `Sluice route of two, ${said}`, model: 'two' },
+    {
+      ...lane,
+      name: `Sluice limited relay, ${said}`,
+      path: `/openai${CHAT_PATH}`,
+      key: token({ keyId: 1n }),
+      start: (port, upstream) => startSluice(port, upstream, { workers, tables: LIMITED }),
+    },
   ];
 }
 
