@@ -11,8 +11,8 @@ import { ask } from '../support/every-worker.ts';
 import type { Gateway } from '../support/gateway.ts';
 import { token } from '../support/managed.ts';
 
-/** As long as a probe of Kubernetes waits by default, in milliseconds. */
-const PROBE_MS = 1_000;
+/** A probe that waits for the disk would wait for ever; this only ends it. Milliseconds. */
+const PROBE_MS = 20_000;
 /** Facts of 0.6 KB: more than the 64 KiB that a pipe takes. */
 const REQUESTS = 300;
 

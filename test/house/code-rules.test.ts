@@ -59,6 +59,24 @@ const written = [
   ...filesBelow('wasm', '.ts').map((path) => `wasm/${path}`),
 ];
 
+/** Tests that say how long something may take, and how far that is from what happens. */
+const TIMED: Readonly<Record<string, string>> = {
+  'test/claims/backoff.test.ts': 'a second at most, against four',
+};
+
+/** @returns what a test expects to be less than something, and took from a clock of this machine */
+function limitsOfTime(text: string): readonly string[] {
+  const code = codeOnly(text);
+  const readings = [
+    ...code.matchAll(/\b(?:const|let) (\w+) =[^;]*?\b(?:performance|Date)\.now\(\)/g),
+  ];
+  const names = ['performance', 'Date', ...readings.map(([, name]) => name)];
+  const timed = new RegExp(`\\b(?:${names.join('|')})\\b`);
+  return [...code.matchAll(/\bexpect\(((?:[^()]|\([^()]*\))*)\)\s*\.toBeLessThan/g)]
+    .map(([, expected]) => expected ?? '')
+    .filter((expected) => timed.test(expected));
+}
+
 describe('rules of the house', () => {
   test('nothing on the hot path awaits or makes a promise', () => {
     const found = hot.flatMap(({ path, text }) => {
@@ -123,6 +141,17 @@ describe('rules of the house', () => {
       .flatMap((path) => [...textOf(path).matchAll(name)].map((match) => match[1] ?? ''))
       .filter((claim) => /\bshould\b/.test(claim));
     expect(found).toEqual([]);
+  });
+
+  // A busy machine is no failure: order, counts, bytes and what is told decide. A benchmark is not a test.
+  test('no test is decided by how long something took, but where it is named', () => {
+    const late = 'expect(performance.now() - began).toBeLessThan(1_500);';
+    expect(limitsOfTime(late)).toHaveLength(1);
+    expect(limitsOfTime(`const ms = Date.now() - at;\nexpect(ms)\n  .toBeLessThan(9);`)).toEqual([
+      'ms',
+    ]);
+    const found = written.filter((path) => limitsOfTime(textOf(path)).length > 0);
+    expect(found).toEqual(Object.keys(TIMED));
   });
 
   test('no file of the repository names a package registry', () => {
