@@ -23,6 +23,10 @@ const SEEN_TWICE = [
   '/messages/v1/messages',
 ] as const;
 
+/** An endpoint with a slash behind it, which some frameworks take for the same one. */
+const SLASH_BEHIND =
+  /\/(?:chat\/completions|completions|responses|messages|messages\/count_tokens|embeddings)\/+$/;
+
 /** White space that was copied with the URL, as clients escape it. */
 const SPACES = /(?:%20|%09|%0[ad]|\+)+$/i;
 
@@ -63,7 +67,8 @@ export function slip(asked: string, provider: Provider): Rejection {
  * @param path what the provider would be asked for
  */
 export function adviceBeside(asked: string, path: string, provider: Provider): string {
-  return hasSlipped(path, provider) || ENDPOINT_TWICE.test(path) ? adviceFor(asked, provider) : '';
+  if (hasSlipped(path, provider) || ENDPOINT_TWICE.test(path)) return adviceFor(asked, provider);
+  return SLASH_BEHIND.test(path) ? 'Take the slash at the end of the path away.' : '';
 }
 
 function adviceFor(asked: string, provider: Provider): string {

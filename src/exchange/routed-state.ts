@@ -32,7 +32,7 @@ export const ROUTED_STATES: Readonly<
   gathering: { last: 'trying', full: 'pinned', refused: 'over', gone: 'over' },
   pinned: { content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   trying: { waits: 'waiting', content: 'committed', refused: 'over', end: 'over', gone: 'over' },
-  waiting: { due: 'trying', refused: 'over', gone: 'over' },
+  waiting: { due: 'trying', refused: 'over', end: 'over', gone: 'over' },
   committed: { breaks: 'resuming', refused: 'over', end: 'over', gone: 'over' },
   resuming: { content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   over: {},

@@ -125,7 +125,10 @@ describe('a base URL that is almost right', () => {
     expect(beside('/v1/messages/v1/messages')).toMatch(
       /^The path has the endpoint twice\. Anthropic's/,
     );
+    for (const asked of ['/v1/chat/completions/', '/chat/completions/', '/v1/messages//'])
+      expect(beside(asked)).toMatch(/slash/);
     expect(beside('/v1/files')).toBe('');
+    expect(beside('/v1/files/')).toBe('');
   });
 
   it('shows no more of a segment than a slip needs', () => {

@@ -7,6 +7,9 @@ describe('what is wished for in fields', () => {
   test.each<readonly [string, string, number, number]>([
     ['x-sluice-max-cost', '0.05', 5e10, 0],
     ['x-sluice-max-cost', ' 1e-3 ', 1e9, 0],
+    // No limit, as `max_cost_usd = 0` is none; who hoped for what is free is counted.
+    ['x-sluice-max-cost', '0', 0, 1],
+    ['x-sluice-max-cost', '0.000', 0, 1],
     ['x-sluice-max-cost', '-1', 0, 1],
     ['x-sluice-max-cost', 'NaN', 0, 1],
     ['x-sluice-max-cost', '0x10', 0, 1],
