@@ -77,6 +77,13 @@ export const REJECTIONS = {
     AUTH,
     'This gateway key is not valid here. Check that all of it was copied and nothing else, or ask whoever runs the gateway for a new one.',
   ),
+  untranslatable: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'No target of this name can be asked that: each speaks another API than the request.',
+  ),
   exceeds_limit: row(
     400,
     'Bad Request',

@@ -1,6 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
+import { Refusal } from '../dialect/losses.ts';
+import { ReadRequest, WIRES } from '../dialect/translate.ts';
 import { DEFAULT_CLASS } from '../keys/key-class.ts';
 import { bookPrices } from '../plan/book-prices.ts';
 import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
@@ -118,6 +120,7 @@ export async function explain(
   const permission = explained?.policy.models ?? null;
   const wishes = {
     dialect,
+    mayTranslate: true,
     order: [],
     only: [],
     session: 0,
@@ -131,11 +134,15 @@ export async function explain(
   const states = await targetStatesAt(config.metricsListen, names);
   if (states !== null) planner.states = states;
   const made = planner.plan(route, wishes);
+  const read = body === null ? null : ReadRequest.of(WIRES[dialect], readFileSync(body));
+  const translation = ({ target: { provider, model } }: Planned): string =>
+    provider.dialect === dialect ? '' : `, ${lossesAt(provider, model, read)}`;
   const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
   const lines = [
     resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,
     ...made.targets.map(
-      (planned, at) => `  ${at + 1}. ${target(planned)}, ${priceOf(planned, needs, prices)}`,
+      (planned, at) =>
+        `  ${at + 1}. ${target(planned)}, ${priceOf(planned, needs, prices)}${translation(planned)}`,
     ),
     ...made.leftOut.map(
       (planned) => `  -  ${target(planned)}: left out, ${planned.leftOut}${wait(planned)}`,
@@ -166,6 +173,16 @@ function keptOf(file: string, maxBytes: number): readonly string[] {
   return maxBytes === 0 || size <= maxBytes
     ? []
     : [`the body has ${size} bytes, more than replay_max_bytes: it goes to the first target alone`];
+}
+
+/** What becomes of a request that is written anew for a target of another wire. @param read null: it is not known */
+function lossesAt(provider: Provider, model: string, read: ReadRequest | Refusal | null): string {
+  if (read === null) return 'translated';
+  const asked = { provider: provider.name, model, asksForUsage: true };
+  const written = read instanceof Refusal ? read : read.writtenFor(WIRES[provider.dialect], asked);
+  if (written instanceof Refusal) return `passed over: ${written.message}`;
+  const lost = [...written.dropped, ...written.adjusted];
+  return lost.length === 0 ? 'translated' : `translated without ${lost.join(', ')}`;
 }
 
 /** What of a body keeps it at one account, whatever the plan says. */

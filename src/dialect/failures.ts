@@ -62,13 +62,14 @@ const BY_STATUS: Readonly<Record<number, FailureKind>> = {
 /** Codes and types of all vendors, tried in this order; an error inside a stream has nothing else. */
 const BY_WORD: readonly (readonly [RegExp, FailureKind])[] = [
   [/context_length/, 'context_length'],
+  [/insufficient_quota|billing/, 'billing'],
   [/content_filter|content_policy|moderation/, 'filtered'],
   [/rate_limit|^requests$|^tokens$|resource_exhausted/, 'rate_limit'],
   [/overloaded|unavailable/, 'overloaded'],
-  [/insufficient_quota|billing/, 'billing'],
   [/invalid_api_key|authentication|unauthenticated/, 'authentication'],
   [/permission|forbidden/, 'permission'],
-  [/model_not_found/, 'model_missing'],
+  // Whoever has the endpoint lacks the model (Anthropic has no other word for it).
+  [/model_not_found|not_found_error/, 'model_missing'],
   [/not_found/, 'not_found'],
   [/timeout|deadline/, 'timeout'],
   [/too_large/, 'too_large'],
@@ -105,9 +106,9 @@ function kindOf(status: number | null, error: JsonObject, message: string): Fail
   if (isRequests && TOO_LONG.test(message)) return 'context_length';
   const told = BY_WORD.find(([word]) => words.some((text) => word.test(text.toLowerCase())))?.[1];
   const code = status ?? statusIn(error);
-  // A status says more of whom to blame than a word; a word says more of what of the request is wrong.
-  if (code !== null && BY_STATUS[code] !== undefined)
-    return code === 404 && told === 'model_missing' ? told : BY_STATUS[code];
+  // A status says more than a word, but for what two words tell apart.
+  const isTold = told === 'model_missing' || told === 'billing' || told === 'filtered';
+  if (code !== null && BY_STATUS[code] !== undefined && !isTold) return BY_STATUS[code];
   if (told !== undefined) return told;
   return code !== null && code >= 400 && code < 500 ? 'invalid' : 'server';
 }

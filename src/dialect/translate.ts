@@ -26,12 +26,20 @@ import { ToolNames } from './wire-names.ts';
 
 export type Wire = 'openai-chat' | 'anthropic-messages';
 
+/** What providers of a dialect are asked in, and their callers ask in, where a request can be translated. */
+export const WIRES: Readonly<Record<'openai' | 'anthropic', Wire>> = {
+  openai: 'openai-chat',
+  anthropic: 'anthropic-messages',
+};
+
 /** What a request is written for. */
 export interface TranslationTarget {
   /** Its name in the provider table. */
   readonly provider: string;
   /** The name that the provider knows. */
   readonly model: string;
+  /** A stream's usage has to be asked for (OpenAI's chat wire). */
+  readonly asksForUsage: boolean;
 }
 
 export interface TranslatedRequest {
@@ -89,7 +97,7 @@ export interface ToldError {
   readonly body: object;
 }
 
-const WIRES: Readonly<Record<Wire, WireDoors>> = {
+const DOORS: Readonly<Record<Wire, WireDoors>> = {
   'openai-chat': {
     path: '/chat/completions',
     nameMaxChars: 64,
@@ -112,48 +120,73 @@ const WIRES: Readonly<Record<Wire, WireDoors>> = {
   },
 };
 
-/**
- * @param body JSON in UTF-8, whole
- * @returns a refusal where the body is none of its wire, or asks for what the other one cannot carry
- */
-export function translateRequest(
-  from: Wire,
-  to: Wire,
-  body: Buffer,
-  target: TranslationTarget,
-): TranslatedRequest | Refusal {
-  const doors = WIRES[to];
-  const losses = new Losses();
-  const names = new ToolNames(doors.nameMaxChars);
+/** A request that was read: written as often as there are targets. */
+export class ReadRequest {
+  readonly #said: Conversation;
+
+  private constructor(said: Conversation) {
+    this.#said = said;
+  }
+
+  /**
+   * @param body JSON in UTF-8, whole
+   * @returns a refusal where it is none of its wire, or asks for what that wire alone can carry
+   */
+  static of(from: Wire, body: Buffer): ReadRequest | Refusal {
+    return orRefusal(() => new ReadRequest(DOORS[from].read(body.toString())));
+  }
+
+  /** @returns a refusal where it asks for what the target's wire cannot carry */
+  writtenFor(to: Wire, target: TranslationTarget): TranslatedRequest | Refusal {
+    const doors = DOORS[to];
+    const losses = new Losses();
+    const names = new ToolNames(doors.nameMaxChars);
+    return orRefusal(() => {
+      const written = doors.write(this.#said, target, losses, names);
+      return {
+        body: Buffer.from(JSON.stringify(written)),
+        path: doors.path,
+        isStream: this.#said.isStream,
+        wantsUsage: this.#said.wantsUsage,
+        toolNames: names.changed,
+        dropped: losses.dropped,
+        adjusted: losses.adjusted,
+      };
+    });
+  }
+}
+
+function orRefusal<T>(work: () => T): T | Refusal {
   try {
-    const said = WIRES[from].read(body.toString());
-    const written = doors.write(said, target, losses, names);
-    return {
-      body: Buffer.from(JSON.stringify(written)),
-      path: doors.path,
-      isStream: said.isStream,
-      wantsUsage: said.wantsUsage,
-      toolNames: names.changed,
-      dropped: losses.dropped,
-      adjusted: losses.adjusted,
-    };
+    return work();
   } catch (refusal) {
     if (refusal instanceof Refusal) return refusal;
     throw refusal;
   }
 }
 
+/** Reads and writes at once. */
+export function translateRequest(
+  from: Wire,
+  to: Wire,
+  body: Buffer,
+  target: TranslationTarget,
+): TranslatedRequest | Refusal {
+  const read = ReadRequest.of(from, body);
+  return read instanceof Refusal ? read : read.writtenFor(to, target);
+}
+
 /** A whole answer with a status of success. @returns an error's status where it holds none after all */
 export function translateAnswer(from: Wire, to: Wire, body: Buffer, terms: ReplyTerms): ToldError {
-  const writer = WIRES[to].answerWriter(terms);
-  WIRES[from].reader(writer).whole(body.toString());
+  const writer = DOORS[to].answerWriter(terms);
+  DOORS[from].reader(writer).whole(body.toString());
   const { failure } = writer;
-  return failure === null ? { status: 200, body: writer.answer } : WIRES[to].error(failure);
+  return failure === null ? { status: 200, body: writer.answer } : DOORS[to].error(failure);
 }
 
 /** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */
 export function translateError(to: Wire, status: number, body: Buffer): ToldError {
-  return WIRES[to].error(failureOf(status, parsedJson(body.toString())));
+  return DOORS[to].error(failureOf(status, parsedJson(body.toString())));
 }
 
 function parsedJson(text: string): unknown {
@@ -175,8 +208,8 @@ export class TranslatedStream {
   readonly #writer: StreamWriter;
 
   constructor(from: Wire, to: Wire, terms: ReplyTerms) {
-    this.#writer = WIRES[to].streamWriter(terms);
-    this.#reader = WIRES[from].reader(this.#writer);
+    this.#writer = DOORS[to].streamWriter(terms);
+    this.#reader = DOORS[from].reader(this.#writer);
   }
 
   /** @param piece lent @returns what it amounts to, perhaps nothing */

@@ -6,7 +6,7 @@
 import type { Buffer } from 'node:buffer';
 import type { LimitGrant } from '../policy/limiter.ts';
 import { leaksKey, type PoolKey, withoutKey } from '../providers/pool-keys.ts';
-import type { Provider } from '../providers/providers.ts';
+import type { Dialect } from '../rejection.ts';
 import { isNamed } from '../wire/fields.ts';
 import { type EndingSink, KeyWatch } from '../wire/key-watch.ts';
 import { type Audience, type ResponseHead, responseHead } from '../wire/response-head.ts';
@@ -42,11 +42,7 @@ export function withoutCoding(fields: readonly string[]): readonly string[] {
 }
 
 /** @returns the head, with what is left of the caller's limits */
-export function withLimits(
-  head: ResponseHead,
-  grant: LimitGrant,
-  { dialect }: Provider,
-): ResponseHead {
+export function withLimits(head: ResponseHead, grant: LimitGrant, dialect: Dialect): ResponseHead {
   return { ...head, head: head.head + grant.lines(dialect) };
 }
 

@@ -9,6 +9,7 @@ import type { Pricing } from '../prices/cost.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
+import type { Dialect } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { StateHomes } from '../stored/state-homes.ts';
 import type { Transports } from '../upstream/transport.ts';
@@ -43,6 +44,8 @@ export interface Asked {
 /** Who is asked, for what, and with which key. What admission says of a request is one. */
 export interface AttemptTarget {
   readonly provider: Provider;
+  /** What its caller reads, which may be another one than its provider's. */
+  readonly dialect: Dialect;
   /** The path asked for, without query. */
   readonly path: string;
   /** Path and query. */

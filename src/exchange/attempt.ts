@@ -455,7 +455,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const { method, target, grant } = this.#request;
     const poolKey = target.managed?.poolKey ?? null;
     const head = shownHead(method, status, reason, fields, poolKey, this);
-    return grant === null ? head : withLimits(head, grant, target.provider);
+    return grant === null ? head : withLimits(head, grant, target.dialect);
   }
 
   get isManaged(): boolean {

@@ -428,7 +428,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     this.#held = null;
     this.#step('content');
     const lines =
-      this.#route === null ? '' : this.#trail.ownLines(trial.target.name, head.status, costUsd);
+      this.#route === null
+        ? ''
+        : this.#trail.ownLines(trial.target.name, head.status, costUsd) + this.#request.lossLines;
     const mayWait = head.status === 429 || head.status === 503;
     const told = toldHead(head, lines, mayWait ? this.#leastWaitMs : 0);
     this.#rest = rest;

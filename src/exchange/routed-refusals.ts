@@ -1,5 +1,6 @@
 /** Why a routed request goes nowhere, as its caller is told. */
 
+import type { Refusal } from '../dialect/losses.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { PricedPlan } from '../plan/planner.ts';
 import { usdText } from '../prices/money.ts';
@@ -40,6 +41,16 @@ export function notPaidFor({ tooDear, targets, leftOut }: PricedPlan): Rejection
   if (targets.length > 0 || unpriced.length === 0 || unpriced.length < leftOut.length) return null;
   const names = unpriced.map(({ target }) => target.name).join(', ');
   return rejection('unpriced_model', `Nobody says what ${names} costs.`, NO_RETRY);
+}
+
+/** Of a field's name and why: what callers wrote, in part. */
+const REFUSAL_SHOWN_CHARACTERS = 512;
+
+/** What the body holds cannot be written for any target, or is none of the wire that it claims to be. */
+export function untranslated({ kind, message }: Refusal): Rejection {
+  const shown = `${message.slice(0, REFUSAL_SHOWN_CHARACTERS)}.`;
+  if (kind === 'malformed') return rejection('invalid_body', shown);
+  return rejection('untranslatable', shown, NO_RETRY);
 }
 
 export function noPoolKey(providers: readonly string[]): Rejection {

@@ -1,7 +1,9 @@
 import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
+import type { TranslatedRequest } from '../dialect/translate.ts';
 import type { Trial } from '../plan/planner.ts';
+import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Rejection } from '../rejection.ts';
@@ -10,7 +12,9 @@ import { StateClaim } from '../stored/state-claim.ts';
 import type { StreamWire } from '../wire/first-content.ts';
 import { Attempt, type AttemptSink } from './attempt.ts';
 import { type Asked, type AttemptContext, LEFT } from './attempt-terms.ts';
+import type { KeptBudget } from './kept-budget.ts';
 import type { Rehearsed } from './rehearsal.ts';
+import { endpointOf, lossLines, translatedFields } from './request-translation.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
 import {
   plainStart,
@@ -20,9 +24,13 @@ import {
   type StartContext,
   startInstead,
 } from './routed-start.ts';
+import { TranslatedAnswer } from './translated-answer.ts';
 
 /** What the requests of a worker share. */
-export type RequestContext = AttemptContext & BodyContext & StartContext;
+export interface RequestContext extends AttemptContext, BodyContext, StartContext {
+  /** What is held of answers. */
+  readonly held: KeptBudget;
+}
 
 /** What a settlement says of the request itself. */
 export type Said = Pick<Settlement, 'requestId' | 'traceparent' | 'payer'>;
@@ -57,6 +65,8 @@ export class RoutedRequest {
   #chain: ChainSpending | null = null;
   /** It is served by what its budget has room for, in place of what was asked for. */
   #isInstead = false;
+  /** Of the current attempt: what its translation lost, as field lines. */
+  lossLines = '';
   /** Its beginning left with another model in it. */
   #wasEdited = false;
 
@@ -173,6 +183,8 @@ export class RoutedRequest {
    * @returns the content as the target gets it: lent
    */
   contentFor({ target }: Trial, played: string | null): Buffer | null {
+    const translated = played === null ? this.#translated(target) : null;
+    if (translated !== null) return translated.body;
     return this.body?.bytes(this.#wasEdited ? (played ?? target.model) : null) ?? null;
   }
 
@@ -185,8 +197,13 @@ export class RoutedRequest {
   /** Whether an attempt goes on with what was read of the body: it is scanned once then. */
   #isHandedTo({ target }: Trial, played: string | null): boolean {
     if (!this.#wasEdited) return true;
-    if (played !== null || !this.#isBodyWhole) return false;
+    if (played !== null || !this.#isBodyWhole || this.#translated(target) !== null) return false;
     return this.body?.mayHandOver(target.provider) === true;
+  }
+
+  /** Null where it goes as it came. */
+  #translated(target: Target): TranslatedRequest | null {
+    return this.#start?.translation?.writtenFor(target) ?? null;
   }
 
   /**
@@ -206,18 +223,29 @@ export class RoutedRequest {
   ): Attempt | null {
     const { routed, body } = this;
     if (routed === null || body === null) return null;
-    const { identity, policy, metering, suffix, query, keepsState } = routed;
+    const { identity, policy, query } = routed;
     const { target, key } = trial;
     const { rehearsal } = this.#context;
     const { method, fields } = this.#asked;
+    // Another target's rest of an answer is asked for in the caller's wire.
+    const isOwn = played !== null || continuing !== null;
+    const translated = isOwn ? null : this.#translated(target);
+    const { suffix, metering, keepsState } =
+      translated === null ? routed : endpointOf(target.provider, translated);
+    this.lossLines = translated === null ? '' : lossLines(translated);
     const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
     return new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,
-      { method, fields, framing: body.framing(content.length, isWhole) },
+      {
+        method,
+        fields: translated === null ? fields : translatedFields(fields, target.provider),
+        framing: body.framing(content.length, isWhole),
+      },
       {
         provider: target.provider,
+        dialect: routed.wishes.dialect,
         path,
-        target: query === '' ? path : `${path}?${query}`,
+        target: query === '' || translated !== null ? path : `${path}?${query}`,
         managed: {
           identity,
           // What is played is no model of anybody's, and costs nothing.
@@ -237,8 +265,18 @@ export class RoutedRequest {
           chain: this.#chain,
         },
       },
-      sink,
+      translated === null ? sink : this.#translating(sink, target, translated),
     );
+  }
+
+  /** What hears the attempt's answer in its place, and tells it in the caller's wire. */
+  #translating(
+    sink: AttemptSink,
+    { provider, model }: Target,
+    said: TranslatedRequest,
+  ): AttemptSink {
+    const id = this.#said.requestId;
+    return new TranslatedAnswer(sink, provider.dialect, said, model, id, this.#context.held);
   }
 
   /** Sends its content; what cannot be asked for again is not kept behind it. */

@@ -14,8 +14,9 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { Asked } from './attempt-terms.ts';
 import type { Rehearsal, Rehearsed } from './rehearsal.ts';
 import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
+import { isTranslated, RequestTranslation } from './request-translation.ts';
 import type { RoutedBody } from './routed-body.ts';
-import { noPoolKey, noTarget, notPaidFor, unknownModel } from './routed-refusals.ts';
+import { noPoolKey, noTarget, notPaidFor, unknownModel, untranslated } from './routed-refusals.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
 
 /** What beginning takes, for all requests of a worker. */
@@ -48,6 +49,8 @@ export interface RoutedStart {
   readonly walk: RoutedWalk | null;
   readonly reading: RequestReading;
   readonly rehearsed: Rehearsed | null;
+  /** Where a target may speak another wire than the caller; null: none does. */
+  readonly translation: RequestTranslation | null;
 }
 
 export function routedStart(context: StartContext, starting: Starting): RoutedStart | Rejection {
@@ -120,7 +123,15 @@ export function plainStart(
   const trial =
     home === undefined ? planner.enterAnyway(target, settled) : planner.enterAt(target, home.key);
   if (trial === null) return noPoolKey([provider.name]);
-  return { isWhole, trial, route: null, walk: null, reading: NOTHING_READ, rehearsed: null };
+  return {
+    isWhole,
+    trial,
+    route: null,
+    walk: null,
+    reading: NOTHING_READ,
+    rehearsed: null,
+    translation: null,
+  };
 }
 
 function namedStart(
@@ -143,7 +154,10 @@ function namedStart(
     context.prefixes,
   );
   const { session, needs } = reading;
-  const asks = { ...wishes, session, needs, permission: routed.policy.models };
+  // Written anew it has to be there whole.
+  const mayTranslate = isWhole && isTranslated(routed.suffix);
+  const permission = routed.policy.models;
+  const asks = { ...wishes, session, needs, permission, mayTranslate };
   const made = planner.plan(route, asks, homes);
   const rehearsed =
     rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(asked.fields);
@@ -157,11 +171,18 @@ function namedStart(
   const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
   const walk = new RoutedWalk(context);
   walk.begin(targets, route.settings.retries, mayRepeat, session, homes);
+  const translation =
+    mayTranslate && targets.some(({ target }) => target.provider.dialect !== wishes.dialect)
+      ? new RequestTranslation(wishes.dialect, body, asked.fields)
+      : null;
+  if (translation !== null) walk.onlyWhere((target) => translation.suits(target));
   const trial = walk.next();
   if (isSealed && trial !== null) walk.stayWith(trial.key);
-  if (trial !== null) return { isWhole, trial, route, walk, reading, rehearsed };
+  if (trial !== null) return { isWhole, trial, route, walk, reading, rehearsed, translation };
   const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
   const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
+  const isForEver = made.leftOut.every(({ waitMs }) => waitMs === 0);
+  if (translation?.refusal != null && isForEver) return untranslated(translation.refusal);
   return notPaidFor(made) ?? noTarget(made);
 }

@@ -27,6 +27,8 @@ export class RoutedWalk {
   #mayRepeat = false;
   /** What the request names is stored somewhere, and it goes nowhere else. */
   #homes: Homes = null;
+  /** Which targets can be asked what the request asks; null: all of them. Told when one is next, since it takes work. */
+  #suits: ((target: Target) => boolean) | null = null;
   /** Where in the plan the next target is. */
   #next = 0;
   #current: Planned | null = null;
@@ -63,6 +65,11 @@ export class RoutedWalk {
     this.#count = count;
   }
 
+  /** Of targets that do not suit none is tried. */
+  onlyWhere(suits: (target: Target) => boolean): void {
+    this.#suits = suits;
+  }
+
   /** From here on nothing but this key is tried: what the request holds may be its account's alone. */
   stayWith(key: PoolKey): void {
     this.#homes = (_provider, other) => other === key;
@@ -97,6 +104,7 @@ export class RoutedWalk {
       const planned = this.#planned[this.#next];
       if (planned === undefined || planned.group > within) break;
       this.#next++;
+      if (this.#suits?.(planned.target) === false) continue;
       const trial = planner.enter(planned.target, NO_KEYS, this.#session, this.#homes);
       if (trial === null) continue;
       this.#triedKeys = null;

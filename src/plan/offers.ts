@@ -24,8 +24,10 @@ interface Permission {
 export interface Wishes {
   /** What its key may ask for; null = everything. */
   readonly permission?: Permission | null;
-  /** What a target's provider must speak: the body goes as it came. */
+  /** What a target's provider speaks, so that the body can go as it came. */
   readonly dialect: Dialect;
+  /** It may go to who speaks another wire too, written anew. */
+  readonly mayTranslate?: boolean;
   /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
   readonly order: readonly string[];
   /** Nothing but these; empty = no wish. */
@@ -126,11 +128,11 @@ export class Offers implements PlanView {
   }
 
   barred(target: Target): Barred | null {
-    const { permission = null, dialect } = this.#wishes;
+    const { permission = null, dialect, mayTranslate = false } = this.#wishes;
     if (permission?.allows(target.name) === false) return 'not_allowed';
     const only = this.#only;
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
-    if (target.provider.dialect !== dialect) return 'other_wire';
+    if (!mayTranslate && target.provider.dialect !== dialect) return 'other_wire';
     const byKeys = this.#targets.barredByKeys(target, this.#homes);
     return byKeys ?? (this.#isWeighed ? this.#offer(target).barred : null);
   }

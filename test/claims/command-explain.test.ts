@@ -104,8 +104,22 @@ describe('sluice explain', () => {
     expect(stdout.match(/the body/g)).toHaveLength(2);
   });
 
+  test('a target of another wire is told with what it would lose, or why it cannot be asked', () => {
+    const about = (body: object, ...argv: readonly string[]): string => {
+      const file = join(mkdtempSync(join(tmpdir(), 'sluice explain ')), 'body.json');
+      writeFileSync(file, JSON.stringify({ messages: [{ role: 'user', content: 'x' }], ...body }));
+      return explained('groq/llama', '--wire', 'anthropic', '--body', file, ...argv).stdout;
+    };
+    expect(about({ max_tokens: 9, top_k: 4 })).toMatch(
+      /groq\/llama at .* translated without top_k$/m,
+    );
+    expect(about({ max_tokens: 9 })).toMatch(/groq\/llama at .* translated$/m);
+    const tools = [{ type: 'web_search_20250305', name: 'web_search' }];
+    expect(about({ max_tokens: 9, tools })).toContain('passed over: tools.web_search');
+  });
+
   test.each([
-    [['claude'], 1, '503 no_target: nothing is left to try'],
+    [['claude'], 1, '503 no_pool_key: nothing is left to try'],
     [['claude', '--wire', 'anthropic'], 1, '503 no_pool_key: nothing is left to try'],
     [['opnai/x'], 1, '404 unknown_model: nearest are openai'],
     [['gpt-4.1'], 0, 'no route and no provider in front: openai/gpt-4.1, the body as it came'],

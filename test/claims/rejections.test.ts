@@ -56,9 +56,10 @@ const OF_STATE: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'spend_limit',
   'denied',
 ]);
-/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-cost`, `stored-state`, `policies`, `limits`, `class-limits`, `budgets`. */
+/** Of what stands in a managed request's body: claims of `usage-facts`, `routed-names`, `routed-translation`, `routed-cost`, `stored-state`, `policies`, `limits`, `class-limits`, `budgets`. */
 const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'unknown_model',
+  'untranslatable',
   'invalid_body',
   'no_target',
   'cost_limit',

@@ -126,7 +126,7 @@ describe('bad input', () => {
     ['hello', 400, 'invalid_body', 'JSON'],
     ['', 400, 'invalid_body', 'empty'],
     [`{"model":"${'x'.repeat(300)}"}`, 400, 'invalid_body', 'model'],
-    ['{"model":"foreign"}', 503, 'no_target', 'other_wire'],
+    ['{"model":"foreign"}', 400, 'invalid_body', 'messages'],
     ['{"model":"xai/grok-4"}', 503, 'no_pool_key', 'xai'],
   ])('%s is %i %s, and nothing is sent upstream', async (body, status, code, says) => {
     scene.plays(good());

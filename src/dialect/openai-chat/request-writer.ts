@@ -32,6 +32,8 @@ const USER_MAX_CHARS = 128;
 export interface ChatTarget {
   readonly provider: string;
   readonly model: string;
+  /** A stream's usage has to be asked for. */
+  readonly asksForUsage: boolean;
 }
 
 /** @throws Refusal */
@@ -52,7 +54,7 @@ export function writeChatRequest(
   if (said.user !== null) body.user = boundedName(said.user, USER_MAX_CHARS);
   if (said.isStream) {
     body.stream = true;
-    body.stream_options = { include_usage: true };
+    if (target.asksForUsage) body.stream_options = { include_usage: true };
   }
   for (const field of said.ownFields) losses.drop(field);
   return body;

@@ -37,7 +37,7 @@ function wireOf(name: string): Wire {
 }
 
 function translated(one: TranslationCase, body: object) {
-  const target = { provider: 'sample', model: one.request_in.body.model };
+  const target = { provider: 'sample', model: one.request_in.body.model, asksForUsage: true };
   const from = wireOf(one.inbound);
   return translateRequest(from, wireOf(one.upstream), Buffer.from(JSON.stringify(body)), target);
 }

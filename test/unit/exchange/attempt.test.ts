@@ -101,7 +101,14 @@ class Lane implements AttemptSink {
     if (provider === undefined) throw new Error('no provider');
     const asked = { method: 'POST', fields: [], framing: requestFraming('POST', []) };
     const managed = isManaged ? MANAGED : null;
-    const target = { provider, path: '/v1/x', target: '/v1/x', managed, routing: null };
+    const target = {
+      provider,
+      dialect: 'openai' as const,
+      path: '/v1/x',
+      target: '/v1/x',
+      managed,
+      routing: null,
+    };
     return new Attempt({ ...context, transports, unseen }, asked, target, this);
   }
 

@@ -140,7 +140,8 @@ function scene() {
   const path = '/v1/chat/completions';
   const fields = ['content-type', 'application/json', 'content-length', String(BODY.length)];
   const asked = { method: 'POST', fields, framing: requestFraming('POST', fields) };
-  const target = { provider, path, target: path, managed, routing: null };
+  const dialect = 'openai' as const;
+  const target = { provider, dialect, path, target: path, managed, routing: null };
   const metering = new Metering(scanner, ratios, 'completions', provider, false, true);
   const request = new OutgoingRequest(context, asked, target, metering, sending);
   /** As whoever grants does it, for the row that was asked for. */

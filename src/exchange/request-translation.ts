@@ -1,0 +1,131 @@
+/** A routed request whose target speaks another wire than its caller: written anew for it. */
+
+import { type Refusal, untranslatable } from '../dialect/losses.ts';
+import { ReadRequest, type TranslatedRequest, WIRES } from '../dialect/translate.ts';
+import type { Target } from '../plan/route-table.ts';
+import type { EndpointMetering } from '../providers/endpoint-metering.ts';
+import type { Provider } from '../providers/providers.ts';
+import type { Dialect } from '../rejection.ts';
+import { fieldValue } from '../wire/fields.ts';
+import type { RoutedBody } from './routed-body.ts';
+
+/** Endpoints whose requests can be written anew. Token counts are the provider's own: an estimate would be a low number. */
+const TRANSLATED: ReadonlySet<string> = new Set(['/chat/completions', '/messages']);
+
+/** @param suffix of the path, behind the prefix of the API */
+export function isTranslated(suffix: string): boolean {
+  return TRANSLATED.has(suffix);
+}
+
+/** One request, read once when the first target of another wire is next, and written for each. */
+export class RequestTranslation {
+  readonly #dialect: Dialect;
+  readonly #body: RoutedBody;
+  readonly #isStrict: boolean;
+  #read: ReadRequest | Refusal | null = null;
+  /** For the target that was asked for last: it is asked for again when it is sent. */
+  #target: Target | null = null;
+  #written: TranslatedRequest | Refusal | null = null;
+  /** Why the first target that did not suit does not; null: none was met. */
+  refusal: Refusal | null = null;
+
+  /**
+   * @param dialect the caller's
+   * @param body whole, and kept
+   * @param fields of the request
+   */
+  constructor(dialect: Dialect, body: RoutedBody, fields: readonly string[]) {
+    this.#dialect = dialect;
+    this.#body = body;
+    this.#isStrict = fieldValue(fields, 'x-sluice-strict') === 'true';
+  }
+
+  /** Whether a target can be asked: it speaks the caller's wire, or the request can be written for it. */
+  suits(target: Target): boolean {
+    if (target.provider.dialect === this.#dialect) return true;
+    const written = this.#writtenFor(target);
+    if ('body' in written) return true;
+    this.refusal ??= written;
+    return false;
+  }
+
+  /** @returns null where it goes as it came */
+  writtenFor(target: Target): TranslatedRequest | null {
+    if (target.provider.dialect === this.#dialect) return null;
+    const written = this.#writtenFor(target);
+    return 'body' in written ? written : null;
+  }
+
+  #writtenFor(target: Target): TranslatedRequest | Refusal {
+    if (this.#target === target && this.#written !== null) return this.#written;
+    const read = this.#readOnce();
+    this.#target = target;
+    this.#written = 'writtenFor' in read ? this.#write(read, target) : read;
+    return this.#written;
+  }
+
+  #readOnce(): ReadRequest | Refusal {
+    this.#read ??= ReadRequest.of(WIRES[this.#dialect], this.#body.bytes(null));
+    return this.#read;
+  }
+
+  #write(read: ReadRequest, { provider, model }: Target): TranslatedRequest | Refusal {
+    const asksForUsage = provider.streamUsage === 'ask';
+    const written = read.writtenFor(WIRES[provider.dialect], {
+      provider: provider.name,
+      model,
+      asksForUsage,
+    });
+    if (!this.#isStrict || !('body' in written)) return written;
+    const lost = [...written.dropped, ...written.adjusted];
+    if (lost.length === 0) return written;
+    return untranslatable(lost.join(', '), `it would be lost on the way to ${provider.name}`);
+  }
+}
+
+/** What a translated request is to its provider, where its own path would be something else. */
+export function endpointOf(
+  { dialect }: Provider,
+  { path }: TranslatedRequest,
+): {
+  readonly suffix: string;
+  readonly metering: EndpointMetering;
+  readonly keepsState: boolean;
+} {
+  const metering = dialect === 'openai' ? 'completions' : 'answers';
+  return { suffix: path, metering, keepsState: false };
+}
+
+/** What only the caller's own vendor understands. */
+const OF_A_VENDOR = /^(?:anthropic-|openai-|x-stainless-)/;
+
+/** The API version that older models keep their settings in (docs.anthropic.com, "API versions"). */
+const ANTHROPIC_VERSION = '2023-06-01';
+
+/** @param fields flat list with lower-case names */
+export function translatedFields(
+  fields: readonly string[],
+  { dialect }: Provider,
+): readonly string[] {
+  const kept = fields.filter((_, at) => {
+    const name = fields[at - (at % 2)] ?? '';
+    return !OF_A_VENDOR.test(name) && name !== 'content-type';
+  });
+  const own = dialect === 'anthropic' ? ['anthropic-version', ANTHROPIC_VERSION] : [];
+  return [...kept, 'content-type', 'application/json', ...own];
+}
+
+/** Of one field that names losses. */
+const LOSSES_MAX_CHARACTERS = 1_024;
+
+/** @returns field lines, each ended by CRLF */
+export function lossLines({ dropped, adjusted }: TranslatedRequest): string {
+  return listLine('x-sluice-dropped', dropped) + listLine('x-sluice-adjusted', adjusted);
+}
+
+function listLine(name: string, values: readonly string[]): string {
+  if (values.length === 0) return '';
+  // Names of tools are callers' own: commas and line ends too.
+  const told = values.map((value) => value.replace(/[^\x21-\x2b\x2d-\x7e]/g, '_')).join(', ');
+  return `${name}: ${told.slice(0, LOSSES_MAX_CHARACTERS)}\r\n`;
+}

@@ -1,0 +1,157 @@
+import { Buffer } from 'node:buffer';
+import type { ReplyTerms } from '../dialect/answer.ts';
+import {
+  type ToldError,
+  type TranslatedRequest,
+  TranslatedStream,
+  translateAnswer,
+  translateError,
+  WIRES,
+  type Wire,
+} from '../dialect/translate.ts';
+import type { Dialect, Rejection } from '../rejection.ts';
+import type { ResponseHead } from '../wire/response-head.ts';
+import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
+import { HeldBytes } from './held-bytes.ts';
+import type { KeptBudget } from './kept-budget.ts';
+
+/** Of a whole answer, in bytes: the most that the lane holds of one. */
+const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
+/** Of an error's body: what is told of it is a sentence. */
+const ERROR_MAX_BYTES = 64 * 1024;
+
+/** Fields of a head that say what its content is. */
+const OF_CONTENT = /^content-type:[^\n]*\n/gim;
+
+/**
+ * An answer on its way from an attempt to its lane, told in the caller's wire: the lane judges, holds and passes on what its
+ * client would read. A stream is told event by event; a whole answer, and an error, when it is whole, its head with it.
+ */
+export class TranslatedAnswer implements AttemptSink {
+  readonly #lane: AttemptSink;
+  readonly #from: Wire;
+  readonly #to: Wire;
+  readonly #terms: ReplyTerms;
+  readonly #budget: KeptBudget;
+  #stream: TranslatedStream | null = null;
+  /** Of what is told whole: its head, and its content so far. */
+  #head: ResponseHead | null = null;
+  #whole: HeldBytes | null = null;
+
+  /**
+   * @param dialect the provider's
+   * @param said the request, as it was written for it
+   * @param model that was asked for
+   * @param id for answers that have none
+   * @param budget what the node keeps of answers
+   */
+  constructor(
+    lane: AttemptSink,
+    dialect: Dialect,
+    { wantsUsage, toolNames }: TranslatedRequest,
+    model: string,
+    id: string,
+    budget: KeptBudget,
+  ) {
+    this.#lane = lane;
+    this.#from = WIRES[dialect];
+    this.#to = WIRES[dialect === 'openai' ? 'anthropic' : 'openai'];
+    const created = Math.floor(Date.now() / 1_000);
+    this.#terms = { model, id, created, wantsUsage, toolNames };
+    this.#budget = budget;
+  }
+
+  uploadFull(attempt: Attempt): void {
+    this.#lane.uploadFull(attempt);
+  }
+
+  uploadDrained(attempt: Attempt): void {
+    this.#lane.uploadDrained(attempt);
+  }
+
+  head(attempt: Attempt, head: ResponseHead, _followed: boolean): Verdict {
+    if (head.status === 200 && head.eventStream) {
+      this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
+      // Its first bytes need not come to anything in this turn.
+      return this.#lane.head(attempt, { ...head, size: 'chunked' }, false);
+    }
+    this.#head = head;
+    this.#whole = new HeldBytes(this.#budget);
+    // The lane sees none of what comes: the attempt itself looks for a refusal of the pool key in it.
+    return 'commit';
+  }
+
+  piece(attempt: Attempt, piece: Buffer, _last: boolean): boolean {
+    if (this.#stream !== null) return this.#tell(attempt, this.#stream.push(piece), false);
+    const head = this.#head;
+    const whole = this.#whole;
+    if (head === null || whole === null) return true;
+    const room = (head.status < 300 ? WHOLE_MAX_BYTES : ERROR_MAX_BYTES) - whole.length;
+    // What is cut off is no JSON any more, and told as such.
+    if (room > 0 && !whole.isOver) whole.append(piece.subarray(0, room));
+    return true;
+  }
+
+  over(attempt: Attempt, end: AttemptEnd): void {
+    const whole = this.#whole;
+    let isTaken = true;
+    if (end.failure === null) {
+      if (this.#stream !== null) this.#tell(attempt, this.#stream.end(), true);
+      else if (this.#head !== null && whole !== null)
+        isTaken = this.#tellWhole(attempt, this.#head, whole.joined());
+    }
+    whole?.drop();
+    if (isTaken) this.#lane.over(attempt, end);
+  }
+
+  /** @returns false when the client takes no more for now */
+  #tell(attempt: Attempt, told: Buffer, last: boolean): boolean {
+    return told.length === 0 || this.#lane.piece(attempt, told, last);
+  }
+
+  /** @returns false when another attempt takes its place */
+  #tellWhole(attempt: Attempt, head: ResponseHead, came: Buffer): boolean {
+    const { status, body } = this.#translated(head, came);
+    const told = Buffer.from(JSON.stringify(body));
+    const shown: ResponseHead = {
+      ...head,
+      status,
+      head: headAs(head, status),
+      size: told.length,
+      eventStream: false,
+      format: 'json',
+    };
+    if (this.#lane.head(attempt, shown, true) === 'next') return false;
+    this.#lane.piece(attempt, told, true);
+    return true;
+  }
+
+  #translated({ status }: ResponseHead, came: Buffer): ToldError {
+    if (status >= 300) return translateError(this.#to, status, came);
+    return translateAnswer(this.#from, this.#to, came, this.#terms);
+  }
+
+  refused(attempt: Attempt, why: Rejection): void {
+    this.#whole?.drop();
+    this.#lane.refused(attempt, why);
+  }
+
+  onBroken(attempt: Attempt, error: unknown): void {
+    this.#whole?.drop();
+    this.#lane.onBroken(attempt, error);
+  }
+}
+
+/** Statuses that a translation gives an answer of its own accord (RFC 9110 §15.6). */
+const REASONS: ReadonlyMap<number, string> = new Map([
+  [200, 'OK'],
+  [502, 'Bad Gateway'],
+  [503, 'Service Unavailable'],
+]);
+
+/** The head of an answer that is told whole: JSON, whatever it was, with the status that the caller's wire has for it. */
+function headAs({ status: came, head }: ResponseHead, status: number): string {
+  const at = head.indexOf('\r\n') + 2;
+  const line = status === came ? head.slice(0, at) : `${status} ${REASONS.get(status) ?? ''}\r\n`;
+  return `${line}${head.slice(at).replace(OF_CONTENT, '')}content-type: application/json\r\n`;
+}
