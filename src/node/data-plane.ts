@@ -42,7 +42,7 @@ import type { LineRoom } from '../settle/line-writer.ts';
 import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts';
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
-import { UsageFactLines } from '../settle/usage-fact.ts';
+import { UsageFactLines } from '../settle/usage-fact-lines.ts';
 import { StateHomes } from '../stored/state-homes.ts';
 import { StoredState } from '../stored/state-table.ts';
 import { Deadlines, Ticker } from '../ticker.ts';

@@ -13,8 +13,9 @@ export interface LineRoom {
   close(end: number): void;
 }
 
-/** Up to here a loop is faster than a call into the runtime. */
-const NEAR_BYTES = 40;
+/** Up to here a loop is faster than a call into the runtime: of bytes, and of a text's. */
+const NEAR_BYTES = 8;
+const NEAR_TEXT_BYTES = 40;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const ZERO = 0x30;
@@ -59,6 +60,17 @@ export class LineWriter {
     return 0;
   }
 
+  /** Where the next byte goes. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** @returns what was written since `from`, for other lines; null where it found no room, or is more than `maxBytes` */
+  copied(from: number, maxBytes: number): Uint8Array | null {
+    if (this.#at > this.#bytes.length || this.#at - from > maxBytes) return null;
+    return new Uint8Array(this.#bytes.subarray(from, this.#at));
+  }
+
   put(bytes: Uint8Array): void {
     const at = this.#at;
     this.#at += bytes.length;
@@ -74,7 +86,7 @@ export class LineWriter {
     const at = this.#at;
     this.#at += text.length;
     if (this.#at > this.#bytes.length) return;
-    if (text.length > NEAR_BYTES) this.#bytes.write(text, at, 'latin1');
+    if (text.length > NEAR_TEXT_BYTES) this.#bytes.write(text, at, 'latin1');
     else {
       for (let i = 0; i < text.length; i++) this.#bytes[at + i] = text.charCodeAt(i);
     }

@@ -5,7 +5,8 @@ import type { LineRoom } from './line-writer.ts';
 import type { Outcome, WorkerMetrics } from './metrics.ts';
 import type { Payer, RefusalTally } from './refusal-tally.ts';
 import { timestamp } from './timestamp.ts';
-import { type UsageFact, UsageFactLines } from './usage-fact.ts';
+import type { UsageFact } from './usage-fact.ts';
+import { UsageFactLines } from './usage-fact-lines.ts';
 
 /** What is left of an exchange when its bytes are gone. */
 export interface Settlement {

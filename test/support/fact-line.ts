@@ -1,5 +1,6 @@
 import { LineBatch } from '../../src/outlet/line-batch.ts';
-import { type UsageFact, UsageFactLines } from '../../src/settle/usage-fact.ts';
+import type { UsageFact } from '../../src/settle/usage-fact.ts';
+import { UsageFactLines } from '../../src/settle/usage-fact-lines.ts';
 
 /** A fact's line as a worker sends it, without its newline. */
 export function usageFactLine(fact: UsageFact): string {

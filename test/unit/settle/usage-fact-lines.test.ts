@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LineBatch } from '../../../src/outlet/line-batch.ts';
-import { type UsageFact, UsageFactLines } from '../../../src/settle/usage-fact.ts';
+import type { UsageFact } from '../../../src/settle/usage-fact.ts';
+import { UsageFactLines } from '../../../src/settle/usage-fact-lines.ts';
+import { NO_TOOL_USES } from '../../../src/wire/billed-usage.ts';
 import { usageFactLine } from '../../support/fact-line.ts';
 
 const FACT: UsageFact = {
@@ -220,6 +222,67 @@ describe('the line of a usage fact', () => {
         expect(JSON.parse(asciiOf(JSON.stringify(read)))).toEqual(read);
         expect(asciiOf(JSON.stringify(read))).toBe(written);
       }),
+    );
+  });
+
+  it('is the same behind any other line, whatever they have in common', () => {
+    const few = <Value>(...values: Value[]): fc.Arbitrary<Value> => fc.constantFrom(...values);
+    const long = 'x'.repeat(2_100);
+    const changes = fc.record(
+      {
+        dialect: few<UsageFact['dialect']>('openai', 'anthropic'),
+        tenantId: few('1', '2'),
+        vpcId: few('1', '2'),
+        keyId: few(null, '1', '2'),
+        provider: few('openai', 'groq'),
+        endpoint: few('/v1/a', '/v1/é', long),
+        model: few(null, 'm', 'n', long),
+        requestedModel: few(null, 'r', 's'),
+        stream: fc.boolean(),
+        serviceTier: few(null, 'flex'),
+        toolUses: few<UsageFact['toolUses']>(NO_TOOL_USES, { web_search: 1 }),
+        lines: few<UsageFact['lines']>(null, []),
+        lane: few<UsageFact['lane']>('relay', 'routed'),
+        route: few(null, 'a'),
+        attempt: few(1, 2),
+        final: fc.boolean(),
+        targetModel: few(null, 'openai/m', 'groq/m'),
+        keyClass: few<UsageFact['keyClass']>('agent', 'developer'),
+        policy: few(null, 'p'),
+        resumed: fc.boolean(),
+        source: few<UsageFact['source']>('reported', 'none'),
+        upstreamStatus: few(null, 200, 500),
+        outcome: few<UsageFact['outcome']>('complete', 'client_gone'),
+        cost: fc.record({
+          usd: few(null, '0', '0.25'),
+          status: few<UsageFact['cost']['status']>('priced', 'unpriced'),
+          reason: few<UsageFact['cost']['reason']>(null, 'no_model'),
+          version: few(null, '2026-10-21', 'é'),
+          lines: few(null),
+        }),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(changes, fc.nat(), fc.nat())), (drawn) => {
+        // Few at a time: of two that differ in one member, a part that was kept by mistake shows.
+        const sequence = drawn.map(([change, ...picks]) => {
+          const members = Object.entries(change);
+          return Object.fromEntries(picks.map((at) => members[at % members.length] ?? []));
+        });
+        let sent = '';
+        const batch = new LineBatch((lines) => {
+          sent += Buffer.from(lines).toString('latin1');
+        });
+        const lines = new UsageFactLines(batch);
+        const base = { ...FACT, toolUses: NO_TOOL_USES };
+        for (const change of sequence) lines.add({ ...base, ...change });
+        batch.flush();
+        const timeless = (text: string): string => text.replace(/"time":"[^"]*"/g, '');
+        const alone = sequence.map((change) => `${usageFactLine({ ...base, ...change })}\n`);
+        expect(timeless(sent)).toBe(timeless(alone.join('')));
+      }),
+      { numRuns: 60 },
     );
   });
 
