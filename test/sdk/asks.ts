@@ -7,8 +7,8 @@ import { LIMIT_BYTES, type Stage, TENANTS, virtualKey } from './stage.ts';
 /** One call as a program reads it: an item of the JSON list on its stdin. */
 export interface Ask {
   readonly id: number;
-  /** Which of its functions the program calls: a name of `WORKS`, or `fails`. */
-  readonly call: WorkName | 'fails';
+  /** Which of its functions the program calls: a name of `WORKS`, or `fails`; `insists` fails with the client's own retries. */
+  readonly call: WorkName | 'fails' | 'insists';
   /** The base URL as this dialect's SDKs want it. */
   readonly url: string;
   readonly key: string;
@@ -71,7 +71,7 @@ function failingAsk(call: FailingCall, { dialect, remaps }: Client, stage: Stage
   const { origin } = name === 'guardrail' ? stage.narrow : stage.gateway;
   return {
     id,
-    call: 'fails',
+    call: failure.insists ? 'insists' : 'fails',
     url: baseUrl(origin, PREFIXES.get(name)?.[dialect] ?? '', dialect),
     key: failingKey(call, dialect),
     model: modelFor(dialect, failure.fault),
@@ -94,7 +94,8 @@ function baseUrl(origin: string, prefix: string, dialect: Dialect): string {
 function failingKey({ id, name, lane }: FailingCall, dialect: Dialect): string {
   if (name === 'no-key') return '';
   if (lane === 'byo') return name === 'wrong-key' ? WRONG_KEYS[dialect] : OWN_KEY;
-  const tenant = name === 'spent' || name === 'cut-off' ? TENANTS[name] : TENANTS.calls;
+  const tenant =
+    name === 'spent' || name === 'cut-off' || name === 'budget' ? TENANTS[name] : TENANTS.calls;
   const key = virtualKey(id, tenant);
   if (name !== 'wrong-key') return key;
   // Whole and well-formed, but signed for another key id.

@@ -44,7 +44,10 @@ export function callsOf(client: Client, firstId: number): readonly Call[] {
       return { kind: 'work', id: id++, lane, name, says: work.says, work };
     }),
     ...FAILURES.filter(
-      ({ name, lanes }) => lanes.includes(lane) && (client.keyless || name !== 'no-key'),
+      ({ name, lanes, insists }) =>
+        lanes.includes(lane) &&
+        (client.keyless || name !== 'no-key') &&
+        (!insists || client.works.includes('retry')),
     ).map((failure): FailingCall => {
       const { name, says } = failure;
       return { kind: 'failure', id: id++, lane, name, says, failure };

@@ -46,13 +46,16 @@ export interface Failure {
   readonly fault: string | null;
   /** Calls until it must have come. */
   readonly attempts: number;
+  /** Asked for with the retries that the client has by itself: it must not make any. */
+  readonly insists: boolean;
 }
 
-type Rest = Partial<Pick<Failure, 'lanes' | 'attempts'>>;
+type Rest = Partial<Pick<Failure, 'lanes' | 'attempts' | 'insists'>>;
 
 const refusal = (name: string, says: string, code: RejectionCode, rest: Rest = {}): Failure => ({
   lanes: LANES,
   attempts: 1,
+  insists: false,
   ...rest,
   name,
   says,
@@ -70,14 +73,14 @@ const providerError = (
   lanes: readonly Lane[] = LANES,
 ): Failure => {
   const says = `a ${status} of the provider keeps its class`;
-  return { name, says, lanes, status, rejection: null, told, fault, attempts: 1 };
+  return { name, says, lanes, status, rejection: null, told, fault, attempts: 1, insists: false };
 };
 
 const MANAGED: Rest = { lanes: ['managed'] };
 /** The limit is one request a second: two calls in a row exceed it unless the machine stands still. */
 const ATTEMPTS = 20;
 
-/** What clients are refused. Every program makes these calls with its retries switched off. */
+/** What clients are refused. Every program makes these calls with its retries switched off, but for those that insist. */
 export const FAILURES: readonly Failure[] = [
   providerError(
     'wrong-key',
@@ -105,5 +108,14 @@ export const FAILURES: readonly Failure[] = [
   }),
   refusal('no-pool-key', 'a provider without a pool key', 'no_pool_key', MANAGED),
   refusal('spent', 'a tenant whose budget is spent', 'spend_limit', MANAGED),
+  refusal(
+    'budget',
+    'a budget that is used up: asked once, neither tried again nor waited for',
+    'budget_exceeded',
+    {
+      ...MANAGED,
+      insists: true,
+    },
+  ),
   refusal('cut-off', 'a tenant that is cut off', 'denied', MANAGED),
 ];

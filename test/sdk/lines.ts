@@ -17,6 +17,8 @@ export interface Line {
   readonly usage?: readonly (Used | null)[];
   readonly status?: number;
   readonly code?: string | null;
+  /** How long the call took. */
+  readonly ms: number;
 }
 
 /** Checks what the program says of one call: that it went well, or which error its SDK made of it. */

@@ -87,12 +87,22 @@ export function describeMatrix(toolchain: Toolchain): void {
 
     it.for(
       calls.map((call) => [`${call.lane}, ${call.name}: ${call.says}`, call] as const),
-    )('%s', ([, call], ctx) => {
+    )('%s', async ([, call], ctx) => {
       const reason = missing ?? unmade(call);
       if (reason !== null) return ctx.skip(reason);
       const line = lineOf(call);
       const ask = asks.get(call) ?? expect.fail('The call was not asked for.');
       expectLine(line, call, ask, client);
+      if (call.kind === 'failure' && call.failure.insists) {
+        const asked = await until('the line of the request', () => {
+          const lines = stage?.gateway
+            .events('access')
+            .filter(({ key_id }) => key_id === String(call.id));
+          return lines !== undefined && lines.length > 0 && lines;
+        });
+        expect(asked.map(({ status }) => status)).toEqual([call.failure.status]);
+        console.info(`${client.name}, ${call.name}: given up after ${Math.round(line.ms)} ms`);
+      }
       if (call.lane === 'byo') return;
       const own = printed.filter(({ key_id }) => key_id === String(call.id));
       expectFacts(own, line, call, ask);

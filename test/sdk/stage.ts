@@ -13,7 +13,7 @@ import {
 export const LIMIT_BYTES = 65_536;
 
 /** Whose keys are made: the tenant that may call, and those that may not. */
-export const TENANTS = { calls: 42n, spent: 402n, 'cut-off': 403n } as const;
+export const TENANTS = { calls: 42n, spent: 402n, 'cut-off': 403n, budget: 404n } as const;
 
 /** Everything that the clients talk to: a mock provider, the gateway, and one gateway whose guardrail is narrow. */
 export class Stage {
@@ -86,7 +86,7 @@ export async function startStage(): Promise<Stage> {
   const deny = nats === null ? '' : `nats_url = "${nats.server.url}"\n`;
   const [gateway, narrow] = await Promise.all([
     startGateway({
-      config: `workers = 1\nmax_request_body_bytes = ${LIMIT_BYTES}\n${deny}${tables(mock.port)}`,
+      config: `workers = 1\nmax_request_body_bytes = ${LIMIT_BYTES}\naccess_log = true\n${deny}${tables(mock.port)}${BUDGETS}`,
     }),
     startGateway({
       config: `workers = 1\nrate_limit_rps = 1\nbyo_rate_limit_rps = 1\n${tables(spare.port)}`,
@@ -104,6 +104,9 @@ async function startDenials(): Promise<Nats | null> {
   await writer.tenant(TENANTS['cut-off'], 'fraud');
   return { server, writer };
 }
+
+/** A tenant whose budget is less than any request. */
+const BUDGETS = `[tenants.${TENANTS.budget}]\npolicy = "broke"\n[policies.broke]\nbudget_usd_per_day = 0.000001\n`;
 
 /** Port 9 is discard: nobody listens there. */
 function tables(port: number): string {

@@ -78,9 +78,23 @@ export async function run(
 ): Promise<void> {
   const asks: readonly Ask[] = JSON.parse(readFileSync(0, 'utf8'));
   for (const ask of asks) {
-    const told = await (ask.call === 'fails' ? refused(ask, chat, read) : made(ask, calls));
-    process.stdout.write(`${JSON.stringify({ id: ask.id, ok: true, detail: '', ...told })}\n`);
+    const began = performance.now();
+    const told = await answer(ask, calls, chat, read);
+    const ms = performance.now() - began;
+    process.stdout.write(`${JSON.stringify({ id: ask.id, ok: true, detail: '', ms, ...told })}\n`);
   }
+}
+
+async function answer(
+  ask: Ask,
+  calls: Readonly<Record<string, Call>>,
+  chat: Call,
+  read: (error: unknown, ask: Ask) => Refusal | null,
+): Promise<object> {
+  if (ask.call === 'fails') return await refused(ask, chat, read);
+  // `retry` makes the same call with the retries that the client has by itself.
+  if (ask.call === 'insists') return await refused(ask, calls['retry'] ?? chat, read);
+  return await made(ask, calls);
 }
 
 async function made(ask: Ask, calls: Readonly<Record<string, Call>>): Promise<object> {

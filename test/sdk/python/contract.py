@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -92,6 +93,7 @@ def run(calls: dict[str, Callable[[Ask], Any]]) -> None:
     for row in json.load(sys.stdin):
         ask = Ask(**row)
         line: dict[str, Any] = {"id": ask.id, "ok": True, "detail": ""}
+        began = time.monotonic()
         try:
             told = calls[ask.call](ask)
             if inspect.isawaitable(told):
@@ -99,5 +101,6 @@ def run(calls: dict[str, Callable[[Ask], Any]]) -> None:
             line |= told if isinstance(told, dict) else {"usage": told}
         except BaseException:
             line |= {"ok": False, "detail": traceback.format_exc()[-MAX_DETAIL:]}
+        line["ms"] = 1_000 * (time.monotonic() - began)
         LINES.write(json.dumps(line) + "\n")
         LINES.flush()

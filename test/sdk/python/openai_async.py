@@ -172,5 +172,6 @@ run(
         "retry": retry,
         "cut-stream": cut_stream,
         "fails": fails(chat, RAISES, tell),
+        "insists": fails(retry, RAISES, tell),
     }
 )

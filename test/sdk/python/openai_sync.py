@@ -154,5 +154,6 @@ run(
         "retry": retry,
         "cut-stream": cut_stream,
         "fails": fails(chat, RAISES, tell),
+        "insists": fails(retry, RAISES, tell),
     }
 )

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 )
 
 // Ask is one call to make. Status is the one that its error must have, 0 where none is expected.
@@ -49,6 +50,7 @@ type line struct {
 	Usage  []Used  `json:"usage,omitempty"`
 	Status *int    `json:"status,omitempty"`
 	Code   *string `json:"code"`
+	Ms     float64 `json:"ms"`
 }
 
 // One red pixel: the mock answers with its media type, size and hash.
@@ -115,17 +117,27 @@ func Run(calls map[string]Call, chat Call, read Reader) {
 	}
 	out := json.NewEncoder(os.Stdout)
 	for _, ask := range asks {
-		if ask.Call == "fails" {
-			_ = out.Encode(refused(ask, chat, read))
-			continue
-		}
-		said := line{ID: ask.ID, OK: true}
-		usage, err := calls[ask.Call](ask)
-		if said.Usage = usage; err != nil {
-			said.OK, said.Detail = false, err.Error()
-		}
+		began := time.Now()
+		said := answer(ask, calls, chat, read)
+		said.Ms = float64(time.Since(began).Microseconds()) / 1_000
 		_ = out.Encode(said)
 	}
+}
+
+func answer(ask Ask, calls map[string]Call, chat Call, read Reader) line {
+	if ask.Call == "fails" {
+		return refused(ask, chat, read)
+	}
+	// "retry" makes the same call with the retries that the client has by itself.
+	if ask.Call == "insists" {
+		return refused(ask, calls["retry"], read)
+	}
+	said := line{ID: ask.ID, OK: true}
+	usage, err := calls[ask.Call](ask)
+	if said.Usage = usage; err != nil {
+		said.OK, said.Detail = false, err.Error()
+	}
+	return said
 }
 
 func refused(ask Ask, chat Call, read Reader) line {
