@@ -61,8 +61,9 @@ export class Limiter {
   readonly #providers = new Map<string, Purse>();
   /** By `provider/model`, as it is spelled first. */
   readonly #models = new Map<string, Purse>();
-  /** The purses of a model in a request's spelling. */
+  /** The purses of a model in a request's spelling, and with its provider's behind them. */
   readonly #ofModel = new Map<string, readonly Purse[]>();
+  readonly #ofTarget = new Map<string, readonly Purse[]>();
   readonly #gateway: Purse | null;
   readonly #shares: ReadonlyMap<KeyClass, number>;
   readonly hasTargets: boolean;
@@ -139,6 +140,17 @@ export class Limiter {
    * @param models `provider/model`, in any spelling
    */
   targets(provider: string, models: readonly string[]): readonly Purse[] {
+    const [only] = models;
+    if (only === undefined || models.length > 1) return this.#targets(provider, models);
+    const known = this.#ofTarget.get(only);
+    if (known !== undefined) return known;
+    const purses = this.#targets(provider, models);
+    if (this.#ofTarget.size >= KNOWN_MODELS) this.#ofTarget.clear();
+    this.#ofTarget.set(only, purses);
+    return purses;
+  }
+
+  #targets(provider: string, models: readonly string[]): readonly Purse[] {
     const ofProvider = this.#providers.get(provider);
     const purses = this.hasModels ? models.flatMap((model) => this.#spelled(model)) : NO_PURSES;
     const all = ofProvider === undefined ? purses : [...purses, ofProvider];
@@ -172,6 +184,8 @@ export class KeyLimits {
   readonly #clock: () => number;
   readonly #purses: readonly Purse[];
   readonly #part: ClassShare;
+  #lastTargets: readonly Purse[] = NO_PURSES;
+  #lastPurses: readonly Purse[];
 
   constructor(
     limiter: Limiter,
@@ -187,6 +201,7 @@ export class KeyLimits {
     this.#counts = counts;
     this.#clock = clock;
     this.#purses = purses;
+    this.#lastPurses = purses;
   }
 
   /**
@@ -204,7 +219,7 @@ export class KeyLimits {
   ): LimitGrant | Rejection {
     const models = model === null ? further : further.length === 0 ? [model] : [model, ...further];
     const purses = this.#limiter.hasTargets
-      ? [...this.#purses, ...this.#limiter.targets(provider, models)]
+      ? this.#with(this.#limiter.targets(provider, models))
       : this.#purses;
     const nowUs = this.#clock();
     const grant = new LimitGrant(
@@ -218,6 +233,14 @@ export class KeyLimits {
     );
     grant.demand();
     return this.#refusal(purses, nowUs, expected, grant) ?? grant;
+  }
+
+  /** Its own purses and those of what it asks for: put together once for each target that it has asked for last. */
+  #with(targets: readonly Purse[]): readonly Purse[] {
+    if (targets === this.#lastTargets) return this.#lastPurses;
+    this.#lastTargets = targets;
+    this.#lastPurses = [...this.#purses, ...targets];
+    return this.#lastPurses;
   }
 
   /** A model has a limit of its own: which ones a request names has to be known. */

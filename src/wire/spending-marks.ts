@@ -14,7 +14,7 @@ const TAIL_BYTES = 64;
 const NOTHING = Buffer.alloc(0);
 
 type Kind = 'cache' | 'hour' | 'uses' | 'picture' | 'tool';
-/** Rare ends are looked for, and then their beginnings: JSON is full of quotes. */
+/** Ends that begin with a rare byte are looked for, and then their beginnings: JSON is full of quotes. */
 type Mark = readonly [kind: Kind, begin: string, end: string];
 
 /** Writes of an hour are asked for by `"ttl":"1h"` (docs.anthropic.com, prompt caching). */
@@ -36,9 +36,25 @@ const MARKS: readonly Mark[] = [
   ['tool', '"code', '_execution'],
   ['tool', '"code', '_interpreter'],
   ['tool', '"file', '_search'],
-  ['tool', '"advi', 'sor'],
+  ['tool', '"ad', 'visor'],
   ['tool', '"image', '_generation'],
 ];
+
+interface MarkBytes {
+  readonly kind: Kind;
+  readonly begin: Uint8Array;
+  readonly end: Uint8Array;
+}
+
+const BYTES: readonly MarkBytes[] = MARKS.map(([kind, begin, end]) => ({
+  kind,
+  begin: Buffer.from(begin),
+  end: Buffer.from(end),
+}));
+/** Nearly all of them: one search for all in place of one for each, which were 8 us of a request of 1 KB. */
+const UNDERSCORE = 0x5f;
+const BEHIND_UNDERSCORE = BYTES.filter(({ end }) => end[0] === UNDERSCORE);
+const OTHERS = BYTES.filter(({ end }) => end[0] !== UNDERSCORE);
 
 /**
  * What may stand behind a tool's name where it is offered: Anthropic's types have a date, OpenAI's may say `preview`, some are keys.
@@ -105,16 +121,30 @@ export class SpendingMarks {
    * @param to and those that begin from there on
    */
   #findIn(bytes: Buffer, start: number, until: number, from: number, to: number): void {
-    for (const [kind, begin, end] of MARKS) {
-      for (let at = bytes.indexOf(end); at >= 0; at = bytes.indexOf(end, at + 1)) {
-        const begins = at - begin.length;
-        const ends = at + end.length;
-        if (begins < 0 || bytes.toString('latin1', begins, at) !== begin) continue;
-        if (start + begins < from || start + begins >= to) continue;
-        if (start + ends <= this.#seen || start + ends > until) continue;
-        this.#found(kind, bytes, begins, ends);
-      }
-    }
+    for (let at = bytes.indexOf(UNDERSCORE); at >= 0; at = bytes.indexOf(UNDERSCORE, at + 1))
+      for (const mark of BEHIND_UNDERSCORE)
+        if (holds(bytes, at, mark.end)) this.#endsAt(mark, bytes, at, start, until, from, to);
+    for (const mark of OTHERS)
+      for (let at = bytes.indexOf(mark.end); at >= 0; at = bytes.indexOf(mark.end, at + 1))
+        this.#endsAt(mark, bytes, at, start, until, from, to);
+  }
+
+  /** @param at where its end begins */
+  #endsAt(
+    { kind, begin, end }: MarkBytes,
+    bytes: Buffer,
+    at: number,
+    start: number,
+    until: number,
+    from: number,
+    to: number,
+  ): void {
+    const begins = at - begin.length;
+    const ends = at + end.length;
+    if (!holds(bytes, begins, begin)) return;
+    if (start + begins < from || start + begins >= to) return;
+    if (start + ends <= this.#seen || start + ends > until) return;
+    this.#found(kind, bytes, begins, ends);
   }
 
   #found(kind: Kind, bytes: Buffer, from: number, to: number): void {
@@ -131,6 +161,14 @@ export class SpendingMarks {
       this.uses += uses;
     }
   }
+}
+
+/** Whether these bytes stand there. */
+function holds(bytes: Buffer, from: number, what: Uint8Array): boolean {
+  if (from < 0 || from + what.length > bytes.length) return false;
+  // From behind: what begins alike ends otherwise.
+  for (let at = what.length - 1; at >= 0; at--) if (bytes[from + at] !== what[at]) return false;
+  return true;
 }
 
 /** The whole number behind a colon; 0 where none stands there, or where it is cut. */
