@@ -1,7 +1,8 @@
 /**
  * Anthropic's own books, as its Admin API answers: `/v1/organizations/usage_report/messages` and
- * `/v1/organizations/cost_report` (platform.claude.com/docs/en/api/admin). Requests are not counted there. A cost is told in
- * cents, as a decimal text.
+ * `/v1/organizations/cost_report` (platform.claude.com/docs/en/api/admin), which list results by day, and what is to come
+ * after them, `/v1/organizations/analytics/usage` and `…/cost` (`BetaAnalyticsUsageItem`, `BetaAnalyticsCostItem` of
+ * @anthropic-ai/sdk 1.11), which list rows. Requests are not counted here. A cost is told in cents, as a decimal text.
  */
 
 import { wideDecimalOf } from '../prices/money.ts';
@@ -26,7 +27,7 @@ const CENT_DECIMALS = 10;
 
 /** @throws ExportError in one line */
 export function anthropicBook(pages: readonly Page[]): ProviderBook {
-  return bookOf(pages, { dayOf: bucketDay, result: resultOf });
+  return bookOf(pages, { dayOf: bucketDay, resultsOf: rowOf, result: resultOf });
 }
 
 function bucketDay(bucket: Members, where: string): string {
@@ -34,6 +35,18 @@ function bucketDay(bucket: Members, where: string): string {
   if (!Number.isNaN(beganMs)) return dayOf(beganMs);
   const found = shown(bucket['starting_at']);
   throw new ExportError(`${where}.starting_at: found ${found}, expected a time (RFC 3339)`);
+}
+
+/** A row of the analytics: by what it is grouped stands apart from what was used, or what that cost. */
+function rowOf(bucket: Members, where: string): readonly unknown[] | null {
+  if (bucket['group'] === undefined) return null;
+  const name = bucket['cost'] === undefined ? 'usage' : 'cost';
+  return [
+    {
+      ...membersOf(bucket['group'], `${where}.group`),
+      ...membersOf(bucket[name], `${where}.${name}`),
+    },
+  ];
 }
 
 function resultOf(members: Members, day: string, where: string): Result {

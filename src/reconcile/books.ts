@@ -130,6 +130,8 @@ export type Result =
 export interface ReportReader {
   /** The day of a bucket. */
   dayOf(bucket: Members, where: string): string;
+  /** What a bucket lists; null: as `results`. */
+  resultsOf?(bucket: Members, where: string): readonly unknown[] | null;
   result(members: Members, day: string, where: string): Result;
 }
 
@@ -151,7 +153,9 @@ export function bookOf(pages: readonly Page[], reader: ReportReader): ProviderBo
       const bucket = membersOf(value, place);
       const day = reader.dayOf(bucket, place);
       days.push(day);
-      for (const [number, inside] of listOf(bucket['results'], `${place}.results`).entries()) {
+      const results =
+        reader.resultsOf?.(bucket, place) ?? listOf(bucket['results'], `${place}.results`);
+      for (const [number, inside] of results.entries()) {
         const name = `${place}.results[${number}]`;
         const result = reader.result(membersOf(inside, name), day, name);
         if ('cost' in result) {

@@ -318,6 +318,48 @@ describe('Anthropic’s reports beside our facts', () => {
   });
 });
 
+describe('Anthropic’s rows of analytics', () => {
+  interface Bucket {
+    readonly starting_at: string;
+    readonly ending_at: string;
+    readonly results: readonly Readonly<Record<string, unknown>>[];
+  }
+  const MEASURES = /tokens$|^cache_creation$|^server_tool_use$|^amount$|^currency$/;
+
+  /** The same as the older reports say, as the newer ones write it. */
+  const rowsOf = (pages: typeof ANTHROPIC_USAGE, measure: 'usage' | 'cost') =>
+    pages.map(({ page, where }) => ({
+      where,
+      page: {
+        ...page,
+        data: (page['data'] as readonly Bucket[]).flatMap(({ starting_at, ending_at, results }) =>
+          results.map((result) => {
+            const of = (isMeasure: boolean) =>
+              Object.fromEntries(
+                Object.entries(result).filter(([name]) => MEASURES.test(name) === isMeasure),
+              );
+            return { starting_at, ending_at, group: of(false), [measure]: of(true) };
+          }),
+        ),
+      },
+    }));
+
+  test('say what the lists of the older reports say', () => {
+    const usage = anthropicBook(rowsOf(ANTHROPIC_USAGE, 'usage'));
+    const costs = anthropicBook(rowsOf(ANTHROPIC_COST, 'cost'));
+    expect(usage.usage).toEqual(anthropicBook(ANTHROPIC_USAGE).usage);
+    expect(costs.costs).toEqual(anthropicBook(ANTHROPIC_COST).costs);
+    expect([usage.usage.length, costs.costs.length]).toEqual([2, 2]);
+  });
+
+  test('that say neither are refused by their place', () => {
+    const row = { starting_at: '2026-11-26T00:00:00Z', group: { model: 'm' } };
+    expect(() => anthropicBook([{ where: 'a.json', page: { data: [row] } }])).toThrow(
+      'a.json: data[0].usage: found nothing, expected an object',
+    );
+  });
+});
+
 describe('an export', () => {
   const page = (results: unknown, more = false) =>
     JSON.stringify({ data: [{ start_time: 1, results }], has_more: more });
