@@ -18,7 +18,7 @@ import type { RequestFraming } from '../wire/request-framing.ts';
 import { adviceBeside, hasSlipped, slip } from './base-url.ts';
 import { Cors } from './cors.ts';
 import { type Credential, findCredential, withoutCredentials } from './credential.ts';
-import { keepsState, type ManagedEndpoints, namesState } from './endpoint.ts';
+import type { ManagedEndpoints } from './endpoint.ts';
 import type { ModelList } from './model-list.ts';
 import type { RateGuard } from './rate.ts';
 import type { Router } from './route.ts';
@@ -384,30 +384,43 @@ function manage(
     const why = code === 'rate_limited' ? tooMany(retryAfterSeconds) : rejection(code);
     return refused(why, provider.dialect, provider, null, fault);
   }
-  const no = (why: Rejection): Refused => refused(why, provider.dialect, provider, identity);
   const policy = house.policies.of(identity);
   // The clock is only asked for keys that end.
   if (policy.expiresMs !== Number.POSITIVE_INFINITY && policy.expiresMs <= Date.now())
-    return no(rejection('key_expired'));
+    return refused(rejection('key_expired'), provider.dialect, provider, identity);
   const denied = deniedReason(identity, house.deny);
-  if (denied !== null) return no(rejection(denied === 'spend' ? 'spend_limit' : 'denied'));
+  if (denied !== null)
+    return refused(
+      rejection(denied === 'spend' ? 'spend_limit' : 'denied'),
+      provider.dialect,
+      provider,
+      identity,
+    );
   const coding = contentCoding(asked.fields);
-  if (coding === 'unknown') return no(PACKED);
+  if (coding === 'unknown') return refused(PACKED, provider.dialect, provider, identity);
   if (!named && (asked.method === 'GET' || asked.method === 'HEAD')) {
     const told = house.modelsOf(policy).answer(path, asked.query, provider.dialect);
     if (typeof told === 'string') return { rejection: null, identity, listed: told };
-    if (told !== null) return no(told);
+    if (told !== null) return refused(told, provider.dialect, provider, identity);
   }
   const metering = house.endpoints.judge(asked.method, path, provider);
   if (metering === 'unknown')
-    return no(rejection('endpoint_not_managed', adviceBeside(asked.path, path, provider)));
-  if (metering === 'wrong-method-post') return no(ONLY_POST);
-  if (metering === 'wrong-method-get') return no(ONLY_GET);
-  if (metering === 'wrong-method-stored') return no(STORED_METHODS);
-  if (!house.keepsFacts) return no(rejection('metering_unavailable'));
+    return refused(
+      rejection('endpoint_not_managed', adviceBeside(asked.path, path, provider)),
+      provider.dialect,
+      provider,
+      identity,
+    );
+  if (metering === 'wrong-method-post')
+    return refused(ONLY_POST, provider.dialect, provider, identity);
+  if (metering === 'wrong-method-get')
+    return refused(ONLY_GET, provider.dialect, provider, identity);
+  if (metering === 'wrong-method-stored')
+    return refused(STORED_METHODS, provider.dialect, provider, identity);
+  if (!house.keepsFacts)
+    return refused(rejection('metering_unavailable'), provider.dialect, provider, identity);
   if (metering === 'stored') return manageStored(path, provider, named, identity, policy, house);
-  const mayName = namesState(path);
-  const mayKeep = keepsState(path);
+  const { names: mayName, keeps: mayKeep } = house.endpoints.stateOf(path, provider);
   if (!named && asked.method === 'POST') {
     const suffix = path.slice(API_PREFIX.length);
     const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
@@ -431,7 +444,13 @@ function manage(
   const poolKey = mayKeep
     ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
     : house.poolKeys.next(provider);
-  if (poolKey === null) return no(rejection('no_pool_key', `The provider is ${provider.name}.`));
+  if (poolKey === null)
+    return refused(
+      rejection('no_pool_key', `The provider is ${provider.name}.`),
+      provider.dialect,
+      provider,
+      identity,
+    );
   const permission = asked.method === 'POST' ? policy.models : null;
   const isModelAsked = permission !== null || policy.limits !== null || policy.spending !== null;
   const pathModel = isModelAsked ? house.endpoints.nameIn(path, provider) : null;

@@ -50,17 +50,25 @@ const STORED = /^\/responses\/([A-Za-z0-9_-]{1,256})(\/cancel|\/input_items)?$/;
 const KEEPS =
   /\/(?:responses|responses\/compact|conversations|files|containers|batches|vector_stores)\/?$/;
 
-/** Whether the answer of an endpoint may name what the provider has stored. @param path as it is forwarded */
-export function keepsState(path: string): boolean {
-  return KEEPS.test(path);
-}
-
 /** What is posted there holds texts alone. */
 const TEXT_ONLY = /\/(?:embeddings|(?<!chat\/)completions)\/?$/;
 
-/** Whether a body may name what its provider has stored. @param path as it is forwarded */
-export function namesState(path: string): boolean {
-  return !TEXT_ONLY.test(path);
+/** What may pass of what a provider has stored, by an endpoint's path as it is forwarded. */
+export interface StateUse {
+  /** The body may name it. */
+  readonly names: boolean;
+  /** The answer may. */
+  readonly keeps: boolean;
+}
+
+function stateUse(path: string): StateUse {
+  return { names: !TEXT_ONLY.test(path), keeps: KEEPS.test(path) };
+}
+
+/** Of one path, read at the boot: two patterns with each request were 0.2 us. */
+interface Posted {
+  readonly metering: EndpointMetering;
+  readonly state: StateUse;
 }
 
 /** A path of something that is stored, its parts. */
@@ -73,7 +81,7 @@ export interface StoredPath {
 /** The endpoints of one provider. */
 class ProviderEndpoints {
   /** Every path that may be POSTed to, whole. */
-  readonly #paths = new Map<string, EndpointMetering>();
+  readonly #paths = new Map<string, Posted>();
   /** Behind them comes a suffix of `#suffixes`, or a model. */
   readonly #named: readonly RegExp[];
   readonly #plain: readonly string[];
@@ -104,16 +112,25 @@ class ProviderEndpoints {
       .filter(([path]) => path.search(NAME) !== -1)
       .map(([path, metering]) => [new RegExp(`^${named(path)}$`), metering]);
     this.#lists = lists.map((path) => new RegExp(`^${named(path)}$`));
-    for (const [path, metering] of native) this.#paths.set(path, metering);
+    for (const [path, metering] of native) this.#put(path, metering);
     for (const prefix of this.#plain) {
-      for (const [suffix, metering] of suffixes) this.#paths.set(prefix + suffix, metering);
+      for (const [suffix, metering] of suffixes) this.#put(prefix + suffix, metering);
     }
+  }
+
+  #put(path: string, metering: EndpointMetering): void {
+    this.#paths.set(path, { metering, state: stateUse(path) });
+  }
+
+  /** Read at the boot for the paths that are whole, which are nearly all. */
+  stateOf(path: string): StateUse {
+    return this.#paths.get(path)?.state ?? stateUse(path);
   }
 
   /** Undefined for what may not be POSTed to. */
   posted(path: string): EndpointMetering | undefined {
     const known = this.#paths.get(path);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.metering;
     for (const [pattern, metering] of this.#native) if (pattern.test(path)) return metering;
     for (const prefix of this.#named) {
       const found = prefix.exec(path);
@@ -199,6 +216,11 @@ export class ManagedEndpoints {
   /** What is stored under a path that was judged so; null for every other one. */
   stored(path: string, provider: Provider): StoredPath | null {
     return this.#providers[provider.index]?.stored(path) ?? null;
+  }
+
+  /** What a request to a path that may be posted to, and its answer, may name of what is stored. @param path as it is forwarded */
+  stateOf(path: string, provider: Provider): StateUse {
+    return this.#providers[provider.index]?.stateOf(path) ?? stateUse(path);
   }
 
   /** The model that a path names, or what else stands in such a place; null: none, and the body says it. */

@@ -40,6 +40,9 @@ const SESSION_FIELDS: ReadonlySet<string> = new Set([
   'x-session-affinity',
 ]);
 
+/** By their lengths, as bits modulo 32: a look-up hashes each name of a request. */
+const SESSION_LENGTHS = [...SESSION_FIELDS].reduce((bits, { length }) => bits | (1 << length), 0);
+
 /** Names in one list, and characters of one name: what a route can hold, and no more. */
 const NAMES_MAX = 16;
 const NAME_CHARACTERS = 200;
@@ -76,11 +79,15 @@ export function fieldWishes(
       maxCostPico = picoDollars(value);
       if (maxCostPico === 0) dropped++;
     } else if (name === OWN_SESSION && value !== '') session = textHash(`${tenant} ${value}`);
-    else if (session === 0 && SESSION_FIELDS.has(name) && value !== '')
+    else if (session === 0 && isSessionField(name) && value !== '')
       session = textHash(`${tenant} ${value}`);
   }
   const seed = (Math.random() * 2 ** 32) | 0;
   return { order, only, session, maxCostPico, dropped, seed, dialect };
+}
+
+function isSessionField(name: string): boolean {
+  return ((SESSION_LENGTHS >>> name.length) & 1) === 1 && SESSION_FIELDS.has(name);
 }
 
 function names(value: string): readonly string[] {

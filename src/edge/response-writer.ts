@@ -59,7 +59,7 @@ export class UwsResponseWriter implements ResponseWriter {
   /** The head as long as it was not written; null afterwards. */
   #head: string | null = null;
   /** Body pieces not yet taken, in order. At most one upstream read: the upstream is paused while it is not empty. */
-  readonly #queue: Buffer[] = [];
+  #queue: Buffer[] = [];
   /** How many of them are copies of our own; the others die with the turn. */
   #owned = 0;
   #cutEvent: Buffer | null = null;
@@ -152,11 +152,13 @@ export class UwsResponseWriter implements ResponseWriter {
   write(chunk: Buffer, place: 'last' | 'maybe-last' | 'inner'): boolean {
     if (this.#phase !== PHASE.open || chunk.length === 0) return true;
     this.#progress.mayBeLast = place !== 'inner';
-    this.#queue.push(chunk);
+    // Most responses are one piece: an array that grows has room for seventeen.
+    if (this.#queue.length === 0) this.#queue = [chunk];
+    else this.#queue.push(chunk);
     if (place === 'last') return true;
     this.#pump();
     this.#own();
-    return this.#phase !== PHASE.open || !this.#blocked;
+    return this.#phase !== PHASE.open || !this.#blocked();
   }
 
   end(): void {
@@ -253,7 +255,7 @@ export class UwsResponseWriter implements ResponseWriter {
     if (client.blocked) {
       client.unblock();
       this.#pump();
-      if (this.#phase === PHASE.open && !this.#blocked) this.#events?.onWriterDrained();
+      if (this.#phase === PHASE.open && !this.#blocked()) this.#events?.onWriterDrained();
     }
     return true;
   }
@@ -261,7 +263,7 @@ export class UwsResponseWriter implements ResponseWriter {
   /** Writes what is queued until it is all taken or the connection is full; then does what is due. */
   #pump(): void {
     const queue = this.#queue;
-    while (queue.length > 0 && !this.#blocked && this.open) {
+    while (queue.length > 0 && !this.#blocked() && this.open) {
       const chunk = queue[0] ?? EMPTY;
       const length = pieceBytes(this.#progress, chunk.length);
       if (length === chunk.length && this.#mayEndWith(length)) {
@@ -275,7 +277,7 @@ export class UwsResponseWriter implements ResponseWriter {
         if (this.#owned > 0) this.#owned--;
       }
     }
-    if (this.#blocked) return;
+    if (this.#blocked()) return;
     if (this.#phase === PHASE.ending) this.#finish();
     else if (this.#phase === PHASE.cutting) this.#finishCut();
     else if (!this.open) this.#delivered();
@@ -339,7 +341,7 @@ export class UwsResponseWriter implements ResponseWriter {
     return taken;
   }
 
-  get #blocked(): boolean {
+  #blocked(): boolean {
     return this.#slowClient?.blocked === true;
   }
 

@@ -280,7 +280,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     this.#context.metrics.responded(this.#request.target.provider.index, status);
     const { managed, routing } = this.#request.target;
     const poolKey = managed?.poolKey;
-    if (routing !== null) this.spentMs = spentForMs(fields, Date.now());
+    if (routing !== null) this.spentMs = spentForMs(fields, Date.now);
     // A provider that takes no key has none to quote.
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;

@@ -138,7 +138,7 @@ export class Exchange implements ClientEvents, Answer {
     const { routed, managed } = admitted;
     if (routed === null)
       return new RelayLane(this.#context, asked, admitted, managed?.namesState === true, answer);
-    this.#traceparent = fieldValue(this.#fields, 'traceparent');
+    this.#traceparent = fieldValue(this.#fields(), 'traceparent');
     return new RoutedLane(this.#context, asked, routed, answer, {
       requestId: this.#requestId,
       traceparent: this.#traceparent,
@@ -248,14 +248,14 @@ export class Exchange implements ClientEvents, Answer {
     // some servers answer to whoever did not ask for a stream.
     const mayComment = eventStream && status === 200 && this.#isStreamAsked(answer);
     this.#writer.start(head + this.#ownLines(), size, followed, mayComment);
-    this.#traceparent = fieldValue(this.#fields, 'traceparent');
+    this.#traceparent = fieldValue(this.#fields(), 'traceparent');
     this.#head = null;
   }
 
   #isStreamAsked({ streamAsked }: ResponseHead): boolean {
     const query = this.#head?.query ?? '';
     const asked = query === '' ? this.#path : `${this.#path}?${query}`;
-    return streamAsked || headAsksForStream(asked, this.#fields);
+    return streamAsked || headAsksForStream(asked, this.#fields());
   }
 
   piece(piece: Buffer, last: boolean): boolean {
@@ -270,7 +270,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestState = this.#requestState.answered;
     this.#responseState = this.#responseState.end;
     if (this.#writer.open) this.#writer.end();
-    else this.#settle(this.#outcomeOfClosed);
+    else this.#settle(this.#outcomeOfClosed());
   }
 
   failed(failure: UpstreamFailure, detail: string): void {
@@ -279,7 +279,7 @@ export class Exchange implements ClientEvents, Answer {
     if (!this.#writer.open) {
       // The last byte of a sized body is with the client already: to it nothing is missing.
       this.#responseState = this.#responseState.end;
-      this.#settle(this.#outcomeOfClosed);
+      this.#settle(this.#outcomeOfClosed());
     } else if (this.#writer.started) {
       const { rejection: code } = failure;
       const isBetween = this.#delivery?.atEventBoundary === true;
@@ -333,7 +333,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = this.#responseState.unanswered;
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
-    this.#writer.respond(head + this.#cors, body, this.#method === 'HEAD', closes || isLast);
+    this.#writer.respond(head + this.#cors(), body, this.#method === 'HEAD', closes || isLast);
     this.#settle(outcome);
   }
 
@@ -344,7 +344,7 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   /** Of an answer that ends when nothing can be told any more: the client has all of it, or left it. */
-  get #outcomeOfClosed(): Outcome {
+  #outcomeOfClosed(): Outcome {
     return this.#responseState === RESPONSE.gone ? 'client_gone' : 'complete';
   }
 
@@ -358,7 +358,7 @@ export class Exchange implements ClientEvents, Answer {
 
   /** Field lines of the gateway itself. */
   #ownLines(): string {
-    const id = `x-sluice-request-id: ${this.#requestId}${this.#cors}`;
+    const id = `x-sluice-request-id: ${this.#requestId}${this.#cors()}`;
     // RFC 9112 §9.6: said when the connection will not serve another request. An upload that was answered before it
     // ended is read to its end and thrown away, so the client had better not send the next one behind it.
     const closes =
@@ -368,12 +368,12 @@ export class Exchange implements ClientEvents, Answer {
     return closes ? `connection: close\r\n${id}` : id;
   }
 
-  get #fields(): readonly string[] {
+  #fields(): readonly string[] {
     return this.#head?.fields ?? NO_FIELDS;
   }
 
-  get #cors(): string {
-    this.#corsLines ??= this.#context.cors.lines(this.#fields);
+  #cors(): string {
+    this.#corsLines ??= this.#context.cors.lines(this.#fields());
     return this.#corsLines;
   }
 
@@ -382,7 +382,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#settled = true;
     const settlement: Settlement = {
       requestId: this.#requestId,
-      traceparent: this.#traceparent ?? fieldValue(this.#fields, 'traceparent'),
+      traceparent: this.#traceparent ?? fieldValue(this.#fields(), 'traceparent'),
       method: this.#method,
       path: this.#path,
       payer: this.#payer,

@@ -170,7 +170,7 @@ export class OutgoingRequest implements Due {
    */
   #letGo(coding: RequestCoding, contentLength: number, content: readonly Buffer[]): void {
     const why =
-      this.#metering?.refusal(this.#mayFollow) ??
+      this.#metering?.refusal(this.#mayFollow()) ??
       modelRefusal(this.target, this.#metering, this.bytes) ??
       deleteRefusal(this.target, this.method, this.#context.background) ??
       this.#overBudget(true);
@@ -218,7 +218,7 @@ export class OutgoingRequest implements Due {
     }
   }
 
-  get #mayFollow(): boolean {
+  #mayFollow(): boolean {
     const { managed, path } = this.target;
     const isStored = managed?.keepsState === true && RESPONSES.test(path);
     return isStored && this.#context.background.hasRoom;

@@ -54,7 +54,7 @@ export class RequestGathering {
     this.#scan.read(isAll ? piece : bytes.subarray(before), this.#content);
     if (isForeign) return 'foreign';
     if (last) return 'whole';
-    const names = (this.#facts?.modelBounds.length ?? 0) / 2;
+    const names = (this.#facts()?.modelBounds.length ?? 0) / 2;
     if (!this.#mayKeep || (names > 0 && this.#copy.isDeclaredOver)) return 'full';
     if (names === this.#namesSeen) return 'more';
     this.#namesSeen = names;
@@ -63,7 +63,7 @@ export class RequestGathering {
 
   /** Reads a piece that is not kept any more. */
   pass(piece: Buffer): void {
-    if (!this.#isHanded) this.#facts?.push(piece);
+    if (!this.#isHanded) this.#facts()?.push(piece);
   }
 
   /**
@@ -82,7 +82,7 @@ export class RequestGathering {
     const content =
       model === null
         ? sent.in(bytes)
-        : sent.withModel(bytes, this.#facts?.modelBounds ?? [], model);
+        : sent.withModel(bytes, this.#facts()?.modelBounds ?? [], model);
     this.#content = new GatheredContent();
     return { scan: this.#scan, content };
   }
@@ -92,32 +92,32 @@ export class RequestGathering {
     return this.#isHanded;
   }
 
-  get #facts(): RequestFacts | null {
+  #facts(): RequestFacts | null {
     return this.#scan.facts;
   }
 
   /** False when no scan was free: nothing is known of the body then. */
   get isRead(): boolean {
-    return this.#facts !== null;
+    return this.#facts() !== null;
   }
 
   /** The bytes so far are one JSON text. */
   get isJson(): boolean {
-    return this.#facts?.isJson === true;
+    return this.#facts()?.isJson === true;
   }
 
   /** The last root `model` so far; null when there is none, or it is no string. */
   get model(): string | null {
-    return this.#facts?.model ?? null;
+    return this.#facts()?.model ?? null;
   }
 
   /** Root `model` keys so far. */
   get modelCount(): number {
-    return this.#facts?.modelCount ?? 0;
+    return this.#facts()?.modelCount ?? 0;
   }
 
   get isStreamAsked(): boolean {
-    return this.#facts?.stream === 'true';
+    return this.#facts()?.stream === 'true';
   }
 
   /** It alone is more than may be kept of one; else, where it is `full`, the node is. */
@@ -127,7 +127,7 @@ export class RequestGathering {
 
   /** The model is longer than any real one, or stands there more often than anybody would write it. */
   get isOdd(): boolean {
-    const facts = this.#facts;
+    const facts = this.#facts();
     return facts !== null && (facts.isModelTruncated || facts.modelCount > MODELS_MAX);
   }
 
@@ -147,7 +147,7 @@ export class RequestGathering {
 
   /** The bytes with another model; no other byte is touched. */
   withModel(model: string): Buffer {
-    return withModel(this.bytes, this.#facts?.modelBounds ?? [], model);
+    return withModel(this.bytes, this.#facts()?.modelBounds ?? [], model);
   }
 
   /** Everything that is kept goes; what was read can still be asked for. */
@@ -164,8 +164,11 @@ export class RequestGathering {
 }
 
 /** UTF-16 and UTF-32, by a mark or by the zero bytes that JSON's first two characters have in them (RFC 4627 §3). */
-function isWide([first, second, third]: Buffer): boolean {
+function isWide(body: Buffer): boolean {
+  // Taken out by a pattern, they would come by an iterator: 0.2 us of each request.
+  const first = body[0];
+  const second = body[1];
   if (first === 0 || second === 0) return true;
   const isMarked = (first === 0xfe && second === 0xff) || (first === 0xff && second === 0xfe);
-  return isMarked && third !== undefined;
+  return isMarked && body.length > 2;
 }

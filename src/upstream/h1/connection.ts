@@ -71,6 +71,8 @@ export class Connection implements SocketEvents, ResponseSink {
   #sinceMs: number;
   /** How often a request was given to it while it stood already, so that it may have died meanwhile. */
   requestsServed = 0;
+  /** Its place in the list of those that are busy; its origin's. */
+  busyAt = -1;
   /** Of the peer, as the system writes it; empty until it stands. */
   address = '';
   /** From when on it carries no other request; milliseconds of the ticker. */

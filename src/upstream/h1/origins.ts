@@ -7,6 +7,7 @@ import {
   type UpstreamTimeouts,
 } from '../target.ts';
 import type { Transport, UpstreamCall, UpstreamEvents, UpstreamRequest } from '../transport.ts';
+import { BusyList } from './busy-list.ts';
 import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
@@ -22,7 +23,7 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   /** With the free ones. */
   readonly #replicas = new Replicas<Connection>();
   /** Those that carry a request, and those that are being opened ahead of one. */
-  readonly #busy = new Set<Connection>();
+  readonly #busy = new BusyList<Connection>();
   #isRetired = false;
   /** When a connection was asked for last; milliseconds of the ticker. */
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -120,7 +121,7 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   }
 
   onTick(nowMs: number): void {
-    for (const connection of this.#busy) connection.checkSilence(nowMs);
+    for (const connection of this.#busy.all()) connection.checkSilence(nowMs);
     for (const connection of this.#replicas.free) {
       const isUnused = nowMs - connection.freeSinceMs > keptMs(connection);
       if (isUnused || nowMs > connection.oldAtMs) connection.close();
@@ -137,7 +138,7 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   /** Ends everything that still runs, without a word to anybody. */
   destroy(): void {
     this.retire();
-    for (const connection of [...this.#busy]) connection.close();
+    for (const connection of this.#busy.all()) connection.close();
   }
 }
 
