@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import { TranslatedStream, type Wire } from '../../../src/dialect/translate.ts';
+import {
+  cutAtRandom,
+  FIXTURES_MISSING,
+  type RecordedResponse,
+  recordedBody,
+  recordedResponses,
+} from '../../support/fixtures.ts';
+import { CASES_MISSING, translationMatcher } from '../../support/translation-cases.ts';
+
+// Every recorded stream of the wires that can be translated, told in the other one: in order, as the rules of that wire
+// say, and the same however it is cut.
+
+const MISSING = FIXTURES_MISSING ?? CASES_MISSING;
+const match = MISSING === null ? await translationMatcher() : null;
+
+const recorded = (name: RegExp): readonly RecordedResponse[] =>
+  recordedResponses().filter(
+    ({ file, format, status }) => format === 'sse' && status === 200 && name.test(file),
+  );
+
+function told(from: Wire, to: Wire, pieces: readonly Buffer[]): string {
+  const terms = {
+    model: 'asked',
+    id: 'answer-1',
+    created: 1_764_000_000,
+    wantsUsage: true,
+    toolNames: new Map<string, string>(),
+  };
+  const stream = new TranslatedStream(from, to, terms);
+  const out = pieces.map((piece) => stream.push(piece));
+  return Buffer.concat([...out, stream.end()]).toString();
+}
+
+/** Everything that a stream says as text, thoughts and arguments aside, whichever wire it is on. */
+function textOf(wire: Wire, body: string): string {
+  return [...body.matchAll(/^data: ?(\{.*)$/gm)]
+    .map(([, data = '']) => {
+      try {
+        const event = JSON.parse(data);
+        if (wire === 'anthropic-messages')
+          return event.type === 'content_block_delta' ? (event.delta.text ?? '') : '';
+        const delta = event.choices?.find(
+          (one: { index?: number }) => (one.index ?? 0) === 0,
+        )?.delta;
+        const { content, refusal } = delta ?? {};
+        return (typeof content === 'string' ? content : '') + (refusal ?? '');
+      } catch {
+        return '';
+      }
+    })
+    .join('');
+}
+
+describe.each([
+  ['openai-chat', 'anthropic-messages', 'anthropic', /\/chat-(?!v2-)/, 50],
+  ['anthropic-messages', 'openai-chat', 'openai-chat', /\/messages-/, 15],
+] as const)('%s told as %s', (from, to, caller, name, least) => {
+  const streams = recorded(name).map((one) => [one.file, one] as const);
+
+  test('has recordings', ({ skip }) => {
+    if (MISSING !== null) skip(MISSING);
+    expect(streams.length).toBeGreaterThan(least);
+  });
+
+  test.each(streams)('%s', (_file, one) => {
+    if (match === null) return;
+    const body = recordedBody(one);
+    const text = told(from, to, [body]);
+    const error = /^event: error$|^data: ?\{"error"/m.test(text);
+    const options = { includeUsage: true, error };
+    expect(match.checkStream(caller, match.parseSSE(text), options)).toEqual([]);
+    expect(told(from, to, cutAtRandom(body, body.length))).toBe(text);
+    if (error) return;
+    const squeezed = (said: string): string => said.replace(/\s+/g, '');
+    const said = textOf(from, body.toString().replaceAll('\r\n', '\n'));
+    if (!/"content":\s*\[/.test(body.toString()))
+      expect(squeezed(textOf(to, text))).toBe(squeezed(said));
+  });
+});

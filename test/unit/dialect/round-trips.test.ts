@@ -1,0 +1,194 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readMessagesRequest } from '../../../src/dialect/anthropic-messages/request-reader.ts';
+import { writeMessagesRequest } from '../../../src/dialect/anthropic-messages/request-writer.ts';
+import type { Conversation, Part, Turn } from '../../../src/dialect/conversation.ts';
+import { Losses } from '../../../src/dialect/losses.ts';
+import { readChatRequest } from '../../../src/dialect/openai-chat/request-reader.ts';
+import { writeChatRequest } from '../../../src/dialect/openai-chat/request-writer.ts';
+import { ToolNames } from '../../../src/dialect/wire-names.ts';
+
+// Generated conversations, written and read again: what a wire can say comes back as it was.
+
+/** No white space at its ends, which a last turn loses, and never empty, which no wire keeps. */
+const text = fc
+  .string({ minLength: 1, maxLength: 20, unit: 'grapheme' })
+  .map((value) => `x${value}x`);
+const name = fc.stringMatching(/^[a-zA-Z0-9_-]{1,64}$/);
+const schema = fc.record({ type: fc.constant('object'), properties: fc.constant({}) });
+/** JSON of an object whose numbers a double cannot hold. */
+const input = fc
+  .tuple(text, fc.bigInt({ min: 10n ** 17n, max: 10n ** 25n }))
+  .map(([value, digits]) => `{"text":${JSON.stringify(value)},"exact":${digits}}`);
+const textPart = text.map((value): Part => ({ kind: 'text', text: value, cache: null }));
+const image = fc.oneof(
+  fc.base64String().map(
+    (base64): Part => ({
+      kind: 'image',
+      media: { from: 'inline', type: 'image/png', base64 },
+      cache: null,
+    }),
+  ),
+  fc.webUrl().map((url): Part => ({ kind: 'image', media: { from: 'url', url }, cache: null })),
+);
+
+/** A tool loop: calls, and a result for each. */
+const loop = fc
+  .array(fc.tuple(name, input, text), { minLength: 1, maxLength: 3 })
+  .map((calls): readonly Turn[] => [
+    {
+      role: 'assistant',
+      parts: calls.map(
+        ([called, args], at): Part => ({
+          kind: 'call',
+          id: `call_${at}`,
+          name: called,
+          input: args,
+          cache: null,
+        }),
+      ),
+    },
+    {
+      role: 'user',
+      parts: calls.map(
+        ([, , result], at): Part => ({
+          kind: 'result',
+          id: `call_${at}`,
+          parts: [{ kind: 'text', text: result, cache: null }],
+          isError: false,
+          cache: null,
+        }),
+      ),
+    },
+  ]);
+const asked = fc
+  .array(fc.oneof(textPart, image), { minLength: 1, maxLength: 3 })
+  .map((parts): Turn => ({ role: 'user', parts }));
+const said = textPart.map((part): Turn => ({ role: 'assistant', parts: [part] }));
+const turns = fc
+  .array(fc.oneof(fc.tuple(asked, said), loop), { minLength: 1, maxLength: 4 })
+  .map((rounds) => rounds.flat())
+  .chain((rounds) => asked.map((last) => [...rounds, last]));
+
+const wish = <T>(field: string, value: fc.Arbitrary<T>) =>
+  fc.option(value.map((told) => ({ field, value: told })));
+
+const conversation = fc.record({
+  model: fc.constant('m'),
+  turns,
+  tools: fc.array(
+    fc.record({
+      kind: fc.constant('function' as const),
+      name,
+      description: fc.option(text, { nil: null }),
+      schema: schema as fc.Arbitrary<Record<string, unknown>>,
+      isStrict: fc.boolean(),
+      cache: fc.constant(null),
+    }),
+    { maxLength: 2 },
+  ),
+  toolChoice: fc.constant(null),
+  parallelCalls: fc.constant(null),
+  maxTokens: fc.integer({ min: 1, max: 9_999 }).map((value) => ({ field: 'max_tokens', value })),
+  temperature: wish('temperature', fc.double({ min: 0, max: 1, noNaN: true })),
+  topP: fc.constant(null),
+  topK: fc.constant(null),
+  seed: fc.constant(null),
+  frequencyPenalty: fc.constant(null),
+  presencePenalty: fc.constant(null),
+  stops: fc.constant(null),
+  choices: fc.constant(null),
+  logprobs: fc.constant(null),
+  format: fc.constant(null),
+  thinking: fc.constant(null),
+  tier: fc.constant(null),
+  user: fc.option(fc.stringMatching(/^[a-z0-9]{1,40}$/)),
+  ownFields: fc.constant([]),
+  isStream: fc.boolean(),
+  wantsUsage: fc.constant(true),
+}) satisfies fc.Arbitrary<Conversation>;
+
+/** Neighbouring turns of one role as one, which is how wires have them; what is told by its name alone. */
+function told({ turns: all, ...rest }: Conversation): unknown {
+  const joined: { role: string; parts: Part[] }[] = [];
+  for (const { role, parts } of all) {
+    const last = joined.at(-1);
+    // Pictures and texts of one turn come back in one message, results in front of them.
+    if (last?.role === role) last.parts.push(...parts);
+    else joined.push({ role, parts: [...parts] });
+  }
+  return JSON.parse(JSON.stringify({ ...rest, turns: joined }));
+}
+
+const asWritten = <T extends { readonly value: number } | null>(limit: T): number | null =>
+  limit?.value ?? null;
+
+describe('a generated conversation', () => {
+  test('written on Anthropic’s wire is read as it was, digit by digit', () => {
+    fc.assert(
+      fc.property(conversation, (one) => {
+        const losses = new Losses();
+        const body = writeMessagesRequest(one, 'claude-sonnet-4-5', losses, new ToolNames(128));
+        const read = readMessagesRequest(JSON.stringify({ ...body, model: 'm' }));
+        expect(losses.dropped).toEqual([]);
+        expect(told({ ...read, wantsUsage: true })).toEqual(told(one));
+      }),
+    );
+  });
+
+  test('written on OpenAI’s chat wire is read as it was, byte for byte in its arguments', () => {
+    fc.assert(
+      fc.property(conversation, (one) => {
+        const losses = new Losses();
+        const target = { provider: 'openai', model: 'gpt-4o', asksForUsage: true };
+        const body = writeChatRequest(one, target, losses, new ToolNames(64));
+        const read = readChatRequest(JSON.stringify({ ...body, model: 'm' }));
+        expect(losses.dropped).toEqual([]);
+        expect(asWritten(read.maxTokens)).toBe(asWritten(one.maxTokens));
+        const { maxTokens, wantsUsage: _ } = one;
+        expect(told({ ...read, maxTokens, wantsUsage: true })).toEqual(told(one));
+      }),
+    );
+  });
+
+  test('goes from Anthropic’s wire to OpenAI’s and back, and is the same request again', () => {
+    fc.assert(
+      fc.property(conversation, (one) => {
+        const write = (said: Conversation) =>
+          writeMessagesRequest(said, 'claude-sonnet-4-5', new Losses(), new ToolNames(128));
+        const first = JSON.stringify(write(one));
+        const target = { provider: 'openai', model: 'gpt-4o', asksForUsage: true };
+        const between = writeChatRequest(
+          readMessagesRequest(first),
+          target,
+          new Losses(),
+          new ToolNames(64),
+        );
+        expect(JSON.stringify(write(readChatRequest(JSON.stringify(between))))).toBe(first);
+      }),
+    );
+  });
+
+  test('with one turn more is written with all that it was in front (T2)', () => {
+    fc.assert(
+      fc.property(conversation, text, (one, more) => {
+        const write = (turns: readonly Turn[]) =>
+          writeMessagesRequest(
+            { ...one, turns },
+            'claude-opus-5-5',
+            new Losses(),
+            new ToolNames(128),
+          );
+        const next: readonly Turn[] = [
+          { role: 'assistant', parts: [{ kind: 'text', text: more, cache: null }] },
+          { role: 'user', parts: [{ kind: 'text', text: more, cache: null }] },
+        ];
+        const before = write(one.turns);
+        const after = write([...one.turns, ...next]);
+        expect(after.system).toEqual(before.system);
+        expect(after.tools).toEqual(before.tools);
+        expect(after.messages.slice(0, before.messages.length)).toEqual(before.messages);
+      }),
+    );
+  });
+});
