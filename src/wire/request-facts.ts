@@ -24,6 +24,8 @@ export const MODEL_MAX_BYTES = 256;
 /** A name of MODEL_MAX_BYTES bytes written wholly in six-byte escapes, and its quotes. */
 const MODEL_RAW_BYTES = MODEL_MAX_BYTES * 6 + 2;
 
+const NO_BOUNDS: readonly number[] = [];
+
 const WANTED = pathBits(
   REQUEST_PATH.model,
   REQUEST_PATH.stream,
@@ -51,7 +53,7 @@ export class RequestFacts implements JsonEvents {
    * Offsets in the body of each root `model` value's first byte and behind its last one, in turn; at most MODELS_MAX of
    * them, and only of values that have ended.
    */
-  readonly modelBounds: number[] = [];
+  modelBounds: readonly number[] = NO_BOUNDS;
   readonly #model = new ValueCapture(MODEL_RAW_BYTES);
   /** The last one that ended, decoded when it is first asked for, because it is asked for many times; undefined before. */
   #decodedModel: ReturnType<typeof decodedString> | undefined = null;
@@ -128,8 +130,11 @@ export class RequestFacts implements JsonEvents {
       this.#model.take(this.#chunk, this.#captureFrom, at);
       this.#captureFrom = -1;
       this.#decodedModel = undefined;
-      if (this.modelBounds.length < MODELS_MAX * 2)
-        this.modelBounds.push(this.modelOffset, this.#bytesBefore + at);
+      const end = this.#bytesBefore + at;
+      // Not pushed to: that would make room for 17.
+      if (this.modelBounds.length === 0) this.modelBounds = [this.modelOffset, end];
+      else if (this.modelBounds.length < MODELS_MAX * 2)
+        this.modelBounds = [...this.modelBounds, this.modelOffset, end];
     } else if (isShort(path)) {
       this.#flag.take(this.#chunk, this.#flagFrom, at);
       this.#flagFrom = -1;

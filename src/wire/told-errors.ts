@@ -15,7 +15,8 @@ const FIRST_MEMBER = /^[^{]{0,200}\{\s*"([^"]{0,40})"\s*:\s*([^\s])/;
 const FIRST_OF_ERRORS =
   /^(?:error\w*|details?|message|msg|code|status|status_?code|statusCode|success|title|reason|fault)$/;
 
-const FIRST_LETTERS = Buffer.from('edmcstrf');
+const IS_FIRST_LETTER = new Uint8Array(256);
+for (const letter of Buffer.from('edmcstrf')) IS_FIRST_LETTER[letter] = 1;
 /** So near its piece's start most answers' first text begins. */
 const NEAR_BYTES = 64;
 const OPEN_BRACE = 0x7b;
@@ -250,7 +251,7 @@ function beginsOtherwise(piece: Buffer): boolean {
   const to = Math.min(piece.length - 2, NEAR_BYTES);
   for (let at = 0; at < to; at++) {
     if (piece[at] !== OPEN_BRACE) continue;
-    return piece[at + 1] === QUOTE && FIRST_LETTERS.indexOf(piece[at + 2] ?? 0) < 0;
+    return piece[at + 1] === QUOTE && IS_FIRST_LETTER[piece[at + 2] ?? 0] === 0;
   }
   return false;
 }

@@ -71,6 +71,7 @@ const KINDS_MAX = 16;
 /** @returns null where nothing of it is told, which is the rule */
 export function usageDetails(usage: Usage): UsageDetails | null {
   const said: Detailed = usage;
+  if (!mayTell(said)) return null;
   const input: Parts | null =
     objectOf(said.prompt_tokens_details) ?? objectOf(said.input_tokens_details);
   const output: Parts | null =
@@ -96,6 +97,26 @@ export function usageDetails(usage: Usage): UsageDetails | null {
     saidCost: costOf(said),
   };
   return isSome(details) ? details : null;
+}
+
+/** Whether anything that is read here is there: most small answers have none of it. */
+function mayTell(said: Detailed): boolean {
+  return (
+    said.prompt_tokens_details !== undefined ||
+    said.completion_tokens_details !== undefined ||
+    said.input_tokens_details !== undefined ||
+    said.output_tokens_details !== undefined ||
+    said.cache_read_input_tokens !== undefined ||
+    said.cache_creation_input_tokens !== undefined ||
+    said.cache_creation !== undefined ||
+    said.promptTokensDetails !== undefined ||
+    said.cacheTokensDetails !== undefined ||
+    said.candidatesTokensDetails !== undefined ||
+    said.inference_geo !== undefined ||
+    said.speed !== undefined ||
+    said.cost !== undefined ||
+    said.cost_in_usd_ticks !== undefined
+  );
 }
 
 /** A later report replaces an earlier one, where it says something. */

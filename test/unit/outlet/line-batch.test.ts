@@ -4,7 +4,7 @@ import { LineBatch } from '../../../src/outlet/line-batch.ts';
 import { until } from '../../support/conditions.ts';
 
 /** Lengths around those at which a batch is full, or a line longer than one. */
-const length = fc.oneof(fc.nat(200), fc.integer({ min: 30_000, max: 70_000 }));
+const length = fc.oneof(fc.nat(200), fc.integer({ min: 120_000, max: 280_000 }));
 
 describe('LineBatch', () => {
   it('loses no byte of any line, and splits none', () => {
