@@ -1,7 +1,7 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { KeyClass } from '../../src/keys/key-class.ts';
-import { until } from '../support/conditions.ts';
+import { pause, until } from '../support/conditions.ts';
 import { token } from '../support/managed.ts';
 import { RawClient } from '../support/raw-client.ts';
 import {
@@ -134,6 +134,46 @@ describe('K1: what all classes share is for agents to half of it, for developers
       for (const go of waiting.splice(0)) go();
     }
     await scene.gateway.idle();
+  });
+
+  test('while agents and developers ask for more than the node carries, applications are served', async () => {
+    await scene.gateway.idle();
+    scene.plays({
+      openai: async (turn) => {
+        await turn.bodyDone();
+        await pause(20);
+        await answers(200, WHOLE)(turn);
+      },
+    });
+    const came: Record<KeyClass, [served: number, refused: number]> = {
+      agent: [0, 0],
+      developer: [0, 0],
+      application: [0, 0],
+    };
+    let isOver = false;
+    const asking = async (keyClass: KeyClass, isEnough: () => boolean): Promise<void> => {
+      while (!isEnough()) {
+        const { status } = await post(token({ keyId: 902n, keyClass }), CHAT, asks('gpt-4o'));
+        came[keyClass][status === 200 ? 0 : 1]++;
+        // Who is refused comes again, and not in the same moment: the test's own thread is one.
+        if (status !== 200) await pause(5);
+      }
+    };
+    const flood = [
+      ...Array.from({ length: CEILING }, () => asking('agent', () => isOver)),
+      ...Array.from({ length: CEILING }, () => asking('developer', () => isOver)),
+    ];
+    try {
+      await until('both are refused', () => came.agent[1] > 0 && came.developer[1] > 0);
+      // One of their four places: another may count for a moment that was just answered, or is just being refused.
+      await asking('application', () => came.application[0] + came.application[1] >= 40);
+    } finally {
+      isOver = true;
+      await Promise.all(flood);
+    }
+    console.info(`served and refused: ${JSON.stringify(came)}`);
+    expect(came.application[1]).toBe(0);
+    expect(came.agent[1] / came.agent[0]).toBeGreaterThan(came.developer[1] / came.developer[0]);
   });
 
   test('requests a minute of a model: the last of them are for applications', async () => {

@@ -87,7 +87,8 @@ describe('what a key may ask for', () => {
     [CHAT, 'gpt-4.1', 403, null],
     [CHAT, 'secret', 403, null],
     [CHAT, 'groq/llama', 403, null],
-    [CHAT, 'claude/claude-5', 503, null],
+    // Allowed, and in Anthropic's words there is no request without a message.
+    [CHAT, 'claude/claude-5', 400, null],
     [GROQ, 'llama', 403, null],
     ['/openai/v1/chat/completions', 'gpt-4.1', 403, null],
     ['/openai/v1/chat/completions', 'chat', 403, null],
