@@ -108,6 +108,15 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     ...GO,
+    name: 'Go anthropic-sdk-go',
+    packages: ['github.com/anthropics/anthropic-sdk-go'],
+    program: 'anthropic_go',
+    dialect: 'anthropic',
+    works: [...ANTHROPIC, 'count', 'retry'],
+    keyless: false,
+  },
+  {
+    ...GO,
     name: 'Go go-openai',
     packages: ['github.com/sashabaranov/go-openai'],
     program: 'go_openai',

@@ -1,0 +1,188 @@
+// The official client, github.com/anthropics/anthropic-sdk-go.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/anthropics/anthropic-sdk-go"
+	"github.com/anthropics/anthropic-sdk-go/option"
+
+	"sluice.test/sdk/contract"
+)
+
+var ctx = context.Background()
+
+type stone struct {
+	Name    string   `json:"name"`
+	Weight  int      `json:"weight"`
+	Colours []string `json:"colours"`
+}
+
+var stoneSchema = map[string]any{
+	"type": "object",
+	"properties": map[string]any{
+		"name":    map[string]any{"type": "string"},
+		"weight":  map[string]any{"type": "integer"},
+		"colours": map[string]any{"type": "array", "items": map[string]any{"type": "string"}},
+	},
+	"required":             []string{"name", "weight", "colours"},
+	"additionalProperties": false,
+}
+
+var weather = anthropic.ToolUnionParam{OfTool: &anthropic.ToolParam{
+	Name: "weather",
+	InputSchema: anthropic.ToolInputSchemaParam{
+		Properties: map[string]any{"city": map[string]any{"type": "string"}},
+		Required:   []string{"city"},
+	},
+}}
+
+func once(ask contract.Ask) anthropic.Client {
+	return anthropic.NewClient(option.WithBaseURL(ask.URL), option.WithAPIKey(ask.Key), option.WithMaxRetries(0))
+}
+
+func asked(ask contract.Ask) anthropic.MessageNewParams {
+	return anthropic.MessageNewParams{
+		Model:     anthropic.Model(ask.Model),
+		MaxTokens: 40,
+		Messages:  []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(ask.Prompt))},
+	}
+}
+
+func used(usage anthropic.Usage) contract.Used {
+	return contract.Used{usage.InputTokens, usage.OutputTokens}
+}
+
+// answered checks that an answer repeats the prompt.
+func answered(ask contract.Ask, answer *anthropic.Message, err error) ([]contract.Used, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []contract.Used{used(answer.Usage)}, contract.ExpectSaid(ask, answer.Content[0].Text)
+}
+
+func chat(ask contract.Ask) ([]contract.Used, error) {
+	client := once(ask)
+	answer, err := client.Messages.New(ctx, asked(ask))
+	return answered(ask, answer, err)
+}
+
+func retry(ask contract.Ask) ([]contract.Used, error) {
+	client := anthropic.NewClient(option.WithBaseURL(ask.URL), option.WithAPIKey(ask.Key))
+	answer, err := client.Messages.New(ctx, asked(ask))
+	return answered(ask, answer, err)
+}
+
+func stream(ask contract.Ask) ([]contract.Used, error) {
+	client := once(ask)
+	events := client.Messages.NewStreaming(ctx, asked(ask))
+	whole := anthropic.Message{}
+	for events.Next() {
+		if err := whole.Accumulate(events.Current()); err != nil {
+			return nil, err
+		}
+	}
+	return answered(ask, &whole, events.Err())
+}
+
+func tools(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	params.Tools = []anthropic.ToolUnionParam{weather}
+	first, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	call := first.Content[0].AsToolUse()
+	if err := contract.ExpectJSON(string(call.Input), `{"city":"mock"}`); err != nil {
+		return nil, err
+	}
+	result := anthropic.NewUserMessage(anthropic.NewToolResultBlock(call.ID, "Rain.", false))
+	params.Messages = append(params.Messages, first.ToParam(), result)
+	second, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	return []contract.Used{used(first.Usage), used(second.Usage)}, nil
+}
+
+func structured(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	params.MaxTokens = 1024
+	params.OutputConfig.Format = anthropic.JSONOutputFormatParam{Schema: stoneSchema}
+	answer, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	var made stone
+	if err := json.Unmarshal([]byte(answer.Content[0].Text), &made); err != nil {
+		return nil, err
+	}
+	if made.Name == "" || made.Weight == 0 || len(made.Colours) == 0 {
+		return nil, errors.New(answer.Content[0].Text)
+	}
+	return []contract.Used{used(answer.Usage)}, nil
+}
+
+func vision(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	_, picture, _ := strings.Cut(contract.PictureURL, ",")
+	params.Messages = []anthropic.MessageParam{anthropic.NewUserMessage(
+		anthropic.NewImageBlockBase64("image/png", picture),
+		anthropic.NewTextBlock("Describe."),
+	)}
+	answer, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	return []contract.Used{used(answer.Usage)}, contract.ExpectPicture(answer.Content[0].Text)
+}
+
+func count(ask contract.Ask) ([]contract.Used, error) {
+	client := once(ask)
+	counted, err := client.Messages.CountTokens(ctx, anthropic.MessageCountTokensParams{
+		Model:    anthropic.Model(ask.Model),
+		Messages: asked(ask).Messages,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if counted.InputTokens == 0 {
+		return nil, errors.New("no tokens were counted")
+	}
+	return nil, nil
+}
+
+func cutStream(ask contract.Ask) ([]contract.Used, error) {
+	client := once(ask)
+	events := client.Messages.NewStreaming(ctx, asked(ask))
+	for events.Next() {
+	}
+	if events.Err() == nil {
+		return nil, errors.New("the cut stream ended as if whole")
+	}
+	return nil, nil
+}
+
+func read(err error) (contract.Refusal, bool) {
+	var typed *anthropic.Error
+	if !errors.As(err, &typed) {
+		return contract.Refusal{}, false
+	}
+	return contract.Refusal{Class: "anthropic.Error", Status: typed.StatusCode, Code: string(typed.Type())}, true
+}
+
+func main() {
+	contract.Run(map[string]contract.Call{
+		"chat":       chat,
+		"stream":     stream,
+		"tools":      tools,
+		"structured": structured,
+		"vision":     vision,
+		"count":      count,
+		"retry":      retry,
+		"cut-stream": cutStream,
+	}, chat, read)
+}
