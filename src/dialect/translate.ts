@@ -23,14 +23,7 @@ import { readChatRequest } from './openai-chat/request-reader.ts';
 import { writeChatRequest } from './openai-chat/request-writer.ts';
 import { ChatStreamWriter } from './openai-chat/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
-
-export type Wire = 'openai-chat' | 'anthropic-messages';
-
-/** What providers of a dialect are asked in, and their callers ask in, where a request can be translated. */
-export const WIRES: Readonly<Record<'openai' | 'anthropic', Wire>> = {
-  openai: 'openai-chat',
-  anthropic: 'anthropic-messages',
-};
+import type { Wire } from './wires.ts';
 
 /** What a request is written for. */
 export interface TranslationTarget {

@@ -1,7 +1,9 @@
 /** A routed request whose target speaks another wire than its caller: written anew for it. */
 
 import { type Refusal, untranslatable } from '../dialect/losses.ts';
-import { ReadRequest, type TranslatedRequest, WIRES } from '../dialect/translate.ts';
+import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
+import { translator } from '../dialect/translator.ts';
+import { WIRES } from '../dialect/wires.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -65,7 +67,7 @@ export class RequestTranslation {
   }
 
   #readOnce(): ReadRequest | Refusal {
-    this.#read ??= ReadRequest.of(WIRES[this.#dialect], this.#body.bytes(null));
+    this.#read ??= translator().ReadRequest.of(WIRES[this.#dialect], this.#body.bytes(null));
     return this.#read;
   }
 

@@ -1,14 +1,8 @@
 import { Buffer } from 'node:buffer';
 import type { ReplyTerms } from '../dialect/answer.ts';
-import {
-  type ToldError,
-  type TranslatedRequest,
-  TranslatedStream,
-  translateAnswer,
-  translateError,
-  WIRES,
-  type Wire,
-} from '../dialect/translate.ts';
+import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/translate.ts';
+import { translator } from '../dialect/translator.ts';
+import { WIRES, type Wire } from '../dialect/wires.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
@@ -71,6 +65,7 @@ export class TranslatedAnswer implements AttemptSink {
 
   head(attempt: Attempt, head: ResponseHead, _followed: boolean): Verdict {
     if (head.status === 200 && head.eventStream) {
+      const { TranslatedStream } = translator();
       this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
       // Its first bytes need not come to anything in this turn.
       return this.#lane.head(attempt, { ...head, size: 'chunked' }, false);
@@ -127,8 +122,8 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   #translated({ status }: ResponseHead, came: Buffer): ToldError {
-    if (status >= 300) return translateError(this.#to, status, came);
-    return translateAnswer(this.#from, this.#to, came, this.#terms);
+    if (status >= 300) return translator().translateError(this.#to, status, came);
+    return translator().translateAnswer(this.#from, this.#to, came, this.#terms);
   }
 
   refused(attempt: Attempt, why: Rejection): void {

@@ -196,6 +196,8 @@ export class DataPlane implements WorkerContext {
   /** Of what faults are played with; null where none are. */
   readonly #mock: OpenTransports | null;
   readonly retryAfterMaxMs: number;
+  /** Requests of one wire may have to go to providers of another. */
+  readonly mayTranslate: boolean;
 
   /** @param previous whose connections go on where the configuration leaves them as they are */
   constructor(
@@ -215,6 +217,8 @@ export class DataPlane implements WorkerContext {
     );
     this.cors = new Cors(config.corsOrigins);
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
+    const asked = providers.filter((provider) => this.poolKeys.of(provider).length > 0);
+    this.mayTranslate = new Set(asked.map(({ dialect }) => dialect)).size > 1;
     const allowsUnknown = config.foreignState === 'allow';
     this.stored = new StateHomes(thread.stored, providers, this.poolKeys, allowsUnknown);
     this.settler = new Settler(

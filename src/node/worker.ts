@@ -2,6 +2,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
+import { translator } from '../dialect/translator.ts';
 import { clientBufferFault } from '../edge/client-buffers.ts';
 import type { ClientTimeouts, Door } from '../edge/door.ts';
 import { EDGE_TICK_MS } from '../edge/front-end-timers.ts';
@@ -108,12 +109,19 @@ async function open(start: WorkerStart): Promise<Door> {
     close(door, 'gateway_error');
   });
   tell({ kind: 'listening' });
+  readyTranslator();
   return door;
+}
+
+/** Better now than with the first request that needs it. */
+function readyTranslator(): void {
+  if (plane?.mayTranslate === true) setImmediate(translator);
 }
 
 function reload(document: ConfigDocument, slots: readonly string[]): void {
   try {
     configure(document, slots);
+    readyTranslator();
   } catch (error) {
     // It was valid a moment ago on the main thread: a file that is gone in between. The old plane goes on.
     const reason = error instanceof Error ? error.message : 'unknown';

@@ -6,8 +6,8 @@ import {
   translateAnswer,
   translateError,
   translateRequest,
-  type Wire,
 } from '../../../src/dialect/translate.ts';
+import type { Wire } from '../../../src/dialect/wires.ts';
 import { cutAroundNewlines, cutAtRandom } from '../../support/fixtures.ts';
 import {
   CASES_MISSING,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { TranslatedStream, type Wire } from '../../../src/dialect/translate.ts';
+import { TranslatedStream } from '../../../src/dialect/translate.ts';
+import type { Wire } from '../../../src/dialect/wires.ts';
 import {
   cutAtRandom,
   FIXTURES_MISSING,

@@ -5,8 +5,8 @@ import {
   translateAnswer,
   translateError,
   translateRequest,
-  type Wire,
 } from '../../../src/dialect/translate.ts';
+import type { Wire } from '../../../src/dialect/wires.ts';
 
 // What real vendors send that no reference mentions, and what callers send that is no request of theirs.
 
