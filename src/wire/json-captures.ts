@@ -122,8 +122,8 @@ export class JsonCaptures implements JsonEvents {
   recycle(): void {
     this.#scan.release();
     if (IDLE.length >= IDLE_MAX) return;
+    if (this.#captures.length > IDLE_VALUES_MAX) this.#captures.length = IDLE_VALUES_MAX;
     for (const capture of this.#captures) capture.reset();
-    this.#captures.length = Math.min(this.#captures.length, IDLE_VALUES_MAX);
     this.#count = 0;
     this.#seen = 0;
     this.#open = undefined;

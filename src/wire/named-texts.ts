@@ -78,8 +78,10 @@ export class NamedTexts {
   readonly #root: Place;
   readonly #sink: TextSink;
   /** The open containers that lead somewhere, and whether each is an object. */
-  readonly #places: Place[] = [];
-  readonly #isObject: boolean[] = [];
+  readonly #places: (Place | null)[] = [null, null, null, null];
+  readonly #isObject: boolean[] = [false, false, false, false];
+  /** How many they are. With room from the start: an array that is pushed to makes room for 17. */
+  #depth = 0;
   /** Open containers that lead nowhere, within those. */
   #passed = 0;
   #state = OUTSIDE;
@@ -117,8 +119,7 @@ export class NamedTexts {
 
   /** The next byte begins another text. */
   restart(): void {
-    this.#places.length = 0;
-    this.#isObject.length = 0;
+    this.#depth = 0;
     this.#passed = 0;
     this.#state = OUTSIDE;
     this.#isEscaped = false;
@@ -166,8 +167,7 @@ export class NamedTexts {
           break;
         case CLOSE_BRACE:
         case CLOSE_BRACKET:
-          this.#places.pop();
-          this.#isObject.pop();
+          if (this.#depth > 0) this.#depth--;
           this.#left();
           break;
         case COMMA:
@@ -207,22 +207,28 @@ export class NamedTexts {
 
   #enter(isObject: boolean): void {
     const place = this.#next;
-    if (place === null || this.#places.length === DEPTH_MAX) {
+    if (place === null || this.#depth === DEPTH_MAX) {
       this.#passed++;
       return;
     }
-    this.#places.push(place);
-    this.#isObject.push(isObject);
+    this.#places[this.#depth] = place;
+    this.#isObject[this.#depth] = isObject;
+    this.#depth++;
     this.#expectsName = isObject;
     this.#next = isObject ? null : place;
   }
 
+  /** Of the innermost open container that leads somewhere; null outside of all. */
+  get #place(): Place | null {
+    return this.#depth === 0 ? null : (this.#places[this.#depth - 1] ?? null);
+  }
+
   #left(): void {
-    this.#next = this.#places.length === 0 ? this.#root : null;
+    this.#next = this.#depth === 0 ? this.#root : null;
   }
 
   #afterComma(): void {
-    const depth = this.#places.length - 1;
+    const depth = this.#depth - 1;
     if (depth < 0) return;
     const isObject = this.#isObject[depth] === true;
     this.#expectsName = isObject;
@@ -251,7 +257,7 @@ export class NamedTexts {
 
   /** The name that stands in the chunk, if it is one that is wanted. */
   #memberAt(chunk: Buffer, from: number, end: number): string | null {
-    const candidates = this.#places.at(-1)?.spelled[end - from];
+    const candidates = this.#place?.spelled[end - from];
     if (candidates === undefined) return null;
     for (const { name, bytes } of candidates) {
       let at = 0;
@@ -325,7 +331,7 @@ export class NamedTexts {
 
   /** @param name null: none that is wanted */
   #named(name: string | null): void {
-    const place = this.#places.at(-1);
+    const place = this.#place;
     this.#next = (name === null ? undefined : place?.members.get(name)) ?? place?.others ?? null;
   }
 
