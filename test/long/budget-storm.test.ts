@@ -87,7 +87,9 @@ describe('budgets under a storm', () => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-storm-'));
     const bills: Bill[] = [];
     const next = random(11);
+    // Failures come at once and successes after a second: a breaker would see nothing but failures first, and end the storm.
     const tables = `rate_limit_rps = 0
+breaker_failures = 0
 data_dir = ${JSON.stringify(folder)}
 [prices."openai/m"]
 input = "1"
