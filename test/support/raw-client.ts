@@ -35,6 +35,7 @@ export class RawClient {
   reset = false;
   received: Buffer[] = [];
   receivedBytes = 0;
+  #reason = 'no error';
 
   constructor(port: number, options: RawClientOptions = {}) {
     const { tls, readBytesPerSecond = 0, onData } = options;
@@ -50,7 +51,8 @@ export class RawClient {
       this.socket.pause();
       setTimeout(() => this.socket.resume(), (data.length / readBytesPerSecond) * 1000);
     });
-    this.socket.on('error', () => {
+    this.socket.on('error', ({ message }) => {
+      this.#reason = message;
       this.reset = true;
     });
     this.socket.on('close', () => {
@@ -77,7 +79,10 @@ export class RawClient {
         this.received = [all];
         const next = parse(all, head);
         if (next === null) {
-          if (this.closed) throw new Error(`Closed without a response: ${all.toString('latin1')}`);
+          if (this.closed)
+            throw new Error(
+              `Closed without a response (${this.#reason}, ${this.socket.bytesWritten} bytes sent): ${all.toString('latin1')}`,
+            );
           return false;
         }
         if (!next.response.complete && !this.closed) return false;
