@@ -5,7 +5,8 @@
 
 import type { Maker, Seal } from './conversation.ts';
 
-const PREFIX = /^sluice\.(anthropic|gemini|openai)\./;
+/** Of another maker's seal. */
+export const PREFIX = /^sluice\.(anthropic|gemini|openai)\./;
 
 function isMaker(word: string | undefined): word is Maker {
   return word === 'anthropic' || word === 'gemini' || word === 'openai';

@@ -25,6 +25,8 @@ import { ChatStreamWriter } from './openai-chat/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
 import type { Wire } from './wires.ts';
 
+export { withoutForeignThoughts } from './foreign-thoughts.ts';
+
 /** What a request is written for. */
 export interface TranslationTarget {
   /** Its name in the provider table. */

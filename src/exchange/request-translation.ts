@@ -1,5 +1,6 @@
 /** A routed request whose target speaks another wire than its caller: written anew for it. */
 
+import type { Buffer } from 'node:buffer';
 import { type Refusal, untranslatable } from '../dialect/losses.ts';
 import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
@@ -28,6 +29,9 @@ export class RequestTranslation {
   /** For the target that was asked for last: it is asked for again when it is sent. */
   #target: Target | null = null;
   #written: TranslatedRequest | Refusal | null = null;
+  /** The same of a target of the caller's own wire. */
+  #cleanTarget: Target | null = null;
+  #clean: Buffer | null = null;
   /** Why the first target that did not suit does not; null: none was met. */
   refusal: Refusal | null = null;
 
@@ -56,6 +60,21 @@ export class RequestTranslation {
     if (target.provider.dialect === this.#dialect) return null;
     const written = this.#writtenFor(target);
     return 'body' in written ? written : null;
+  }
+
+  /**
+   * For a target of the caller's own wire: what an earlier one of another wire left in the history goes.
+   * @returns null where it goes as it came, but for its model
+   */
+  cleanedFor(target: Target): Buffer | null {
+    const { provider, model } = target;
+    if (provider.dialect !== this.#dialect) return null;
+    if (this.#cleanTarget !== target) {
+      const body = this.#body.bytes(null);
+      this.#clean = translator().withoutForeignThoughts(WIRES[this.#dialect], body, model);
+      this.#cleanTarget = target;
+    }
+    return this.#clean;
   }
 
   #writtenFor(target: Target): TranslatedRequest | Refusal {

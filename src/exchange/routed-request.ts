@@ -183,8 +183,8 @@ export class RoutedRequest {
    * @returns the content as the target gets it: lent
    */
   contentFor({ target }: Trial, played: string | null): Buffer | null {
-    const translated = played === null ? this.#translated(target) : null;
-    if (translated !== null) return translated.body;
+    const own = played === null ? this.#ownContent(target) : null;
+    if (own !== null) return own;
     return this.body?.bytes(this.#wasEdited ? (played ?? target.model) : null) ?? null;
   }
 
@@ -197,8 +197,15 @@ export class RoutedRequest {
   /** Whether an attempt goes on with what was read of the body: it is scanned once then. */
   #isHandedTo({ target }: Trial, played: string | null): boolean {
     if (!this.#wasEdited) return true;
-    if (played !== null || !this.#isBodyWhole || this.#translated(target) !== null) return false;
+    if (played !== null || !this.#isBodyWhole || this.#ownContent(target) !== null) return false;
     return this.body?.mayHandOver(target.provider) === true;
+  }
+
+  /** What only this target gets; null: it gets what came, but for its model. */
+  #ownContent(target: Target): Buffer | null {
+    const translation = this.#start?.translation ?? null;
+    if (translation === null) return null;
+    return translation.writtenFor(target)?.body ?? translation.cleanedFor(target);
   }
 
   /** Null where it goes as it came. */

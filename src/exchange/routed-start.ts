@@ -172,7 +172,7 @@ function namedStart(
   const walk = new RoutedWalk(context);
   walk.begin(targets, route.settings.retries, mayRepeat, session, homes);
   const translation =
-    mayTranslate && targets.some(({ target }) => target.provider.dialect !== wishes.dialect)
+    mayTranslate && made.targets.some(({ target }) => target.provider.dialect !== wishes.dialect)
       ? new RequestTranslation(wishes.dialect, body, asked.fields)
       : null;
   if (translation !== null) walk.onlyWhere((target) => translation.suits(target));

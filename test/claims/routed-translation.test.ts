@@ -28,7 +28,7 @@ const MESSAGE = JSON.stringify({
 });
 
 /** A target for each failure: one that failed is left alone for a while. */
-const ROUTES = ['claude-a', 'claude-b', 'claude-c', 'claude-d', 'claude-e'];
+const ROUTES = ['claude-a', 'claude-b', 'claude-c', 'claude-d', 'claude-e', 'claude-f'];
 
 let scene: RoutedScene;
 let openai: OpenAI;
@@ -41,6 +41,9 @@ beforeAll(async () => {
 [routes.chat]
 targets = ["openai/gpt-4o"]
 fallbacks = ["anthropic/claude-opus-4-5"]
+[routes.clean]
+targets = ["openai/gpt-4o-clean"]
+fallbacks = ["anthropic/claude-opus-4-8"]
 [routes.held]
 targets = ["anthropic/claude-opus-4-6"]
 fallbacks = ["groq/llama-held"]
@@ -337,6 +340,37 @@ describe('a plan of several wires', () => {
       body.replace('"chat"', '"gpt-4o"'),
     );
     expect(answer.fields.get('x-sluice-dropped')).toBeNull();
+  });
+
+  test("what a target of another wire left in a history does not reach one of the caller's own", async () => {
+    scene.plays({ anthropic: answers(200, MESSAGE) });
+    const history = (signature: string) => ({
+      role: 'assistant',
+      content: [
+        { type: 'thinking', thinking: 'hm', signature },
+        { type: 'text', text: 'hello' },
+      ],
+    });
+    const body = {
+      model: 'claude-f',
+      max_tokens: 9,
+      messages: [...HI, history(''), ...HI, history('sluice.gemini.x'), ...HI],
+    };
+    const answer = await scene.ask('', { wire: 'messages', body: JSON.stringify(body) });
+    expect(answer.text).toBe(MESSAGE);
+    const text = scene.upstreams['anthropic']?.requests[0]?.body.toString() ?? '';
+    expect(text).toContain('hello');
+    expect(text).not.toContain('hm');
+    expect(JSON.parse(text)).toMatchObject({ model: 'claude-f', max_tokens: 9 });
+    scene.plays({ openai: answers(200, WHOLE) });
+    const blocks = [{ type: 'thinking', thinking: 'hm', signature: 'EqoB' }];
+    const said = { role: 'assistant', content: 'hello', thinking_blocks: blocks };
+    await scene.ask('', {
+      body: JSON.stringify({ model: 'clean', messages: [...HI, said, ...HI] }),
+    });
+    const sent = scene.upstreams['openai']?.requests[0]?.body.toString() ?? '';
+    expect(sent).toContain('hello');
+    expect(sent).not.toContain('thinking_blocks');
   });
 
   test('passes over a target that cannot be asked that, and the next one is asked', async () => {
