@@ -5,7 +5,7 @@ import { raiseHeadLimit } from '../edge/head-limit.ts';
 /**
  * Megabytes for a worker's young objects, half of V8's own choice. What is done with lies around until a young
  * generation is full (a third of this, twice), so it decides how far memory rises above idle under load; a metered request
- * leaves 18 KB. Large uploads, which rose by 33 MB with 48 and 20 MB with 24, have buffers of their own by now
+ * leaves 13 KB. Large uploads, which rose by 33 MB with 48 and 20 MB with 24, have buffers of their own by now
  * (`upstream/h1/upload-buffers.ts`).
  */
 const YOUNG_GENERATION_MB = 24;

@@ -29,7 +29,7 @@ const SIGN = /"error"\s*(?:[,}\]]|:\s*[^\snf])|event: ?error/;
 /** What a sign begins with, where a piece ends. */
 const SIGN_BEGUN =
   /(?:"(?:e(?:r(?:r(?:o(?:r(?:"(?:\s*(?::\s*)?)?)?)?)?)?)?)?|e(?:v(?:e(?:n(?:t(?:: ?(?:e(?:r(?:ro?)?)?)?)?)?)?)?)?)$/;
-const NAME = Buffer.from('"error"');
+const NAME_BYTES = '"error"'.length;
 const ERROR_BYTES = 5;
 /** Of `error` in a sign, what stands before it: `event: `. */
 const SIGN_BEFORE_BYTES = 7;
@@ -256,8 +256,31 @@ function beginsOtherwise(piece: Buffer): boolean {
   return false;
 }
 
+/** The offset of the next `"error"`; -1 without one. Seven bytes a step: a native search stops at every quote. */
 function nextName(piece: Buffer, from: number): number {
-  return piece.indexOf(NAME, from);
+  const { length } = piece;
+  let end = from + NAME_BYTES - 1;
+  while (end < length) {
+    const byte = piece[end];
+    if (byte === QUOTE) {
+      const at = end - NAME_BYTES + 1;
+      if (piece[at] === QUOTE && isErrorAt(piece, at + 1)) return at;
+      end += NAME_BYTES - 1;
+    } else if (byte === LETTER_R) end += 1;
+    else if (byte === LETTER_O) end += 2;
+    else end += byte === LETTER_E ? 5 : NAME_BYTES;
+  }
+  return -1;
+}
+
+function isErrorAt(piece: Buffer, at: number): boolean {
+  return (
+    piece[at] === LETTER_E &&
+    piece[at + 1] === LETTER_R &&
+    piece[at + 2] === LETTER_R &&
+    piece[at + 3] === LETTER_O &&
+    piece[at + 4] === LETTER_R
+  );
 }
 
 /** The offset of the next `error`; -1 without one. Five bytes a step: a native search would stop at every `e`. */
@@ -267,13 +290,7 @@ function nextError(piece: Buffer, from: number): number {
   while (end < length) {
     const byte = piece[end];
     if (byte === LETTER_R) {
-      if (
-        piece[end - 4] === LETTER_E &&
-        piece[end - 3] === LETTER_R &&
-        piece[end - 2] === LETTER_R &&
-        piece[end - 1] === LETTER_O
-      )
-        return end - 4;
+      if (isErrorAt(piece, end - 4)) return end - 4;
       end += 2;
     } else if (byte === LETTER_O) end += 1;
     else end += byte === LETTER_E ? 4 : ERROR_BYTES;

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SecretTraces } from '../../../src/wire/secret-traces.ts';
 import { ToldErrors } from '../../../src/wire/told-errors.ts';
@@ -65,6 +66,18 @@ describe('an error in a success', () => {
       expect(shown.replaceAll(/\*+/g, '*')).toBe(body.replace(MASKED, '*'));
     }
     expect(told('json', [...body]).join('')).not.toContain(TELLTALE);
+  });
+
+  it('is found wherever it stands, behind whatever looks like its name', () => {
+    const like = fc.array(fc.constantFrom('e', 'er', 'erro', 'r', 'o', 'error', ' ', 'x', ':'));
+    fc.assert(
+      fc.property(like, like, (one, other) => {
+        const said = `{"id":"${one.join('')}","${other.join('')}x":1`;
+        const shown = told('json', [`${said},"error":{"message":"bad ${MASKED}"}}`]).join('');
+        expect(shown).not.toContain(TELLTALE);
+        expect(shown.startsWith(said)).toBe(true);
+      }),
+    );
   });
 
   it.each(EVENTS)('%j is told without the ends of the key, over any cut', (event) => {
