@@ -1,3 +1,4 @@
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../test/support/gateway.ts';
 import { token } from '../../test/support/managed.ts';
@@ -5,7 +6,7 @@ import { CHAT_PATH, MODEL } from '../chat.ts';
 import { startHaproxy } from './haproxy.ts';
 import { startNginxProxy } from './nginx.ts';
 import { portkeyFields, portkeyIsThere, startPortkey } from './portkey.ts';
-import { isThere, Running } from './processes.ts';
+import { FOLDER, isThere, Running } from './processes.ts';
 import { startSluice } from './sluice.ts';
 
 /** One row of a comparison: something that stands between a client and an upstream. */
@@ -111,23 +112,34 @@ developer = 0.9
 
 /**
  * A virtual key's request, metered, by each way that it can take: a path that names its provider (the relay lane), a plain
- * model, a route (the routed lane); and the first of them with all limits and budgets.
+ * model, a route (the routed lane); and the first of them with all limits and budgets, and with a ledger beside.
  */
 export function lanes(workers: number): readonly Peer[] {
   const start: Peer['start'] = (port, upstream) =>
     startSluice(port, upstream, { workers, providers: ['openai', 'groq'], tables: ROUTE });
   const said = `${workers} worker${workers === 1 ? '' : 's'}`;
   const lane = { key: token(), fields: noFields, start };
+  const limited = {
+    ...lane,
+    path: `/openai${CHAT_PATH}`,
+    key: token({ keyId: 1n }),
+  };
   return [
     { ...lane, name: `${RELAYED}, ${said}`, path: `/openai${CHAT_PATH}` },
     { ...lane, name: `Sluice plain model, ${said}` },
     { ...lane, name: `Sluice route of two, ${said}`, model: 'two' },
     {
-      ...lane,
+      ...limited,
       name: `Sluice limited relay, ${said}`,
-      path: `/openai${CHAT_PATH}`,
-      key: token({ keyId: 1n }),
       start: (port, upstream) => startSluice(port, upstream, { workers, tables: LIMITED }),
+    },
+    {
+      ...limited,
+      name: `Sluice limited relay with a ledger, ${said}`,
+      start: (port, upstream) => {
+        const settings = `data_dir = "${mkdtempSync(join(FOLDER, 'data-'))}"\n`;
+        return startSluice(port, upstream, { workers, settings, tables: LIMITED });
+      },
     },
   ];
 }
