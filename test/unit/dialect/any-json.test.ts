@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  TranslatedStream,
+  translateAnswer,
+  translateError,
+  translateRequest,
+  withoutForeignThoughts,
+} from '../../../src/dialect/translate.ts';
+import type { Wire } from '../../../src/dialect/wires.ts';
+
+// Whatever JSON comes in, from callers or providers: something is said of it, and nothing throws.
+
+const PAIRS: readonly (readonly [from: Wire, to: Wire])[] = [
+  ['openai-chat', 'anthropic-messages'],
+  ['anthropic-messages', 'openai-chat'],
+];
+
+const TERMS = {
+  model: 'm',
+  id: 'i',
+  created: 1_764_000_000,
+  wantsUsage: true,
+  toolNames: new Map<string, string>(),
+};
+
+/** Names and values that mean something to a reader, so that it gets further than the first look. */
+const WORDS = [
+  'messages',
+  'role',
+  'content',
+  'type',
+  'text',
+  'tools',
+  'function',
+  'name',
+  'tool_calls',
+  'arguments',
+  'choices',
+  'delta',
+  'message',
+  'usage',
+  'error',
+  'index',
+  'content_block',
+  'source',
+  'thinking',
+  'signature',
+  'output_config',
+  'tool_choice',
+  'stop',
+  'max_tokens',
+  'id',
+  'input',
+  'input_schema',
+  'image_url',
+  'url',
+  'system',
+  'model',
+  'user',
+  'assistant',
+  'tool',
+  'message_start',
+  'content_block_start',
+  'content_block_delta',
+  'content_block_stop',
+  'message_delta',
+  'message_stop',
+  'text_delta',
+  'input_json_delta',
+  'tool_use',
+  'tool_result',
+  'image',
+  'document',
+  'finish_reason',
+];
+
+const word = fc.constantFrom(...WORDS);
+const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'medium', withCrossShrink: true },
+    word,
+    fc.string(),
+    fc.integer(),
+    fc.double({ noNaN: true }),
+    fc.constantFrom(null, true, false, [], {}),
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(word, tie('value'), { maxKeys: 5 }),
+  ),
+}));
+const told = value.map((one) => JSON.stringify(one));
+
+/** A request that is sound but for one place. */
+const broken = fc
+  .tuple(
+    value,
+    fc.constantFrom(
+      'messages',
+      'role',
+      'content',
+      'tools',
+      'max_tokens',
+      'tool_choice',
+      'thinking',
+      'stop',
+      'system',
+    ),
+  )
+  .map(([one, place]) => {
+    const message = { role: 'user', content: [{ type: 'text', text: 'x' }] };
+    const inner = place === 'role' || place === 'content' ? { ...message, [place]: one } : message;
+    const body = { max_tokens: 9, messages: [message, inner], tools: [] };
+    return JSON.stringify(place in inner ? body : { ...body, [place]: one });
+  });
+
+describe.each(PAIRS)('from %s to %s', (from, to) => {
+  test('any request is written or refused', () => {
+    fc.assert(
+      fc.property(fc.oneof(told, broken), (text) => {
+        const target = { provider: 'x', model: 'm', asksForUsage: true };
+        const came = translateRequest(from, to, Buffer.from(text), target);
+        expect('body' in came || 'kind' in came).toBe(true);
+        withoutForeignThoughts(from, Buffer.from(text), 'm');
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('any answer, and any error, is told', () => {
+    fc.assert(
+      fc.property(told, fc.integer({ min: 300, max: 599 }), (text, status) => {
+        const body = Buffer.from(text);
+        expect(translateAnswer(from, to, body, TERMS).body).toBeTypeOf('object');
+        expect(translateError(to, status, body).body).toHaveProperty('error.message');
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('any stream is told as one that ends or fails, once', () => {
+    fc.assert(
+      fc.property(fc.array(told, { maxLength: 8 }), (events) => {
+        const stream = new TranslatedStream(from, to, TERMS);
+        const out = events.map((data) => stream.push(Buffer.from(`data: ${data}\n\n`)));
+        const text = Buffer.concat([...out, stream.end()]).toString();
+        const ends = text.match(
+          /^data: (?:\[DONE\]|\{"type":"message_stop"\}|\{"(?:type":"error",")?error":.*)$/gm,
+        );
+        expect(ends).toHaveLength(1);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
