@@ -6,7 +6,10 @@
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Config } from './config/config-document.ts';
+import { takeStripped } from './stripped.ts';
 import { VERSION } from './version.ts';
+
+takeStripped();
 
 /** ABI of Node 22: the newest that the front end's binary loads on. */
 const NODE_ABI = '127';

@@ -25,7 +25,7 @@ export function openThread(): Worker {
   raiseHeadLimit();
   // Of the process: the threads that are opened from now on have it, and what nobody has run yet.
   for (const flag of INLINED_BYTECODE) setFlagsFromString(flag);
-  return new Worker(new URL('./worker.ts', import.meta.url), {
+  return new Worker(new URL('./worker-entry.ts', import.meta.url), {
     stdout: false,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });

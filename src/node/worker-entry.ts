@@ -1,0 +1,6 @@
+/** What a worker thread loads first: the rest of its code comes as JavaScript, where that is kept. */
+
+import { takeStripped } from '../stripped.ts';
+
+takeStripped();
+await import('./worker.ts');
