@@ -19,7 +19,7 @@ rehearse = true
 targets = ["openai/one"]
 fallbacks = ["groq/two"]
 retries = 0
-first_content_timeout_secs = 0.4
+first_content_timeout_secs = 1
 `,
   );
 });
