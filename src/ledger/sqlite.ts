@@ -86,26 +86,22 @@ class OpenFile implements SqlFile {
   }
 
   transaction<Result>(work: () => Result): Result {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      this.#database.exec('COMMIT');
-      return result;
-    } catch (error) {
-      // A disk that is full has rolled back by itself.
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
-    }
+    return this.#within('BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK', work);
   }
 
   savepoint<Result>(work: () => Result): Result {
-    this.#database.exec('SAVEPOINT work');
+    return this.#within('SAVEPOINT work', 'RELEASE work', 'ROLLBACK TO work; RELEASE work', work);
+  }
+
+  #within<Result>(begin: string, end: string, undo: string, work: () => Result): Result {
+    this.#database.exec(begin);
     try {
       const result = work();
-      this.#database.exec('RELEASE work');
+      this.#database.exec(end);
       return result;
     } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK TO work; RELEASE work');
+      // A disk that is full has rolled back by itself.
+      if (this.#database.isTransaction) this.#database.exec(undo);
       throw error;
     }
   }

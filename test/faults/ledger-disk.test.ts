@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { until } from '../support/conditions.ts';
@@ -9,6 +8,7 @@ import { inLanes } from '../support/lanes.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
 import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { NO_DISK, SmallDisk } from '../support/small-disk.ts';
 
 const DISK_BYTES = 4 * 1_048_576;
 /** Asked at a time while a disk is full: its files have some room left in them. */
@@ -16,25 +16,18 @@ const AT_ONCE = 100;
 const TOKEN = token();
 
 let upstream: ScriptedUpstream;
-let folder: string;
-/** A disk of its own, or null where none can be made. */
-let disk: string | null = null;
+let small: SmallDisk;
 
 beforeAll(async () => {
   upstream = await startUpstream(async (turn) => {
     await turn.bodyDone();
     await turn.answer('{"model":"m","usage":{"prompt_tokens":1,"completion_tokens":1}}');
   });
-  folder = mkdtempSync(join(tmpdir(), 'sluice-disk-'));
-  const mounted = join(folder, 'disk');
-  mkdirSync(mounted);
-  const mount = ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', mounted];
-  if (spawnSync('mount', mount).status === 0) disk = mounted;
+  small = new SmallDisk(DISK_BYTES);
 });
 afterAll(async () => {
   await upstream.close();
-  if (disk !== null) spawnSync('umount', [disk]);
-  rmSync(folder, { recursive: true });
+  small.unmount();
 });
 
 /** Each is answered. */
@@ -67,7 +60,8 @@ async function askUntilFailed(gateway: Gateway): Promise<number> {
 }
 
 it('D2: while the ledger’s disk is full requests go on and facts wait; what a stop then loses is told to the fact', async (ctx) => {
-  if (disk === null) return ctx.skip('needs the right to mount a small disk (root)');
+  const { path: disk } = small;
+  if (disk === null) return ctx.skip(NO_DISK);
   const ballast = join(disk, 'ballast');
   const data = join(disk, 'data');
   const config = `workers = 1\ndata_dir = "${data}"\n${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool-disk' })}${signingKeys()}`;

@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeSnapshot } from '../../src/deny/deny-snapshot.ts';
@@ -11,13 +10,14 @@ import { inLanes } from '../support/lanes.ts';
 import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
 import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { NO_DISK, SmallDisk } from '../support/small-disk.ts';
 
 const DISK_BYTES = 65_536;
 const TOKEN = token();
 
 let upstream: ScriptedUpstream;
-let folder: string;
-/** A disk of its own, or null where none can be made. */
+let small: SmallDisk;
+/** Where it is; null where none can be made. */
 let disk: string | null = null;
 
 beforeAll(async () => {
@@ -25,19 +25,14 @@ beforeAll(async () => {
     await turn.bodyDone();
     await turn.answer('{"model":"m","usage":{"prompt_tokens":1,"completion_tokens":1}}');
   });
-  folder = mkdtempSync(join(tmpdir(), 'sluice-disk-'));
-  const mounted = join(folder, 'disk');
-  mkdirSync(mounted);
-  const mount = ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', mounted];
-  if (spawnSync('mount', mount).status === 0) disk = mounted;
+  small = new SmallDisk(DISK_BYTES);
+  disk = small.path;
 });
 afterAll(async () => {
   await upstream.close();
-  if (disk !== null) spawnSync('umount', [disk]);
-  rmSync(folder, { recursive: true });
+  small.unmount();
 });
 
-const NO_DISK = 'needs the right to mount a small disk (root)';
 const config = (lines: string): string =>
   `workers = 1\naccess_log = true\n${lines}${authorities({ openai: upstream.port })}${poolKeys({ openai: 'sk-pool-disk' })}${signingKeys()}`;
 

@@ -7,6 +7,7 @@ import { Outbox } from '../../../src/ledger/outbox.ts';
 import { PostgresSink } from '../../../src/ledger/postgres-sink.ts';
 import { until } from '../../support/conditions.ts';
 import { factLine, linesOf, requestIdOf } from '../../support/facts.ts';
+import { factsFrom, ODD_MODEL, sumsOf } from '../../support/outbox-facts.ts';
 import { POSTGRES_MISSING, PostgresServer } from '../../support/postgres.ts';
 
 const NOON = Date.parse('2026-11-28T12:00:00Z');
@@ -56,22 +57,6 @@ function begin(): void {
   running = outbox.run();
 }
 
-/** Of a few days. */
-const some = (from: number, to: number) =>
-  Array.from({ length: to - from }, (_, at) => ({
-    timeMs: NOON + (from + at) * 3_600_000,
-    requestId: requestIdOf(from + at),
-    cost: at % 5 === 0 ? null : `0.0${from + at + 1}`,
-    model: 'm"\\\u{1F600}',
-  }));
-
-const sumsOf = (facts: ReturnType<typeof some>): string => {
-  const cost = facts.reduce(
-    (sum, { cost: usd }) => sum + (usd === null ? 0 : Math.round(Number(usd) * 1e8)),
-    0,
-  );
-  return `${facts.length}|${facts.length}|${cost}`;
-};
 const there = (): string =>
   server.sql(
     'SELECT count(*), count(DISTINCT (request_id, attempt)), coalesce(round(sum(cost_usd) * 100000000), 0) FROM ai_usage',
@@ -79,54 +64,54 @@ const there = (): string =>
 
 describe('facts that go on to a Postgres', () => {
   test('are in the documented table, each once and as the ledger has it', async () => {
-    const facts = some(0, 100);
+    const facts = factsFrom(0, 100);
     ledger.add(linesOf(facts));
-    await until('the facts', () => there() === sumsOf(facts));
+    await until('the facts', () => there() === sumsOf(facts, '|'));
     const [first] = facts;
     const told = server.sql(
       `SELECT model, tenant_id, input_tokens, usage_raw->>'prompt_tokens', to_char(time at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') FROM ai_usage WHERE request_id = '${first?.requestId}'`,
     );
-    expect(told).toBe('m"\\\u{1F600}|42|100|100|2026-11-28T12:00:00');
+    expect(told).toBe(`${ODD_MODEL}|42|100|100|2026-11-28T12:00:00`);
   });
 
   test('wait for one that is away, with one alarm; none is lost and none there twice', async () => {
-    const before = some(0, 50);
+    const before = factsFrom(0, 50);
     ledger.add(linesOf(before));
-    await until('the first', () => there() === sumsOf(before));
+    await until('the first', () => there() === sumsOf(before, '|'));
     await server.down();
     try {
-      ledger.add(linesOf(some(50, 120)));
+      ledger.add(linesOf(factsFrom(50, 120)));
       await until('the alarm', () => news.length > 0);
       expect(ledger.find(requestIdOf(119))).toHaveLength(1);
     } finally {
       await server.up();
     }
-    const all = [...before, ...some(50, 120)];
-    await until('the rest', () => there() === sumsOf(all));
+    const all = [...before, ...factsFrom(50, 120)];
+    await until('the rest', () => there() === sumsOf(all, '|'));
     await until('the word', () => news.length === 2);
     expect(news[0]).toEqual(expect.any(String));
     expect(news[1]).toBeNull();
   });
 
   test('that were sent and not marked as sent are sent again, and are there once', async () => {
-    const facts = some(0, 80);
+    const facts = factsFrom(0, 80);
     ledger.add(linesOf(facts));
-    await until('the facts', () => there() === sumsOf(facts));
+    await until('the facts', () => there() === sumsOf(facts, '|'));
     outbox.stop();
     await running;
     for (const day of ledger.days()) ledger.markSent(day, new PostgresSink(server.url).name, 0);
     begin();
     await until('all are sent', () => ledger.days().every((day) => outbox.hasSent(day)));
-    expect(there()).toBe(sumsOf(facts));
+    expect(there()).toBe(sumsOf(facts, '|'));
   });
 
   test('go past one that the table cannot hold, which is counted', async () => {
-    const facts = some(0, 40);
+    const facts = factsFrom(0, 40);
     const bad = Buffer.from(
       `${factLine({ timeMs: NOON, requestId: requestIdOf(9_000) }).replace('"duration_ms":2873', '"duration_ms":99999999999')}\n`,
     );
     ledger.add(Buffer.concat([linesOf(facts.slice(0, 20)), bad, linesOf(facts.slice(20))]));
-    await until('the others', () => there() === sumsOf(facts));
+    await until('the others', () => there() === sumsOf(facts, '|'));
     await until('the count', () => refused === 1);
     expect(news).toEqual([]);
   });
