@@ -52,8 +52,8 @@ const status = (status: number, reason: FailoverReason | null): Strike => ({
 const behind = (events: number, then: Spoil): Strike => ({ at: 'events', events, then });
 
 /** Milliseconds, of routes whose fault is a wait: nothing else is ever that late. */
-export const FIRST_CONTENT_MS = 2_000;
-const LATE_MS = 3_500;
+export const FIRST_CONTENT_MS = 3_000;
+const LATE_MS = 4_500;
 
 const FAULTS: readonly Fault[] = [
   { model: 'fault-429', strike: status(429, 'rate_limit') },
