@@ -79,6 +79,7 @@ const STALLED: UpstreamFailure = {
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
 export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudge, Due {
+  dueSlot = -1;
   readonly #context: AttemptContext;
   readonly #request: OutgoingRequest;
   readonly #sink: AttemptSink;

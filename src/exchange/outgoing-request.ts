@@ -57,6 +57,7 @@ export interface Sending extends UpstreamEvents {
  * before its last byte is let go.
  */
 export class OutgoingRequest implements Due {
+  dueSlot = -1;
   readonly #context: AttemptContext;
   /** Until the request has left: an answer may stream for an hour behind it. */
   #asked: Asked;

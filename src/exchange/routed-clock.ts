@@ -17,6 +17,7 @@ export interface Timed extends Due {
 export class RoutedClock {
   /** For whoever needs none any more. */
   static readonly STOPPED = new RoutedClock({ set() {}, clear() {} }, 0, {
+    dueSlot: -1,
     onDue() {},
     onDueBroken() {},
     onDeadline() {},
@@ -155,6 +156,7 @@ export class RoutedClock {
 
 /** The deadline of a route, apart from the waits of its attempts. */
 class RouteDeadline implements Due {
+  dueSlot = -1;
   readonly #timed: Timed;
 
   constructor(timed: Timed) {

@@ -58,6 +58,7 @@ export interface RoutedContext extends RequestContext, RestContext, Conversation
 }
 
 export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
+  dueSlot = -1;
   readonly #context: RoutedContext;
   readonly #request: RoutedRequest;
   readonly #answer: Answer;

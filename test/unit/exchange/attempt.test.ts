@@ -249,7 +249,7 @@ describe('an attempt', () => {
 
 it('a bill that is not waited for, because too many are, is counted', () => {
   const unseen = new UnseenAnswers(new Deadlines(20));
-  while (unseen.enter({ onDue() {}, onDueBroken() {} }));
+  while (unseen.enter({ dueSlot: -1, onDue() {}, onDueBroken() {} }));
   const before = layout.slab(counters, 0)[layout.billsUnread] ?? 0;
   const attempt = new Lane().attempt(transports([]), true, unseen);
   attempt.body(Buffer.from('{"model":"m","stream":true}'), true);

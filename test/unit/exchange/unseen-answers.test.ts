@@ -3,6 +3,7 @@ import { UnseenAnswers } from '../../../src/exchange/unseen-answers.ts';
 import { Deadlines, type Due } from '../../../src/ticker.ts';
 
 class Answer implements Due {
+  dueSlot = -1;
   readonly #unseen: UnseenAnswers;
   ended = 0;
   broken = 0;
