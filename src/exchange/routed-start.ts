@@ -170,7 +170,9 @@ function namedStart(
   const isSealed = claim?.isSealed === true;
   const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
   const walk = new RoutedWalk(context);
-  walk.begin(targets, route.settings.retries, mayRepeat, session, homes);
+  // As in the relay: what one of its answers seals or stores, only that one's account can open.
+  const settled = routed.keepsState ? tenantSeed(routed.identity.tenantWords) : 0;
+  walk.begin(targets, route.settings.retries, mayRepeat, session, homes, settled);
   const translation =
     mayTranslate && made.targets.some(({ target }) => target.provider.dialect !== wishes.dialect)
       ? new RequestTranslation(wishes.dialect, body, asked.fields)

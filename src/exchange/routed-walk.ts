@@ -21,6 +21,7 @@ export interface WalkContext {
 export class RoutedWalk {
   readonly #context: WalkContext;
   #session = 0;
+  #settled = 0;
   #planned: readonly Planned[] = [];
   #retries = 0;
   /** The body is kept, so that another attempt can have it. */
@@ -45,6 +46,7 @@ export class RoutedWalk {
    * @param retries further tries of a target before the next one
    * @param mayRepeat the body is kept, so that another attempt can have it
    * @param session keeps a conversation on one key; 0 = none
+   * @param settled as `Planner.enter` has it
    */
   begin(
     planned: readonly Planned[],
@@ -52,8 +54,10 @@ export class RoutedWalk {
     mayRepeat: boolean,
     session: number,
     homes: Homes,
+    settled = 0,
   ): void {
     this.#session = session;
+    this.#settled = settled;
     this.#planned = planned;
     this.#homes = homes;
     this.#retries = retries;
@@ -105,7 +109,13 @@ export class RoutedWalk {
       if (planned === undefined || planned.group > within) break;
       this.#next++;
       if (this.#suits?.(planned.target) === false) continue;
-      const trial = planner.enter(planned.target, NO_KEYS, this.#session, this.#homes);
+      const trial = planner.enter(
+        planned.target,
+        NO_KEYS,
+        this.#session,
+        this.#homes,
+        this.#settled,
+      );
       if (trial === null) continue;
       this.#triedKeys = null;
       this.#current = planned;
@@ -199,6 +209,12 @@ export class RoutedWalk {
   }
 
   #enter({ target }: Planned): Trial | null {
-    return this.#context.planner.enter(target, this.#tried, this.#session, this.#homes);
+    return this.#context.planner.enter(
+      target,
+      this.#tried,
+      this.#session,
+      this.#homes,
+      this.#settled,
+    );
   }
 }

@@ -279,6 +279,7 @@ export class Planner implements KnownTargets {
    * @param tried keys of it that this request has tried
    * @param session a hash that keeps a conversation on one key, whose cache is warm; 0 = keys take turns
    * @param homes only keys that it allows
+   * @param settled not 0: where no conversation is known, the key that always has this one's requests
    * @returns null when its breaker is open or all its other keys rest
    */
   enter(
@@ -286,10 +287,11 @@ export class Planner implements KnownTargets {
     tried: ReadonlySet<PoolKey>,
     session: number,
     homes: Homes = null,
+    settled = 0,
   ): Trial | null {
     const places = this.#placesOf(target);
     const awake = places.keys.filter((key) => this.#mayTry(target, key, tried, homes));
-    const chosen = this.#chosen(this.#unspent(awake), session, places.print);
+    const chosen = this.#chosen(this.#unspent(awake), session, places.print, settled);
     if (chosen === undefined) return null;
     const providerLease = this.#health.enter(places.provider);
     if (providerLease === BARRED) return null;
@@ -433,14 +435,20 @@ export class Planner implements KnownTargets {
     return keys.some(({ key }) => homes(target.provider, key)) ? null : 'other_account';
   }
 
-  /** The key that has the prompt cached, else the one that has always this session's. */
-  #chosen(keys: readonly KeyPlaces[], session: number, target: number): KeyPlaces | undefined {
+  /** The key that has the prompt cached, else the one that has always this one's, or this session's. */
+  #chosen(
+    keys: readonly KeyPlaces[],
+    session: number,
+    target: number,
+    settled: number,
+  ): KeyPlaces | undefined {
     if (keys.length < 2) return keys[0];
-    if (session === 0) return keys[this.#turn++ % keys.length];
-    const pin = this.#pins.find(session);
+    const pin = session === 0 ? null : this.#pins.find(session);
     const home = pin?.target === target ? keys.find(({ key }) => key.print === pin.key) : undefined;
     if (home !== undefined) return home;
-    return settledKey(keys, session, ({ key }) => key.print) ?? undefined;
+    const seed = settled === 0 ? session : settled;
+    if (seed === 0) return keys[this.#turn++ % keys.length];
+    return settledKey(keys, seed, ({ key }) => key.print) ?? undefined;
   }
 
   #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {

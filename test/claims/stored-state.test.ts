@@ -239,6 +239,30 @@ describe('stored state', () => {
   });
 });
 
+describe('what only the account that made it can open (F10)', () => {
+  it.each([
+    ['/openai/v1', 'gpt-5'],
+    ['/v1', 'gpt-5'],
+    ['/v1', 'openai/gpt-5'],
+    ['/v1', 'chat'],
+  ])('goes back there turn by turn, through %s as %s', async (base, model) => {
+    const own = client(token(), base);
+    const from = openai.requests.length;
+    // Nothing of it is stored: the conversation lives in what is sent again, its reasoning sealed.
+    const reasoning = { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'gAAAA' };
+    const input: OpenAI.Responses.ResponseInput = [{ role: 'user', content: 'a' }];
+    for (let turn = 0; turn < 8; turn++) {
+      await own.responses.create({ model, input, store: false });
+      input.push(reasoning as OpenAI.Responses.ResponseReasoningItem);
+      // It grows to what is told by its beginning.
+      input.push({ role: 'user', content: 'b'.repeat(turn === 4 ? 8_192 : 1) });
+    }
+    const asked = openai.requests.slice(from);
+    expect(asked).toHaveLength(8);
+    expect(new Set(asked.map((request) => request.field('authorization'))).size).toBe(1);
+  });
+});
+
 describe('a container that code was run in, and a file that it wrote', () => {
   it.each(['/v1', '/openai/v1'])("are the tenant's whose answer brought them: %s", async (base) => {
     const container = `cntr_of${base.replaceAll('/', '_')}`;
