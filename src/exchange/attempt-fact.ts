@@ -10,6 +10,9 @@ import type { UsageFact } from '../settle/usage-fact.ts';
 import { traceId } from '../wire/trace-context.ts';
 import type { AttemptContext, AttemptTarget } from './attempt-terms.ts';
 
+type Dialect = UsageFact['dialect'];
+type Used = Pick<UsageFact, 'counts' | 'model'>;
+
 /** What is known of how an attempt was answered. */
 interface Answered {
   /** Null when no head came. */
@@ -111,12 +114,12 @@ export function attemptUsage(
 }
 
 /** Gives back what the limits of a key were asked for and was not used; once. */
-export function settleLimits(grant: LimitGrant | null, fact: UsageFact): void {
-  grant?.settle(limitedTokens(fact), fact.model);
+export function settleLimits(grant: LimitGrant | null, used: Used, dialect: Dialect): void {
+  grant?.settle(limitedTokens(used, dialect), used.model);
 }
 
 /** What counts to a limit on tokens: cached input does not, as with Anthropic (docs.claude.com/en/api/rate-limits). */
-function limitedTokens({ counts, dialect }: UsageFact): number {
+function limitedTokens({ counts }: Used, dialect: Dialect): number {
   const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
   const input = inputTokens ?? 0;
   const uncached =

@@ -45,26 +45,30 @@ export function spendingQuestion(
 export function settleSpending(
   reservation: Reservation,
   usage: MeteredUsage,
-  fact: UsageFact,
+  cost: Cost,
+  durationMs: number,
   costOf: (usage: MeteredUsage) => Cost,
 ): void {
   if (usage.source !== 'estimated') {
-    settleFollowed(reservation, fact);
+    settleFollowed(reservation, usage, cost);
     return;
   }
-  const most = nanoOfCost(costOf(highUsage(usage, fact.durationMs)));
+  const most = nanoOfCost(costOf(highUsage(usage, durationMs)));
   reservation.settle(most === null ? null : Math.min(most, reservation.reserved));
 }
 
 /** The same of an answer that was followed to its end; where nobody knows that, all that was reserved counts. */
-export function settleFollowed(reservation: Reservation, fact: UsageFact): void {
-  const { source, counts } = fact;
+export function settleFollowed(
+  reservation: Reservation,
+  { source, counts }: Pick<UsageFact, 'source' | 'counts'>,
+  cost: Cost,
+): void {
   if (source === 'none') reservation.settle(0);
   else if (source === 'estimated') reservation.settle(null);
   else {
     const { outputTokens } = counts;
     if (outputTokens !== null && outputTokens > 0) reservation.learn(outputTokens);
-    reservation.settle(nanoOfCost(fact.cost) ?? (reservation.isPriced ? null : 0));
+    reservation.settle(nanoOfCost(cost) ?? (reservation.isPriced ? null : 0));
   }
 }
 

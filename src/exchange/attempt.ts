@@ -110,6 +110,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   /** Of an answer that was whole before it was told. */
   #billed: MeteredUsage | null = null;
   #cost: Cost | null = null;
+  #isSettled = false;
   failure: UpstreamFailure | null = null;
   /** In the routed lane, with its answer's head: milliseconds for which its key has nothing left of a limit; 0 = it has. */
   spentMs = 0;
@@ -507,10 +508,33 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     );
     this.isFollowed = usage.source !== 'reported' && this.#isFollowed(fact, usage, atMs);
     if (this.isFollowed) return null;
-    settleLimits(grant, fact);
-    if (reservation !== null)
-      settleSpending(reservation, usage, fact, (high) => this.#costOf(high, atMs));
+    this.#settle(usage, fact.cost, settlement.durationMs);
     return fact;
+  }
+
+  /**
+   * Its answer is whole: limits and budgets get back what it did not use, before the answer's end is told. The fact of it comes
+   * later and says the same. An answer that may be written on behind its response holds what it has until that is known.
+   * @param durationMs since the request came
+   */
+  giveBack(durationMs: number): void {
+    const { call, grant, reservation, wasRefused } = this.#request;
+    const metering = this.#metering;
+    if (metering === null || (grant === null && reservation === null)) return;
+    if (call?.reached !== true || wasRefused || metering.isBackground) return;
+    this.#billed ??= this.#used(metering);
+    this.#cost ??= this.#costOf(this.#billed, Date.now() - durationMs);
+    this.#settle(this.#billed, this.#cost, durationMs);
+  }
+
+  #settle(usage: MeteredUsage, cost: Cost, durationMs: number): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const { target, grant, reservation } = this.#request;
+    settleLimits(grant, usage, target.provider.dialect);
+    if (reservation === null) return;
+    const highCost = (high: MeteredUsage): Cost => this.#costOf(high, Date.now() - durationMs);
+    settleSpending(reservation, usage, cost, durationMs, highCost);
   }
 
   /** An answer that is written behind its response has its fact when it has ended. */
@@ -531,8 +555,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       priced: (usage) => this.#costOf({ ...usage, requestedModel }, atMs),
       requestBytes: this.#request.bytes,
       settled: (settled) => {
-        settleLimits(grant, settled);
-        if (reservation !== null) settleFollowed(reservation, settled);
+        settleLimits(grant, settled, settled.dialect);
+        if (reservation !== null) settleFollowed(reservation, settled, settled.cost);
       },
     });
   }

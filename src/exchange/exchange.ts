@@ -269,8 +269,10 @@ export class Exchange implements ClientEvents, Answer {
   answered(): void {
     this.#requestState = this.#requestState.answered;
     this.#responseState = this.#responseState.end;
-    if (this.#writer.open) this.#writer.end();
-    else this.#settle(this.#outcomeOfClosed());
+    if (this.#writer.open) {
+      this.#lane.giveBack(performance.now() - this.#beganMs);
+      this.#writer.end();
+    } else this.#settle(this.#outcomeOfClosed());
   }
 
   failed(failure: UpstreamFailure, detail: string): void {

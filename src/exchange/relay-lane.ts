@@ -87,6 +87,10 @@ export class RelayLane implements Lane, AttemptSink {
     this.#attempt.takeBack();
   }
 
+  giveBack(durationMs: number): void {
+    this.#attempt.giveBack(durationMs);
+  }
+
   account(settlement: Settlement): Account {
     const fact = this.#attempt.fact(settlement);
     return {

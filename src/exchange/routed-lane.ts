@@ -623,6 +623,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     if (this.#trial !== null) this.#context.planner.left(this.#trial);
   }
 
+  giveBack(durationMs: number): void {
+    this.#attempt?.giveBack(durationMs);
+  }
+
   account(settlement: Settlement): Account {
     this.#release();
     const attempt = this.#attempt;

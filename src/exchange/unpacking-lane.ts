@@ -190,6 +190,10 @@ export class UnpackingLane implements Lane, Answer {
     this.#lane.abort();
   }
 
+  giveBack(durationMs: number): void {
+    this.#lane.giveBack(durationMs);
+  }
+
   takeBack(): void {
     this.#close();
     this.#lane.takeBack();

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -36,6 +37,8 @@ rpm = 5
 tpm = 20000
 [policies.two]
 max_in_flight = 2
+[policies.one]
+max_in_flight = 1
 [policies.soft]
 rpm = 2
 mode = "warn"
@@ -49,6 +52,8 @@ policy = "few"
 policy = "tokens"
 [keys.4]
 policy = "two"
+[keys.9]
+policy = "one"
 [keys.5]
 policy = "soft"
 [keys.6]
@@ -328,4 +333,55 @@ describe('limits over two workers', () => {
     ).rejects.toThrow(Anthropic.RateLimitError);
     expect(scene.asked).toEqual({});
   });
+});
+
+/** Asks on several connections in turn, each time as soon as the answer before has come whole. @returns statuses */
+async function inTurn(path: string, model: string, times: number): Promise<number[]> {
+  const body = `{"model":"${model}","max_tokens":5,"messages":[{"role":"user","content":"hi"}]}`;
+  const request = [
+    `POST ${path} HTTP/1.1`,
+    'host: a',
+    `authorization: Bearer ${token({ keyId: 9n })}`,
+    'content-type: application/json',
+    `content-length: ${body.length}`,
+    '',
+    body,
+  ].join('\r\n');
+  const port = Number(new URL(url).port);
+  const sockets = Array.from({ length: 6 }, () =>
+    connect({ port, host: '127.0.0.1', noDelay: true }),
+  );
+  const statuses: number[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      let text = '';
+      const ask = (): unknown => sockets[statuses.length % sockets.length]?.write(request);
+      for (const socket of sockets) {
+        socket.on('error', reject).on('close', resolve);
+        socket.on('data', (piece) => {
+          text += piece.toString('latin1');
+          const [, status, length] =
+            /^HTTP\/1\.1 (\d+)[\s\S]*?content-length: (\d+)/i.exec(text) ?? [];
+          const start = text.indexOf('\r\n\r\n') + 4;
+          if (start < 4 || text.length < start + Number(length)) return;
+          text = '';
+          statuses.push(Number(status));
+          if (statuses.length < times) ask();
+          else resolve();
+        });
+      }
+      ask();
+    });
+  } finally {
+    for (const socket of sockets) socket.removeAllListeners('close').destroy();
+  }
+  return statuses;
+}
+
+test.each([
+  ['relay', '/openai/v1/chat/completions', 'gpt-4o'],
+  ['routed', '/v1/chat/completions', 'chat'],
+])('whoever has read an answer and asks again is not refused for it, on the %s lane: 1,000 in a row at one in flight', async (_lane, path, model) => {
+  const statuses = await inTurn(path, model, 1_000);
+  expect(statuses.filter((status) => status !== 200)).toEqual([]);
 });
