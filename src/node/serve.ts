@@ -1,4 +1,3 @@
-import { type AddressInfo, createServer } from 'node:net';
 import type { NatsConnection } from 'nats';
 import { createRateTable, setRateLimits } from '../admit/rate.ts';
 import { createTokenTable } from '../admit/token-table.ts';
@@ -38,6 +37,7 @@ import { StateKeeper } from '../stored/state-keeper.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
+import { claimPort } from './claimed-port.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
 import { RefusalList } from './refusal-list.ts';
 import { Reloader } from './reload.ts';
@@ -103,7 +103,10 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         : `stdout cannot be written (${(error as NodeJS.ErrnoException).code ?? error.message}): usage facts go to usage_spill_path if it is set, log lines are dropped.\n`,
     );
   };
-  const listen = { host: config.listen.host, port: await claimPort('listen', config.listen) };
+  const claimed = await claimPort(config.listen).catch((error: NodeJS.ErrnoException) => {
+    throw cannotListen('listen', config.listen, error);
+  });
+  const listen = { host: config.listen.host, port: claimed.port };
   const providers = providerTable(config.providers);
   const slots = providers.map(({ name }) => name);
   const memory = new MetricsLayout(slots).allocate(config.workers);
@@ -272,6 +275,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     admin.close();
     await supervisor.close(CLOSE_LIMIT_MS);
     throw error;
+  } finally {
+    claimed.release();
   }
   keeper.start();
   grantStore?.start();
@@ -413,27 +418,6 @@ function endHard(): never {
   process.kill(process.pid, 'SIGKILL');
   // Still here: the first process of a container, to which the kernel gives no SIGKILL of its own.
   process.exit(SIGKILL_STATUS);
-}
-
-/**
- * Finds out which port the workers will share, and that nobody else has it. They share it on purpose, so a second
- * Sluice on the same port would silently get half of the connections (SO_REUSEPORT); a plain listener sees it. And for
- * port 0 the front end does not set SO_REUSEPORT, so the system's choice is made here, for all of them.
- * @returns the concrete port
- */
-async function claimPort(key: string, address: ListenAddress): Promise<number> {
-  const probe = createServer();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      probe.once('error', reject);
-      probe.listen({ ...address, exclusive: true }, resolve);
-    });
-  } catch (error) {
-    throw cannotListen(key, address, error as NodeJS.ErrnoException);
-  }
-  const { port } = probe.address() as AddressInfo;
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return port;
 }
 
 function cannotListen(key: string, address: ListenAddress, { code }: NodeJS.ErrnoException): Error {
