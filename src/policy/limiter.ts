@@ -271,6 +271,7 @@ export class KeyLimits {
         const waits = this.#table.waitUs(purse.row, unit, nowUs, costUs, grant.fullUs(purse));
         if (waits === 0) continue;
         this.#counts.limitReached(purse.scope, unit, purse.enforced);
+        if (!purse.enforced) grant.leaveOut(at, unit);
         if (!purse.enforced || waits <= waitUs) continue;
         [tight, tightUnit, waitUs] = [purse, unit, waits];
       }
@@ -279,6 +280,8 @@ export class KeyLimits {
     }
     const lost = grant.take(nowUs);
     if (lost === null) {
+      for (const [at, unit] of grant.lateMisses ?? NO_MISSES)
+        this.#counts.limitReached(purses[at]?.scope ?? 'key', unit, false);
       for (const { scope, row, limits, enforced } of purses) {
         const { maxInFlight } = limits;
         if (!enforced && maxInFlight > 0 && this.#table.inFlight(row) > maxInFlight)
@@ -304,6 +307,8 @@ export class KeyLimits {
   }
 }
 
+const NO_MISSES: readonly (readonly [at: number, unit: LimitUnit])[] = [];
+
 /** What one attempt has taken. */
 export class LimitGrant {
   readonly #table: LimitTable;
@@ -318,6 +323,8 @@ export class LimitGrant {
   #isOver = false;
   /** Where it would have been refused: what was not taken is not given back. Made for the first such purse and unit. */
   #notTaken: Set<string> | null = null;
+  /** Of these, where another worker was faster than the look that found room: places of purses and units. */
+  lateMisses: typeof NO_MISSES | null = null;
   /** Of each purse that limits tokens, as `LimitTable.giveBack` has them. */
   readonly #takenUntil: number[] = [];
   readonly #givenBack: number[] = [];
@@ -403,15 +410,16 @@ export class LimitGrant {
     for (const unit of ['requests', 'tokens'] as const) {
       for (const [at, purse] of this.#purses.entries()) {
         const costUs = this.costUs(at, purse, unit);
-        if (costUs === 0) continue;
+        if (costUs === 0 || !this.#isTaken(at, unit)) continue;
         const waitUs = this.#table.take(purse.row, unit, nowUs, costUs, this.fullUs(purse));
         if (waitUs === 0) {
           if (unit === 'tokens') this.#remember(at, purse.row);
           continue;
         }
         if (!purse.enforced) {
-          this.#notTaken ??= new Set();
-          this.#notTaken.add(`${at} ${unit}`);
+          this.leaveOut(at, unit);
+          const isTold = unit === 'tokens' && this.#expected.inputTokens > purse.limits.tpm;
+          if (!isTold) this.lateMisses = [...(this.lateMisses ?? NO_MISSES), [at, unit]];
           continue;
         }
         if (unit === 'tokens') this.#giveBack('requests', this.#purses.length, nowUs);
@@ -430,6 +438,12 @@ export class LimitGrant {
       return { purse, unit: 'in_flight', waitUs: IN_FLIGHT_WAIT_US };
     }
     return null;
+  }
+
+  /** It would have been refused there, and is not (`mode = "warn"`): nothing is taken. */
+  leaveOut(at: number, unit: LimitUnit): void {
+    this.#notTaken ??= new Set();
+    this.#notTaken.add(`${at} ${unit}`);
   }
 
   #remember(at: number, row: number): void {

@@ -219,6 +219,34 @@ describe('KeyLimits', () => {
     });
   });
 
+  it('with mode = "warn" what another worker took between the look and the taking is counted too, once', () => {
+    const memory = createLimitTable(2);
+    const other = new LimitTable(memory, 1);
+    /** Another worker is faster by all there is, whenever this one has looked. */
+    class Slower extends LimitTable {
+      override waitUs(...asked: Parameters<LimitTable['waitUs']>): number {
+        const waits = super.waitUs(...asked);
+        const [row, unit, nowUs] = asked;
+        other.correct(row, unit, nowUs, 60_000_000);
+        return waits;
+      }
+    }
+    const told: string[] = [];
+    const counts = {
+      limitReached: (scope: string, unit: string) => told.push(`${scope} ${unit}`),
+      limitRowDropped: () => {},
+      classShed: () => {},
+    };
+    const limiter = new Limiter(new Slower(memory, 0), UNLIMITED, counts, () => 1_000_000);
+    const purse = limiter.purse('key', '1', { ...NO_LIMITS, rpm: 2 }, false);
+    const limits = limiter.of('agent', [purse]);
+    if (limits === null) throw new Error('nothing limits it');
+    granted(ask(limits));
+    expect(told).toEqual(['key requests']);
+    granted(ask(limits));
+    expect(told).toEqual(['key requests', 'key requests']);
+  });
+
   it('with mode = "warn" nothing is refused, what would have been is counted, and the fields say nothing', () => {
     const { key, told } = node();
     const limits = key({ rpm: 1, tpm: 10, maxInFlight: 1 }, '1', 0, false);
