@@ -6,7 +6,7 @@
 
 import type { NatsConnection, Subscription } from 'nats';
 import type { Log } from '../outlet/log.ts';
-import type { LimitTable } from '../policy/limit-table.ts';
+import { type LimitTable, monotonicUs } from '../policy/limit-table.ts';
 import { RateBook } from './rate-book.ts';
 
 /** How often a node tells, in milliseconds. */
@@ -16,6 +16,10 @@ const TELL_MS = 1_000;
 const LOOK_MS = 100;
 
 const BYE = new Uint8Array(0);
+
+function nowMs(): number {
+  return monotonicUs() / 1_000;
+}
 
 export class FleetRates {
   readonly #node: string;
@@ -43,7 +47,7 @@ export class FleetRates {
     this.#node = node;
     this.#subjects = `$KV.${bucket}-fleet.r.`;
     this.#connection = connection;
-    this.#book = new RateBook(table, performance.now());
+    this.#book = new RateBook(table, nowMs());
     this.#log = log;
   }
 
@@ -70,9 +74,9 @@ export class FleetRates {
       return;
     }
     if (this.#listening !== connection) this.#listen(connection);
-    if (performance.now() - this.#toldMs < TELL_MS) return;
+    if (nowMs() - this.#toldMs < TELL_MS) return;
     this.#tell();
-    this.#book.share(performance.now());
+    this.#book.share(nowMs());
   }
 
   #listen(connection: NatsConnection): void {
@@ -92,15 +96,15 @@ export class FleetRates {
 
   #hear(node: string, message: Uint8Array): void {
     if (node === this.#node) return;
-    const isNew = this.#book.hear(node, message, performance.now());
+    const isNew = this.#book.hear(node, message, nowMs());
     // Whoever comes is told at once: until then it takes itself for the only one.
     if (isNew) this.#tell();
-    if (isNew || message.length === 0) this.#book.share(performance.now());
+    if (isNew || message.length === 0) this.#book.share(nowMs());
   }
 
   #tell(): void {
-    this.#toldMs = performance.now();
-    this.#publish(this.#book.measure(performance.now()));
+    this.#toldMs = nowMs();
+    this.#publish(this.#book.measure(nowMs()));
   }
 
   #publish(message: Uint8Array): void {

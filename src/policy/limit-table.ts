@@ -11,7 +11,7 @@
  * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
  *
  * In a fleet a node paces each limit at its share of it, which the main thread sets (`fleet/rate-book.ts`). Time is what is
- * stored, so that a share that grows makes no burst: what was half full is half full of more.
+ * stored: what was half full is half full of more, unless it is said how full that is by which a share grows.
  *
  * Bounds: ROWS rows of 48 bytes, and 4 bytes a worker; 1.5 MiB and 128 KiB a worker. A row belongs to its name as long as the process
  * lives, so that no worker can find another one's in its place. The last RESERVED_ROWS are for purses that the configuration
@@ -106,7 +106,7 @@ export class LimitTable {
   place(name: string, isConfigured = false): number {
     const digest = hash('sha256', name, 'buffer');
     const print = digest.readBigInt64LE(0) || 1n;
-    const chance = digest.readUInt32LE(8);
+    const chance = chanceOf(print);
     // A reload may have begun or ceased to name it: it goes on where it stands.
     const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
     if (kept !== NO_ROW || !isConfigured) return kept === NO_ROW ? this.#open(print, chance) : kept;
@@ -114,6 +114,14 @@ export class LimitTable {
     if (open !== NO_ROW) return open;
     const reserved = this.#claim(print, chance, OPEN_ROWS, RESERVED_ROWS);
     return reserved === NO_ROW ? this.#open(print, chance) : reserved;
+  }
+
+  /** The row of a name of which only the print is known, by another node's word; taken when there is none yet, as in `place`. */
+  placePrint(print: bigint): { readonly row: number; readonly isNew: boolean } {
+    const chance = chanceOf(print);
+    const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
+    const row = kept === NO_ROW ? this.#find(print, chance, 0, OPEN_ROWS) : kept;
+    return row === NO_ROW ? { row: this.#open(print, chance), isNew: true } : { row, isNew: false };
   }
 
   #open(print: bigint, chance: number): number {
@@ -271,6 +279,22 @@ export class LimitTable {
     Atomics.store(this.#head, 0, share >= 1 ? 0 : inMillionths(share));
   }
 
+  /** How much of this node's share of a minute's worth is there: 1 all of it, 0 nothing. */
+  fullness(row: number, unit: MinuteUnit, nowUs: number): number {
+    return Math.max(0, 1 - this.fullInUs(row, unit, nowUs) / MINUTE_US);
+  }
+
+  /**
+   * Of a share that grows: what comes to it is as full as it was where it comes from.
+   * @param share the new one, larger than that which stands; set behind this. @param fullness of what comes to it
+   */
+  refill(row: number, unit: MinuteUnit, nowUs: number, share: number, fullness: number): void {
+    const before = this.share(row, unit);
+    const lacksUs = this.fullInUs(row, unit, nowUs);
+    const comesUs = (1 - fullness) * MINUTE_US;
+    this.correct(row, unit, nowUs, ((comesUs - lacksUs) * (share - before)) / share);
+  }
+
   /** @param share of this node; null: as in all others */
   shareOne(row: number, unit: MinuteUnit, share: number | null): void {
     const millionths = share === null ? 0 : inMillionths(share);
@@ -285,6 +309,11 @@ export class LimitTable {
     this.#instant[0] = fullAt;
     return Atomics.compareExchange(this.#cells, cell, seen, this.#bits[0] ?? 0n) === seen;
   }
+}
+
+/** Where a name is looked for first. Of its print: other nodes tell no more of a name. */
+function chanceOf(print: bigint): number {
+  return Number(BigInt.asUintN(32, print));
 }
 
 /** A configured name may stand anywhere among the reserved rows: it is looked for once in a configuration's life. */

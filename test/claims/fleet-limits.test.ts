@@ -70,9 +70,8 @@ describe('three gateways of one NATS', () => {
     const each = await Promise.all(gateways.map(async (gateway) => await served(gateway, RPM)));
     const all = each.reduce((sum, one) => sum + one, 0);
     const minutes = (performance.now() - beganMs) / 60_000;
-    // By itself each would let all of its own through, three times as many. One that is asked a second before the others, as a
-    // busy machine will have it, takes what nobody wants yet, and each of the others its third; and one more of each.
-    expect(all).toBeLessThanOrEqual(RPM * (1 + 2 / 3) + 3 + RPM * minutes);
+    // By itself each would let all of its own through, three times as many. Shares may move a little while they ask.
+    expect(all).toBeLessThanOrEqual(RPM * 1.5 + RPM * minutes);
     expect(all).toBeGreaterThanOrEqual(RPM / 2);
     const [first, second, third] = gateways;
     if (first === undefined || second === undefined || third === undefined)

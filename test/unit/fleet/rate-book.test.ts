@@ -11,7 +11,8 @@ describe('shares of a limit', () => {
   it('are one together, none is less than a fifth of an equal one, and who is asked for more has more', () => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 20 }), (demand) => {
-        const shares = demand.map((own, at) => rateShare(own, demand.toSpliced(at, 1)));
+        const rates = demand.map((one) => ({ demand: one, fullness: 1 }));
+        const shares = demand.map((own, at) => rateShare(own, rates.toSpliced(at, 1)).share);
         expect(shares.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 9);
         for (const [at, share] of shares.entries()) {
           expect(share).toBeGreaterThan(1 / (5.01 * demand.length));
@@ -21,6 +22,15 @@ describe('shares of a limit', () => {
         }
       }),
     );
+  });
+});
+
+describe('how full a share is that grows', () => {
+  it('is as full as the shares are by which it grows, each by its size', () => {
+    const full = { demand: 0, fullness: 1 };
+    expect(rateShare(1, [full, full]).fullness).toBe(1);
+    expect(rateShare(1, [{ demand: 1, fullness: 0 }]).fullness).toBe(0);
+    expect(rateShare(0, [{ demand: 1, fullness: 0 }, full]).fullness).toBeCloseTo(1 / 13, 9);
   });
 });
 
@@ -109,7 +119,21 @@ describe('a limit that three nodes share', () => {
     fleet.run(60, [0, 0, 30]);
     const all = fleet.nodes.flatMap(({ served }) => served).filter((us) => us > fromUs);
     // Two minutes' worth, and what the idle ones had of theirs.
-    expect(all.length).toBeLessThanOrEqual(120 + 30);
+    expect(all.length).toBeLessThanOrEqual(120 + 15);
+  });
+
+  it('is spent once: what one node took of a key that nobody knew is not there at the others, which are asked behind it', () => {
+    const fleet = new Fleet(3, { rpm: 60 });
+    fleet.run(1, [0, 0, 0]);
+    const beganUs = fleet.clock.us;
+    fleet.run(10, [30, 0, 0]);
+    const alone = fleet.nodes[0]?.served.length ?? 0;
+    // Its third at once, and what the others do not want behind that.
+    expect(alone).toBeGreaterThanOrEqual(50);
+    fleet.run(5, [0, 30, 30]);
+    const all = fleet.nodes.flatMap(({ served }) => served);
+    const seconds = (fleet.clock.us - beganUs) / 1_000_000;
+    expect(all.length).toBeLessThanOrEqual(60 + seconds + 6);
   });
 
   it('serves what is larger than a share of it, and no more in the long run', () => {
@@ -151,4 +175,26 @@ describe('a limit that three nodes share', () => {
     });
     expect(held).toEqual([3, 3, 3]);
   });
+});
+
+it('a limit of which a node hears first from another is small there before anybody asks it', () => {
+  const told = new LimitTable(createLimitTable(1), 0);
+  const first = new RateBook(told, 0);
+  const row = told.place('key 7');
+  told.asked(row, 30, 0);
+  const message = first.measure(1_000);
+  const heard = new LimitTable(createLimitTable(1), 0);
+  const second = new RateBook(heard, 0);
+  second.hear('first', Buffer.alloc(8, Buffer.of(2, 0, 0, 0, 0, 0, 0, 0)), 1_000);
+  second.share(1_000);
+  second.hear('first', message, 1_001);
+  expect(heard.share(heard.place('key 7'), 'requests')).toBeLessThan(0.15);
+  expect(heard.share(heard.place('key 8'), 'requests')).toBe(0.5);
+});
+
+it('a message of another version is no message', () => {
+  const table = new LimitTable(createLimitTable(1), 0);
+  const book = new RateBook(table, 0);
+  expect(book.hear('old', Buffer.alloc(8, Buffer.of(1, 0, 0, 0, 0, 0, 0, 0)), 0)).toBe(false);
+  expect(book.nodes).toBe(1);
 });
