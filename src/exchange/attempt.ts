@@ -513,7 +513,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   }
 
   /**
-   * Its answer is whole: limits and budgets get back what it did not use, before the answer's end is told. The fact of it comes
+   * It is over: limits and budgets get back what it did not use, before the answer's end is told. The fact of it comes
    * later and says the same. An answer that may be written on behind its response holds what it has until that is known.
    * @param durationMs since the request came
    */
@@ -521,7 +521,12 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const { call, grant, reservation, wasRefused } = this.#request;
     const metering = this.#metering;
     if (metering === null || (grant === null && reservation === null)) return;
-    if (call?.reached !== true || wasRefused || metering.isBackground) return;
+    if (call?.reached !== true || wasRefused) {
+      grant?.settle(0);
+      reservation?.settle(0);
+      return;
+    }
+    if (metering.isBackground) return;
     this.#billed ??= this.#used(metering);
     this.#cost ??= this.#costOf(this.#billed, Date.now() - durationMs);
     this.#settle(this.#billed, this.#cost, durationMs);

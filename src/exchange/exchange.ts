@@ -270,7 +270,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#requestState = this.#requestState.answered;
     this.#responseState = this.#responseState.end;
     if (this.#writer.open) {
-      this.#lane.giveBack(performance.now() - this.#beganMs);
+      this.#giveBack();
       this.#writer.end();
     } else this.#settle(this.#outcomeOfClosed());
   }
@@ -335,6 +335,7 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = this.#responseState.unanswered;
     this.#status = REJECTIONS[rejected.code].status;
     this.#rejection = rejected.code;
+    this.#giveBack();
     this.#writer.respond(head + this.#cors(), body, this.#method === 'HEAD', closes || isLast);
     this.#settle(outcome);
   }
@@ -342,7 +343,17 @@ export class Exchange implements ClientEvents, Answer {
   /** The message cannot be completed: the client must see that it was not. */
   #cut(event: Buffer | null): void {
     this.#responseState = this.#responseState.failed;
+    this.#giveBack();
     this.#writer.cut(event);
+  }
+
+  #giveBack(): void {
+    try {
+      this.#lane.giveBack(performance.now() - this.#beganMs);
+    } catch (error) {
+      // Its settlement tries again.
+      this.#context.report(error);
+    }
   }
 
   /** Of an answer that ends when nothing can be told any more: the client has all of it, or left it. */

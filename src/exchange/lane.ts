@@ -30,8 +30,8 @@ export interface Lane {
   /** The same of a request that must not become whole: no provider could begin to work, and no fact tells of it. */
   takeBack(): void;
   /**
-   * The answer is whole and its end about to leave: what was reserved for it goes back, so that whoever has read it and asks
-   * again is not refused for what is over.
+   * Nothing more comes, and the answer's end is about to leave: what was reserved for it goes back, so that whoever has read it
+   * and asks again is not refused for what is over.
    * @param durationMs since the request came
    */
   giveBack(durationMs: number): void;

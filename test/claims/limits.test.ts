@@ -8,6 +8,7 @@ import {
   type Act,
   answers,
   type RoutedScene,
+  resets,
   startRoutedScene,
   WHOLE,
 } from '../support/routed-scene.ts';
@@ -384,4 +385,8 @@ test.each([
 ])('whoever has read an answer and asks again is not refused for it, on the %s lane: 1,000 in a row at one in flight', async (_lane, path, model) => {
   const statuses = await inTurn(path, model, 1_000);
   expect(statuses.filter((status) => status !== 200)).toEqual([]);
+  scene.plays({ openai: resets, groq: resets });
+  const failed = await inTurn(path, model, 200);
+  expect(failed.filter((status) => status !== 502)).toEqual([]);
+  expect(failed.length).toBe(200);
 });
