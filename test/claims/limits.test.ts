@@ -360,7 +360,11 @@ async function inTurn(path: string, model: string, times: number): Promise<numbe
       let text = '';
       const ask = (): unknown => sockets[statuses.length % sockets.length]?.write(request);
       for (const socket of sockets) {
-        socket.on('error', reject).on('close', resolve);
+        socket.on('error', reject).on('close', () => {
+          const { logs, stderr } = scene.gateway;
+          const told = `${JSON.stringify(logs.slice(-5))} ${stderr}`;
+          reject(new Error(`closed behind ${statuses.length} answers: ${text} ${told}`));
+        });
         socket.on('data', (piece) => {
           text += piece.toString('latin1');
           const [, status, length] =

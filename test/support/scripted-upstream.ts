@@ -71,9 +71,12 @@ export class ScriptedUpstream {
     this.#server.on('tlsClientError', () => {});
     this.#server.on('connection', (socket: Socket) => {
       // What a TLS socket is made of: only that can be reset.
-      const { remotePort = 0 } = socket;
-      beneath.set(remotePort, socket);
-      socket.on('close', () => beneath.delete(remotePort));
+      const pair = portsOf(socket);
+      beneath.set(pair, socket);
+      // Who comes from the same port behind it may be here already.
+      socket.on('close', () => {
+        if (beneath.get(pair) === socket) beneath.delete(pair);
+      });
     });
   }
 
@@ -122,8 +125,10 @@ export class ScriptedUpstream {
 }
 
 const busy = new WeakSet<Socket>();
-/** Plain sockets by their peers' ports. */
-const beneath = new Map<number, Socket>();
+/** Plain sockets by both their ports: one port of a peer may lead to several upstreams at once. */
+const beneath = new Map<string, Socket>();
+
+const portsOf = ({ localPort, remotePort }: Socket): string => `${localPort}:${remotePort}`;
 
 export async function startUpstream(
   script: Script,
@@ -164,7 +169,7 @@ function turnOf(request: SeenRequest, socket: Socket, reader: RequestReader): Tu
       if (bytes.length > 0) await write(chunkOf(bytes));
     },
     lastChunk: () => write(LAST_CHUNK),
-    reset: () => beneath.get(socket.remotePort ?? 0)?.resetAndDestroy(),
+    reset: () => beneath.get(portsOf(socket))?.resetAndDestroy(),
   };
 }
 
