@@ -186,13 +186,15 @@ function lossesAt(provider: Provider, model: string, read: ReadRequest | Refusal
   return lost.length === 0 ? 'translated' : `translated without ${lost.join(', ')}`;
 }
 
+const SEALS: ReadonlySet<string> = new Set(Object.values(SEALED));
+
 /** What of a body keeps it at one account, whatever the plan says. */
 function boundBy(file: string): readonly string[] {
   const named = new Set<string>();
   let isSealed = false;
   const texts = new NamedTexts(REQUEST_STATE, {
     onText(place, text) {
-      if (place === SEALED) isSealed = true;
+      if (SEALS.has(place)) isSealed = true;
       else if (place !== TOOL_TYPE && text !== '') named.add(place);
     },
   });
@@ -202,7 +204,7 @@ function boundBy(file: string): readonly string[] {
       `the body names a ${place}: it goes to the account that made it and to no other one; 404 state_not_found where that was not for this tenant`,
   );
   const sealed =
-    'the body holds what only the account that made it can open: it stays with the first target and its key';
+    'the body holds what only the account that made it can open: it stays with the first target and its key, in a plan of several wires with the first one of its maker, and others get the conversation without it';
   return isSealed ? [...lines, sealed] : lines;
 }
 

@@ -4,42 +4,87 @@
  */
 
 import { Buffer } from 'node:buffer';
-import { isObject, type JsonObject, listIn, parsedObject, textIn } from './json-values.ts';
+import type { Maker } from './conversation.ts';
+import {
+  isObject,
+  type JsonObject,
+  listIn,
+  objectIn,
+  parsedObject,
+  textIn,
+} from './json-values.ts';
 import { PREFIX } from './seals.ts';
 import type { Wire } from './wires.ts';
 
+/** A request without what its target cannot have. */
+export interface CleanedRequest {
+  /** JSON in UTF-8. */
+  readonly body: Buffer;
+  /** Names of what is lost, for `x-sluice-dropped`. */
+  readonly dropped: readonly string[];
+}
+
 /** Their traces, as JSON is written by every stock client; whoever writes it otherwise gets the provider's own word. */
 const TRACES: Readonly<Record<Wire, readonly string[]>> = {
-  'openai-chat': ['"thinking_blocks"'],
+  'openai-chat': ['"thinking_blocks"', '"thought_signature"'],
   'anthropic-messages': ['"signature":""', '"signature": ""', '"sluice.'],
 };
 
 /**
  * @param body of a request, JSON
  * @param model that it is to ask for
- * @returns null where there is no trace of them: then it goes as it came
+ * @param maker whose seals the target can open
+ * @returns null where nothing of it is in there: then it goes as it came
  */
-export function withoutForeignThoughts(wire: Wire, body: Buffer, model: string): Buffer | null {
+export function withoutForeignThoughts(
+  wire: Wire,
+  body: Buffer,
+  model: string,
+  maker: Maker,
+): CleanedRequest | null {
   if (!TRACES[wire].some((trace) => body.includes(trace))) return null;
   const request = parsedObject(body.toString());
   if (request === null) return null;
-  const strip = wire === 'openai-chat' ? withoutBlocks : withoutUnsigned;
-  const messages = listIn(request, 'messages').flatMap(strip);
-  return Buffer.from(JSON.stringify({ ...request, model, messages }));
+  const dropped = new Set<string>();
+  const messages = listIn(request, 'messages').flatMap((message): readonly unknown[] => {
+    if (!isObject(message)) return [message];
+    return wire === 'openai-chat'
+      ? [withoutSealed(message, maker, dropped)]
+      : withoutUnsigned(message, dropped);
+  });
+  if (dropped.size === 0) return null;
+  return {
+    body: Buffer.from(JSON.stringify({ ...request, model, messages })),
+    dropped: [...dropped],
+  };
 }
 
-function withoutBlocks(message: unknown): readonly unknown[] {
-  if (!isObject(message)) return [message];
-  const { thinking_blocks: _, ...kept } = message;
-  return [kept];
+function withoutSealed(message: JsonObject, maker: Maker, dropped: Set<string>): JsonObject {
+  const { thinking_blocks: blocks, ...plain } = message;
+  if (blocks !== undefined) dropped.add('messages.thinking_blocks');
+  if (maker === 'gemini' || !Array.isArray(plain['tool_calls'])) return plain;
+  const calls = plain['tool_calls'].map((call: unknown) => withoutGoogles(call, dropped));
+  return { ...plain, tool_calls: calls };
+}
+
+/** Google's own form of its signatures on OpenAI's wire. */
+function withoutGoogles(call: unknown, dropped: Set<string>): unknown {
+  const extra = isObject(call) ? objectIn(call, 'extra_content') : null;
+  if (!isObject(call) || extra === null || !('google' in extra)) return call;
+  dropped.add('messages.tool_calls.extra_content');
+  const { extra_content: _, ...plain } = call;
+  const { google: __, ...others } = extra;
+  return Object.keys(others).length === 0 ? plain : { ...plain, extra_content: others };
 }
 
 /** A turn of which nothing is left is none. */
-function withoutUnsigned(message: unknown): readonly unknown[] {
-  if (!isObject(message) || !Array.isArray(message['content'])) return [message];
+function withoutUnsigned(message: JsonObject, dropped: Set<string>): readonly JsonObject[] {
+  if (!Array.isArray(message['content'])) return [message];
   const content = listIn(message, 'content').filter(
     (block) => !isObject(block) || !isForeign(block),
   );
+  if (content.length === message['content'].length) return [message];
+  dropped.add('messages.thinking');
   return content.length === 0 ? [] : [{ ...message, content }];
 }
 

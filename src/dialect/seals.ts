@@ -5,6 +5,18 @@
 
 import type { Maker, Seal } from './conversation.ts';
 
+/** What of a provider says whose seals its accounts can open. */
+interface Sealer {
+  readonly name: string;
+  readonly dialect: string;
+}
+
+/** Whose seals a provider's models make and can open: Gemini's do so on every wire that it is reached over. */
+export function makerAt({ name, dialect }: Sealer): Maker {
+  if (dialect === 'anthropic') return 'anthropic';
+  return name === 'gemini' || dialect === 'gemini' ? 'gemini' : 'openai';
+}
+
 /** Of another maker's seal. */
 export const PREFIX = /^sluice\.(anthropic|gemini|openai)\./;
 
@@ -18,10 +30,13 @@ function isMaker(word: string | undefined): word is Maker {
  */
 export function sealOf(native: Maker, data: string): Seal | null {
   if (data === '') return null;
-  const found = PREFIX.exec(data);
-  const maker = found?.[1];
-  if (found === null || !isMaker(maker)) return { maker: native, data };
-  return { maker, data: data.slice(found[0].length) };
+  return { maker: makerIn(native, data), data: data.replace(PREFIX, '') };
+}
+
+/** @param data of a seal, or its beginning */
+export function makerIn(native: Maker, data: string): Maker {
+  const maker = PREFIX.exec(data)?.[1];
+  return isMaker(maker) ? maker : native;
 }
 
 /** As it stands on a wire whose own seals are `native`'s. */

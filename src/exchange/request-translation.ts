@@ -1,7 +1,8 @@
 /** A routed request whose target speaks another wire than its caller: written anew for it. */
 
-import type { Buffer } from 'node:buffer';
+import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import { type Refusal, untranslatable } from '../dialect/losses.ts';
+import { makerAt } from '../dialect/seals.ts';
 import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
 import { WIRES } from '../dialect/wires.ts';
@@ -31,7 +32,7 @@ export class RequestTranslation {
   #written: TranslatedRequest | Refusal | null = null;
   /** The same of a target of the caller's own wire. */
   #cleanTarget: Target | null = null;
-  #clean: Buffer | null = null;
+  #clean: CleanedRequest | null = null;
   /** Why the first target that did not suit does not; null: none was met. */
   refusal: Refusal | null = null;
 
@@ -48,9 +49,11 @@ export class RequestTranslation {
 
   /** Whether a target can be asked: it speaks the caller's wire, or the request can be written for it. */
   suits(target: Target): boolean {
-    if (target.provider.dialect === this.#dialect) return true;
-    const written = this.#writtenFor(target);
-    if ('body' in written) return true;
+    const written =
+      target.provider.dialect === this.#dialect
+        ? this.#strictly(this.cleanedFor(target), target)
+        : this.#writtenFor(target);
+    if (written === null || 'body' in written) return true;
     this.refusal ??= written;
     return false;
   }
@@ -66,12 +69,13 @@ export class RequestTranslation {
    * For a target of the caller's own wire: what an earlier one of another wire left in the history goes.
    * @returns null where it goes as it came, but for its model
    */
-  cleanedFor(target: Target): Buffer | null {
+  cleanedFor(target: Target): CleanedRequest | null {
     const { provider, model } = target;
     if (provider.dialect !== this.#dialect) return null;
     if (this.#cleanTarget !== target) {
       const body = this.#body.bytes(null);
-      this.#clean = translator().withoutForeignThoughts(WIRES[this.#dialect], body, model);
+      const wire = WIRES[this.#dialect];
+      this.#clean = translator().withoutForeignThoughts(wire, body, model, makerAt(provider));
       this.#cleanTarget = target;
     }
     return this.#clean;
@@ -90,18 +94,30 @@ export class RequestTranslation {
     return this.#read;
   }
 
-  #write(read: ReadRequest, { provider, model }: Target): TranslatedRequest | Refusal {
+  #write(read: ReadRequest, target: Target): TranslatedRequest | Refusal {
+    const { provider, model } = target;
     const asksForUsage = provider.streamUsage === 'ask';
     const written = read.writtenFor(WIRES[provider.dialect], {
       provider: provider.name,
       model,
       asksForUsage,
     });
-    if (!this.#isStrict || !('body' in written)) return written;
-    const lost = [...written.dropped, ...written.adjusted];
+    return 'body' in written ? this.#strictly(written, target) : written;
+  }
+
+  /** @returns a refusal where something is lost that its caller does not want to lose */
+  #strictly<T extends Lossy | null>(written: T, { provider }: Target): T | Refusal {
+    if (!this.#isStrict || written === null) return written;
+    const lost = [...written.dropped, ...(written.adjusted ?? [])];
     if (lost.length === 0) return written;
     return untranslatable(lost.join(', '), `it would be lost on the way to ${provider.name}`);
   }
+}
+
+/** What a request lost, or has changed, on its way to a target. */
+interface Lossy {
+  readonly dropped: readonly string[];
+  readonly adjusted?: readonly string[];
 }
 
 /** What a translated request is to its provider, where its own path would be something else. */
@@ -140,7 +156,7 @@ export function translatedFields(
 const LOSSES_MAX_CHARACTERS = 1_024;
 
 /** @returns field lines, each ended by CRLF */
-export function lossLines({ dropped, adjusted }: TranslatedRequest): string {
+export function lossLines({ dropped, adjusted = [] }: Lossy): string {
   return listLine('x-sluice-dropped', dropped) + listLine('x-sluice-adjusted', adjusted);
 }
 

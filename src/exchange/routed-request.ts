@@ -1,6 +1,7 @@
 import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
+import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import type { TranslatedRequest } from '../dialect/translate.ts';
 import type { Trial } from '../plan/planner.ts';
 import type { Target } from '../plan/route-table.ts';
@@ -205,12 +206,17 @@ export class RoutedRequest {
   #ownContent(target: Target): Buffer | null {
     const translation = this.#start?.translation ?? null;
     if (translation === null) return null;
-    return translation.writtenFor(target)?.body ?? translation.cleanedFor(target);
+    return (translation.writtenFor(target) ?? translation.cleanedFor(target))?.body ?? null;
   }
 
   /** Null where it goes as it came. */
   #translated(target: Target): TranslatedRequest | null {
     return this.#start?.translation?.writtenFor(target) ?? null;
+  }
+
+  /** Null where it goes as it came, or is written anew. */
+  #cleaned(target: Target): CleanedRequest | null {
+    return this.#start?.translation?.cleanedFor(target) ?? null;
   }
 
   /**
@@ -239,7 +245,8 @@ export class RoutedRequest {
     const translated = isOwn ? null : this.#translated(target);
     const { suffix, metering, keepsState } =
       translated === null ? routed : endpointOf(target.provider, translated);
-    this.lossLines = translated === null ? '' : lossLines(translated);
+    const lossy = isOwn ? null : (translated ?? this.#cleaned(target));
+    this.lossLines = lossy === null ? '' : lossLines(lossy);
     const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
     return new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,

@@ -1,11 +1,15 @@
 /** What a routed request begins with, when its model is known: its first target and key, or why it goes nowhere. */
 
 import type { Routed } from '../admit/admit.ts';
+import type { Maker } from '../dialect/conversation.ts';
+import { makerAt } from '../dialect/seals.ts';
 import type { Homes } from '../plan/offers.ts';
+import type { Planned } from '../plan/plan.ts';
 import type { Planner, Trial } from '../plan/planner.ts';
 import type { PrefixWatch } from '../plan/prefix-watch.ts';
 import type { Resolved, Route } from '../plan/route-table.ts';
 import { notAllowed } from '../policy/policy-refusals.ts';
+import type { Provider } from '../providers/providers.ts';
 import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import { STATE_ELSEWHERE, type StateClaim } from '../stored/state-claim.ts';
@@ -166,20 +170,18 @@ function namedStart(
     metrics.wishesDropped(wishes.dropped + planner.unknownWishes(wishes));
   const mayRepeat = isWhole && body.keep();
   if (isWhole && !mayRepeat) metrics.replaySkipped();
-  // Whoever made what is sealed is not known: another target, or another key, is not asked whether it was the one.
-  const isSealed = claim?.isSealed === true;
-  const targets = isSealed ? made.targets.slice(0, 1) : made.targets;
+  const isMixed =
+    mayTranslate && made.targets.some(({ target }) => target.provider.dialect !== wishes.dialect);
+  const opens = opening(claim, isMixed);
+  const targets = opens === null ? made.targets : firstOfEach(made.targets, opens);
   const walk = new RoutedWalk(context);
   // As in the relay: what one of its answers seals or stores, only that one's account can open.
   const settled = routed.keepsState ? tenantSeed(routed.identity.tenantWords) : 0;
   walk.begin(targets, route.settings.retries, mayRepeat, session, homes, settled);
-  const translation =
-    mayTranslate && made.targets.some(({ target }) => target.provider.dialect !== wishes.dialect)
-      ? new RequestTranslation(wishes.dialect, body, asked.fields)
-      : null;
+  if (opens !== null) walk.keepsKeyOf((provider) => opens(provider) !== null);
+  const translation = isMixed ? new RequestTranslation(wishes.dialect, body, asked.fields) : null;
   if (translation !== null) walk.onlyWhere((target) => translation.suits(target));
   const trial = walk.next();
-  if (isSealed && trial !== null) walk.stayWith(trial.key);
   if (trial !== null) return { isWhole, trial, route, walk, reading, rehearsed, translation };
   const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
   const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
@@ -187,4 +189,35 @@ function namedStart(
   const isForEver = made.leftOut.every(({ waitMs }) => waitMs === 0);
   if (translation?.refusal != null && isForEver) return untranslated(translation.refusal);
   return notPaidFor(made) ?? noTarget(made);
+}
+
+/** Whose seals of a request a provider can open; null: none of them. */
+type Opens = (provider: Provider) => Maker | null;
+
+/**
+ * Who could be the one that sealed what a request holds. Which account of its maker it was is not known: another target, or
+ * another key, is not asked whether it was the one.
+ * @param isMixed whoever cannot open it gets the conversation without it; else all get it as it came
+ * @returns null where nothing is sealed
+ */
+function opening(claim: StateClaim | null, isMixed: boolean): Opens | null {
+  if (claim === null || claim.sealedBy.size === 0) return null;
+  const [first = null] = claim.sealedBy;
+  if (!isMixed) return () => first;
+  return (provider) => {
+    const maker = makerAt(provider);
+    return claim.sealedBy.has(maker) ? maker : null;
+  };
+}
+
+/** All that open nothing, and of those that open a maker's seals the first. */
+function firstOfEach(planned: readonly Planned[], opens: Opens): readonly Planned[] {
+  const firsts = new Set<Maker>();
+  return planned.filter(({ target }) => {
+    const maker = opens(target.provider);
+    if (maker === null) return true;
+    const isFirst = !firsts.has(maker);
+    firsts.add(maker);
+    return isFirst;
+  });
 }

@@ -4,6 +4,7 @@ import type { Planned } from '../plan/plan.ts';
 import type { Planner, Trial } from '../plan/planner.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
+import type { Provider } from '../providers/providers.ts';
 
 /** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
 const ATTEMPTS_MAX = 16;
@@ -30,6 +31,8 @@ export class RoutedWalk {
   #homes: Homes = null;
   /** Which targets can be asked what the request asks; null: all of them. Told when one is next, since it takes work. */
   #suits: ((target: Target) => boolean) | null = null;
+  /** Whose keys do not follow each other; null: nobody's. */
+  #keepsKey: ((provider: Provider) => boolean) | null = null;
   /** Where in the plan the next target is. */
   #next = 0;
   #current: Planned | null = null;
@@ -74,9 +77,9 @@ export class RoutedWalk {
     this.#suits = suits;
   }
 
-  /** From here on nothing but this key is tried: what the request holds may be its account's alone. */
-  stayWith(key: PoolKey): void {
-    this.#homes = (_provider, other) => other === key;
+  /** Of these providers nothing but the first key that is tried: what the request holds may be its account's alone. */
+  keepsKeyOf(isBound: (provider: Provider) => boolean): void {
+    this.#keepsKey = isBound;
   }
 
   get mayRepeat(): boolean {
@@ -89,7 +92,8 @@ export class RoutedWalk {
   }
 
   /** An attempt begins. @returns which one it is, from 1 on */
-  begun({ key }: Trial): number {
+  begun({ target: { provider }, key }: Trial): number {
+    if (this.#keepsKey?.(provider) === true) this.#homes = onlyKey(this.#homes, provider, key);
     if (this.#mayRepeat) {
       this.#triedKeys ??= new Set();
       this.#triedKeys.add(key);
@@ -217,4 +221,9 @@ export class RoutedWalk {
       this.#settled,
     );
   }
+}
+
+function onlyKey(homes: Homes, provider: Provider, key: PoolKey): Homes {
+  return (other, otherKey) =>
+    other.index === provider.index ? otherKey === key : homes === null || homes(other, otherKey);
 }

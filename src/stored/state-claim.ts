@@ -1,3 +1,5 @@
+import type { Maker } from '../dialect/conversation.ts';
+import { makerIn } from '../dialect/seals.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import { type Rejection, rejection } from '../rejection.ts';
@@ -15,6 +17,15 @@ const LEAVES_CONTAINERS = /^(?:code_|shell)/;
  */
 export const IDS_MAX = 1_024;
 
+const NOBODY: ReadonlySet<Maker> = new Set();
+
+/** Whose seals stand where, behind no prefix of ours. */
+const NATIVE: ReadonlyMap<string, Maker> = new Map([
+  [SEALED.openai, 'openai'],
+  [SEALED.anthropic, 'anthropic'],
+  [SEALED.gemini, 'gemini'],
+]);
+
 /** Of an id that is told back: enough to recognise it. */
 const SHOWN_CHARACTERS = 80;
 
@@ -28,8 +39,8 @@ export class StateClaim implements TextSink {
   #homes: readonly Home[] | null = null;
   #fault: Rejection | null = null;
   #count = 0;
-  /** It holds what only the account that made it can open: which one that was is not known. */
-  isSealed = false;
+  /** Whose models sealed what it holds, so that only the account that made it can open it: which one that was is not known. */
+  sealedBy: ReadonlySet<Maker> = NOBODY;
   /** It offers a tool that leaves a container, and files in it. */
   leavesContainers = false;
 
@@ -64,9 +75,10 @@ export class StateClaim implements TextSink {
     return this.#fault ?? (this.mayGoTo(provider, key) ? null : STATE_ELSEWHERE);
   }
 
-  onText(place: string, text: string | null): void {
-    if (place === SEALED) {
-      if (text !== '') this.isSealed = true;
+  onText(place: string, text: string | null, beginning: string): void {
+    const native = NATIVE.get(place);
+    if (native !== undefined) {
+      if (text !== '') this.#sealed(makerIn(native, text ?? beginning));
       return;
     }
     if (place === TOOL_TYPE) {
@@ -91,6 +103,10 @@ export class StateClaim implements TextSink {
       if (both.length === 0) this.#fault = APART;
       else this.#homes = both;
     }
+  }
+
+  #sealed(maker: Maker): void {
+    if (!this.sealedBy.has(maker)) this.sealedBy = new Set([...this.sealedBy, maker]);
   }
 
   #found(id: string): readonly Home[] {

@@ -29,12 +29,18 @@ export function spelled(names: readonly string[]): SpelledNames {
 }
 
 export interface TextSink {
-  /** @param text decoded; null when it is longer than TEXT_MAX_BYTES, or no text that can be decoded */
-  onText(place: string, text: string | null): void;
+  /**
+   * @param text decoded; null when it is longer than TEXT_MAX_BYTES, or no text that can be decoded
+   * @param beginning of one that is not told, as it stands in the JSON text; '' of one that is
+   */
+  onText(place: string, text: string | null, beginning: string): void;
 }
 
 /** Longest text that is read, and longest name, in raw bytes: recorded ids have 80 at most, six bytes for each if escaped. */
 export const TEXT_MAX_BYTES = 1_024;
+
+/** Told of a text that is too long, in raw bytes: enough for a prefix that says whose it is. */
+const BEGINNING_BYTES = 32;
 
 /** What is kept at first: most names and ids are shorter. */
 const KEPT_BYTES = 96;
@@ -312,7 +318,7 @@ export class NamedTexts {
         const isName = this.#state === NAME;
         this.#state = OUTSIDE;
         if (isName) this.#named(this.#text());
-        else this.#sink.onText(this.#next?.tells ?? '', this.#text());
+        else this.#tell(this.#next?.tells ?? '', this.#text());
         return at + 1;
       }
       if (this.#keptBytes === this.#kept.length) this.#grow();
@@ -320,6 +326,11 @@ export class NamedTexts {
       else this.#isOver = true;
     }
     return to;
+  }
+
+  #tell(place: string, text: string | null): void {
+    const beginning = text === null ? this.#kept.toString('latin1', 0, BEGINNING_BYTES) : '';
+    this.#sink.onText(place, text, beginning);
   }
 
   #grow(): void {

@@ -1,8 +1,15 @@
 import type { Place } from './named-texts.ts';
 import { place } from './text-places.ts';
 
-/** What only the account that made it can open again: encrypted reasoning, signatures of thoughts. */
-export const SEALED = 'sealed';
+/**
+ * What only the account that made it can open again: encrypted reasoning, signatures of thoughts. By whose it is where
+ * nothing in it says otherwise.
+ */
+export const SEALED = {
+  openai: 'sealed by openai',
+  anthropic: 'sealed by anthropic',
+  gemini: 'sealed by gemini',
+} as const;
 
 /** What kind of tool it is: some leave a container, and files in it. */
 export const TOOL_TYPE = 'type';
@@ -15,11 +22,11 @@ const CONTAINER = 'container';
 const PARTS = { file_id: FILE, source: { file_id: FILE }, file: { file_id: FILE } } as const;
 /** Of a message or an input item; a tool's result has parts of its own. */
 const MESSAGE = {
-  content: { ...PARTS, content: PARTS, signature: SEALED, data: SEALED },
+  content: { ...PARTS, content: PARTS, signature: SEALED.anthropic, data: SEALED.anthropic },
   output: PARTS,
-  encrypted_content: SEALED,
-  thinking_blocks: { signature: SEALED, data: SEALED },
-  tool_calls: { extra_content: { google: { thought_signature: SEALED } } },
+  encrypted_content: SEALED.openai,
+  thinking_blocks: { signature: SEALED.anthropic, data: SEALED.anthropic },
+  tool_calls: { extra_content: { google: { thought_signature: SEALED.gemini } } },
 } as const;
 
 /**
@@ -48,7 +55,7 @@ export const REQUEST_STATE: Place = place({
   file_id: FILE,
   file_ids: FILES,
   input_file_id: 'input_file_id',
-  contents: { parts: { thoughtSignature: SEALED } },
+  contents: { parts: { thoughtSignature: SEALED.gemini } },
 });
 
 /** What an answer's own id is told as. */

@@ -120,7 +120,7 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
         const target = { provider: 'x', model: 'm', asksForUsage: true };
         const came = translateRequest(from, to, Buffer.from(text), target);
         expect('body' in came || 'kind' in came).toBe(true);
-        withoutForeignThoughts(from, Buffer.from(text), 'm');
+        withoutForeignThoughts(from, Buffer.from(text), 'm', 'openai');
       }),
       { numRuns: 500 },
     );

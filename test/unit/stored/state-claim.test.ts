@@ -112,6 +112,24 @@ describe('what a request names of what is stored', () => {
     );
   });
 
+  it('says whose models sealed what it holds, by its place, or by the prefix of what came over another wire', () => {
+    const long = 'x'.repeat(5_000);
+    const message = (block: object) => ({ messages: [{ content: [block] }] });
+    const sealedBy = (body: unknown) => [...claimOf(homes, body).sealedBy];
+    expect(sealedBy({ input: 'x' })).toEqual([]);
+    expect(sealedBy(message({ type: 'thinking', signature: '' }))).toEqual([]);
+    expect(sealedBy({ input: [{ encrypted_content: long }] })).toEqual(['openai']);
+    expect(sealedBy(message({ signature: long }))).toEqual(['anthropic']);
+    expect(sealedBy(message({ signature: `sluice.gemini.${long}` }))).toEqual(['gemini']);
+    expect(sealedBy({ input: [{ encrypted_content: 'sluice.anthropic.x' }] })).toEqual([
+      'anthropic',
+    ]);
+    const google = { extra_content: { google: { thought_signature: 'C' } } };
+    expect(
+      sealedBy({ messages: [{ tool_calls: [google], thinking_blocks: [{ data: 'E' }] }] }),
+    ).toEqual(['gemini', 'anthropic']);
+  });
+
   it('is refused where it is more than any provider takes, and looked up no further', () => {
     const ids = (count: number) => ({ file_ids: Array.from({ length: count }, () => 'file_a') });
     expect(claimOf(homes, ids(IDS_MAX)).fault).toBeNull();

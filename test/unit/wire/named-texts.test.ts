@@ -200,7 +200,7 @@ describe('the texts at places of a body', () => {
         ],
         contents: [{ parts: [{ thoughtSignature: 'CiQ' }] }],
       }).map(([place]) => place),
-    ).toEqual([SEALED, SEALED, SEALED, SEALED]);
+    ).toEqual([SEALED.openai, SEALED.anthropic, SEALED.anthropic, SEALED.gemini]);
   });
 
   it('are not lost behind a long text, wherever it is cut, however its backslashes lie', () => {
