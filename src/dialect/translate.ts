@@ -10,7 +10,7 @@ import type { AnswerSink, ReplyTerms } from './answer.ts';
 import { MessageAnswerReader } from './anthropic-messages/answer-reader.ts';
 import { MessageAnswerWriter } from './anthropic-messages/answer-writer.ts';
 import { messageError } from './anthropic-messages/errors.ts';
-import { readMessagesRequest } from './anthropic-messages/request-reader.ts';
+import { readCountRequest, readMessagesRequest } from './anthropic-messages/request-reader.ts';
 import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
@@ -129,6 +129,11 @@ export class ReadRequest {
    */
   static of(from: Wire, body: Buffer): ReadRequest | Refusal {
     return orRefusal(() => new ReadRequest(DOORS[from].read(body.toString())));
+  }
+
+  /** A body whose tokens are to be counted: Anthropic's callers ask for that in a request of its own. */
+  static ofCount(body: Buffer): ReadRequest | Refusal {
+    return orRefusal(() => new ReadRequest(readCountRequest(body.toString())));
   }
 
   /** @returns a refusal where it asks for what the target's wire cannot carry */

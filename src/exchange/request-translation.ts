@@ -13,7 +13,7 @@ import type { Dialect } from '../rejection.ts';
 import { fieldValue } from '../wire/fields.ts';
 import type { RoutedBody } from './routed-body.ts';
 
-/** Endpoints whose requests can be written anew. Token counts are the provider's own: an estimate would be a low number. */
+/** Endpoints whose requests can be written anew. */
 const TRANSLATED: ReadonlySet<string> = new Set(['/chat/completions', '/messages']);
 
 /** @param suffix of the path, behind the prefix of the API */

@@ -50,6 +50,7 @@ import type { RoutedStart } from './routed-start.ts';
 import { nextRoutedState, type RoutedEvent, type RoutedState } from './routed-state.ts';
 import { NO_TRAIL, toldHead } from './routed-trail.ts';
 import type { RoutedWalk } from './routed-walk.ts';
+import { type CountedTokens, countAnswer } from './token-count.ts';
 
 /** What the routed requests of a worker share. */
 export interface RoutedContext extends RequestContext, RestContext, ConversationContext {
@@ -104,7 +105,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
       const came = this.#request.gather(piece, last);
       if (came === null) return;
       if ('code' in came) this.#refuse(came);
-      else this.#begin(came);
+      else if ('trial' in came) this.#begin(came);
+      else this.#tellCount(came);
     } else if (this.#isStreamedUp && this.#state !== 'over') this.#passOn(piece, last);
   }
 
@@ -119,6 +121,16 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
     if (last && request.leavesContainers) this.#attempt?.expectContainers();
     this.#attempt?.body(piece, last);
     if (last) request.ended();
+  }
+
+  /** Nobody is asked: the answer is the gateway's own. */
+  #tellCount(counted: CountedTokens): void {
+    const { head, body } = countAnswer(counted);
+    this.#step('end');
+    this.#release();
+    this.#answer.head(head, true);
+    this.#answer.piece(body, true);
+    this.#answer.answered();
   }
 
   /** The model is known: the first attempt. */

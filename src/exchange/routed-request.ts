@@ -25,6 +25,7 @@ import {
   type StartContext,
   startInstead,
 } from './routed-start.ts';
+import type { CountedTokens } from './token-count.ts';
 import { TranslatedAnswer } from './translated-answer.ts';
 
 /** What the requests of a worker share. */
@@ -90,8 +91,8 @@ export class RoutedRequest {
     this.#claim?.push(piece);
   }
 
-  /** @returns where it begins, or why it goes nowhere; null when more has to come first */
-  gather(piece: Buffer, last: boolean): RoutedStart | Rejection | null {
+  /** @returns where it begins, what is answered here, or why it goes nowhere; null when more has to come first */
+  gather(piece: Buffer, last: boolean): RoutedStart | CountedTokens | Rejection | null {
     const { routed } = this;
     if (routed === null) return null;
     this.body ??= new RoutedBody(this.#context, this.#asked.framing, routed);
@@ -113,19 +114,24 @@ export class RoutedRequest {
 
   #beginForeign(routed: Routed, body: RoutedBody, isWhole: boolean): RoutedStart | Rejection {
     const starting = { asked: this.#asked, routed, body, claim: this.#claim, isWhole };
-    return this.#started(plainStart(this.#context.planner, starting, ''));
+    const start = plainStart(this.#context.planner, starting, '');
+    return 'trial' in start ? this.#started(start) : start;
   }
 
   /** @param isWhole else the body goes on behind what is here */
-  #begin(routed: Routed, body: RoutedBody, isWhole: boolean): RoutedStart | Rejection {
+  #begin(
+    routed: Routed,
+    body: RoutedBody,
+    isWhole: boolean,
+  ): RoutedStart | CountedTokens | Rejection {
     if (isWhole) body.release();
     this.#isBodyWhole = isWhole;
     const starting = { asked: this.#asked, routed, body, claim: this.#claim, isWhole };
-    return this.#started(routedStart(this.#context, starting));
+    const start = routedStart(this.#context, starting);
+    return 'trial' in start ? this.#started(start) : start;
   }
 
-  #started(start: RoutedStart | Rejection): RoutedStart | Rejection {
-    if ('code' in start) return start;
+  #started(start: RoutedStart): RoutedStart {
     this.#start = start;
     this.#wasEdited = start.route !== null;
     const { walk } = start;

@@ -22,9 +22,10 @@ import { isTranslated, RequestTranslation } from './request-translation.ts';
 import type { RoutedBody } from './routed-body.ts';
 import { noPoolKey, noTarget, notPaidFor, unknownModel, untranslated } from './routed-refusals.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
+import { type CountContext, type CountedTokens, countedAt, isCount } from './token-count.ts';
 
 /** What beginning takes, for all requests of a worker. */
-export interface StartContext extends WalkContext {
+export interface StartContext extends WalkContext, CountContext {
   readonly metrics: WorkerMetrics;
   readonly scanner: JsonScanner;
   readonly prefixes: PrefixWatch;
@@ -57,7 +58,11 @@ export interface RoutedStart {
   readonly translation: RequestTranslation | null;
 }
 
-export function routedStart(context: StartContext, starting: Starting): RoutedStart | Rejection {
+/** @returns what is answered here, where nobody is asked */
+export function routedStart(
+  context: StartContext,
+  starting: Starting,
+): RoutedStart | CountedTokens | Rejection {
   const { routed, body, claim, isWhole } = starting;
   const { planner } = context;
   const name = body.model ?? '';
@@ -96,7 +101,7 @@ export function startInstead(
   const route =
     resolved.kind === 'route' ? resolved.route : context.planner.routeOf(resolved.target);
   const start = namedStart(context, starting, route);
-  return 'code' in start ? null : start;
+  return 'trial' in start ? start : null;
 }
 
 /** The permission is on the name that was asked for, and on every target: the plan leaves out the others. */
@@ -142,7 +147,7 @@ function namedStart(
   context: StartContext,
   { asked, routed, body, claim, isWhole }: Starting,
   route: Route,
-): RoutedStart | Rejection {
+): RoutedStart | CountedTokens | Rejection {
   const { planner, metrics, rehearsal } = context;
   const { wishes } = routed;
   const isBound = claim !== null && claim.homes !== null;
@@ -163,6 +168,11 @@ function namedStart(
   const permission = routed.policy.models;
   const asks = { ...wishes, session, needs, permission, mayTranslate };
   const made = planner.plan(route, asks, homes);
+  if (made.targets.length === 0 && isWhole && isCount(routed.suffix)) {
+    const { targets } = planner.plan(route, { ...asks, mayTranslate: true }, homes);
+    const counted = countedAt(context, body.bytes(null), targets);
+    if (counted !== null) return 'target' in counted ? counted : untranslated(counted);
+  }
   const rehearsed =
     rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(asked.fields);
   if (rehearsed !== null && rehearsed.dropped > 0) metrics.wishesDropped(rehearsed.dropped);

@@ -29,7 +29,7 @@ export type RoutedEvent =
 export const ROUTED_STATES: Readonly<
   Record<RoutedState, Readonly<Partial<Record<RoutedEvent, RoutedState>>>>
 > = {
-  gathering: { last: 'trying', full: 'pinned', refused: 'over', gone: 'over' },
+  gathering: { last: 'trying', full: 'pinned', refused: 'over', end: 'over', gone: 'over' },
   pinned: { content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   trying: { waits: 'waiting', content: 'committed', refused: 'over', end: 'over', gone: 'over' },
   waiting: { due: 'trying', refused: 'over', end: 'over', gone: 'over' },

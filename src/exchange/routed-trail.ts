@@ -82,7 +82,7 @@ const LEGIBLE_MAX = 1_024;
 const LEGIBLE = new Map<string, string>();
 
 /** A name as a field's value may hold it (RFC 9110 §5.5): callers spell models, line ends and all. */
-function legible(name: string): string {
+export function legible(name: string): string {
   const known = LEGIBLE.get(name);
   if (known !== undefined) return known;
   if (LEGIBLE.size >= LEGIBLE_MAX) LEGIBLE.clear();

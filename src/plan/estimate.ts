@@ -16,6 +16,11 @@ const HIGH_BYTES_PER_TOKEN = 3;
 const HIGH_OVERHEAD_TOKENS = 800;
 const HIGH_DATA_BYTES_PER_TOKEN = 64;
 
+/** Above what was learned of a model: code and JSON have a quarter more tokens a byte than the prose beside them. */
+const LEARNED_MARGIN = 1.25;
+
+type PromptSize = Pick<RequestNeeds, 'textBytes' | 'dataBytes'>;
+
 /** What an answer is taken to have that no limit was asked for. */
 const OUTPUT_ASSUMED_TOKENS = 8_192;
 /** A share of the limit, as answers mostly have it: what counts for an expected cost, and no more than this. */
@@ -29,12 +34,27 @@ export function inputTokens({ textBytes, dataBytes }: RequestNeeds): number {
 
 /** Tokens of the prompt at most. */
 export function inputTokensHigh(
-  { textBytes, dataBytes }: RequestNeeds,
+  { textBytes, dataBytes }: PromptSize,
   { tokensPerByte }: ModelTraits,
 ): number {
   const text =
     tokensPerByte === null ? textBytes / HIGH_BYTES_PER_TOKEN : textBytes * tokensPerByte;
   return Math.ceil(text + dataBytes / HIGH_DATA_BYTES_PER_TOKEN) + HIGH_OVERHEAD_TOKENS;
+}
+
+/**
+ * Tokens of a prompt that nobody counts, for a caller who asks: agents shorten their conversation by it, so that it errs
+ * high. A low one lets a conversation outgrow its window.
+ * @param bytesPerToken as it was learned of the model; null = nothing was
+ */
+export function countedTokens(
+  size: PromptSize,
+  traits: ModelTraits,
+  bytesPerToken: number | null,
+): number {
+  if (bytesPerToken === null || traits.tokensPerByte !== null) return inputTokensHigh(size, traits);
+  const text = (size.textBytes / bytesPerToken) * LEARNED_MARGIN;
+  return Math.ceil(text + size.dataBytes / HIGH_DATA_BYTES_PER_TOKEN);
 }
 
 /** Tokens of the answer at most, all choices together. */

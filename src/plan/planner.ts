@@ -11,6 +11,7 @@ import type { RequestNeeds } from '../wire/request-needs.ts';
 import { expectedCost, inputTokens } from './estimate.ts';
 import type { Failed } from './failover.ts';
 import { BARRED, type Condition, FREE, type Health } from './health.ts';
+import type { ModelTraits } from './model-traits.ts';
 import {
   type Homes,
   isNamed,
@@ -158,9 +159,14 @@ export class Planner implements KnownTargets {
     return { targets, leftOut, waitMs, settings, unsure, tooDear: offers.tooDear(made) };
   }
 
+  /** What is known of a target's model. */
+  traits({ provider, model }: Target): ModelTraits {
+    return this.#prices.traits(provider.name, model);
+  }
+
   /** Whether a target's model goes on with an answer that it is given the beginning of; null = nobody says. */
-  continues({ provider, model }: Target): boolean | null {
-    return this.#prices.traits(provider.name, model).continuesPrefix;
+  continues(target: Target): boolean | null {
+    return this.traits(target).continuesPrefix;
   }
 
   /** How many of the names that are wished for are neither a provider nor a target. */

@@ -35,6 +35,16 @@ const TIERS: ReadonlyMap<unknown, Tier> = new Map([
  * @throws Refusal: it is none, or asks for what Anthropic's wire alone can carry
  */
 export function readMessagesRequest(text: string): Conversation {
+  const said = readCountRequest(text);
+  if (said.maxTokens === null) throw malformed('max_tokens', 'expected a number');
+  return said;
+}
+
+/**
+ * A body of `POST /v1/messages/count_tokens`: the same, without what only an answer needs.
+ * @throws Refusal as `readMessagesRequest`
+ */
+export function readCountRequest(text: string): Conversation {
   const body = parsedObject(text);
   if (body === null) throw malformed('body', 'it is no JSON object');
   if (listIn(body, 'mcp_servers').length > 0)
@@ -42,8 +52,6 @@ export function readMessagesRequest(text: string): Conversation {
   const { messages } = body;
   if (!Array.isArray(messages) || messages.length === 0)
     throw malformed('messages', 'expected a list of at least one message');
-  const maxTokens = numberWish(body, 'max_tokens');
-  if (maxTokens === null) throw malformed('max_tokens', 'expected a number');
   const system = readContent(body['system'], 'system');
   const citing = new Set<string>();
   const turns = readMessages(messages, citing);
@@ -54,7 +62,7 @@ export function readMessagesRequest(text: string): Conversation {
     tools: listIn(body, 'tools').map(readTool),
     toolChoice: readToolChoice(objectIn(body, 'tool_choice')),
     parallelCalls: readParallel(objectIn(body, 'tool_choice')),
-    maxTokens,
+    maxTokens: numberWish(body, 'max_tokens'),
     temperature: numberWish(body, 'temperature'),
     topP: numberWish(body, 'top_p'),
     topK: numberWish(body, 'top_k'),
