@@ -1,5 +1,6 @@
 /** What a provider's error amounts to, whichever wire said so. */
 
+import { googleDetails } from './google-details.ts';
 import { isObject, type JsonObject, objectIn, textIn } from './json-values.ts';
 
 export type FailureKind =
@@ -23,6 +24,8 @@ export interface Failure {
   readonly message: string;
   /** As it was answered; null of an error inside an answer. */
   readonly status: number | null;
+  /** When to try again, where the body says so (Google's does, and has no field for it). */
+  readonly retryAfterSeconds?: number;
 }
 
 /** An answer that ended before its provider said that it was over. */
@@ -86,7 +89,11 @@ export function failureOf(status: number | null, value: unknown): Failure {
   const error = isObject(root) ? (objectIn(root, 'error') ?? root) : {};
   const told = isObject(root) ? (textIn(root, 'error') ?? messageOf(error)) : null;
   const message = (told ?? unread(status)).slice(0, MESSAGE_MAX_CHARS);
-  return { kind: kindOf(status, error, message), message, status };
+  const { retryAfterSeconds, isKeyInvalid } = googleDetails(error);
+  // Google says 400 to a key that is none.
+  const meant = isKeyInvalid && status === 400 ? 401 : status;
+  const failure = { kind: kindOf(meant, error, message), message, status: meant };
+  return retryAfterSeconds === null ? failure : { ...failure, retryAfterSeconds };
 }
 
 function messageOf(error: JsonObject): string | null {

@@ -14,7 +14,7 @@ import {
   textIn,
 } from './json-values.ts';
 import { PREFIX } from './seals.ts';
-import type { Wire } from './wires.ts';
+import type { CallerWire } from './wires.ts';
 
 /** A request without what its target cannot have. */
 export interface CleanedRequest {
@@ -25,7 +25,7 @@ export interface CleanedRequest {
 }
 
 /** Their traces, as JSON is written by every stock client; whoever writes it otherwise gets the provider's own word. */
-const TRACES: Readonly<Record<Wire, readonly string[]>> = {
+const TRACES: Readonly<Record<CallerWire, readonly string[]>> = {
   'openai-chat': ['"thinking_blocks"', '"thought_signature"'],
   'anthropic-messages': ['"signature":""', '"signature": ""', '"sluice.'],
 };
@@ -37,7 +37,7 @@ const TRACES: Readonly<Record<Wire, readonly string[]>> = {
  * @returns null where nothing of it is in there: then it goes as it came
  */
 export function withoutForeignThoughts(
-  wire: Wire,
+  wire: CallerWire,
   body: Buffer,
   model: string,
   maker: Maker,

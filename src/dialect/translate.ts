@@ -15,6 +15,8 @@ import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
 import { type Failure, failureOf } from './failures.ts';
+import { GeminiAnswerReader } from './gemini/answer-reader.ts';
+import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
 import { Losses, Refusal } from './losses.ts';
 import { ChatAnswerReader } from './openai-chat/answer-reader.ts';
 import { ChatAnswerWriter } from './openai-chat/answer-writer.ts';
@@ -23,7 +25,7 @@ import { readChatRequest } from './openai-chat/request-reader.ts';
 import { writeChatRequest } from './openai-chat/request-writer.ts';
 import { ChatStreamWriter } from './openai-chat/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
-import type { Wire } from './wires.ts';
+import type { CallerWire, TargetWire } from './wires.ts';
 
 export { withoutForeignThoughts } from './foreign-thoughts.ts';
 
@@ -40,8 +42,10 @@ export interface TranslationTarget {
 export interface TranslatedRequest {
   /** JSON in UTF-8. */
   readonly body: Buffer;
-  /** Behind the provider's own prefix: `/chat/completions`, `/messages`. */
+  /** Behind the prefix of the target's wire: `/chat/completions`, `/messages`, `/models/NAME:generateContent`. */
   readonly path: string;
+  /** Without its question mark; `''` where there is none. */
+  readonly query: string;
   readonly isStream: boolean;
   /** What the answer needs to know of it. */
   readonly wantsUsage: boolean;
@@ -70,11 +74,20 @@ interface StreamWriter extends AnswerSink {
   take(): string;
 }
 
-interface WireDoors {
-  readonly path: string;
+/** Of a wire that callers ask in. */
+interface CallerDoors {
+  readonly read: (text: string) => Conversation;
+  readonly answerWriter: (terms: ReplyTerms) => AnswerWriter;
+  readonly streamWriter: (terms: ReplyTerms) => StreamWriter;
+  readonly error: (failure: Failure) => Told;
+}
+
+/** Of a wire that providers are asked in. */
+interface TargetDoors {
+  readonly path: (model: string, isStream: boolean) => string;
+  readonly query: (isStream: boolean) => string;
   /** Of a tool's name. */
   readonly nameMaxChars: number;
-  readonly read: (text: string) => Conversation;
   readonly write: (
     said: Conversation,
     target: TranslationTarget,
@@ -82,36 +95,55 @@ interface WireDoors {
     names: ToolNames,
   ) => object;
   readonly reader: (sink: AnswerSink) => AnswerReader;
-  readonly answerWriter: (terms: ReplyTerms) => AnswerWriter;
-  readonly streamWriter: (terms: ReplyTerms) => StreamWriter;
-  readonly error: (failure: Failure) => ToldError;
 }
 
-export interface ToldError {
+/** A status, and the body that goes with it. */
+interface Told {
   readonly status: number;
   readonly body: object;
 }
 
-const DOORS: Readonly<Record<Wire, WireDoors>> = {
+export interface ToldError extends Told {
+  /** When to try again, where only the body said so; null: it did not. */
+  readonly retryAfterSeconds: number | null;
+}
+
+const CALLERS: Readonly<Record<CallerWire, CallerDoors>> = {
   'openai-chat': {
-    path: '/chat/completions',
-    nameMaxChars: 64,
     read: readChatRequest,
-    write: writeChatRequest,
-    reader: (sink) => new ChatAnswerReader(sink),
     answerWriter: (terms) => new ChatAnswerWriter(terms),
     streamWriter: (terms) => new ChatStreamWriter(terms),
     error: chatError,
   },
   'anthropic-messages': {
-    path: '/messages',
-    nameMaxChars: 128,
     read: readMessagesRequest,
-    write: (said, { model }, losses, names) => writeMessagesRequest(said, model, losses, names),
-    reader: (sink) => new MessageAnswerReader(sink),
     answerWriter: (terms) => new MessageAnswerWriter(terms),
     streamWriter: (terms) => new MessageStreamWriter(terms),
     error: messageError,
+  },
+};
+
+const TARGETS: Readonly<Record<TargetWire, TargetDoors>> = {
+  'openai-chat': {
+    path: () => '/chat/completions',
+    query: () => '',
+    nameMaxChars: 64,
+    write: writeChatRequest,
+    reader: (sink) => new ChatAnswerReader(sink),
+  },
+  'anthropic-messages': {
+    path: () => '/messages',
+    query: () => '',
+    nameMaxChars: 128,
+    write: (said, { model }, losses, names) => writeMessagesRequest(said, model, losses, names),
+    reader: (sink) => new MessageAnswerReader(sink),
+  },
+  gemini: {
+    path: geminiPath,
+    query: geminiQuery,
+    nameMaxChars: 64,
+    write: (said, { model }, losses, names) => writeGeminiRequest(said, model, losses, names),
+    reader: (sink) => new GeminiAnswerReader(sink),
   },
 };
 
@@ -127,8 +159,8 @@ export class ReadRequest {
    * @param body JSON in UTF-8, whole
    * @returns a refusal where it is none of its wire, or asks for what that wire alone can carry
    */
-  static of(from: Wire, body: Buffer): ReadRequest | Refusal {
-    return orRefusal(() => new ReadRequest(DOORS[from].read(body.toString())));
+  static of(from: CallerWire, body: Buffer): ReadRequest | Refusal {
+    return orRefusal(() => new ReadRequest(CALLERS[from].read(body.toString())));
   }
 
   /** A body whose tokens are to be counted: Anthropic's callers ask for that in a request of its own. */
@@ -137,16 +169,18 @@ export class ReadRequest {
   }
 
   /** @returns a refusal where it asks for what the target's wire cannot carry */
-  writtenFor(to: Wire, target: TranslationTarget): TranslatedRequest | Refusal {
-    const doors = DOORS[to];
+  writtenFor(to: TargetWire, target: TranslationTarget): TranslatedRequest | Refusal {
+    const doors = TARGETS[to];
     const losses = new Losses();
     const names = new ToolNames(doors.nameMaxChars);
+    const { isStream } = this.#said;
     return orRefusal(() => {
       const written = doors.write(this.#said, target, losses, names);
       return {
         body: Buffer.from(JSON.stringify(written)),
-        path: doors.path,
-        isStream: this.#said.isStream,
+        path: doors.path(target.model, isStream),
+        query: doors.query(isStream),
+        isStream,
         wantsUsage: this.#said.wantsUsage,
         toolNames: names.changed,
         dropped: losses.dropped,
@@ -167,8 +201,8 @@ function orRefusal<T>(work: () => T): T | Refusal {
 
 /** Reads and writes at once. */
 export function translateRequest(
-  from: Wire,
-  to: Wire,
+  from: CallerWire,
+  to: TargetWire,
   body: Buffer,
   target: TranslationTarget,
 ): TranslatedRequest | Refusal {
@@ -177,16 +211,26 @@ export function translateRequest(
 }
 
 /** A whole answer with a status of success. @returns an error's status where it holds none after all */
-export function translateAnswer(from: Wire, to: Wire, body: Buffer, terms: ReplyTerms): ToldError {
-  const writer = DOORS[to].answerWriter(terms);
-  DOORS[from].reader(writer).whole(body.toString());
+export function translateAnswer(
+  from: TargetWire,
+  to: CallerWire,
+  body: Buffer,
+  terms: ReplyTerms,
+): ToldError {
+  const writer = CALLERS[to].answerWriter(terms);
+  TARGETS[from].reader(writer).whole(body.toString());
   const { failure } = writer;
-  return failure === null ? { status: 200, body: writer.answer } : DOORS[to].error(failure);
+  if (failure !== null) return toldError(to, failure);
+  return { status: 200, body: writer.answer, retryAfterSeconds: null };
 }
 
 /** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */
-export function translateError(to: Wire, status: number, body: Buffer): ToldError {
-  return DOORS[to].error(failureOf(status, parsedJson(body.toString())));
+export function translateError(to: CallerWire, status: number, body: Buffer): ToldError {
+  return toldError(to, failureOf(status, parsedJson(body.toString())));
+}
+
+function toldError(to: CallerWire, failure: Failure): ToldError {
+  return { ...CALLERS[to].error(failure), retryAfterSeconds: failure.retryAfterSeconds ?? null };
 }
 
 function parsedJson(text: string): unknown {
@@ -207,9 +251,9 @@ export class TranslatedStream {
   readonly #reader: AnswerReader;
   readonly #writer: StreamWriter;
 
-  constructor(from: Wire, to: Wire, terms: ReplyTerms) {
-    this.#writer = DOORS[to].streamWriter(terms);
-    this.#reader = DOORS[from].reader(this.#writer);
+  constructor(from: TargetWire, to: CallerWire, terms: ReplyTerms) {
+    this.#writer = CALLERS[to].streamWriter(terms);
+    this.#reader = TARGETS[from].reader(this.#writer);
   }
 
   /** @param piece lent @returns what it amounts to, perhaps nothing */

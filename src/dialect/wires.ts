@@ -1,8 +1,11 @@
-/** The wires that can be translated into each other. */
-export type Wire = 'openai-chat' | 'anthropic-messages';
+/** The wires that a caller may ask in, and be answered in. */
+export type CallerWire = 'openai-chat' | 'anthropic-messages';
 
-/** What providers of a dialect are asked in, and their callers ask in, where a request can be translated. */
-export const WIRES: Readonly<Record<'openai' | 'anthropic', Wire>> = {
+/** The wires that a request can be written for. */
+export type TargetWire = CallerWire | 'gemini';
+
+/** What callers of a dialect ask in, where a request can be translated. */
+export const WIRES: Readonly<Record<'openai' | 'anthropic', CallerWire>> = {
   openai: 'openai-chat',
   anthropic: 'anthropic-messages',
 };

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { ReplyTerms } from '../dialect/answer.ts';
 import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { WIRES, type Wire } from '../dialect/wires.ts';
+import { type CallerWire, type TargetWire, WIRES } from '../dialect/wires.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
@@ -23,8 +23,8 @@ const OF_CONTENT = /^content-type:[^\n]*\n/gim;
  */
 export class TranslatedAnswer implements AttemptSink {
   readonly #lane: AttemptSink;
-  readonly #from: Wire;
-  readonly #to: Wire;
+  readonly #from: TargetWire;
+  readonly #to: CallerWire;
   readonly #terms: ReplyTerms;
   readonly #budget: KeptBudget;
   #stream: TranslatedStream | null = null;

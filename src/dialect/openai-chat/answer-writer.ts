@@ -2,7 +2,14 @@ import type { AnswerSink, ReplyTerms, Stop, StopReason, Tokens } from '../answer
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
 import { sealText } from '../seals.ts';
-import type { ChatAnswer, ChatCall, ChatFinish, ChatUsage, ThinkingBlock } from './shapes.ts';
+import type {
+  ChatAnswer,
+  ChatCall,
+  ChatFinish,
+  ChatUsage,
+  GoogleContent,
+  ThinkingBlock,
+} from './shapes.ts';
 
 const FINISHES: Readonly<Record<StopReason, ChatFinish>> = {
   end: 'stop',
@@ -38,6 +45,11 @@ export function thinkingBlock(text: string, maker: Maker, data: string): Thinkin
   return { type: 'thinking', thinking: text, signature };
 }
 
+/** @param seal Gemini's; `''`: none */
+export function googleContent(seal: string): { readonly extra_content?: GoogleContent } {
+  return seal === '' ? {} : { extra_content: { google: { thought_signature: seal } } };
+}
+
 export function redactedBlock(maker: Maker, data: string): ThinkingBlock {
   return { type: 'redacted_thinking', data: sealText('anthropic', { maker, data }) };
 }
@@ -53,7 +65,9 @@ export class ChatAnswerWriter implements AnswerSink {
   /** Of the thought that is not sealed yet. */
   #thought = '';
   readonly #blocks: ThinkingBlock[] = [];
-  readonly #calls: { id: string; name: string; input: string }[] = [];
+  readonly #calls: { id: string; name: string; input: string; seal: string }[] = [];
+  /** Gemini's, until the call that it belongs to. */
+  #seal = '';
   #stop: Stop | null = null;
   #usage: ChatUsage | null = null;
   #tier: string | null = null;
@@ -83,6 +97,10 @@ export class ChatAnswerWriter implements AnswerSink {
   }
 
   sealed(maker: Maker, data: string): void {
+    if (maker === 'gemini') {
+      this.#seal = data;
+      return;
+    }
     this.#blocks.push(thinkingBlock(this.#thought, maker, data));
     this.#thought = '';
   }
@@ -92,7 +110,8 @@ export class ChatAnswerWriter implements AnswerSink {
   }
 
   call(ordinal: number, id: string, name: string): void {
-    this.#calls[ordinal] = { id, name, input: '' };
+    this.#calls[ordinal] = { id, name, input: '', seal: this.#seal };
+    this.#seal = '';
   }
 
   input(ordinal: number, text: string): void {
@@ -118,9 +137,14 @@ export class ChatAnswerWriter implements AnswerSink {
 
   get answer(): ChatAnswer {
     const { model, id, created, toolNames } = this.#terms;
-    const calls = this.#calls.map(({ id: callId, name, input }, ordinal): ChatCall => {
+    const calls = this.#calls.map(({ id: callId, name, input, seal }, ordinal): ChatCall => {
       const told = { name: toolNames.get(name) ?? name, arguments: input === '' ? '{}' : input };
-      return { id: callId === '' ? `${id}-${ordinal}` : callId, type: 'function', function: told };
+      return {
+        id: callId === '' ? `${id}-${ordinal}` : callId,
+        type: 'function',
+        function: told,
+        ...googleContent(seal),
+      };
     });
     const tier = tierOf(this.#tier);
     return {
@@ -138,6 +162,7 @@ export class ChatAnswerWriter implements AnswerSink {
             ...(this.#thoughts === '' ? {} : { reasoning_content: this.#thoughts }),
             ...(this.#blocks.length === 0 ? {} : { thinking_blocks: this.#blocks }),
             ...(calls.length === 0 ? {} : { tool_calls: calls }),
+            ...googleContent(this.#seal),
           },
           logprobs: null,
           finish_reason: finishOf(this.#stop, calls.length > 0),

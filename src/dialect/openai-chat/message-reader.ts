@@ -107,10 +107,22 @@ function readAssistant(message: JsonObject, field: string): readonly Part[] {
     ...readThoughts(message),
     ...readContent(message, field),
     ...(refusal === null || refusal === '' ? [] : [textPart(refusal, null)]),
-    ...listIn(message, 'tool_calls').map((call, index) =>
+    ...listIn(message, 'tool_calls').flatMap((call, index) => [
+      ...readGoogleSeal(call),
       readCall(call, `${field}.tool_calls[${index}]`),
-    ),
+    ]),
+    ...readGoogleSeal(message),
   ];
+}
+
+/** As Google's own OpenAI endpoint carries it; it belongs to what stands behind it. */
+function readGoogleSeal(from: unknown): readonly Part[] {
+  const extra = isObject(from) ? objectIn(from, 'extra_content') : null;
+  const google = extra === null ? null : objectIn(extra, 'google');
+  const data = google === null ? null : textIn(google, 'thought_signature');
+  return data === null || data === ''
+    ? []
+    : [{ kind: 'redacted', seal: { maker: 'gemini', data } }];
 }
 
 /** Sealed ones as they came (LiteLLM's and Envoy's `thinking_blocks`), else the text that vendors name in two ways. */

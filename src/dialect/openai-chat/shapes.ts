@@ -20,10 +20,16 @@ export type ChatUserPart =
       readonly file: { readonly filename: string; readonly file_data: string };
     };
 
+/** A seal of Gemini's as Google's own OpenAI endpoint carries it: on the call it belongs to, else on the message. */
+export interface GoogleContent {
+  readonly google: { readonly thought_signature: string };
+}
+
 export interface ChatCall {
   readonly id: string;
   readonly type: 'function';
   readonly function: { readonly name: string; readonly arguments: string };
+  readonly extra_content?: GoogleContent;
 }
 
 export type ChatMessage =
@@ -125,6 +131,7 @@ export interface ChatAnswer {
       readonly reasoning_content?: string;
       readonly thinking_blocks?: ThinkingBlock[];
       readonly tool_calls?: ChatCall[];
+      readonly extra_content?: GoogleContent;
     };
     readonly logprobs: null;
     readonly finish_reason: ChatFinish;
@@ -144,7 +151,9 @@ export interface ChatDelta {
     readonly id?: string;
     readonly type?: 'function';
     readonly function: { readonly name?: string; readonly arguments: string };
+    readonly extra_content?: GoogleContent;
   }[];
+  readonly extra_content?: GoogleContent;
 }
 
 export interface ChatChunk {

@@ -1,7 +1,13 @@
 import type { AnswerSink, ReplyTerms, Stop, Tokens } from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
-import { chatUsage, finishOf, redactedBlock, thinkingBlock } from './answer-writer.ts';
+import {
+  chatUsage,
+  finishOf,
+  googleContent,
+  redactedBlock,
+  thinkingBlock,
+} from './answer-writer.ts';
 import { chatError } from './errors.ts';
 import type { ChatDelta, ChatFinish, ChatUsage } from './shapes.ts';
 
@@ -17,6 +23,8 @@ export class ChatStreamWriter implements AnswerSink {
   #hasBegun = false;
   #isOver = false;
   #thought = '';
+  /** Gemini's, until the call that it belongs to. */
+  #seal = '';
   #callCount = 0;
   /** Ordinals of calls of which no argument was told. */
   readonly #bare = new Set<number>();
@@ -61,6 +69,10 @@ export class ChatStreamWriter implements AnswerSink {
   }
 
   sealed(maker: Maker, data: string): void {
+    if (maker === 'gemini') {
+      this.#seal = data;
+      return;
+    }
     this.#delta({ thinking_blocks: [thinkingBlock(this.#thought, maker, data)] });
     this.#thought = '';
   }
@@ -74,8 +86,10 @@ export class ChatStreamWriter implements AnswerSink {
     this.#bare.add(ordinal);
     const told = { name: this.#terms.toolNames.get(name) ?? name, arguments: '' };
     const callId = id === '' ? `${this.#terms.id}-${ordinal}` : id;
+    const extra = googleContent(this.#seal);
+    this.#seal = '';
     this.#delta({
-      tool_calls: [{ index: ordinal, id: callId, type: 'function', function: told }],
+      tool_calls: [{ index: ordinal, id: callId, type: 'function', function: told, ...extra }],
     });
   }
 
@@ -95,6 +109,7 @@ export class ChatStreamWriter implements AnswerSink {
 
   ended(): void {
     for (const ordinal of [...this.#bare]) this.input(ordinal, '{}');
+    if (this.#seal !== '') this.#delta(googleContent(this.#seal));
     const explanation = this.#stop?.explanation ?? null;
     if (explanation !== null) this.#delta({ refusal: explanation });
     this.#chunk({}, finishOf(this.#stop, this.#callCount > 0));

@@ -7,13 +7,15 @@ import {
   translateRequest,
   withoutForeignThoughts,
 } from '../../../src/dialect/translate.ts';
-import type { Wire } from '../../../src/dialect/wires.ts';
+import type { CallerWire, TargetWire } from '../../../src/dialect/wires.ts';
 
 // Whatever JSON comes in, from callers or providers: something is said of it, and nothing throws.
 
-const PAIRS: readonly (readonly [from: Wire, to: Wire])[] = [
+const PAIRS: readonly (readonly [from: TargetWire, to: CallerWire])[] = [
   ['openai-chat', 'anthropic-messages'],
   ['anthropic-messages', 'openai-chat'],
+  ['gemini', 'openai-chat'],
+  ['gemini', 'anthropic-messages'],
 ];
 
 const TERMS = {
@@ -73,6 +75,17 @@ const WORDS = [
   'image',
   'document',
   'finish_reason',
+  'candidates',
+  'parts',
+  'finishReason',
+  'promptFeedback',
+  'blockReason',
+  'usageMetadata',
+  'functionCall',
+  'args',
+  'thought',
+  'thoughtSignature',
+  'details',
 ];
 
 const word = fc.constantFrom(...WORDS);
@@ -118,9 +131,9 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
     fc.assert(
       fc.property(fc.oneof(told, broken), (text) => {
         const target = { provider: 'x', model: 'm', asksForUsage: true };
-        const came = translateRequest(from, to, Buffer.from(text), target);
+        const came = translateRequest(to, from, Buffer.from(text), target);
         expect('body' in came || 'kind' in came).toBe(true);
-        withoutForeignThoughts(from, Buffer.from(text), 'm', 'openai');
+        withoutForeignThoughts(to, Buffer.from(text), 'm', 'openai');
       }),
       { numRuns: 500 },
     );

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { TranslatedStream } from '../../../src/dialect/translate.ts';
-import type { Wire } from '../../../src/dialect/wires.ts';
+import type { CallerWire, TargetWire } from '../../../src/dialect/wires.ts';
 import {
   cutAtRandom,
   FIXTURES_MISSING,
@@ -21,7 +21,7 @@ const recorded = (name: RegExp): readonly RecordedResponse[] =>
     ({ file, format, status }) => format === 'sse' && status === 200 && name.test(file),
   );
 
-function told(from: Wire, to: Wire, pieces: readonly Buffer[]): string {
+function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): string {
   const terms = {
     model: 'asked',
     id: 'answer-1',
@@ -35,13 +35,14 @@ function told(from: Wire, to: Wire, pieces: readonly Buffer[]): string {
 }
 
 /** Everything that a stream says as text, thoughts and arguments aside, whichever wire it is on. */
-function textOf(wire: Wire, body: string): string {
+function textOf(wire: TargetWire, body: string): string {
   return [...body.matchAll(/^data: ?(\{.*)$/gm)]
     .map(([, data = '']) => {
       try {
         const event = JSON.parse(data);
         if (wire === 'anthropic-messages')
           return event.type === 'content_block_delta' ? (event.delta.text ?? '') : '';
+        if (wire === 'gemini') return candidateText(event);
         const delta = event.choices?.find(
           (one: { index?: number }) => (one.index ?? 0) === 0,
         )?.delta;
@@ -54,9 +55,22 @@ function textOf(wire: Wire, body: string): string {
     .join('');
 }
 
+interface GeminiEvent {
+  readonly candidates?: {
+    readonly content?: { readonly parts?: { text?: string; thought?: boolean }[] };
+  }[];
+}
+
+function candidateText({ candidates }: GeminiEvent): string {
+  const parts = candidates?.[0]?.content?.parts ?? [];
+  return parts.map(({ text, thought }) => (thought === true ? '' : (text ?? ''))).join('');
+}
+
 describe.each([
   ['openai-chat', 'anthropic-messages', 'anthropic', /\/chat-(?!v2-)/, 50],
   ['anthropic-messages', 'openai-chat', 'openai-chat', /\/messages-/, 15],
+  ['gemini', 'anthropic-messages', 'anthropic', /\/gemini\/streamGenerateContent-/, 5],
+  ['gemini', 'openai-chat', 'openai-chat', /\/gemini\/streamGenerateContent-/, 5],
 ] as const)('%s told as %s', (from, to, caller, name, least) => {
   const streams = recorded(name).map((one) => [one.file, one] as const);
 
