@@ -62,7 +62,7 @@ export class RequestFacts implements JsonEvents {
   readonly #text = new TextCount();
   #flagFrom = -1;
   readonly #scan: JsonScan;
-  #chunk: Uint8Array | null = null;
+  #chunk: Buffer | null = null;
   #captureFrom = -1;
   #bytesBefore = 0;
 
@@ -87,14 +87,14 @@ export class RequestFacts implements JsonEvents {
   }
 
   /** Reads the body's next bytes. */
-  push(chunk: Uint8Array): void {
+  push(chunk: Buffer): void {
     this.beginChunk(chunk);
     this.#scan.feed(chunk, this);
     this.endChunk();
   }
 
   /** For a caller that feeds the scan itself and passes its events on: before the feed. */
-  beginChunk(chunk: Uint8Array): void {
+  beginChunk(chunk: Buffer): void {
     this.#chunk = chunk;
     if (this.#captureFrom > 0) this.#captureFrom = 0;
     if (this.#flagFrom > 0) this.#flagFrom = 0;

@@ -67,7 +67,8 @@ const NAMED = /"name"\s*:\s*$/;
 const CONTEXT_BYTES = 14;
 
 export class SpendingMarks {
-  #tail: Buffer = Buffer.alloc(0);
+  /** Made for the first piece; what stands at its end. */
+  #tail: Buffer = NOTHING;
   marksCache = false;
   /** What is cached is to live for an hour. */
   isHour = false;
@@ -81,23 +82,26 @@ export class SpendingMarks {
   /** Bytes before the chunk that is read, and up to where every mark that ends there was seen with what stands around it. */
   #before = 0;
   #seen = 0;
+  /** One that ends behind that. */
+  #isLeft = false;
 
-  push(chunk: Uint8Array): void {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+  push(bytes: Buffer): void {
     const all = this.#before + bytes.length;
     this.#find(bytes, all - CONTEXT_BYTES);
-    this.#tail = Buffer.concat([this.#tail, bytes.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
+    this.#tail = tailOf(this.#tail, bytes);
     this.#before = all;
   }
 
   /** Nothing comes any more: what stands at the end is seen too. */
   end(): void {
-    this.#find(NOTHING, this.#before);
+    if (this.#isLeft) this.#find(NOTHING, this.#before);
   }
 
   /** @param until marks that end behind it are left for the next time */
   #find(bytes: Buffer, until: number): void {
-    if (until <= this.#seen) return;
+    // So little has come that nothing of it was looked at.
+    this.#isLeft = until <= this.#seen;
+    if (this.#isLeft) return;
     // What stands over the cut is looked at apart: the chunk is not copied for it.
     const tail = this.#tail;
     const start = this.#before;
@@ -143,8 +147,9 @@ export class SpendingMarks {
     const ends = at + end.length;
     if (!holds(bytes, begins, begin)) return;
     if (start + begins < from || start + begins >= to) return;
-    if (start + ends <= this.#seen || start + ends > until) return;
-    this.#found(kind, bytes, begins, ends);
+    if (start + ends <= this.#seen) return;
+    if (start + ends > until) this.#isLeft = true;
+    else this.#found(kind, bytes, begins, ends);
   }
 
   #found(kind: Kind, bytes: Buffer, from: number, to: number): void {
@@ -161,6 +166,15 @@ export class SpendingMarks {
       this.uses += uses;
     }
   }
+}
+
+/** A copy: pieces are lent. */
+function tailOf(tail: Buffer, bytes: Buffer): Buffer {
+  if (tail.length > 0 && bytes.length < TAIL_BYTES)
+    return Buffer.concat([tail, bytes]).subarray(-TAIL_BYTES);
+  const kept = Buffer.allocUnsafe(Math.min(TAIL_BYTES, bytes.length));
+  bytes.copy(kept, 0, bytes.length - kept.length);
+  return kept;
 }
 
 /** Whether these bytes stand there. */
