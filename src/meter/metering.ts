@@ -116,6 +116,8 @@ export class Metering {
   #sentModel: string | null = null;
   #namesOther = false;
   #requestedModel: string | null = null;
+  /** With its provider; null until somebody asks, and where it is read anew. */
+  #askedFor: string | null = null;
   #streamAsked = false;
   #reading: RequestReading = 'unread';
   #requestTextBytes: number | null = null;
@@ -291,6 +293,7 @@ export class Metering {
     this.storesNothing = facts.storesNothing;
     this.#requestTextBytes = facts.textBytes;
     this.#requestedModel = this.#sentModel ?? model;
+    this.#askedFor = null;
     this.#reading = isJson && modelCount === 1 && !isModelTruncated ? 'sure' : 'doubtful';
     this.#streamAsked = facts.stream === 'true';
     this.#asksUnseen = this.#asks && scan.asksUnseen;
@@ -462,8 +465,10 @@ export class Metering {
     };
   }
 
+  /** Put together once a request: the text is hashed anew each time. */
   get #ratioKey(): string {
-    return `${this.#provider.name}/${this.#requestedModel ?? ''}`;
+    this.#askedFor ??= `${this.#provider.name}/${this.#requestedModel ?? ''}`;
+    return this.#askedFor;
   }
 
   #learn(requestBytes: number, counts: UsageCounts): void {

@@ -14,6 +14,7 @@ const USD_DECIMALS = 12;
 /** USD per million tokens, as a decimal text, has so many decimals at most. */
 export const RATE_DECIMALS_MAX = 6;
 
+/** What `shortDecimalOf` and `shortRoundedOf` cannot read. */
 const DECIMAL = /^(\d{1,12})(?:\.(\d{1,24}))?(?:[eE]([+-]?\d{1,2}))?$/;
 
 /**
@@ -29,6 +30,8 @@ export function decimalOf(text: string, decimals: number): number | null {
 
 /** The same, rounded half up: for what somebody else worked out with floats. */
 export function roundedDecimalOf(text: string, decimals: number): number | null {
+  const short = shortRoundedOf(text, decimals);
+  if (short >= 0) return short;
   const scaled = scaledOf(text, decimals);
   if (scaled === null) return null;
   const up = scaled.rest !== '' && scaled.rest.charCodeAt(0) >= 0x35 ? 1n : 0n;
@@ -46,7 +49,10 @@ export function wideDecimalOf(text: string, decimals: number): bigint | null {
 const EXACT_DIGITS = 15;
 /** Of an amount, before its point: as many as the expression takes. */
 const WHOLE_DIGITS = 12;
+/** Behind it. */
+const FRACTION_DIGITS = 24;
 const POINT = 0x2e;
+const HALF = 0x35;
 
 /**
  * Nearly every amount is one: digits, and perhaps a point between two of them. Read where it stands (a fifth of what the
@@ -70,6 +76,20 @@ function shortDecimalOf(text: string, decimals: number): number {
   if (pointAt === 0 || digits === 0 || (pointAt > 0 && behind === 0)) return -1;
   if (digits - behind > WHOLE_DIGITS) return -1;
   return missing < 0 || digits + missing > EXACT_DIGITS ? -1 : value * 10 ** missing;
+}
+
+/** The same of who has more decimals than are wanted. @returns -1 where it is not so short, too */
+function shortRoundedOf(text: string, decimals: number): number {
+  const point = text.indexOf('.');
+  const cut = point < 0 ? text.length : point + 1 + decimals;
+  if (point <= 0 || text.length <= cut) return shortDecimalOf(text, decimals);
+  if (decimals === 0 || text.length > point + 1 + FRACTION_DIGITS) return -1;
+  for (let at = cut; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+  }
+  const whole = shortDecimalOf(text.slice(0, cut), decimals);
+  return whole < 0 || text.charCodeAt(cut) < HALF ? whole : whole + 1;
 }
 
 function scaledOf(

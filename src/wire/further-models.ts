@@ -29,10 +29,13 @@ const PLACES = place({
 
 /** Distinct names that are kept of one request. */
 const NAMES_MAX = 32;
+/** Nothing is put in. */
+const NO_NAMES: string[] = [];
 
 export class FurtherModels implements TextSink {
   readonly #texts = new NamedTexts(PLACES, this);
-  readonly #names = new Set<string>();
+  /** Made for the first one: most requests name none. */
+  #names: string[] = NO_NAMES;
   /** More names than are kept, or one that is longer than any. */
   isUnsure = false;
 
@@ -43,14 +46,16 @@ export class FurtherModels implements TextSink {
 
   /** As the caller wrote them; a preset as it is named as a model: `@preset/NAME`. */
   get names(): readonly string[] {
-    return [...this.#names];
+    return this.#names;
   }
 
   onText(where: string, text: string | null): void {
     if (text === '') return;
     const name = text === null || where !== PRESET ? text : `@preset/${text}`;
-    if (name === null || (this.#names.size >= NAMES_MAX && !this.#names.has(name)))
-      this.isUnsure = true;
-    else this.#names.add(name);
+    if (name === null) this.isUnsure = true;
+    else if (this.#names.length === 0) this.#names = [name];
+    else if (this.#names.includes(name)) return;
+    else if (this.#names.length >= NAMES_MAX) this.isUnsure = true;
+    else this.#names.push(name);
   }
 }

@@ -49,6 +49,22 @@ describe('decimals', () => {
     expect(roundedDecimalOf('-1', 6)).toBeNull();
   });
 
+  test('however many places it has, it is rounded as its digits say', () => {
+    const digits = (max: number) =>
+      fc.string({ unit: fc.constantFrom(...'0123456789'), maxLength: max });
+    fc.assert(
+      fc.property(digits(14), digits(26), fc.integer({ min: 0, max: 12 }), (whole, rest, unit) => {
+        const text = rest === '' ? whole : `${whole}.${rest}`;
+        const isOne = /^\d{1,12}(?:\.\d{1,24})?$/.test(text);
+        const cut = BigInt(`${whole || '0'}${rest.slice(0, unit).padEnd(unit, '0')}`);
+        const rounded = cut + ((rest[unit] ?? '0') >= '5' ? 1n : 0n);
+        const isSafe = rounded <= BigInt(Number.MAX_SAFE_INTEGER);
+        expect(roundedDecimalOf(text, unit)).toBe(isOne && isSafe ? Number(rounded) : null);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
   test('a text of pico-dollars reads back as what it was, and is the shortest', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }), (pico) => {
