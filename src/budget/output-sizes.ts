@@ -1,7 +1,10 @@
 /** How long answers of a class and a model are that nobody limits: learned from those that were reported. */
 
-/** Classes and models of a worker of which it is known; whoever was used longest ago goes. 0.3 MB at most. */
-const NAMES_MAX = 1_024;
+/**
+ * Models of a class of which it is known in a worker, in two halves: when the younger one is full the elder is forgotten, so that who
+ * was used lately stays. 0.25 MB a class at most, and there are three classes.
+ */
+const HALF_NAMES_MAX = 512;
 
 /** From so many on it is believed. */
 const SAMPLES_MIN = 100;
@@ -17,41 +20,101 @@ const SHARE = 0.99;
 const STEPS_PER_DOUBLING = 2;
 const STEPS = 41;
 
+/** Of all classes. */
 export class OutputSizes {
-  readonly #known = new Map<string, Uint32Array>();
+  readonly #classes = new Map<string, ClassSizes>();
 
-  /** @param tokens of one answer */
-  learn(keyClass: string, model: string, tokens: number): void {
-    const name = `${keyClass} ${model}`;
-    const counts = this.#known.get(name) ?? new Uint32Array(STEPS + 1);
-    this.#known.delete(name);
-    this.#known.set(name, counts);
-    const oldest = this.#known.size > NAMES_MAX ? this.#known.keys().next().value : undefined;
-    if (oldest !== undefined) this.#known.delete(oldest);
-    const step = Math.ceil(Math.log2(Math.max(1, tokens)) * STEPS_PER_DOUBLING);
-    const at = Math.min(STEPS - 1, step);
-    counts[at] = (counts[at] ?? 0) + 1;
-    counts[STEPS] = (counts[STEPS] ?? 0) + 1;
-    if ((counts[STEPS] ?? 0) >= SAMPLES_MAX) halve(counts);
-  }
-
-  /** The tokens that 99 of 100 answers stay below. */
-  assumed(keyClass: string, model: string): number {
-    const counts = this.#known.get(`${keyClass} ${model}`);
-    const all = counts?.[STEPS] ?? 0;
-    if (counts === undefined || all < SAMPLES_MIN) return UNKNOWN_TOKENS;
-    let seen = 0;
-    let at = 0;
-    while (at < STEPS - 1 && seen + (counts[at] ?? 0) < all * SHARE) seen += counts[at++] ?? 0;
-    return Math.max(LEAST_TOKENS, Math.ceil(2 ** (at / STEPS_PER_DOUBLING)));
+  of(keyClass: string): ClassSizes {
+    let sizes = this.#classes.get(keyClass);
+    if (sizes === undefined) {
+      sizes = new ClassSizes();
+      this.#classes.set(keyClass, sizes);
+    }
+    return sizes;
   }
 }
 
-function halve(counts: Uint32Array): void {
-  let all = 0;
-  for (let at = 0; at < STEPS; at++) {
-    counts[at] = Math.ceil((counts[at] ?? 0) / 2);
-    all += counts[at] ?? 0;
+export class ClassSizes {
+  #younger = new Map<string, ModelSizes>();
+  #elder = new Map<string, ModelSizes>();
+
+  /** @param tokens of one answer */
+  learn(model: string, tokens: number): void {
+    const known = this.#find(model);
+    if (known !== null) {
+      known.learn(tokens);
+      return;
+    }
+    const made = new ModelSizes();
+    made.learn(tokens);
+    this.#keep(model, made);
   }
-  counts[STEPS] = all;
+
+  /** The tokens that 99 of 100 answers stay below. */
+  assumed(model: string): number {
+    return this.#find(model)?.assumed ?? UNKNOWN_TOKENS;
+  }
+
+  #find(model: string): ModelSizes | null {
+    const young = this.#younger.get(model);
+    if (young !== undefined) return young;
+    const old = this.#elder.get(model);
+    if (old === undefined) return null;
+    this.#elder.delete(model);
+    this.#keep(model, old);
+    return old;
+  }
+
+  #keep(model: string, sizes: ModelSizes): void {
+    if (this.#younger.size >= HALF_NAMES_MAX) {
+      this.#elder = this.#younger;
+      this.#younger = new Map();
+    }
+    this.#younger.set(model, sizes);
+  }
+}
+
+class ModelSizes {
+  readonly #counts = new Uint32Array(STEPS);
+  #all = 0;
+  /** The least step that 99 of 100 do not pass, and how many are below it: moved with each, since each request asks for it. */
+  #step = 0;
+  #below = 0;
+
+  learn(tokens: number): void {
+    const step = Math.ceil(Math.log2(Math.max(1, tokens)) * STEPS_PER_DOUBLING);
+    const at = Math.min(STEPS - 1, step);
+    this.#counts[at] = this.#count(at) + 1;
+    this.#all++;
+    if (at < this.#step) this.#below++;
+    if (this.#all >= SAMPLES_MAX) this.#halve();
+    this.#move();
+  }
+
+  get assumed(): number {
+    if (this.#all < SAMPLES_MIN) return UNKNOWN_TOKENS;
+    return Math.max(LEAST_TOKENS, Math.ceil(2 ** (this.#step / STEPS_PER_DOUBLING)));
+  }
+
+  #count(at: number): number {
+    return this.#counts[at] ?? 0;
+  }
+
+  #move(): void {
+    const most = this.#all * SHARE;
+    while (this.#step < STEPS - 1 && this.#below + this.#count(this.#step) < most)
+      this.#below += this.#count(this.#step++);
+    while (this.#step > 0 && this.#below >= most) this.#below -= this.#count(--this.#step);
+  }
+
+  #halve(): void {
+    this.#all = 0;
+    this.#below = 0;
+    for (let at = 0; at < STEPS; at++) {
+      const half = Math.ceil(this.#count(at) / 2);
+      this.#counts[at] = half;
+      this.#all += half;
+      if (at < this.#step) this.#below += half;
+    }
+  }
 }

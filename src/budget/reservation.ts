@@ -2,7 +2,7 @@
 
 import type { BudgetScope, BudgetWindow } from './budget-settings.ts';
 import type { BudgetTable, Claim, RowName } from './budget-table.ts';
-import type { OutputSizes } from './output-sizes.ts';
+import type { ClassSizes } from './output-sizes.ts';
 
 /** One budget in one kind of window. */
 export interface Line {
@@ -60,8 +60,7 @@ export interface Keeper {
 /** What one attempt has reserved. */
 export class Reservation {
   readonly #table: BudgetTable;
-  readonly #sizes: OutputSizes;
-  readonly #keyClass: string;
+  readonly #sizes: ClassSizes;
   readonly #rows: Rows;
   readonly #cost: Priced;
   readonly #keeper: Keeper | null;
@@ -71,8 +70,7 @@ export class Reservation {
 
   constructor(
     table: BudgetTable,
-    sizes: OutputSizes,
-    keyClass: string,
+    sizes: ClassSizes,
     rows: Rows,
     cost: Priced,
     held: number,
@@ -80,7 +78,6 @@ export class Reservation {
   ) {
     this.#table = table;
     this.#sizes = sizes;
-    this.#keyClass = keyClass;
     this.#rows = rows;
     this.#cost = cost;
     this.#held = held;
@@ -121,6 +118,6 @@ export class Reservation {
   /** How long its answer was: where nobody limited it, the next one's is not a guess. */
   learn(outputTokens: number): void {
     const { learns } = this.#cost;
-    if (learns !== null) this.#sizes.learn(this.#keyClass, learns, outputTokens);
+    if (learns !== null) this.#sizes.learn(learns, outputTokens);
   }
 }

@@ -20,7 +20,7 @@ import { type BudgetTable, type Claim, NO_ROW, rowName } from './budget-table.ts
 import type { ChainSpending, ChainTarget } from './chain-spending.ts';
 import type { DefaultRates } from './default-rate.ts';
 import { highestCost, isBounded } from './highest-cost.ts';
-import type { OutputSizes } from './output-sizes.ts';
+import type { ClassSizes, OutputSizes } from './output-sizes.ts';
 import {
   type Line,
   NO_ROWS,
@@ -129,10 +129,16 @@ export class KeySpending {
   readonly #context: SpendingContext;
   readonly #rules: SpendingRules;
   readonly #lines: readonly Line[];
+  readonly #sizes: ClassSizes;
+  /** What was asked for last, and its name: most keys ask for one model, and a text that is put together is hashed anew. */
+  #lastProvider = '';
+  #lastModel = '';
+  #lastName = '/';
 
   constructor(context: SpendingContext, rules: SpendingRules, budgets: readonly OwnBudget[]) {
     this.#context = context;
     this.#rules = rules;
+    this.#sizes = context.sizes.of(rules.keyClass);
     this.#lines = budgets.flatMap(({ scope, name, limits, enforced }) =>
       (['day', 'month'] as const)
         .filter((window) => limits[window] > 0)
@@ -210,9 +216,8 @@ export class KeySpending {
   }
 
   #reserved(rows: Rows, cost: Priced, held: number, chain: ChainSpending | null): Reservation {
-    const { table, sizes } = this.#context;
-    const { keyClass } = this.#rules;
-    const made = new Reservation(table, sizes, keyClass, rows, cost, held, chain);
+    const { table } = this.#context;
+    const made = new Reservation(table, this.#sizes, rows, cost, held, chain);
     chain?.began(made, table);
     return made;
   }
@@ -340,10 +345,10 @@ export class KeySpending {
     model: string | null,
     nowMs: number,
   ): Priced | Rejection {
-    const { book, defaults, sizes, assumedOutputTokens } = this.#context;
-    const { unpriced: way, keyClass, isStrict } = this.#rules;
+    const { book, defaults, assumedOutputTokens } = this.#context;
+    const { unpriced: way, isStrict } = this.#rules;
     const row = model === null ? null : book.row(provider, model, nowMs);
-    const name = model === null ? null : `${provider}/${model}`;
+    const name = model === null ? null : this.#nameOf(provider, model);
     const priced = row ?? (way === 'default_rate' ? defaults.of(provider, nowMs) : null);
     const isLimited = asked !== null && asked.outputTokens !== null;
     const learns = isLimited ? null : name;
@@ -354,7 +359,9 @@ export class KeySpending {
         traits: book.traits(provider, model ?? ''),
         asked: asked ?? { ...NOTHING_ASKED, textBytes: requestBytes },
         assumedOutputTokens:
-          assumedOutputTokens > 0 ? assumedOutputTokens : sizes.assumed(keyClass, name ?? ''),
+          isLimited || assumedOutputTokens > 0
+            ? assumedOutputTokens
+            : this.#sizes.assumed(name ?? ''),
         writes,
         nowMs,
         isStrict,
@@ -362,6 +369,15 @@ export class KeySpending {
       if (nano !== null) return { nano, isPriced: true, learns };
     }
     return way === 'deny' ? unpriced(name) : { nano: 0, isPriced: false, learns };
+  }
+
+  #nameOf(provider: string, model: string): string {
+    if (model !== this.#lastModel || provider !== this.#lastProvider) {
+      this.#lastProvider = provider;
+      this.#lastModel = model;
+      this.#lastName = `${provider}/${model}`;
+    }
+    return this.#lastName;
   }
 
   /** How each budget stands now. */

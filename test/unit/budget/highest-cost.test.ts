@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { type CostQuestion, highestCost, isBounded } from '../../../src/budget/highest-cost.ts';
-import { OutputSizes } from '../../../src/budget/output-sizes.ts';
 import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import type { PriceRow } from '../../../src/prices/price-row.ts';
 import type { AskedSpending } from '../../../src/wire/asked-spending.ts';
@@ -120,26 +119,5 @@ describe('highestCost', () => {
   test('what is free is free', () => {
     const row = { ...rowOf('anthropic', 'claude-sonnet-4-5'), free: true };
     expect(cost({ outputTokens: null }, { row })).toBe(0);
-  });
-});
-
-describe('OutputSizes', () => {
-  test('8,192 are assumed until 100 answers were seen, then what 99 of 100 stay below', () => {
-    const sizes = new OutputSizes();
-    for (let at = 0; at < 99; at++) sizes.learn('agent', 'openai/m', 3_000);
-    expect(sizes.assumed('agent', 'openai/m')).toBe(8_192);
-    sizes.learn('agent', 'openai/m', 50_000);
-    expect(sizes.assumed('agent', 'openai/m')).toBe(4_096);
-    for (let at = 0; at < 10; at++) sizes.learn('agent', 'openai/m', 50_000);
-    expect(sizes.assumed('agent', 'openai/m')).toBe(65_536);
-    expect(sizes.assumed('developer', 'openai/m')).toBe(8_192);
-  });
-
-  test('short answers are taken for 1,024 tokens, and what has changed is learned', () => {
-    const sizes = new OutputSizes();
-    for (let at = 0; at < 5_000; at++) sizes.learn('agent', 'openai/m', 10);
-    expect(sizes.assumed('agent', 'openai/m')).toBe(1_024);
-    for (let at = 0; at < 200; at++) sizes.learn('agent', 'openai/m', 9_000);
-    expect(sizes.assumed('agent', 'openai/m')).toBeGreaterThan(9_000);
   });
 });
