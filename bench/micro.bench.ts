@@ -7,7 +7,7 @@ import { commandLine } from './command-line.ts';
 
 commandLine('npm run bench:micro (takes no options)', {});
 
-for (const part of ['scanner', 'usage', 'keys', 'admission', 'fields', 'prices']) {
+for (const part of ['scanner', 'usage', 'keys', 'admission', 'policy', 'fields', 'prices']) {
   const file = join(ROOT, `bench/micro/${part}.bench.ts`);
   const { status } = spawnSync(process.execPath, ['--expose-gc', file], { stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);

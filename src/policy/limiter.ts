@@ -258,10 +258,11 @@ export class KeyLimits {
     let tight: Purse | null = null;
     let tightUnit: LimitUnit = 'requests';
     let waitUs = 0;
-    for (const unit of ['requests', 'tokens'] as const) {
-      for (const [at, purse] of purses.entries()) {
-        const costUs = grant.costUs(at, purse, unit);
-        if (costUs === 0) continue;
+    for (const unit of MINUTE_UNITS) {
+      for (let at = 0; at < purses.length; at++) {
+        const purse = purses[at];
+        const costUs = purse === undefined ? 0 : grant.costUs(at, purse, unit);
+        if (purse === undefined || costUs === 0) continue;
         const { tpm } = purse.limits;
         if (unit === 'tokens' && expected.inputTokens > tpm) {
           this.#counts.limitReached(purse.scope, unit, purse.enforced);
@@ -275,22 +276,25 @@ export class KeyLimits {
         if (!purse.enforced || waits <= waitUs) continue;
         [tight, tightUnit, waitUs] = [purse, unit, waits];
       }
-      // Requests are told before tokens.
       if (tight !== null) return this.#reached(tight, tightUnit, waitUs, nowUs, grant);
     }
     const lost = grant.take(nowUs);
     if (lost === null) {
       for (const [at, unit] of grant.lateMisses ?? NO_MISSES)
         this.#counts.limitReached(purses[at]?.scope ?? 'key', unit, false);
-      for (const { scope, row, limits, enforced } of purses) {
-        const { maxInFlight } = limits;
-        if (!enforced && maxInFlight > 0 && this.#table.inFlight(row) > maxInFlight)
-          this.#counts.limitReached(scope, 'in_flight', false);
-      }
+      this.#countUnenforced(purses);
       return null;
     }
     this.#counts.limitReached(lost.purse.scope, lost.unit, true);
     return this.#reached(lost.purse, lost.unit, lost.waitUs, nowUs, grant);
+  }
+
+  #countUnenforced(purses: readonly Purse[]): void {
+    for (const { scope, row, limits, enforced } of purses) {
+      const { maxInFlight } = limits;
+      if (!enforced && maxInFlight > 0 && this.#table.inFlight(row) > maxInFlight)
+        this.#counts.limitReached(scope, 'in_flight', false);
+    }
   }
 
   #reached(
@@ -307,6 +311,8 @@ export class KeyLimits {
   }
 }
 
+/** Requests are told, and taken, before tokens. */
+const MINUTE_UNITS = ['requests', 'tokens'] as const;
 const NO_MISSES: readonly (readonly [at: number, unit: LimitUnit])[] = [];
 
 /** What one attempt has taken. */
@@ -326,8 +332,8 @@ export class LimitGrant {
   /** Of these, where another worker was faster than the look that found room: places of purses and units. */
   lateMisses: typeof NO_MISSES | null = null;
   /** Of each purse that limits tokens, as `LimitTable.giveBack` has them. */
-  readonly #takenUntil: number[] = [];
-  readonly #givenBack: number[] = [];
+  readonly #takenUntil: number[];
+  readonly #givenBack: number[];
   /** This node's share of each purse's limits, requests and tokens in turn; null: it shares none. What was taken by it is given back by it. */
   readonly #shares: readonly number[] | null;
 
@@ -347,6 +353,9 @@ export class LimitGrant {
     this.#purses = purses;
     this.#expected = expected;
     this.#isFirst = isFirst;
+    // With their room from the start: an array that is written behind its end makes room for 17.
+    this.#takenUntil = new Array<number>(purses.length).fill(0);
+    this.#givenBack = new Array<number>(purses.length).fill(0);
     this.#shares = table.isShared
       ? purses.flatMap(({ row }) => [table.share(row, 'requests'), table.share(row, 'tokens')])
       : null;
@@ -407,10 +416,11 @@ export class LimitGrant {
   take(
     nowUs: number,
   ): { readonly purse: Purse; readonly unit: LimitUnit; readonly waitUs: number } | null {
-    for (const unit of ['requests', 'tokens'] as const) {
-      for (const [at, purse] of this.#purses.entries()) {
-        const costUs = this.costUs(at, purse, unit);
-        if (costUs === 0 || !this.#isTaken(at, unit)) continue;
+    for (const unit of MINUTE_UNITS) {
+      for (let at = 0; at < this.#purses.length; at++) {
+        const purse = this.#purses[at];
+        const costUs = purse === undefined ? 0 : this.costUs(at, purse, unit);
+        if (purse === undefined || costUs === 0 || !this.#isTaken(at, unit)) continue;
         const waitUs = this.#table.take(purse.row, unit, nowUs, costUs, this.fullUs(purse));
         if (waitUs === 0) {
           if (unit === 'tokens') this.#remember(at, purse.row);
@@ -427,9 +437,10 @@ export class LimitGrant {
         return { purse, unit, waitUs };
       }
     }
-    for (const [at, purse] of this.#purses.entries()) {
-      const { row, limits } = purse;
-      if (limits.maxInFlight === 0) continue;
+    for (let at = 0; at < this.#purses.length; at++) {
+      const purse = this.#purses[at];
+      if (purse === undefined || purse.limits.maxInFlight === 0) continue;
+      const { row } = purse;
       if (this.#table.enter(row, this.#placesOf(at, purse))) continue;
       for (const entered of this.#purses.slice(0, at))
         if (entered.limits.maxInFlight > 0) this.#table.leave(entered.row);
@@ -473,7 +484,10 @@ export class LimitGrant {
     this.#isOver = true;
     const nowUs = this.#clock();
     const isOneOf = served !== null && this.#models.length > 1 && this.#names(served);
-    for (const [at, { scope, model, row, limits }] of this.#purses.entries()) {
+    for (let at = 0; at < this.#purses.length; at++) {
+      const purse = this.#purses[at];
+      if (purse === undefined) continue;
+      const { scope, model, row, limits } = purse;
       const { tpm, maxInFlight } = limits;
       if (maxInFlight > 0) this.#table.leave(row);
       if (tpm === 0 || !this.#isTaken(at, 'tokens')) continue;
