@@ -6,6 +6,7 @@
 import { Buffer } from 'node:buffer';
 import { EventData } from '../wire/event-data.ts';
 import { EventStream } from '../wire/event-stream.ts';
+import { JsonLines } from '../wire/json-lines.ts';
 import type { AnswerSink, ReplyTerms } from './answer.ts';
 import { MessageAnswerReader } from './anthropic-messages/answer-reader.ts';
 import { MessageAnswerWriter } from './anthropic-messages/answer-writer.ts';
@@ -18,6 +19,8 @@ import { type Failure, failureOf } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
 import { Losses, Refusal } from './losses.ts';
+import { OllamaAnswerReader } from './ollama/answer-reader.ts';
+import { writeOllamaRequest } from './ollama/request-writer.ts';
 import { ChatAnswerReader } from './openai-chat/answer-reader.ts';
 import { ChatAnswerWriter } from './openai-chat/answer-writer.ts';
 import { chatError } from './openai-chat/errors.ts';
@@ -95,6 +98,8 @@ interface TargetDoors {
     names: ToolNames,
   ) => object;
   readonly reader: (sink: AnswerSink) => AnswerReader;
+  /** Its streams are lines of JSON, and no events. */
+  readonly streamsLines?: true;
 }
 
 /** A status, and the body that goes with it. */
@@ -144,6 +149,14 @@ const TARGETS: Readonly<Record<TargetWire, TargetDoors>> = {
     nameMaxChars: 64,
     write: (said, { model }, losses, names) => writeGeminiRequest(said, model, losses, names),
     reader: (sink) => new GeminiAnswerReader(sink),
+  },
+  ollama: {
+    path: () => '/chat',
+    query: () => '',
+    nameMaxChars: 64,
+    write: (said, { model }, losses, names) => writeOllamaRequest(said, model, losses, names),
+    reader: (sink) => new OllamaAnswerReader(sink),
+    streamsLines: true,
   },
 };
 
@@ -246,12 +259,13 @@ const EVENT_MAX_BYTES = 16 * 1024 * 1024;
 
 /** An event stream on its way from one wire to another: each event leaves in the turn in which its last byte came. */
 export class TranslatedStream {
-  readonly #events = new EventStream();
+  readonly #events: EventStream | JsonLines;
   readonly #data = new EventData(EVENT_MAX_BYTES);
   readonly #reader: AnswerReader;
   readonly #writer: StreamWriter;
 
   constructor(from: TargetWire, to: CallerWire, terms: ReplyTerms) {
+    this.#events = TARGETS[from].streamsLines === true ? new JsonLines() : new EventStream();
     this.#writer = CALLERS[to].streamWriter(terms);
     this.#reader = TARGETS[from].reader(this.#writer);
   }

@@ -2,7 +2,7 @@
 export type CallerWire = 'openai-chat' | 'anthropic-messages';
 
 /** The wires that a request can be written for. */
-export type TargetWire = CallerWire | 'gemini';
+export type TargetWire = CallerWire | 'gemini' | 'ollama';
 
 /** What callers of a dialect ask in, where a request can be translated. */
 export const WIRES: Readonly<Record<'openai' | 'anthropic', CallerWire>> = {

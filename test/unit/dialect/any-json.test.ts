@@ -16,6 +16,8 @@ const PAIRS: readonly (readonly [from: TargetWire, to: CallerWire])[] = [
   ['anthropic-messages', 'openai-chat'],
   ['gemini', 'openai-chat'],
   ['gemini', 'anthropic-messages'],
+  ['ollama', 'openai-chat'],
+  ['ollama', 'anthropic-messages'],
 ];
 
 const TERMS = {
@@ -86,6 +88,9 @@ const WORDS = [
   'thought',
   'thoughtSignature',
   'details',
+  'done',
+  'done_reason',
+  'images',
 ];
 
 const word = fc.constantFrom(...WORDS);
@@ -154,7 +159,8 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
     fc.assert(
       fc.property(fc.array(told, { maxLength: 8 }), (events) => {
         const stream = new TranslatedStream(from, to, TERMS);
-        const out = events.map((data) => stream.push(Buffer.from(`data: ${data}\n\n`)));
+        const framed = (data: string) => (from === 'ollama' ? `${data}\n` : `data: ${data}\n\n`);
+        const out = events.map((data) => stream.push(Buffer.from(framed(data))));
         const text = Buffer.concat([...out, stream.end()]).toString();
         const ends = text.match(
           /^data: (?:\[DONE\]|\{"type":"message_stop"\}|\{"(?:type":"error",")?error":.*)$/gm,

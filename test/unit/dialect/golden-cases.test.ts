@@ -24,7 +24,11 @@ const CALLERS: Readonly<Record<string, CallerWire>> = {
   'openai-chat': 'openai-chat',
   anthropic: 'anthropic-messages',
 };
-const TARGETS: Readonly<Record<string, TargetWire>> = { ...CALLERS, gemini: 'gemini' };
+const TARGETS: Readonly<Record<string, TargetWire>> = {
+  ...CALLERS,
+  gemini: 'gemini',
+  ollama: 'ollama',
+};
 
 /** Of several choices only one could be told, so that such a request is refused; no plan leads its caller there. */
 const REFUSED_HERE: ReadonlySet<string> = new Set(['oa-gm-n-two']);
@@ -34,6 +38,8 @@ const PAIRS = [
   ['anthropic', 'openai-chat', 52],
   ['openai-chat', 'gemini', 27],
   ['anthropic', 'gemini', 14],
+  ['openai-chat', 'ollama', 9],
+  ['anthropic', 'ollama', 3],
 ] as const;
 
 function known<Wire>(wires: Readonly<Record<string, Wire>>, name: string): Wire {
