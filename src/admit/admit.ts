@@ -9,7 +9,7 @@ import type { Provider } from '../providers/providers.ts';
 import type { Dialect, Rejection } from '../rejection.ts';
 import { rejection } from '../rejection.ts';
 import { notFound } from '../stored/state-claim.ts';
-import type { StateHomes } from '../stored/state-homes.ts';
+import type { Home, StateHomes } from '../stored/state-homes.ts';
 import { tenantSeed } from '../stored/state-table.ts';
 import { type ContentCoding, contentCoding } from '../wire/content-coding.ts';
 import { fieldValue } from '../wire/fields.ts';
@@ -132,6 +132,16 @@ export interface Recalled {
   readonly recalled: string;
 }
 
+/** A request for what is stored of which this node has not heard: the fleet may have, and is to be asked. */
+export interface Doubtful {
+  readonly rejection: null;
+  readonly identity: KeyIdentity;
+  /** Whether this node has heard of it by now. */
+  readonly isKnown: () => boolean;
+  /** What is to be done, when nothing more is waited for. */
+  readonly decided: () => Admitted | Refused;
+}
+
 /** A request that may not proceed. */
 export interface Refused {
   readonly rejection: Rejection;
@@ -248,13 +258,16 @@ const SHED = rejection(
 );
 
 /** Only of a class that is said to have a share. */
-function isShed(managed: Managed | ManagedRouted, house: Admittance): boolean {
+function isShed(managed: Managed | ManagedRouted | Sought, house: Admittance): boolean {
   const policy = 'routed' in managed ? managed.routed.policy : managed.policy;
   return policy.share < 1 && house.sheds(policy);
 }
 
 /** Decides about one request by its head: head, route, key, virtual key, capacity. */
-export function admit(asked: Asked, house: Admittance): Admitted | Listed | Recalled | Refused {
+export function admit(
+  asked: Asked,
+  house: Admittance,
+): Admitted | Listed | Recalled | Doubtful | Refused {
   const unfit = firstRejection(HEAD_GATES, asked, house);
   if (unfit !== null) return refused(unfit, guessDialect(asked));
   // Before the route, because an Anthropic SDK is recognised by where it puts its key. An unknown provider is
@@ -291,6 +304,16 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Reca
   if (managed !== null && 'listed' in managed) return managed;
   if (managed !== null && isShed(managed, house))
     return refused(SHED, dialect, provider, managed.identity);
+  if (managed !== null && 'sought' in managed) return doubtful(managed, directed, query, house);
+  return admitted(directed, query, managed);
+}
+
+/** @param managed null for a key of the caller's own */
+function admitted(
+  { provider, path }: Directed,
+  query: string,
+  managed: Managed | ManagedRouted | null,
+): Admitted {
   const stored = managed !== null && 'stored' in managed ? managed.stored : null;
   const to = stored?.provider ?? provider;
   const at = stored?.path ?? path;
@@ -300,7 +323,7 @@ export function admit(asked: Asked, house: Admittance): Admitted | Listed | Reca
   return {
     rejection: null,
     provider: to,
-    dialect,
+    dialect: provider.dialect,
     path: at,
     target,
     managed: isRouted ? null : managed,
@@ -377,7 +400,7 @@ function manage(
   { asked, credential, path, provider, named }: Directed,
   query: string,
   house: Admittance,
-): Managed | ManagedRouted | Listed | Refused {
+): Managed | ManagedRouted | Sought | Listed | Refused {
   const identity = house.tokens.check(credential.token.reveal());
   if ('code' in identity) {
     const { code, fault, retryAfterSeconds } = identity;
@@ -476,11 +499,31 @@ function manageStored(
   identity: KeyIdentity,
   policy: EffectivePolicy,
   house: Admittance,
-): Managed | Refused {
+): Managed | Sought | Refused {
+  const sought = { identity, policy, path, provider, named };
   const stored = house.endpoints.stored(path, provider);
-  const homes = stored === null ? [] : house.stored.find(stored.id, identity.tenantWords);
-  const home =
-    homes.find((one) => one.provider.index === provider.index) ?? (named ? undefined : homes[0]);
+  const isDoubtful = stored !== null && homeOf(stored.id, sought, house) === null;
+  const isAllowed = isDoubtful && house.stored.allows(stored.id, identity.tenantWords);
+  return isDoubtful && !isAllowed && house.stored.fleet !== null
+    ? { ...sought, sought: stored.id }
+    : foundStored(sought, house);
+}
+
+/** Where what the path names is to be had, as far as this node knows. */
+function homeOf(
+  id: string,
+  { identity, provider, named }: Omit<Sought, 'sought'>,
+  house: Admittance,
+): Home | null {
+  const homes = house.stored.find(id, identity.tenantWords);
+  const here = homes.find((one) => one.provider.index === provider.index);
+  return here ?? (named ? null : (homes[0] ?? null));
+}
+
+function foundStored(sought: Omit<Sought, 'sought'>, house: Admittance): Managed | Refused {
+  const { path, provider, identity, policy } = sought;
+  const stored = house.endpoints.stored(path, provider);
+  const home = stored === null ? null : homeOf(stored.id, sought, house);
   const isAllowed = stored !== null && house.stored.allows(stored.id, identity.tenantWords);
   const unknownKey = isAllowed
     ? house.poolKeys.settled(provider, tenantSeed(identity.tenantWords))
@@ -503,6 +546,30 @@ function manageStored(
     stored: {
       provider: at,
       path: at.index === provider.index ? path : (at.prefixes[0] ?? '') + stored.suffix,
+    },
+  };
+}
+
+/** What the managed gate says of a request for what is stored of which this node has not heard. */
+interface Sought {
+  readonly identity: KeyIdentity;
+  readonly policy: EffectivePolicy;
+  readonly path: string;
+  readonly provider: Provider;
+  /** The path's first segment names the provider. */
+  readonly named: boolean;
+  /** The id that the path names. */
+  readonly sought: string;
+}
+
+function doubtful(sought: Sought, directed: Directed, query: string, house: Admittance): Doubtful {
+  return {
+    rejection: null,
+    identity: sought.identity,
+    isKnown: () => homeOf(sought.sought, sought, house) !== null,
+    decided: () => {
+      const found = foundStored(sought, house);
+      return 'dialect' in found ? found : admitted(directed, query, found);
     },
   };
 }

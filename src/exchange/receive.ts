@@ -1,6 +1,14 @@
 // The global of this name is a getter, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import { admit, guessDialect, type Listed, type Recalled, type Refused } from '../admit/admit.ts';
+import {
+  type Admitted,
+  admit,
+  type Doubtful,
+  guessDialect,
+  type Listed,
+  type Recalled,
+  type Refused,
+} from '../admit/admit.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { ownPage } from '../front-page.ts';
@@ -14,6 +22,7 @@ import {
 import type { Outcome } from '../settle/metrics.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import { fieldValue } from '../wire/fields.ts';
+import { DoubtfulRequest } from './doubtful-request.ts';
 import { Exchange, type WorkerContext } from './exchange.ts';
 import { RecalledRequest } from './recalled-request.ts';
 
@@ -39,9 +48,8 @@ export function receive(
   context.metrics.requestBegan();
   const requestId = context.nextRequestId();
   const beganMs = performance.now();
-  let exchange: Exchange | null = null;
-  let refused: Unadmitted | null = null;
   // A bug that one request meets must not take the others of this worker with it.
+  let refused: Unadmitted | null = null;
   try {
     const preflight = context.cors.preflight(head.method, head.fields);
     if (preflight !== null) {
@@ -50,18 +58,36 @@ export function receive(
       return REFUSED;
     }
     const admission = admit(head, context);
+    if (admission.rejection !== null || 'routing' in admission)
+      return proceed(context, admission, head, body, writer, requestId, beganMs);
+    refused = new Unadmitted(context, head, writer, requestId, beganMs);
+    if ('recalled' in admission) return refused.recall(admission);
+    if ('decided' in admission) return refused.ask(admission, body);
+    refused.answerList(admission);
+    return REFUSED;
+  } catch (error) {
+    refused ??= new Unadmitted(context, head, writer, requestId, beganMs);
+    refused.onBroken(error);
+    return REFUSED;
+  }
+}
+
+/** Begins what was admitted, or tells and settles what was not. Does not throw. */
+function proceed(
+  context: WorkerContext,
+  admission: Admitted | Refused,
+  head: RequestHead,
+  body: RequestBody,
+  writer: ResponseWriter,
+  requestId: string,
+  beganMs: number,
+): ClientEvents {
+  let exchange: Exchange | null = null;
+  let refused: Unadmitted | null = null;
+  try {
     if (admission.rejection !== null) {
       refused = new Unadmitted(context, head, writer, requestId, beganMs);
       refused.refuse(admission);
-      return REFUSED;
-    }
-    if ('recalled' in admission) {
-      refused = new Unadmitted(context, head, writer, requestId, beganMs);
-      return refused.recall(admission);
-    }
-    if ('listed' in admission) {
-      refused = new Unadmitted(context, head, writer, requestId, beganMs);
-      refused.answerList(admission);
       return REFUSED;
     }
     exchange = new Exchange(context, admission, head, body, writer, requestId, beganMs);
@@ -79,6 +105,7 @@ export function receive(
 }
 
 const PREFLIGHT_TOLD = { payer: null, status: 200, outcome: 'complete', rejection: null } as const;
+const LEFT_TOLD = { status: 0, outcome: 'client_gone', rejection: null } as const;
 const BROKEN_TOLD = {
   payer: null,
   status: REJECTIONS.internal_error.status,
@@ -169,6 +196,28 @@ class Unadmitted {
     );
     asking.begin(context.recalls);
     return asking;
+  }
+
+  /** What is stored of which this node has not heard: the fleet is asked first. */
+  ask({ identity, isKnown, decided }: Doubtful, body: RequestBody): ClientEvents {
+    const context = this.#context;
+    const doubtful = new DoubtfulRequest(body, {
+      isKnown,
+      become: () =>
+        proceed(
+          context,
+          decided(),
+          this.#asked,
+          body,
+          this.#writer,
+          this.#requestId,
+          this.#beganMs,
+        ),
+      left: () => this.#settle({ ...LEFT_TOLD, payer: identity }, NOBODYS),
+      onBroken: (error) => this.onBroken(error),
+    });
+    if (context.stored.fleet?.ask(doubtful) !== true) doubtful.told();
+    return doubtful;
   }
 
   /** A bug ends this request and no other: told by the table or closed, settled once, logged. Does not throw. */

@@ -7,17 +7,20 @@ import { failureDetail } from '../upstream/failure.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import { Attempt, type AttemptEnd, type AttemptSink, type Verdict } from './attempt.ts';
 import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
+import { DoubtfulUpload, type UploadTaker } from './doubtful-upload.ts';
 import type { Answer, Lane } from './lane.ts';
 
 const NO_FACTS: readonly UsageFact[] = [];
 
 /** One attempt, and nothing held in either direction. */
-export class RelayLane implements Lane, AttemptSink {
+export class RelayLane implements Lane, AttemptSink, UploadTaker {
   readonly #target: AttemptTarget;
   readonly #answer: Answer;
   readonly #attempt: Attempt;
   /** Until the body is whole: what it names of what is stored. */
   #claim: StateClaim | null = null;
+  /** While its fleet is asked of what the body names. */
+  #doubtful: DoubtfulUpload | null = null;
   #key: PoolKey | null = null;
   #hasBegun = false;
 
@@ -43,15 +46,30 @@ export class RelayLane implements Lane, AttemptSink {
   }
 
   body(piece: Buffer, last: boolean): void {
-    if (this.#claim !== null && !this.#mayGoOn(this.#claim, piece, last)) return;
+    if (this.#doubtful?.isHolding === true) {
+      this.#doubtful.hold(piece, last);
+      return;
+    }
+    const claim = this.#claim;
+    if (claim !== null) {
+      claim.push(piece);
+      if (claim.isInDoubt) {
+        this.#doubtful = new DoubtfulUpload(claim, this.#answer, this);
+        if (this.#doubtful.asks(piece, last)) return;
+      }
+    }
+    this.goOn(piece, last);
+  }
+
+  goOn(piece: Buffer, last: boolean): void {
+    if (this.#claim !== null && !this.#mayGoOn(this.#claim, last)) return;
     this.#hasBegun = true;
     this.#attempt.body(piece, last);
   }
 
   /** What the first piece names decides whose account is asked; what comes later must be there too. */
-  #mayGoOn(claim: StateClaim, piece: Buffer, last: boolean): boolean {
+  #mayGoOn(claim: StateClaim, last: boolean): boolean {
     const { provider } = this.#target;
-    claim.push(piece);
     const home = claim.homes?.[0];
     if (!this.#hasBegun && home !== undefined) {
       this.#key = home.key;
@@ -80,10 +98,12 @@ export class RelayLane implements Lane, AttemptSink {
   }
 
   abort(): void {
+    this.#doubtful?.drop();
     this.#attempt.abort();
   }
 
   takeBack(): void {
+    this.#doubtful?.drop();
     this.#attempt.takeBack();
   }
 

@@ -24,6 +24,7 @@ import { failureDetail, POOL_KEY_INBAND, type UpstreamFailure } from '../upstrea
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import type { Asked } from './attempt-terms.ts';
+import { DoubtfulUpload, type UploadTaker } from './doubtful-upload.ts';
 import { HeldAnswer, type Holding, type HoldMode } from './held-answer.ts';
 import type { Answer, Lane } from './lane.ts';
 import { NOTHING_READ, type RequestReading } from './request-reading.ts';
@@ -58,10 +59,12 @@ export interface RoutedContext extends RequestContext, RestContext, Conversation
   readonly holdMs: number;
 }
 
-export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
+export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTaker {
   dueSlot = -1;
   readonly #context: RoutedContext;
   readonly #request: RoutedRequest;
+  /** While its fleet is asked of what the body names. */
+  #doubtful: DoubtfulUpload | null = null;
   readonly #answer: Answer;
   /** Only of a name that has a plan. */
   #walk: RoutedWalk | null = null;
@@ -100,7 +103,19 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
   }
 
   body(piece: Buffer, last: boolean): void {
-    this.#request.read(piece);
+    if (this.#doubtful?.isHolding === true) {
+      this.#doubtful.hold(piece, last);
+      return;
+    }
+    const doubted = this.#request.read(piece);
+    if (doubted !== null) {
+      this.#doubtful = new DoubtfulUpload(doubted, this.#answer, this);
+      if (this.#doubtful.asks(piece, last)) return;
+    }
+    this.goOn(piece, last);
+  }
+
+  goOn(piece: Buffer, last: boolean): void {
     if (this.#state === 'gathering') {
       const came = this.#request.gather(piece, last);
       if (came === null) return;
@@ -663,6 +678,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner {
 
   /** Nothing is waited for and nothing is kept any more. */
   #release(): void {
+    this.#doubtful?.drop();
     this.#clock.stop();
     this.#request.drop();
     this.#held?.drop();

@@ -86,9 +86,14 @@ export class RoutedRequest {
     return this.routed?.wire ?? null;
   }
 
-  /** Reads what a piece names of what is stored; before anything else is done with it. */
-  read(piece: Buffer): void {
-    this.#claim?.push(piece);
+  /**
+   * Reads what a piece names of what is stored; before anything else is done with it.
+   * @returns the claim, where this node has not heard of all that is named
+   */
+  read(piece: Buffer): StateClaim | null {
+    const claim = this.#claim;
+    claim?.push(piece);
+    return claim?.isInDoubt === true ? claim : null;
   }
 
   /** @returns where it begins, what is answered here, or why it goes nowhere; null when more has to come first */

@@ -43,6 +43,7 @@ import { MetricsLayout, type Outcome, WorkerMetrics } from '../settle/metrics.ts
 import type { RefusalTally } from '../settle/refusal-tally.ts';
 import { type LineSink, Settler } from '../settle/settle.ts';
 import { UsageFactLines } from '../settle/usage-fact-lines.ts';
+import { FleetQuestions } from '../stored/fleet-questions.ts';
 import { StateHomes } from '../stored/state-homes.ts';
 import { StoredState } from '../stored/state-table.ts';
 import { Deadlines, Ticker } from '../ticker.ts';
@@ -78,6 +79,8 @@ export class ThreadState {
   readonly warn: Warn;
   /** Questions to the node's ledger. */
   readonly recalls: Recalls;
+  /** Questions to the other nodes, for what of stored state this one was not told yet. */
+  readonly fleet: FleetQuestions;
   readonly prefixes: PrefixWatch;
   readonly upstreamTicker: Ticker;
   // Unique among all workers and restarts of a fleet, and cheap: random per worker, counted per request.
@@ -113,8 +116,10 @@ export class ThreadState {
     warn: Warn,
     budgetMet: BudgetMet,
     recalls: Recalls,
+    askFleet: () => void,
   ) {
     this.recalls = recalls;
+    this.fleet = new FleetQuestions(askFleet, report);
     this.index = start.index;
     this.rates = new RateGuard(start.rates);
     this.deny = new DenyLookup(start.deny);
@@ -220,7 +225,13 @@ export class DataPlane implements WorkerContext {
     const asked = providers.filter((provider) => this.poolKeys.of(provider).length > 0);
     this.mayTranslate = new Set(asked.map(({ dialect }) => dialect)).size > 1;
     const allowsUnknown = config.foreignState === 'allow';
-    this.stored = new StateHomes(thread.stored, providers, this.poolKeys, allowsUnknown);
+    this.stored = new StateHomes(
+      thread.stored,
+      providers,
+      this.poolKeys,
+      allowsUnknown,
+      config.natsUrl === null ? null : thread.fleet,
+    );
     this.settler = new Settler(
       thread.metrics,
       config.accessLog ? thread.accessLog : null,

@@ -63,6 +63,8 @@ export type ToMain =
     }
   /** What the ledger has of a request; answered with `recalled`. */
   | { readonly kind: 'recall'; readonly call: number; readonly requestId: string }
+  /** Whether the node was told all of its fleet's stored state; answered with `caught-up`, in any case. */
+  | { readonly kind: 'catch-up' }
   /** Nothing is in flight on the node any more; only while draining. */
   | { readonly kind: 'drained' }
   /** Every connection is closed: the thread may be ended without aborting the process. */
@@ -81,6 +83,8 @@ export type ToWorker =
       readonly call: number;
       readonly lines: readonly string[] | null;
     }
+  /** @see FleetQuestions.answer */
+  | { readonly kind: 'caught-up'; readonly isTold: boolean }
   /** Close every connection now. */
   | { readonly kind: 'close' }
   /** Exchanges that begin from now on go by this configuration. */

@@ -195,6 +195,9 @@ export class Supervisor {
       case 'recall':
         this.#recall(slot, message.call, message.requestId);
         break;
+      case 'catch-up':
+        this.#catchUp(slot);
+        break;
       case 'drained':
         slot.state = 'drained';
         break;
@@ -215,6 +218,12 @@ export class Supervisor {
       worker?.postMessage({ kind: 'recalled', call, lines } satisfies ToWorker);
     if (this.#ledger === null) tell([]);
     else this.#ledger.find(requestId, tell);
+  }
+
+  #catchUp({ worker }: Slot): void {
+    const tell = (isTold: boolean): void =>
+      worker?.postMessage({ kind: 'caught-up', isTold } satisfies ToWorker);
+    this.#stored.caughtUp().then(tell, () => tell(false));
   }
 
   #onExit(slot: Slot): void {

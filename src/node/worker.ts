@@ -79,6 +79,7 @@ async function open(start: WorkerStart): Promise<Door> {
     (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
     (scope, name, window) => tell({ kind: 'budget', budget: { scope, name, window } }),
     recalls,
+    () => tell({ kind: 'catch-up' }),
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
@@ -180,6 +181,7 @@ function obey(message: ToWorker, door: Door): void {
   if (message.kind === 'drain') drain(door, message.graceMs);
   else if (message.kind === 'close') close(door, 'drained');
   else if (message.kind === 'recalled') recalls.answer(message.call, message.lines);
+  else if (message.kind === 'caught-up') thread.fleet.answer(message.isTold);
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);
 }
 

@@ -5,6 +5,7 @@ import type { Provider } from '../providers/providers.ts';
 import { type Rejection, rejection } from '../rejection.ts';
 import { NamedTexts, type TextSink } from '../wire/named-texts.ts';
 import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
+import type { FleetAsker } from './fleet-questions.ts';
 import type { Home, StateHomes } from './state-homes.ts';
 import type { TenantWords } from './state-table.ts';
 
@@ -29,6 +30,12 @@ const NATIVE: ReadonlyMap<string, Maker> = new Map([
 /** Of an id that is told back: enough to recognise it. */
 const SHOWN_CHARACTERS = 80;
 
+/** An id that nobody here is known to have made. */
+interface Doubt {
+  readonly place: string;
+  readonly id: string;
+}
+
 /** What one request names of what its provider has stored, looked up while its body streams by. */
 export class StateClaim implements TextSink {
   readonly #state: StateHomes;
@@ -39,6 +46,9 @@ export class StateClaim implements TextSink {
   #homes: readonly Home[] | null = null;
   #fault: Rejection | null = null;
   #count = 0;
+  #doubts: Doubt[] | null = null;
+  /** The fleet is asked once for a request. */
+  #mayAsk: boolean;
   /** Whose models sealed what it holds, so that only the account that made it can open it: which one that was is not known. */
   sealedBy: ReadonlySet<Maker> = NOBODY;
   /** It offers a tool that leaves a container, and files in it. */
@@ -48,6 +58,7 @@ export class StateClaim implements TextSink {
     this.#state = state;
     this.#tenant = tenant;
     this.#provider = provider;
+    this.#mayAsk = state.fleet !== null;
   }
 
   /** Reads the body's next piece. */
@@ -58,6 +69,40 @@ export class StateClaim implements TextSink {
   /** Where everything is that was named so far; null: nothing was named, and any account will do. */
   get homes(): readonly Home[] | null {
     return this.#homes;
+  }
+
+  /** It names what this node has not heard of, and its fleet may have: `ask` before anything is decided by it. */
+  get isInDoubt(): boolean {
+    return this.#doubts !== null && this.#fault === null;
+  }
+
+  /** What is in doubt is known by now. */
+  get isCleared(): boolean {
+    return this.#doubts?.every(({ id }) => this.#found(id).length > 0) !== false;
+  }
+
+  /**
+   * Asks the fleet for what is in doubt.
+   * @param asker has it decided when it is told
+   * @returns false when nobody can be asked: it is decided already then
+   */
+  ask(asker: FleetAsker): boolean {
+    this.#mayAsk = false;
+    if (this.#state.fleet?.ask(asker) === true) return true;
+    this.decide();
+    return false;
+  }
+
+  /** What was in doubt is known by now, or nobody's. */
+  decide(): void {
+    const doubts = this.#doubts ?? [];
+    this.#doubts = null;
+    for (const { place, id } of doubts) {
+      const found = this.#found(id);
+      if (this.#fault !== null) return;
+      if (found.length > 0) this.#narrow(found);
+      else this.#fault = notFound(place, id);
+    }
   }
 
   /** Whether the request may go to this account, as far as it is known. */
@@ -92,17 +137,25 @@ export class StateClaim implements TextSink {
       return;
     }
     const found = text === null ? [] : this.#found(text);
-    if (found.length === 0) {
-      const isAllowed = text !== null && this.#state.allows(text, this.#tenant);
-      if (!isAllowed) this.#fault = notFound(place, text);
-    } else if (this.#homes === null) this.#homes = found;
-    else {
-      const both = this.#homes.filter(({ provider, key }) =>
-        found.some((home) => isHome(home, provider, key)),
-      );
-      if (both.length === 0) this.#fault = APART;
-      else this.#homes = both;
+    if (found.length > 0) this.#narrow(found);
+    else if (text === null) this.#fault = notFound(place, text);
+    else if (this.#state.allows(text, this.#tenant)) return;
+    else if (this.#mayAsk) {
+      this.#doubts ??= [];
+      this.#doubts.push({ place, id: text });
+    } else this.#fault = notFound(place, text);
+  }
+
+  #narrow(found: readonly Home[]): void {
+    if (this.#homes === null) {
+      this.#homes = found;
+      return;
     }
+    const both = this.#homes.filter(({ provider, key }) =>
+      found.some((home) => isHome(home, provider, key)),
+    );
+    if (both.length === 0) this.#fault = APART;
+    else this.#homes = both;
   }
 
   #sealed(maker: Maker): void {

@@ -2,8 +2,8 @@
  * Stored state among the nodes of a fleet: what one node's answers brought, every node has a moment later, by a JetStream KV
  * bucket beside the deny-set's. Beside it, because the deny-set's bucket is read whole every half minute.
  *
- * Decision: told to all, not asked for. A question to the bucket would stand between a request and its provider, and each
- * guessed id would cost one; so a node that has not been told yet says 404, for some milliseconds behind the answer.
+ * Decision: told to all, and asked for only by who names what this node does not know. It asks for no id: it asks whether
+ * the node was told everything (`fleet-progress.ts`), which is one question for all who wait, guessed ids included.
  *
  * Ids stand there as they do in the table: hashes under one secret, which the first node puts into the bucket. A node that
  * began with another one takes that, and forgets what it had under its own.
@@ -11,6 +11,7 @@
 
 import type { KV, KvEntry, NatsConnection, QueuedIterator } from 'nats';
 import type { Log } from '../outlet/log.ts';
+import { FleetProgress } from './fleet-progress.ts';
 import { KEPT_SECONDS, RECORD_BYTES, renews, SECRET_BYTES } from './state-table.ts';
 
 /** Between two tries on a connection that stands, in milliseconds: doubled up to the second. */
@@ -63,7 +64,7 @@ export class StateFleet {
   #wake: () => void = () => {};
   #done: Promise<void> = Promise.resolve();
   /** Up to where which bucket was told. */
-  #revision = 0;
+  readonly #progress = new FleetProgress();
   #created = '';
   #isTold = true;
   /** Records that never left this node. */
@@ -99,6 +100,11 @@ export class StateFleet {
       else this.#waiting.push(records.subarray(at, at + RECORD_BYTES));
     }
     this.#wake();
+  }
+
+  /** @returns whether this node was told everything that the bucket had when it was asked; false: nobody can say */
+  caughtUp(): Promise<boolean> {
+    return this.#progress.caughtUp();
   }
 
   async stop(): Promise<void> {
@@ -157,6 +163,7 @@ export class StateFleet {
         throw error ?? new Error('the connection was closed');
       });
       entries = await this.#watch(kv);
+      this.#progress.joined(async () => (await kv.status()).streamInfo.state.last_seq);
       const learning = this.#learn(entries);
       const telling = this.#tellAll(kv, () => isOver);
       const renewing = this.#renew(kv, () => isOver);
@@ -168,6 +175,7 @@ export class StateFleet {
     } finally {
       // The connection is not ours to close: others go on with it.
       isOver = true;
+      this.#progress.left();
       this.#wake();
       entries?.stop();
     }
@@ -202,7 +210,7 @@ export class StateFleet {
       this.#member.adopt(secret);
       // What waits is under a secret that nobody has; what was told under this one is to be told again.
       this.#waiting = [];
-      this.#revision = 0;
+      this.#progress.reset();
     }
     if (Date.now() - entry.created.getTime() > this.#renewMs) {
       await kv.update(SECRET_KEY, secret, entry.revision).catch((error: unknown) => {
@@ -215,19 +223,17 @@ export class StateFleet {
 
   async #watch(kv: KV): Promise<QueuedIterator<KvEntry>> {
     const { streamInfo } = await kv.status();
-    if (streamInfo.created !== this.#created) this.#revision = 0;
+    if (streamInfo.created !== this.#created) this.#progress.reset();
     this.#created = streamInfo.created;
-    const from = this.#revision;
-    return await kv.watch({
-      key: `${RECORDS}>`,
-      ...(from === 0 ? {} : { resumeFromRevision: from + 1 }),
-    });
+    const from = this.#progress.revision;
+    // The secret too: who was told the bucket's last revision was told all of it.
+    return await kv.watch(from === 0 ? {} : { resumeFromRevision: from + 1 });
   }
 
   async #learn(entries: QueuedIterator<KvEntry>): Promise<never> {
-    for await (const { operation, value, revision } of entries) {
-      if (operation === 'PUT') this.#member.learn(Buffer.from(value));
-      this.#revision = Math.max(this.#revision, revision);
+    for await (const { key, operation, value, revision } of entries) {
+      if (operation === 'PUT' && key.startsWith(RECORDS)) this.#member.learn(Buffer.from(value));
+      this.#progress.reached(revision);
     }
     throw new Error('the watcher ended');
   }

@@ -1,5 +1,6 @@
 import type { PoolKey, PoolKeys } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
+import type { FleetQuestions } from './fleet-questions.ts';
 import type { StoredState, TenantWords } from './state-table.ts';
 
 /** Where something is stored: the account behind one pool key of a provider. */
@@ -19,6 +20,8 @@ export class StateHomes {
   /** By what the table calls a provider. */
   readonly #providers = new Map<number, ProviderKeys>();
   readonly #allowsUnknown: boolean;
+  /** Who may know more than this node; null: it is alone. */
+  readonly fleet: FleetQuestions | null;
 
   /** @param allowsUnknown ids that nobody is known to have made go through: for a gateway with one tenant */
   constructor(
@@ -26,8 +29,10 @@ export class StateHomes {
     providers: readonly Provider[],
     poolKeys: PoolKeys,
     allowsUnknown: boolean,
+    fleet: FleetQuestions | null,
   ) {
     this.#state = state;
+    this.fleet = fleet;
     this.#allowsUnknown = allowsUnknown;
     for (const provider of providers)
       this.#providers.set(state.providerPrint(provider.name), {

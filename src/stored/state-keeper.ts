@@ -102,6 +102,11 @@ export class StateKeeper implements FleetMember {
     if (this.#table.take(record)) this.#keep(record);
   }
 
+  /** @returns whether this node knows all that its fleet had told when it was asked; false: nobody can say, or it is alone */
+  async caughtUp(): Promise<boolean> {
+    return this.#fleet !== null && (await this.#fleet.caughtUp());
+  }
+
   /** @param records of a worker, whole ones */
   add(records: Uint8Array): void {
     this.#fleet?.add(records);

@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect, type NatsConnection } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
-import { NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
+import { BUCKET, NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { ResponseAccounts } from '../support/stored-responses.ts';
 
@@ -62,6 +63,27 @@ async function known(gateway: Gateway, id: string): Promise<void> {
   await until(`${id} to be known`, async () => (await finds(gateway, id)) === 200);
 }
 
+/** What a request that names an earlier answer is told. */
+async function goesOn({ origin }: Gateway, path: string, id: string): Promise<number> {
+  const response = await fetch(`${origin}${path}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token()}`,
+      'content-type': 'application/json',
+      connection: 'close',
+    },
+    body: JSON.stringify({ model: 'm', previous_response_id: id, input: 'x' }),
+  });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+/** Records that the fleet's bucket has. */
+async function told(connection: NatsConnection): Promise<number> {
+  const kv = await connection.jetstream().views.kv(`${BUCKET}-state`);
+  return (await kv.status()).values;
+}
+
 /** Both have one secret: what was made before that may be forgotten. */
 async function joined(from: Gateway, to: Gateway): Promise<void> {
   await until('an answer of one to be known to the other', async () => {
@@ -86,6 +108,38 @@ describe('stored state of a fleet', () => {
     const third = await node();
     for (const id of ids) await known(third, id);
     expect(await finds(third, ids[0] ?? '', token({ tenantId: 43n }))).toBe(404);
+  });
+
+  it('is asked for by a node that was not told yet, whether a path or a body of either lane names it', async () => {
+    const first = await node();
+    const second = await node();
+    await joined(first, second);
+    await joined(second, first);
+    const connection = await connect(nats.client);
+    try {
+      // Four of each: without a question, some of them come before the node has read what it was told.
+      const kinds = [
+        (id: string) => finds(second, id),
+        (id: string) => goesOn(second, '/v1/responses', id),
+        (id: string) => goesOn(second, '/openai/v1/responses', id),
+      ];
+      const asks = kinds.flatMap((kind) => [kind, kind, kind, kind]);
+      const before = await told(connection);
+      second.signal('SIGSTOP');
+      const ids: string[] = [];
+      for (const _ of asks) ids.push(await makes(first));
+      await until('all of them in the bucket', async () => {
+        return (await told(connection)) >= before + ids.length;
+      });
+      const statuses = asks.map((ask, at) => ask(ids[at] ?? ''));
+      const others = [finds(second, ids[0] ?? '', token({ tenantId: 43n })), finds(second, 'none')];
+      second.signal('SIGCONT');
+      expect(await Promise.all(statuses)).toEqual(asks.map(() => 200));
+      expect(await Promise.all(others)).toEqual([404, 404]);
+    } finally {
+      second.signal('SIGCONT');
+      await connection.close();
+    }
   });
 
   it('goes on at each node while NATS is away, and is shared when it is back', async () => {

@@ -9,5 +9,5 @@ export function nothingStored(
   poolKeys = new PoolKeys(providers, new Map(), 0),
 ): StateHomes {
   const table = new StoredState(createStateTable(new Uint8Array(SECRET_BYTES)));
-  return new StateHomes(table, providers, poolKeys, false);
+  return new StateHomes(table, providers, poolKeys, false, null);
 }

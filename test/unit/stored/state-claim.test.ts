@@ -27,7 +27,7 @@ function house(
     ([name, all]) => [name, all.map((key) => new Secret(key))] as const,
   );
   const poolKeys = new PoolKeys(providers, new Map(secrets), 0);
-  return { table, poolKeys, homes: new StateHomes(table, providers, poolKeys, allows) };
+  return { table, poolKeys, homes: new StateHomes(table, providers, poolKeys, allows, null) };
 }
 const KEYS = { openai: ['sk-a', 'sk-b'], xai: ['sk-x'] };
 

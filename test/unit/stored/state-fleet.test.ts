@@ -88,6 +88,32 @@ describe('the secret of a fleet', () => {
   });
 });
 
+describe('the question whether a node was told everything', () => {
+  it('is answered yes behind all that the bucket had, and no while there is no bucket to ask', async (ctx) => {
+    if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
+    const kv = await bucket('whole');
+    const member = new Member();
+    const fleet = new StateFleet('whole', member, SILENT, () => connection);
+    expect(await fleet.caughtUp()).toBe(false);
+    fleet.start();
+    try {
+      await until('it to have joined', async () => await fleet.caughtUp());
+      for (let round = 0; round < 20; round++) {
+        const record = Buffer.alloc(RECORD_BYTES, round + 1);
+        await kv.put(`r.${round}`, record);
+        expect(await fleet.caughtUp()).toBe(true);
+        expect(member.learned).toContain(record.toString('hex'));
+      }
+      // What is last in the bucket is no record.
+      await kv.put('secret', member.secret);
+      expect(await fleet.caughtUp()).toBe(true);
+    } finally {
+      await fleet.stop();
+    }
+    expect(await fleet.caughtUp()).toBe(false);
+  });
+});
+
 describe('a record in the bucket', () => {
   it('is renewed by whoever used it, for every node; another account’s does not take its place', async (ctx) => {
     if (NATS_MISSING !== null) ctx.skip(NATS_MISSING);
