@@ -5,6 +5,7 @@
 
 import type { Maker } from './conversation.ts';
 import type { Failure } from './failures.ts';
+import type { JsonObject } from './json-values.ts';
 
 /** Why a model stopped; null: its provider did not say. */
 export type StopReason = 'end' | 'stop_sequence' | 'length' | 'calls' | 'filtered';
@@ -74,4 +75,6 @@ export interface ReplyTerms {
   readonly wantsUsage: boolean;
   /** By the name that the provider was given, where that is another one than the caller's. */
   readonly toolNames: ReadonlyMap<string, string>;
+  /** The request's settings, for wires that tell them again. */
+  readonly echoed: JsonObject | null;
 }

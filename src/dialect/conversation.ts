@@ -27,9 +27,14 @@ export type Media =
   | { readonly from: 'inline'; readonly type: string; readonly base64: string }
   | { readonly from: 'url'; readonly url: string };
 
+/** How closely a model looks at a picture: a hint. */
+export type Detail = 'low' | 'high' | 'auto';
+
 export interface ImagePart {
   readonly kind: 'image';
   readonly media: Media;
+  /** Null where the caller's wire has none, or it was not said. */
+  readonly detail: Detail | null;
   readonly cache: CacheLife | null;
 }
 
@@ -146,6 +151,9 @@ export type Format =
       readonly isStrict: boolean;
     };
 
+/** How many words a model makes. */
+export type Verbosity = 'low' | 'medium' | 'high';
+
 export type Tier = 'auto' | 'default' | 'priority' | 'flex' | 'scale';
 
 export interface Conversation {
@@ -169,6 +177,7 @@ export interface Conversation {
   /** Probabilities of so many tokens beside each that was chosen. */
   readonly logprobs: Wish<number> | null;
   readonly format: Wish<Format> | null;
+  readonly verbosity: Wish<Verbosity> | null;
   readonly thinking: Wish<Thinking> | null;
   readonly tier: Wish<Tier> | null;
   /** Who is behind the caller: an opaque name. */
@@ -178,4 +187,6 @@ export interface Conversation {
   readonly isStream: boolean;
   /** Whether a stream's usage was asked for; wires that always tell it say true. */
   readonly wantsUsage: boolean;
+  /** Its settings as the caller's wire tells them again with each answer; null: it does not. */
+  readonly echoed: JsonObject | null;
 }

@@ -13,6 +13,7 @@ import {
   parsedObject,
   textIn,
 } from './json-values.ts';
+import { OWN_THOUGHT } from './openai-responses/item-ids.ts';
 import { PREFIX } from './seals.ts';
 import type { CallerWire } from './wires.ts';
 
@@ -27,6 +28,7 @@ export interface CleanedRequest {
 /** Their traces, as JSON is written by every stock client; whoever writes it otherwise gets the provider's own word. */
 const TRACES: Readonly<Record<CallerWire, readonly string[]>> = {
   'openai-chat': ['"thinking_blocks"', '"thought_signature"'],
+  'openai-responses': ['"rs_sluice_', '"sluice.'],
   'anthropic-messages': ['"signature":""', '"signature": ""', '"sluice.'],
 };
 
@@ -46,17 +48,28 @@ export function withoutForeignThoughts(
   const request = parsedObject(body.toString());
   if (request === null) return null;
   const dropped = new Set<string>();
-  const messages = listIn(request, 'messages').flatMap((message): readonly unknown[] => {
-    if (!isObject(message)) return [message];
+  const field = wire === 'openai-responses' ? 'input' : 'messages';
+  const kept = listIn(request, field).flatMap((one): readonly unknown[] => {
+    if (!isObject(one)) return [one];
+    if (wire === 'openai-responses') return withoutOwn(one, dropped);
     return wire === 'openai-chat'
-      ? [withoutSealed(message, maker, dropped)]
-      : withoutUnsigned(message, dropped);
+      ? [withoutSealed(one, maker, dropped)]
+      : withoutUnsigned(one, dropped);
   });
   if (dropped.size === 0) return null;
   return {
-    body: Buffer.from(JSON.stringify({ ...request, model, messages })),
+    body: Buffer.from(JSON.stringify({ ...request, model, [field]: kept })),
     dropped: [...dropped],
   };
+}
+
+/** OpenAI looks for a thought by its id, and refuses one whose content it did not write. */
+function withoutOwn(item: JsonObject, dropped: Set<string>): readonly JsonObject[] {
+  if (item['type'] !== 'reasoning') return [item];
+  const isOwn = OWN_THOUGHT.test(textIn(item, 'id') ?? '');
+  if (!isOwn && !PREFIX.test(textIn(item, 'encrypted_content') ?? '')) return [item];
+  dropped.add('input.reasoning');
+  return [];
 }
 
 function withoutSealed(message: JsonObject, maker: Maker, dropped: Set<string>): JsonObject {

@@ -15,6 +15,8 @@ export interface ChatTraits {
   readonly wantsThoughtsBack: boolean;
   /** Takes `prompt_cache_breakpoint` on parts. */
   readonly breakpoints: boolean;
+  /** Takes `verbosity`. */
+  readonly verbosity: boolean;
 }
 
 const PLAIN: ChatTraits = {
@@ -24,6 +26,7 @@ const PLAIN: ChatTraits = {
   toolsWantNoEffort: false,
   wantsThoughtsBack: false,
   breakpoints: false,
+  verbosity: false,
 };
 
 const LOW_TO_HIGH: readonly Effort[] = ['low', 'medium', 'high'];
@@ -64,6 +67,7 @@ function ownTraits(name: string): ChatTraits {
     sampling: version > 500 ? 'at-effort-none' : 'never',
     toolsWantNoEffort: version >= 504,
     breakpoints: version >= 506,
+    verbosity: true,
   };
 }
 

@@ -18,6 +18,7 @@ import type { Conversation } from './conversation.ts';
 import { type Failure, failureOf } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
+import type { JsonObject } from './json-values.ts';
 import { Losses, Refusal } from './losses.ts';
 import { OllamaAnswerReader } from './ollama/answer-reader.ts';
 import { writeOllamaRequest } from './ollama/request-writer.ts';
@@ -27,6 +28,9 @@ import { chatError } from './openai-chat/errors.ts';
 import { readChatRequest } from './openai-chat/request-reader.ts';
 import { writeChatRequest } from './openai-chat/request-writer.ts';
 import { ChatStreamWriter } from './openai-chat/stream-writer.ts';
+import { ResponseAnswerWriter } from './openai-responses/answer-writer.ts';
+import { readResponsesRequest } from './openai-responses/request-reader.ts';
+import { ResponseStreamWriter } from './openai-responses/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
 import type { CallerWire, TargetWire } from './wires.ts';
 
@@ -53,6 +57,7 @@ export interface TranslatedRequest {
   /** What the answer needs to know of it. */
   readonly wantsUsage: boolean;
   readonly toolNames: ReadonlyMap<string, string>;
+  readonly echoed: JsonObject | null;
   /** Names of what is lost, for `x-sluice-dropped`. */
   readonly dropped: readonly string[];
   /** `name=value` of what is carried changed, for `x-sluice-adjusted`. */
@@ -118,6 +123,12 @@ const CALLERS: Readonly<Record<CallerWire, CallerDoors>> = {
     read: readChatRequest,
     answerWriter: (terms) => new ChatAnswerWriter(terms),
     streamWriter: (terms) => new ChatStreamWriter(terms),
+    error: chatError,
+  },
+  'openai-responses': {
+    read: readResponsesRequest,
+    answerWriter: (terms) => new ResponseAnswerWriter(terms),
+    streamWriter: (terms) => new ResponseStreamWriter(terms),
     error: chatError,
   },
   'anthropic-messages': {
@@ -196,6 +207,7 @@ export class ReadRequest {
         isStream,
         wantsUsage: this.#said.wantsUsage,
         toolNames: names.changed,
+        echoed: this.#said.echoed,
         dropped: losses.dropped,
         adjusted: losses.adjusted,
       };

@@ -11,12 +11,17 @@ function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+/** What stands for a text in ids: 2^96 of them. */
+export function shortHash(text: string): string {
+  return hashOf(text).slice(0, 24);
+}
+
 /**
  * A call's id as Anthropic takes it (`^[a-zA-Z0-9_-]+$`): histories of other vendors have `functions.search:0`. Pure, so
  * that a call and its result, and this turn and the next one, have the same.
  */
 export function plainId(id: string): string {
-  return PLAIN.test(id) ? id : `toolu_${hashOf(id).slice(0, 24)}`;
+  return PLAIN.test(id) ? id : `toolu_${shortHash(id)}`;
 }
 
 /** A tool's name of at most so many characters of `[a-zA-Z0-9_-]`. */

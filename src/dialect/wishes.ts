@@ -1,4 +1,4 @@
-import type { Wish } from './conversation.ts';
+import type { Detail, Wish } from './conversation.ts';
 import type { JsonObject } from './json-values.ts';
 import { malformed } from './losses.ts';
 
@@ -8,4 +8,9 @@ export function numberWish(body: JsonObject, field: string): Wish<number> | null
   if (value === undefined || value === null) return null;
   if (typeof value !== 'number') throw malformed(field, 'expected a number');
   return { field, value };
+}
+
+/** A picture's `detail`; what is none of these is a hint of one vendor's. */
+export function detailOf(value: unknown): Detail | null {
+  return value === 'low' || value === 'high' || value === 'auto' ? value : null;
 }

@@ -42,7 +42,7 @@ export class TranslatedAnswer implements AttemptSink {
   constructor(
     lane: AttemptSink,
     dialect: Dialect,
-    { wantsUsage, toolNames }: TranslatedRequest,
+    { wantsUsage, toolNames, echoed }: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
@@ -51,7 +51,7 @@ export class TranslatedAnswer implements AttemptSink {
     this.#from = WIRES[dialect];
     this.#to = WIRES[dialect === 'openai' ? 'anthropic' : 'openai'];
     const created = Math.floor(Date.now() / 1_000);
-    this.#terms = { model, id, created, wantsUsage, toolNames };
+    this.#terms = { model, id, created, wantsUsage, toolNames, echoed };
     this.#budget = budget;
   }
 

@@ -55,7 +55,7 @@ function readBlock(block: unknown, field: string, citing: Set<string>): readonly
     case 'text':
       return [readText(block, field, cache)];
     case 'image':
-      return [{ kind: 'image', media: readSource(block, field), cache }];
+      return [{ kind: 'image', media: readSource(block, field), detail: null, cache }];
     case 'document':
       return readDocument(block, field, cache);
     case 'search_result':

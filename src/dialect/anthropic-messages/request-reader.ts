@@ -73,12 +73,14 @@ export function readCountRequest(text: string): Conversation {
     choices: null,
     logprobs: null,
     format: readFormat(body),
+    verbosity: null,
     thinking: readThinking(body),
     tier: readTier(body),
     user: textIn(objectIn(body, 'metadata') ?? {}, 'user_id'),
     ownFields: [...OWN_FIELDS.filter(isTold), ...citing],
     isStream: body['stream'] === true,
     wantsUsage: true,
+    echoed: null,
   };
 }
 

@@ -117,6 +117,7 @@ function writeSampling(
     if (wish !== null && wish.value !== 0) losses.drop(wish);
   if (said.seed !== null) losses.drop(said.seed);
   if (said.logprobs !== null) losses.drop(said.logprobs);
+  if (said.verbosity !== null && said.verbosity.value !== 'medium') losses.drop(said.verbosity);
   writeStops(said, losses, body);
 }
 

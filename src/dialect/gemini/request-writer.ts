@@ -133,6 +133,7 @@ function writeSampling(said: Conversation, losses: Losses, config: GenerationCon
   put('frequencyPenalty', said.frequencyPenalty);
   put('presencePenalty', said.presencePenalty);
   if (said.logprobs !== null) losses.drop(said.logprobs);
+  if (said.verbosity !== null && said.verbosity.value !== 'medium') losses.drop(said.verbosity);
   const { stops } = said;
   if (stops === null) return;
   config.stopSequences = stops.value.slice(0, STOPS_MAX);

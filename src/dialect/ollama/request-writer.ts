@@ -119,8 +119,9 @@ function withoutDialect(schema: JsonObject): JsonObject {
   return kept;
 }
 
-function dropOthers({ logprobs, tier, ownFields }: Conversation, losses: Losses): void {
+function dropOthers({ logprobs, verbosity, tier, ownFields }: Conversation, losses: Losses): void {
   if (logprobs !== null) losses.drop(logprobs);
+  if (verbosity !== null && verbosity.value !== 'medium') losses.drop(verbosity);
   if (tier !== null && tier.value !== 'auto' && tier.value !== 'default') losses.drop(tier);
   for (const field of ownFields) losses.drop(field);
 }

@@ -2,6 +2,7 @@ import type { CacheLife, Part, ResultPart, Seal, TextPart, Turn } from '../conve
 import { mediaOf } from '../data-url.ts';
 import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
+import { detailOf } from '../wishes.ts';
 import { cacheLifeOf } from './cache-marks.ts';
 
 type ContentPart = Exclude<Part, ResultPart>;
@@ -89,7 +90,8 @@ function readImage(part: JsonObject, field: string, cache: CacheLife | null): Co
   const url = typeof told === 'string' ? told : isObject(told) ? textIn(told, 'url') : null;
   const media = url === null ? null : mediaOf(url);
   if (media === null) throw malformed(`${field}.image_url`, 'expected a URL');
-  return { kind: 'image', media, cache };
+  const detail = isObject(told) ? detailOf(told['detail']) : null;
+  return { kind: 'image', media, detail, cache };
 }
 
 function readFile(file: JsonObject, field: string, cache: CacheLife | null): ContentPart {

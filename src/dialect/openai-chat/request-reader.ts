@@ -7,6 +7,7 @@ import type {
   Tool,
   ToolChoice,
   Turn,
+  Verbosity,
   Wish,
 } from '../conversation.ts';
 import {
@@ -26,7 +27,6 @@ import { readMessages } from './message-reader.ts';
 /** Told of when they are lost: they change how likely an answer is. What is not here is a hint, or unknown: OpenAI adds some weekly. */
 const OWN_FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   logit_bias: (value) => isObject(value) && Object.keys(value).length > 0,
-  verbosity: (value) => value !== 'medium',
   store: (value) => value === true,
 };
 
@@ -39,6 +39,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 const EFFORTS: ReadonlySet<unknown> = new Set(['minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
+const VERBOSITIES: ReadonlySet<unknown> = new Set(['low', 'medium', 'high']);
 const TIERS: ReadonlySet<unknown> = new Set(['auto', 'default', 'priority', 'flex', 'scale']);
 
 /**
@@ -75,6 +76,9 @@ export function readChatRequest(text: string): Conversation {
         ? { field: 'logprobs', value: numberIn(body, 'top_logprobs') ?? 0 }
         : null,
     format: wished(body, 'response_format', readFormat),
+    verbosity: wished(body, 'verbosity', (value) =>
+      VERBOSITIES.has(value) ? (value as Verbosity) : null,
+    ),
     thinking: wished(body, 'reasoning_effort', readEffort),
     tier: wished(body, 'service_tier', (value) => (TIERS.has(value) ? (value as Tier) : null)),
     user: textIn(body, 'safety_identifier') ?? textIn(body, 'user'),
@@ -84,6 +88,7 @@ export function readChatRequest(text: string): Conversation {
     ),
     isStream: body['stream'] === true,
     wantsUsage: options?.['include_usage'] === true,
+    echoed: null,
   };
 }
 

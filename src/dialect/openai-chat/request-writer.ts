@@ -49,6 +49,7 @@ export function writeChatRequest(
   writeTools(said, losses, names, body);
   const effort = writeEffort(said, traits, losses, body);
   writeSampling(said, traits, effort, losses, body);
+  writeVerbosity(said, traits, losses, body);
   writeFormat(said, body);
   if (said.tier !== null) body.service_tier = said.tier.value;
   if (said.user !== null) body.user = boundedName(said.user, USER_MAX_CHARS);
@@ -137,7 +138,8 @@ function writeMedia(part: ImagePart | DocumentPart): ChatUserPart {
   const { media } = part;
   if (part.kind === 'image') {
     const url = part.media.from === 'url' ? part.media.url : dataUrl(part.media);
-    return { type: 'image_url', image_url: { url } };
+    const { detail } = part;
+    return { type: 'image_url', image_url: { url, ...(detail === null ? {} : { detail }) } };
   }
   if (media.from === 'url')
     throw untranslatable('document', "OpenAI's chat wire takes no URL of a document");
@@ -313,6 +315,17 @@ function writeSampling(
   if (stops === null) return;
   body.stop = stops.value.slice(0, STOPS_MAX);
   if (stops.value.length > STOPS_MAX) losses.drop(stops);
+}
+
+function writeVerbosity(
+  { verbosity }: Conversation,
+  traits: ChatTraits,
+  losses: Losses,
+  body: ChatRequest,
+): void {
+  if (verbosity === null) return;
+  if (traits.verbosity) body.verbosity = verbosity.value;
+  else if (verbosity.value !== 'medium') losses.drop(verbosity);
 }
 
 function writeFormat({ format }: Conversation, body: ChatRequest): void {

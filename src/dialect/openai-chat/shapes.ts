@@ -10,7 +10,10 @@ export interface ChatText {
 
 export type ChatUserPart =
   | ChatText
-  | { readonly type: 'image_url'; readonly image_url: { readonly url: string } }
+  | {
+      readonly type: 'image_url';
+      readonly image_url: { readonly url: string; readonly detail?: 'low' | 'high' | 'auto' };
+    }
   | {
       readonly type: 'input_audio';
       readonly input_audio: { readonly data: string; readonly format: 'wav' | 'mp3' };
@@ -93,6 +96,7 @@ export interface ChatRequest {
         };
       };
   reasoning_effort?: 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh';
+  verbosity?: 'low' | 'medium' | 'high';
   service_tier?: 'auto' | 'default' | 'priority' | 'flex' | 'scale';
   user?: string;
   stream?: boolean;

@@ -13,11 +13,15 @@ import type { CallerWire, TargetWire } from '../../../src/dialect/wires.ts';
 
 const PAIRS: readonly (readonly [from: TargetWire, to: CallerWire])[] = [
   ['openai-chat', 'anthropic-messages'],
+  ['openai-chat', 'openai-responses'],
+  ['anthropic-messages', 'openai-responses'],
   ['anthropic-messages', 'openai-chat'],
   ['gemini', 'openai-chat'],
   ['gemini', 'anthropic-messages'],
   ['ollama', 'openai-chat'],
   ['ollama', 'anthropic-messages'],
+  ['gemini', 'openai-responses'],
+  ['ollama', 'openai-responses'],
 ];
 
 const TERMS = {
@@ -26,6 +30,7 @@ const TERMS = {
   created: 1_764_000_000,
   wantsUsage: true,
   toolNames: new Map<string, string>(),
+  echoed: null,
 };
 
 /** Names and values that mean something to a reader, so that it gets further than the first look. */
@@ -91,6 +96,19 @@ const WORDS = [
   'done',
   'done_reason',
   'images',
+  'instructions',
+  'output',
+  'call_id',
+  'function_call',
+  'function_call_output',
+  'custom_tool_call',
+  'reasoning',
+  'summary',
+  'encrypted_content',
+  'input_image',
+  'input_text',
+  'format',
+  'effort',
 ];
 
 const word = fc.constantFrom(...WORDS);
@@ -114,10 +132,13 @@ const broken = fc
     value,
     fc.constantFrom(
       'messages',
+      'input',
       'role',
       'content',
       'tools',
       'max_tokens',
+      'text',
+      'reasoning',
       'tool_choice',
       'thinking',
       'stop',
@@ -127,7 +148,7 @@ const broken = fc
   .map(([one, place]) => {
     const message = { role: 'user', content: [{ type: 'text', text: 'x' }] };
     const inner = place === 'role' || place === 'content' ? { ...message, [place]: one } : message;
-    const body = { max_tokens: 9, messages: [message, inner], tools: [] };
+    const body = { max_tokens: 9, messages: [message, inner], input: [inner], tools: [] };
     return JSON.stringify(place in inner ? body : { ...body, [place]: one });
   });
 
@@ -163,7 +184,7 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
         const out = events.map((data) => stream.push(Buffer.from(framed(data))));
         const text = Buffer.concat([...out, stream.end()]).toString();
         const ends = text.match(
-          /^data: (?:\[DONE\]|\{"type":"message_stop"\}|\{"(?:type":"error",")?error":.*)$/gm,
+          /^data: (?:\[DONE\]|\{"type":"(?:message_stop|response\.(?:completed|incomplete)|error)".*|\{"error":.*)$/gm,
         );
         expect(ends).toHaveLength(1);
       }),

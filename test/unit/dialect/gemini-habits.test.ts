@@ -17,6 +17,7 @@ const TERMS = {
   created: 1_764_000_000,
   wantsUsage: true,
   toolNames: new Map<string, string>(),
+  echoed: null,
 };
 
 function asked(body: Json, model = 'gemini-2.5-flash') {

@@ -23,9 +23,11 @@ const match = CASES_MISSING === null ? await translationMatcher() : null;
 const CALLERS: Readonly<Record<string, CallerWire>> = {
   'openai-chat': 'openai-chat',
   anthropic: 'anthropic-messages',
+  responses: 'openai-responses',
 };
 const TARGETS: Readonly<Record<string, TargetWire>> = {
-  ...CALLERS,
+  'openai-chat': 'openai-chat',
+  anthropic: 'anthropic-messages',
   gemini: 'gemini',
   ollama: 'ollama',
 };
@@ -40,6 +42,10 @@ const PAIRS = [
   ['anthropic', 'gemini', 14],
   ['openai-chat', 'ollama', 9],
   ['anthropic', 'ollama', 3],
+  ['responses', 'openai-chat', 16],
+  ['responses', 'anthropic', 8],
+  ['responses', 'gemini', 1],
+  ['responses', 'ollama', 1],
 ] as const;
 
 function known<Wire>(wires: Readonly<Record<string, Wire>>, name: string): Wire {
@@ -70,6 +76,7 @@ function termsOf(one: TranslationCase, request: ReturnType<typeof translated>): 
     created: 1_764_000_000,
     wantsUsage: request.wantsUsage,
     toolNames: request.toolNames,
+    echoed: request.echoed,
   };
 }
 
@@ -181,8 +188,12 @@ describe.each(PAIRS)('%s -> %s', (inbound, upstream, count) => {
   function expectReplay(one: TranslationCase, answer: object): void {
     if (match === null || one.replay === undefined) return;
     const { tool_output: output, request_out_expected: expected } = one.replay;
-    const { messages, ...rest } = one.request_in.body as { messages?: object[] };
-    const second = { ...rest, messages: [...(messages ?? []), ...replies(one, answer, output)] };
+    const field = one.inbound === 'responses' ? 'input' : 'messages';
+    const history = one.request_in.body[field] as object[];
+    const second = {
+      ...one.request_in.body,
+      [field]: [...history, ...replies(one, answer, output)],
+    };
     const request = translated(one, second);
     if (request instanceof Refusal) throw request;
     const sent = JSON.parse(request.body.toString());
@@ -202,6 +213,13 @@ function replies(one: TranslationCase, answer: object, output: string): object[]
       content: output,
     }));
     return [message, ...results];
+  }
+  if (one.inbound === 'responses') {
+    const { output: items } = answer as { output: { type: string; call_id?: string }[] };
+    const results = items
+      .filter(({ type }) => type === 'function_call')
+      .map(({ call_id }) => ({ type: 'function_call_output', call_id, output }));
+    return [...items, ...results];
   }
   const { content } = answer as { content: { type: string; id?: string }[] };
   const results = content

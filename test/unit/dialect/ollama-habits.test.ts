@@ -19,6 +19,7 @@ const TERMS = {
   created: 1_764_000_000,
   wantsUsage: true,
   toolNames: new Map<string, string>(),
+  echoed: null,
 };
 const HI = [{ role: 'user', content: 'hi' }];
 

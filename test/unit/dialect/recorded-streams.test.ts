@@ -1,3 +1,4 @@
+import { ResponseStream } from 'openai/lib/responses/ResponseStream';
 import { describe, expect, test } from 'vitest';
 import { TranslatedStream } from '../../../src/dialect/translate.ts';
 import type { CallerWire, TargetWire } from '../../../src/dialect/wires.ts';
@@ -28,6 +29,7 @@ function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): stri
     created: 1_764_000_000,
     wantsUsage: true,
     toolNames: new Map<string, string>(),
+    echoed: null,
   };
   const stream = new TranslatedStream(from, to, terms);
   const out = pieces.map((piece) => stream.push(piece));
@@ -35,11 +37,13 @@ function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): stri
 }
 
 /** Everything that a stream says as text, thoughts and arguments aside, whichever wire it is on. */
-function textOf(wire: TargetWire, body: string): string {
+function textOf(wire: CallerWire | TargetWire, body: string): string {
   return [...body.matchAll(/^data: ?(\{.*)$/gm)]
     .map(([, data = '']) => {
       try {
         const event = JSON.parse(data);
+        if (wire === 'openai-responses')
+          return /^response\.(?:output_text|refusal)\.delta$/.test(event.type) ? event.delta : '';
         if (wire === 'anthropic-messages')
           return event.type === 'content_block_delta' ? (event.delta.text ?? '') : '';
         if (wire === 'gemini') return candidateText(event);
@@ -66,8 +70,24 @@ function candidateText({ candidates }: GeminiEvent): string {
   return parts.map(({ text, thought }) => (thought === true ? '' : (text ?? ''))).join('');
 }
 
+/** What OpenAI's own helper makes of the events of a stream. */
+async function accumulated(body: string): Promise<object> {
+  const lines = [...body.matchAll(/^data: (.*)$/gm)].map(([, data]) => `${data}\n`);
+  const pieces = lines.map((line) => new TextEncoder().encode(line));
+  return await ResponseStream.fromReadableStream(ReadableStream.from(pieces)).finalResponse();
+}
+
+function finalOutput(body: string): unknown {
+  const [, last = ''] =
+    /^data: (\{"type":"response\.(?:completed|incomplete)".*)$/m.exec(body) ?? [];
+  return (JSON.parse(last) as { response: { output: unknown } }).response.output;
+}
+
 describe.each([
   ['openai-chat', 'anthropic-messages', 'anthropic', /\/chat-(?!v2-)/, 50],
+  ['openai-chat', 'openai-responses', 'responses', /\/chat-(?!v2-)/, 50],
+  ['anthropic-messages', 'openai-responses', 'responses', /\/messages-/, 15],
+  ['gemini', 'openai-responses', 'responses', /\/gemini\/streamGenerateContent-/, 5],
   ['anthropic-messages', 'openai-chat', 'openai-chat', /\/messages-/, 15],
   ['gemini', 'anthropic-messages', 'anthropic', /\/gemini\/streamGenerateContent-/, 5],
   ['gemini', 'openai-chat', 'openai-chat', /\/gemini\/streamGenerateContent-/, 5],
@@ -79,7 +99,7 @@ describe.each([
     expect(streams.length).toBeGreaterThan(least);
   });
 
-  test.each(streams)('%s', (_file, one) => {
+  test.each(streams)('%s', async (_file, one) => {
     if (match === null) return;
     const body = recordedBody(one);
     const text = told(from, to, [body]);
@@ -87,6 +107,10 @@ describe.each([
     const options = { includeUsage: true, error };
     expect(match.checkStream(caller, match.parseSSE(text), options)).toEqual([]);
     expect(told(from, to, cutAtRandom(body, body.length))).toBe(text);
+    if (to === 'openai-responses') {
+      if (error) await expect(accumulated(text)).rejects.toThrow();
+      else expect(await accumulated(text)).toMatchObject({ output: finalOutput(text) });
+    }
     if (error) return;
     const squeezed = (said: string): string => said.replace(/\s+/g, '');
     const said = textOf(from, body.toString().replaceAll('\r\n', '\n'));

@@ -26,10 +26,15 @@ const image = fc.oneof(
     (base64): Part => ({
       kind: 'image',
       media: { from: 'inline', type: 'image/png', base64 },
+      detail: null,
       cache: null,
     }),
   ),
-  fc.webUrl().map((url): Part => ({ kind: 'image', media: { from: 'url', url }, cache: null })),
+  fc
+    .webUrl()
+    .map(
+      (url): Part => ({ kind: 'image', media: { from: 'url', url }, detail: null, cache: null }),
+    ),
 );
 
 /** A tool loop: calls, and a result for each. */
@@ -100,12 +105,14 @@ const conversation = fc.record({
   choices: fc.constant(null),
   logprobs: fc.constant(null),
   format: fc.constant(null),
+  verbosity: fc.constant(null),
   thinking: fc.constant(null),
   tier: fc.constant(null),
   user: fc.option(fc.stringMatching(/^[a-z0-9]{1,40}$/)),
   ownFields: fc.constant([]),
   isStream: fc.boolean(),
   wantsUsage: fc.constant(true),
+  echoed: fc.constant(null),
 }) satisfies fc.Arbitrary<Conversation>;
 
 /** Neighbouring turns of one role as one, which is how wires have them; what is told by its name alone. */

@@ -6,7 +6,7 @@ import {
   translateError,
   translateRequest,
 } from '../../../src/dialect/translate.ts';
-import type { CallerWire } from '../../../src/dialect/wires.ts';
+import type { WIRES } from '../../../src/dialect/wires.ts';
 
 // What real vendors send that no reference mentions, and what callers send that is no request of theirs.
 
@@ -16,12 +16,17 @@ const TERMS = {
   created: 1_764_000_000,
   wantsUsage: true,
   toolNames: new Map<string, string>(),
+  echoed: null,
 };
 
 type Json = Readonly<Record<string, unknown>>;
 
 /** The events of a translated stream, without their framing. */
-function told(from: CallerWire, body: string, end: 'end' | 'cut' = 'end'): readonly Json[] {
+function told(
+  from: (typeof WIRES)[keyof typeof WIRES],
+  body: string,
+  end: 'end' | 'cut' = 'end',
+): readonly Json[] {
   const to = from === 'openai-chat' ? 'anthropic-messages' : 'openai-chat';
   const stream = new TranslatedStream(from, to, TERMS);
   const text = Buffer.concat([stream.push(Buffer.from(body)), stream[end]()]).toString();
@@ -186,7 +191,11 @@ describe('the end of a stream', () => {
 });
 
 describe('a request', () => {
-  const asked = (from: CallerWire, body: Json, model = 'claude-sonnet-4-5') => {
+  const asked = (
+    from: (typeof WIRES)[keyof typeof WIRES],
+    body: Json,
+    model = 'claude-sonnet-4-5',
+  ) => {
     const to = from === 'openai-chat' ? 'anthropic-messages' : 'openai-chat';
     const target = { provider: 'x', model, asksForUsage: true };
     return translateRequest(from, to, Buffer.from(JSON.stringify(body)), target);
