@@ -25,6 +25,7 @@ import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import type { Asked } from './attempt-terms.ts';
 import { DoubtfulUpload, type UploadTaker } from './doubtful-upload.ts';
+import { EarlierAnswer } from './earlier-answer.ts';
 import { HeldAnswer, type Holding, type HoldMode } from './held-answer.ts';
 import type { Answer, Lane } from './lane.ts';
 import { NOTHING_READ, type RequestReading } from './request-reading.ts';
@@ -52,6 +53,8 @@ import { nextRoutedState, type RoutedEvent, type RoutedState } from './routed-st
 import { NO_TRAIL, toldHead } from './routed-trail.ts';
 import type { RoutedWalk } from './routed-walk.ts';
 import { type CountedTokens, countAnswer } from './token-count.ts';
+
+const COMPLETE: AttemptEnd = { failure: null };
 
 /** What the routed requests of a worker share. */
 export interface RoutedContext extends RequestContext, RestContext, ConversationContext {
@@ -83,6 +86,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
   #failedTrial: Trial | null = null;
   #head: ResponseHead | null = null;
   #held: HeldAnswer | null = null;
+  /** What the attempt before the live one came to, until that one has an answer. */
+  #earlier: EarlierAnswer | null = null;
   /** Behind the commit, of an answer that another target may go on with, or went on with. */
   #rest: RoutedRest | null = null;
   /** The attempt ended while its beginning was still on its way to the client. */
@@ -256,6 +261,11 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     const trial = this.#trial;
     this.#clock.attemptOver();
     if (attempt === null || trial === null) return;
+    if (failed === null) this.#held?.drop();
+    else {
+      this.#forgetEarlier();
+      this.#earlier = EarlierAnswer.of(attempt, trial, failed, this.#head, this.#held);
+    }
     attempt.abort();
     if (!trial.isRehearsal && failed !== null) this.#context.metrics.failedOver(failed.reason);
     const outcome = failed?.reason === 'timeout' ? 'timeout' : this.#outcomeOfBroken;
@@ -263,11 +273,15 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     // What was played reached no provider.
     const fact = trial.isRehearsal ? null : told;
     this.#trail = this.#trail.with(trial.target.name, word, fact);
-    this.#held?.drop();
     this.#attempt = null;
     this.#trial = null;
     this.#held = null;
     this.#head = null;
+  }
+
+  #forgetEarlier(): void {
+    this.#earlier?.drop();
+    this.#earlier = null;
   }
 
   get #outcomeOfBroken(): 'upstream_cut' | 'upstream_error' {
@@ -287,6 +301,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
   head(attempt: Attempt, head: ResponseHead, followed: boolean): Verdict {
     const { wire } = this.#request;
     if (attempt !== this.#attempt || wire === null) return 'next';
+    this.#forgetEarlier();
     this.#head = head;
     if (attempt.spentMs > 0 && this.#trial !== null)
       this.#context.planner.spent(this.#trial, attempt.spentMs);
@@ -337,7 +352,32 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
   refused(attempt: Attempt, why: Rejection): void {
     if (attempt !== this.#attempt) return;
     if (this.#rest !== null && this.#state === 'resuming') this.#rest.failed(null, why.code);
-    else if (!this.#isPassedOver(why)) this.#refuse(why);
+    else if (!this.#isPassedOver(why) && !this.#tellsEarlier(why))
+      this.#refuse(this.#request.waitsInstead(why) ?? why);
+  }
+
+  /**
+   * Whoever was to follow may not be asked: what came before it is what the caller gets. That a budget has no room is told
+   * as that: it is the caller's own, and no second try helps.
+   */
+  #tellsEarlier(why: Rejection): boolean {
+    const earlier = this.#earlier;
+    const refused = this.#trial;
+    if (earlier === null || refused === null || isOverBudget(why)) return false;
+    const { trial, whole, failure } = earlier;
+    this.#context.planner.left(refused);
+    this.#close(String(REJECTIONS[why.code].status), null);
+    this.#earlier = null;
+    this.#trial = this.#failedTrial = trial;
+    if (whole === null) {
+      this.#step('end');
+      this.#tellFailure(failure);
+      return true;
+    }
+    this.#head = whole.head;
+    this.#held = whole.held;
+    this.#commitAndEnd(COMPLETE, false);
+    return true;
   }
 
   /** What the target may cost is not there, or is not known: another one may be cheaper. */
@@ -458,7 +498,9 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     const lines =
       this.#route === null
         ? ''
-        : this.#trail.ownLines(trial.target.name, head.status, costUsd) + this.#request.lossLines;
+        : this.#attempt === null
+          ? this.#trail.linesOfEarlier(trial.target.name)
+          : this.#trail.ownLines(trial.target.name, head.status, costUsd) + this.#request.lossLines;
     const mayWait = head.status === 429 || head.status === 503;
     const told = toldHead(head, lines, mayWait ? this.#leastWaitMs : 0);
     this.#rest = rest;
@@ -682,6 +724,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     this.#clock.stop();
     this.#request.drop();
     this.#held?.drop();
+    this.#forgetEarlier();
     this.#rest?.drop();
     this.#flow.drop();
   }

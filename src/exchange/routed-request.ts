@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import type { Routed } from '../admit/admit.ts';
+import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
 import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import type { TranslatedRequest } from '../dialect/translate.ts';
@@ -17,6 +18,7 @@ import type { KeptBudget } from './kept-budget.ts';
 import type { Rehearsed } from './rehearsal.ts';
 import { endpointOf, lossLines, translatedFields } from './request-translation.ts';
 import { type BodyContext, RoutedBody } from './routed-body.ts';
+import { noTarget } from './routed-refusals.ts';
 import {
   plainStart,
   type RoutedStart,
@@ -163,6 +165,16 @@ export class RoutedRequest {
     this.isLast();
     this.#started(start);
     return start;
+  }
+
+  /**
+   * What may be asked at once has no price, or costs more than a request may.
+   * @returns why it goes nowhere, where others of its plan only have to be waited for; else null
+   */
+  waitsInstead(why: Rejection): Rejection | null {
+    const plan = this.#start?.plan ?? null;
+    const isForGood = isOverBudget(why) || !isOfMoney(why);
+    return plan === null || plan.waitMs === 0 || isForGood ? null : noTarget(plan);
   }
 
   /**

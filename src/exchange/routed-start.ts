@@ -4,7 +4,7 @@ import type { Routed } from '../admit/admit.ts';
 import type { Maker } from '../dialect/conversation.ts';
 import { makerAt } from '../dialect/seals.ts';
 import type { Homes } from '../plan/offers.ts';
-import type { Planned } from '../plan/plan.ts';
+import type { Plan, Planned } from '../plan/plan.ts';
 import type { Planner, Trial } from '../plan/planner.ts';
 import type { PrefixWatch } from '../plan/prefix-watch.ts';
 import type { Resolved, Route } from '../plan/route-table.ts';
@@ -52,6 +52,7 @@ export interface RoutedStart {
   readonly route: Route | null;
   /** Only of a name that has a plan. */
   readonly walk: RoutedWalk | null;
+  readonly plan: Plan | null;
   readonly reading: RequestReading;
   readonly rehearsed: Rehearsed | null;
   /** Where a target may speak another wire than the caller; null: none does. */
@@ -137,6 +138,7 @@ export function plainStart(
     trial,
     route: null,
     walk: null,
+    plan: null,
     reading: NOTHING_READ,
     rehearsed: null,
     translation: null,
@@ -192,7 +194,8 @@ function namedStart(
   const translation = isMixed ? new RequestTranslation(wishes.dialect, body, asked.fields) : null;
   if (translation !== null) walk.onlyWhere((target) => translation.suits(target));
   const trial = walk.next();
-  if (trial !== null) return { isWhole, trial, route, walk, reading, rehearsed, translation };
+  if (trial !== null)
+    return { isWhole, trial, route, walk, plan: made, reading, rehearsed, translation };
   const isElsewhere = made.leftOut.some(({ leftOut }) => leftOut === 'other_account');
   const isHomeLeft = made.leftOut.some(({ leftOut }) => leftOut !== 'other_account');
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;

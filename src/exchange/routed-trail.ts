@@ -34,12 +34,14 @@ export class RoutedTrail {
    * @param costUsd of the answer; null = not known, or not yet
    */
   ownLines(target: string, status: number, costUsd: string | null = null): string {
-    const name = legible(target);
-    const last = `${name} ${status}`;
+    const last = shown(target, String(status));
     const tried = this.#tried;
-    const attempts = tried.length === 0 ? last : `${tried.join(', ')}, ${last}`;
-    const cost = costUsd === null ? '' : `x-sluice-cost-usd: ${costUsd}\r\n`;
-    return `x-sluice-target: ${name}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
+    return lines(target, tried.length === 0 ? last : `${tried.join(', ')}, ${last}`, costUsd);
+  }
+
+  /** The same of an answer that is in the trail already, since another attempt was to follow it. */
+  linesOfEarlier(target: string): string {
+    return lines(target, this.#tried.join(', '), null);
   }
 
   /**
@@ -53,6 +55,11 @@ export class RoutedTrail {
     const before = facts.at(-1);
     return before === undefined ? facts : [...facts.slice(0, -1), { ...before, final: true }];
   }
+}
+
+function lines(target: string, attempts: string, costUsd: string | null): string {
+  const cost = costUsd === null ? '' : `x-sluice-cost-usd: ${costUsd}\r\n`;
+  return `x-sluice-target: ${legible(target)}\r\nx-sluice-attempts: ${attempts.slice(0, ATTEMPTS_CHARACTERS)}\r\n${cost}`;
 }
 
 /** Of a request whose first attempt is the only one, as nearly all are. */
