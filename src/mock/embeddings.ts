@@ -48,7 +48,8 @@ function inputsOf(asked: Asked): readonly string[] {
   return list.map(String);
 }
 
-function vectorOf(input: string, dimensions: number): Float32Array<ArrayBuffer> {
+/** A unit vector: a pure function of its text. */
+export function vectorOf(input: string, dimensions: number): Float32Array<ArrayBuffer> {
   const floats = new Float32Array(dimensions);
   let state = 2_166_136_261;
   for (let at = 0; at < input.length; at++) {

@@ -4,6 +4,7 @@ import { answerEmbeddings } from './embeddings.ts';
 import { answerImage, answerSpeech } from './media.ts';
 import { answerCountTokens, answerMessage } from './messages.ts';
 import { answerModel, answerModels } from './models.ts';
+import { answerOllamaChat, answerOllamaEmbed } from './ollama.ts';
 import type { Reply } from './reply.ts';
 import { answerCompact, answerInputTokens, answerResponse } from './responses.ts';
 import { answerTextCompletion } from './text-completions.ts';
@@ -74,6 +75,20 @@ export const ENDPOINTS: readonly Endpoint[] = [
     path: /\/messages$/,
     summary: 'Anthropic: stream, tools, thinking',
     answer: answerMessage,
+  },
+  {
+    name: 'api/chat',
+    method: 'POST',
+    path: /\/api\/chat$/,
+    summary: "Ollama's own: stream as lines of JSON, tools, thinking, format",
+    answer: answerOllamaChat,
+  },
+  {
+    name: 'api/embed',
+    method: 'POST',
+    path: /\/api\/embed$/,
+    summary: "Ollama's own embeddings",
+    answer: answerOllamaEmbed,
   },
   {
     name: 'images/generations',

@@ -19,6 +19,8 @@ export interface BodyReply {
 /** An event stream, rendered whole before its first byte leaves: one entry is one write. */
 export interface EventsReply {
   readonly kind: 'events';
+  /** Absent: an event stream. */
+  readonly contentType?: 'application/x-ndjson';
   readonly events: readonly string[];
   /** Index of the first event with content: those before it are an opening. */
   readonly contentAt: number;

@@ -117,7 +117,7 @@ class Mock {
     const method = request.method === 'HEAD' ? 'GET' : request.method;
     const endpoint = ENDPOINTS.find((row) => row.method === method && row.path.test(path));
     const voice = voiceOf(request, path, '');
-    if (!hasKey(request)) {
+    if (voice.vendor !== 'ollama' && !hasKey(request)) {
       request.resume();
       this.#body(response, errorReply(voice, 401, 'No API key was sent to the mock.'));
     } else if (hasWrongKey(request)) {
@@ -323,7 +323,7 @@ class Mock {
   #events(response: ServerResponse, reply: EventsReply, fault: Fault | null): void {
     response.writeHead(200, [
       'content-type',
-      'text/event-stream; charset=utf-8',
+      reply.contentType ?? 'text/event-stream; charset=utf-8',
       'cache-control',
       'no-cache',
       'x-request-id',
@@ -336,9 +336,9 @@ class Mock {
     if (fault?.kind === 'pings') {
       keepAlive(response, reply);
     } else if (fault?.kind === 'role-only') {
-      response.write(events.slice(0, reply.contentAt).join('') || ': nothing yet\n\n');
+      response.write(events.slice(0, reply.contentAt).join('') || idleOf(reply));
     } else if (fault?.kind === 'slow-first-content') {
-      response.write(events.slice(0, reply.contentAt).join('') || ': nothing yet\n\n');
+      response.write(events.slice(0, reply.contentAt).join('') || idleOf(reply));
       const rest = events.slice(reply.contentAt);
       setTimeout(() => sendEvents(response, rest, null, delayMs), fault.amount);
     } else {
@@ -353,12 +353,17 @@ class Mock {
   }
 }
 
+/** What says that nothing has come yet: a comment, and an empty line where those are none. */
+function idleOf({ contentType }: EventsReply): string {
+  return contentType === undefined ? ': nothing yet\n\n' : '\n';
+}
+
 /** Milliseconds between two keep-alives. */
 const KEEP_ALIVE_MS = 20;
 
 /** Keep-alives as the dialect has them, until the client leaves. */
-function keepAlive(response: ServerResponse, { events }: EventsReply): void {
-  const ping = events.find((event) => event.startsWith('event: ping')) ?? ': keep-alive\n\n';
+function keepAlive(response: ServerResponse, reply: EventsReply): void {
+  const ping = reply.events.find((event) => event.startsWith('event: ping')) ?? idleOf(reply);
   response.write(ping);
   const timer = setInterval(() => response.write(ping), KEEP_ALIVE_MS);
   response.on('close', () => clearInterval(timer));
@@ -450,6 +455,8 @@ function voiceOf(request: IncomingMessage, path: string, model: string): Voice {
   const anthropic =
     /\/messages(?:\/count_tokens)?$/.test(path) ||
     request.headers['anthropic-version'] !== undefined;
+  // Nobody else has these paths, and nobody else speaks so there.
+  if (/\/api\/(?:chat|embed)$/.test(path)) return { dialect: 'openai', vendor: 'ollama' };
   const named = request.headers['x-mock-provider'] ?? model.split('/', 1)[0];
   const vendor = VENDORS.find((name) => name === named) ?? 'openai';
   return anthropic ? { dialect: 'anthropic', vendor: 'anthropic' } : { dialect: 'openai', vendor };

@@ -59,6 +59,8 @@ const SPELLINGS: ReadonlyMap<string, Spelling> = new Map<string, Spelling>([
     'perplexity',
     (message, status, kind) => ({ error: { message, type: kind.openai, code: status } }),
   ],
+  // Its own wire; on OpenAI's it speaks like OpenAI.
+  ['ollama', (message) => ({ error: message })],
   ['xai', (message, _status, kind) => ({ code: kind.anthropic, error: message })],
 ]);
 
@@ -98,10 +100,14 @@ export function wrongKey(voice: Voice): BodyReply {
 
 /** What a vendor says to a model that it does not have. */
 export function unknownModel(voice: Voice, model: string): BodyReply {
-  const anthropic = voice.dialect === 'anthropic';
-  const message = anthropic ? `model: ${model}` : `The model \`${model}\` does not exist.`;
   const kind = { ...kindOf(404), code: 'model_not_found' };
-  return refusal(404, vendorError(voice, 404, message, kind), []);
+  return refusal(404, vendorError(voice, 404, unknownWords(voice, model), kind), []);
+}
+
+function unknownWords({ dialect, vendor }: Voice, model: string): string {
+  if (dialect === 'anthropic') return `model: ${model}`;
+  if (vendor === 'ollama') return `model '${model}' not found`;
+  return `The model \`${model}\` does not exist.`;
 }
 
 /** What a vendor says to a prompt that does not fit. */
@@ -131,6 +137,7 @@ export function failureBody(voice: Voice): string {
 /** The event by which a vendor reports an error within a 200 stream. */
 export function streamFailure(voice: Voice): string {
   const json = failureBody(voice);
+  if (voice.vendor === 'ollama') return `${json}\n`;
   const named = voice.dialect === 'anthropic' || voice.vendor === 'groq';
   return named ? namedEvent('error', json) : dataEvent(json);
 }

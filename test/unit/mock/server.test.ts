@@ -182,3 +182,75 @@ describe('a fault', () => {
     expect((await read('fault-no-prefill', false)).status).toBe(200);
   });
 });
+
+describe("Ollama's own wire", () => {
+  const asked = { model: 'qwen3:8b', messages: [{ role: 'user', content: 'Say it' }] };
+  const lines = async (body: object) => {
+    const response = await fetch(`${mock.origin}/api/chat`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+    });
+    const text = await response.text();
+    const told = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    return { type: response.headers.get('content-type'), told };
+  };
+
+  it('is a stream of lines where nothing is said, needs no key, and ends with what it took', async () => {
+    const { type, told } = await lines(asked);
+    expect(type).toBe('application/x-ndjson');
+    const text = told.map(({ message }) => message.content).join('');
+    expect(text).toMatch(/^You said: Say it/);
+    expect(told.slice(0, -1).every(({ done }) => done === false)).toBe(true);
+    expect(told.at(-1)).toMatchObject({ done: true, done_reason: 'stop', prompt_eval_count: 2 });
+    expect(await lines(asked)).toEqual({ type, told });
+  });
+
+  it('is one object where no stream is asked for, and has calls whole, with objects for arguments', async () => {
+    const parameters = { type: 'object', properties: { zone: { type: 'string' } } };
+    const tools = [{ type: 'function', function: { name: 'clock', parameters } }];
+    const { status, body } = await ask('/api/chat', {}, { ...asked, tools, stream: false });
+    expect([status, body]).toMatchObject([
+      200,
+      { done: true, message: { tool_calls: [{ function: { name: 'clock', arguments: {} } }] } },
+    ]);
+  });
+
+  /** What an answer of Ollama's may have. */
+  interface Told {
+    readonly message: { readonly content: string; readonly thinking?: string };
+    readonly eval_count: number;
+    readonly embeddings: readonly (readonly number[])[];
+  }
+  const told = async (path: string, body: object) => (await ask(path, {}, body)).body as Told;
+
+  it('thinks, keeps to a limit and to a schema as it is told to', async () => {
+    const whole = { ...asked, stream: false };
+    const thought = await told('/api/chat', { ...whole, think: 'low' });
+    expect(thought.message.thinking).toMatch(/^Let me think/);
+    const short = await told('/api/chat', { ...whole, options: { num_predict: 2 } });
+    expect(short.eval_count).toBe(2);
+    const format = { type: 'object', properties: { said: { type: 'string' } } };
+    const formed = await told('/api/chat', { ...whole, format });
+    expect(JSON.parse(formed.message.content)).toHaveProperty('said');
+  });
+
+  it('has an error that is a bare text', async () => {
+    const unknown = await ask('/api/chat', {}, { ...asked, model: 'fault-404' });
+    expect(unknown).toEqual({ status: 404, body: { error: "model 'fault-404' not found" } });
+    const broken = await lines({ ...asked, model: 'fault-error-event' });
+    expect(broken.told.at(-1)).toEqual({ error: expect.stringContaining('middle of the stream') });
+  });
+
+  it('has a vector for each text', async () => {
+    const { embeddings } = await told('/api/embed', {
+      model: 'm',
+      input: ['a', 'b'],
+      dimensions: 3,
+    });
+    expect(embeddings.map(({ length }) => length)).toEqual([3, 3]);
+    expect(embeddings[0]).not.toEqual(embeddings[1]);
+  });
+});
