@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
 import { Refusal } from '../dialect/losses.ts';
 import { ReadRequest } from '../dialect/translate.ts';
-import { WIRES } from '../dialect/wires.ts';
+import { WIRES, wireTo } from '../dialect/wires.ts';
 import { DEFAULT_CLASS } from '../keys/key-class.ts';
 import { bookPrices } from '../plan/book-prices.ts';
 import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
@@ -180,7 +180,7 @@ function keptOf(file: string, maxBytes: number): readonly string[] {
 function lossesAt(provider: Provider, model: string, read: ReadRequest | Refusal | null): string {
   if (read === null) return 'translated';
   const asked = { provider: provider.name, model, asksForUsage: true };
-  const written = read instanceof Refusal ? read : read.writtenFor(WIRES[provider.dialect], asked);
+  const written = read instanceof Refusal ? read : read.writtenFor(wireTo(provider), asked);
   if (written instanceof Refusal) return `passed over: ${written.message}`;
   const lost = [...written.dropped, ...written.adjusted];
   return lost.length === 0 ? 'translated' : `translated without ${lost.join(', ')}`;

@@ -9,3 +9,14 @@ export const WIRES: Readonly<Record<'openai' | 'anthropic', CallerWire & TargetW
   openai: 'openai-chat',
   anthropic: 'anthropic-messages',
 };
+
+/** What of a provider says in which wire it is asked by callers of another one. */
+interface AskedProvider {
+  readonly dialect: 'openai' | 'anthropic';
+  readonly nativeWire: { readonly wire: TargetWire } | null;
+}
+
+/** The wire that a request is written in for a provider, where its caller's is another one. */
+export function wireTo({ dialect, nativeWire }: AskedProvider): TargetWire {
+  return nativeWire?.wire ?? WIRES[dialect];
+}

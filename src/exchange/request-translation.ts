@@ -5,7 +5,7 @@ import { type Refusal, untranslatable } from '../dialect/losses.ts';
 import { makerAt } from '../dialect/seals.ts';
 import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { WIRES } from '../dialect/wires.ts';
+import { WIRES, wireTo } from '../dialect/wires.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
@@ -97,7 +97,7 @@ export class RequestTranslation {
   #write(read: ReadRequest, target: Target): TranslatedRequest | Refusal {
     const { provider, model } = target;
     const asksForUsage = provider.streamUsage === 'ask';
-    const written = read.writtenFor(WIRES[provider.dialect], {
+    const written = read.writtenFor(wireTo(provider), {
       provider: provider.name,
       model,
       asksForUsage,
@@ -122,15 +122,26 @@ interface Lossy {
 
 /** What a translated request is to its provider, where its own path would be something else. */
 export function endpointOf(
-  { dialect }: Provider,
-  { path }: TranslatedRequest,
-): {
-  readonly suffix: string;
+  { provider: { dialect, nativeWire, prefixes }, model }: Target,
+  { path, query }: TranslatedRequest,
+): TranslatedEndpoint {
+  const isChat = nativeWire === null && dialect === 'openai';
+  return {
+    path: (nativeWire?.prefix ?? prefixes[0] ?? '') + path,
+    query,
+    // The body names none.
+    pathModel: nativeWire === null ? null : model,
+    metering: isChat ? 'completions' : 'answers',
+    keepsState: false,
+  };
+}
+
+interface TranslatedEndpoint {
+  readonly path: string;
+  readonly query: string;
+  readonly pathModel: string | null;
   readonly metering: EndpointMetering;
   readonly keepsState: boolean;
-} {
-  const metering = dialect === 'openai' ? 'completions' : 'answers';
-  return { suffix: path, metering, keepsState: false };
 }
 
 /** What only the caller's own vendor understands. */

@@ -4,6 +4,7 @@ import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
 import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import type { TranslatedRequest } from '../dialect/translate.ts';
+import { WIRES, wireTo } from '../dialect/wires.ts';
 import type { Trial } from '../plan/planner.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
@@ -259,18 +260,18 @@ export class RoutedRequest {
   ): Attempt | null {
     const { routed, body } = this;
     if (routed === null || body === null) return null;
-    const { identity, policy, query } = routed;
+    const { identity, policy, suffix } = routed;
     const { target, key } = trial;
     const { rehearsal } = this.#context;
     const { method, fields } = this.#asked;
     // Another target's rest of an answer is asked for in the caller's wire.
     const isOwn = played !== null || continuing !== null;
     const translated = isOwn ? null : this.#translated(target);
-    const { suffix, metering, keepsState } =
-      translated === null ? routed : endpointOf(target.provider, translated);
+    const anew = translated === null ? null : endpointOf(target, translated);
+    const { metering, keepsState, query } = anew ?? routed;
     const lossy = isOwn ? null : (translated ?? this.#cleaned(target));
     this.lossLines = lossy === null ? '' : lossLines(lossy);
-    const path = (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
+    const path = anew?.path ?? (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
     return new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,
       {
@@ -282,13 +283,13 @@ export class RoutedRequest {
         provider: target.provider,
         dialect: routed.wishes.dialect,
         path,
-        target: query === '' || translated !== null ? path : `${path}?${query}`,
+        target: query === '' ? path : `${path}?${query}`,
         managed: {
           identity,
           // What is played is no model of anybody's, and costs nothing.
           policy: played === null ? policy : { ...policy, spending: null },
           permission: played === null ? policy.models : null,
-          pathModel: null,
+          pathModel: anew?.pathModel ?? null,
           poolKey: played === null || rehearsal === null ? key : rehearsal.poolKey,
           metering,
           keepsState: keepsState && played === null,
@@ -302,18 +303,20 @@ export class RoutedRequest {
           chain: this.#chain,
         },
       },
-      translated === null ? sink : this.#translating(sink, target, translated),
+      translated === null ? sink : this.#translating(sink, routed, target, translated),
     );
   }
 
   /** What hears the attempt's answer in its place, and tells it in the caller's wire. */
   #translating(
     sink: AttemptSink,
+    { wishes }: Routed,
     { provider, model }: Target,
     said: TranslatedRequest,
   ): AttemptSink {
     const id = this.#said.requestId;
-    return new TranslatedAnswer(sink, provider.dialect, said, model, id, this.#context.held);
+    const wires = { from: wireTo(provider), to: WIRES[wishes.dialect] };
+    return new TranslatedAnswer(sink, wires, said, model, id, this.#context.held);
   }
 
   /** Sends its content; what cannot be asked for again is not kept behind it. */

@@ -6,7 +6,7 @@
 import { Buffer } from 'node:buffer';
 import type { Refusal } from '../dialect/losses.ts';
 import { translator } from '../dialect/translator.ts';
-import { WIRES } from '../dialect/wires.ts';
+import { wireTo } from '../dialect/wires.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
 import { countedTokens } from '../plan/estimate.ts';
 import type { Planned } from '../plan/plan.ts';
@@ -49,7 +49,7 @@ export function countedAt(
   let refusal: Refusal | null = null;
   for (const { target } of planned) {
     const { provider, model } = target;
-    const written = read.writtenFor(WIRES[provider.dialect], {
+    const written = read.writtenFor(wireTo(provider), {
       provider: provider.name,
       model,
       asksForUsage: false,

@@ -2,8 +2,8 @@ import { Buffer } from 'node:buffer';
 import type { ReplyTerms } from '../dialect/answer.ts';
 import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { type CallerWire, type TargetWire, WIRES } from '../dialect/wires.ts';
-import type { Dialect, Rejection } from '../rejection.ts';
+import type { CallerWire, TargetWire } from '../dialect/wires.ts';
+import type { Rejection } from '../rejection.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import { HeldBytes } from './held-bytes.ts';
@@ -26,6 +26,8 @@ export class TranslatedAnswer implements AttemptSink {
   readonly #from: TargetWire;
   readonly #to: CallerWire;
   readonly #terms: ReplyTerms;
+  /** A stream was asked for. */
+  readonly #isStream: boolean;
   readonly #budget: KeptBudget;
   #stream: TranslatedStream | null = null;
   /** Of what is told whole: its head, and its content so far. */
@@ -33,7 +35,7 @@ export class TranslatedAnswer implements AttemptSink {
   #whole: HeldBytes | null = null;
 
   /**
-   * @param dialect the provider's
+   * @param wires the provider's, and the caller's
    * @param said the request, as it was written for it
    * @param model that was asked for
    * @param id for answers that have none
@@ -41,15 +43,16 @@ export class TranslatedAnswer implements AttemptSink {
    */
   constructor(
     lane: AttemptSink,
-    dialect: Dialect,
-    { wantsUsage, toolNames, echoed }: TranslatedRequest,
+    wires: { readonly from: TargetWire; readonly to: CallerWire },
+    { isStream, wantsUsage, toolNames, echoed }: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
   ) {
     this.#lane = lane;
-    this.#from = WIRES[dialect];
-    this.#to = WIRES[dialect === 'openai' ? 'anthropic' : 'openai'];
+    this.#from = wires.from;
+    this.#to = wires.to;
+    this.#isStream = isStream;
     const created = Math.floor(Date.now() / 1_000);
     this.#terms = { model, id, created, wantsUsage, toolNames, echoed };
     this.#budget = budget;
@@ -68,7 +71,9 @@ export class TranslatedAnswer implements AttemptSink {
       const { TranslatedStream } = translator();
       this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
       // Its first bytes need not come to anything in this turn.
-      return this.#lane.head(attempt, { ...head, size: 'chunked' }, false);
+      // Its own request need not say that it is one.
+      const shown: ResponseHead = { ...head, size: 'chunked', streamAsked: this.#isStream };
+      return this.#lane.head(attempt, shown, false);
     }
     this.#head = head;
     this.#whole = new HeldBytes(this.#budget);
@@ -106,12 +111,12 @@ export class TranslatedAnswer implements AttemptSink {
 
   /** @returns false when another attempt takes its place */
   #tellWhole(attempt: Attempt, head: ResponseHead, came: Buffer): boolean {
-    const { status, body } = this.#translated(head, came);
+    const { status, body, retryAfterSeconds } = this.#translated(head, came);
     const told = Buffer.from(JSON.stringify(body));
     const shown: ResponseHead = {
       ...head,
       status,
-      head: headAs(head, status),
+      head: headAs(head, status, retryAfterSeconds),
       size: told.length,
       eventStream: false,
       format: 'json',
@@ -140,13 +145,25 @@ export class TranslatedAnswer implements AttemptSink {
 /** Statuses that a translation gives an answer of its own accord (RFC 9110 §15.6). */
 const REASONS: ReadonlyMap<number, string> = new Map([
   [200, 'OK'],
+  [401, 'Unauthorized'],
   [502, 'Bad Gateway'],
   [503, 'Service Unavailable'],
 ]);
 
-/** The head of an answer that is told whole: JSON, whatever it was, with the status that the caller's wire has for it. */
-function headAs({ status: came, head }: ResponseHead, status: number): string {
+const WAIT = /^retry-after(?:-ms)?:/im;
+
+/**
+ * The head of an answer that is told whole: JSON, whatever it was, with the status that the caller's wire has for it.
+ * @param retryAfterSeconds what only its body said: null where it did not
+ */
+function headAs(
+  { status: came, head }: ResponseHead,
+  status: number,
+  retryAfterSeconds: number | null,
+): string {
   const at = head.indexOf('\r\n') + 2;
   const line = status === came ? head.slice(0, at) : `${status} ${REASONS.get(status) ?? ''}\r\n`;
-  return `${line}${head.slice(at).replace(OF_CONTENT, '')}content-type: application/json\r\n`;
+  const wait =
+    retryAfterSeconds === null || WAIT.test(head) ? '' : `retry-after: ${retryAfterSeconds}\r\n`;
+  return `${line}${head.slice(at).replace(OF_CONTENT, '')}${wait}content-type: application/json\r\n`;
 }

@@ -40,10 +40,19 @@ export interface Provider {
   readonly streamUsage: StreamUsage;
   /** Where its API begins: what a managed key may reach stands behind one of them. `{name}` is any one segment. */
   readonly prefixes: readonly string[];
+  /** A wire of its own, in which it is asked where a request is written anew for it; null: its dialect's. */
+  readonly nativeWire: NativeWire | null;
   /** What of its own wire a managed key may POST to, whole; `{name}` is any one segment, or the part of one. */
   readonly native: readonly NativeEndpoint[];
   /** What tells of its models there: a managed key may GET it. */
   readonly lists: readonly string[];
+}
+
+/** Whose paths hold the model, and whose requests do not. */
+interface NativeWire {
+  readonly wire: 'gemini';
+  /** Where it begins. */
+  readonly prefix: string;
 }
 
 type NativeEndpoint = readonly [path: string, metering: EndpointMetering];
@@ -54,6 +63,7 @@ interface RowExtras {
   readonly isOwn?: boolean;
   /** Asks for no key in plaintext. */
   readonly keyless?: boolean;
+  readonly nativeWire?: NativeWire;
   readonly native?: readonly NativeEndpoint[];
   readonly lists?: readonly string[];
 }
@@ -122,6 +132,7 @@ const BUILT_IN: readonly Row[] = [
     // Not /v1beta: below /models/{name} it has operations, whose results are somebody's.
     ['/v1beta/openai'],
     {
+      nativeWire: { wire: 'gemini', prefix: '/v1beta' },
       lists: ['/v1beta/models', '/v1beta/models/{name}'],
       native: [
         ['/v1beta/models/{name}:generateContent', 'answers'],
@@ -234,7 +245,7 @@ function builtInRow(
   [name, usual, scheme, dialect, streamUsage, prefixes, extras = {}]: Row,
   said: ProviderOverride | undefined,
 ): ChosenRow | null {
-  const { isOwn = false, keyless = false, native = [], lists = [] } = extras;
+  const { isOwn = false, keyless = false, nativeWire = null, native = [], lists = [] } = extras;
   const authority = said?.authority ?? usual;
   if (authority === '' && said === undefined) return null;
   if (authority === '') throw new Error(`Provider ${name} has no authority.`);
@@ -251,6 +262,8 @@ function builtInRow(
     dialect: said?.dialect ?? dialect,
     streamUsage: said?.streamUsage ?? streamUsage,
     prefixes,
+    // What speaks another dialect than this row's is another service under its name.
+    nativeWire: said?.dialect === undefined || said.dialect === dialect ? nativeWire : null,
     native,
     lists,
   };
@@ -271,6 +284,7 @@ function addedRow(said: ProviderOverride): ChosenRow {
     // vLLM, the usual addition, reports usage only when asked.
     streamUsage: said.streamUsage ?? 'ask',
     prefixes: USUAL_PREFIXES,
+    nativeWire: null,
     native: [],
     lists: [],
   };

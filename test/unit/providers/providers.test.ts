@@ -39,6 +39,17 @@ describe('the provider table', () => {
     expect(() => providerTable([{ name: 'x' }])).toThrow(/no authority/);
   });
 
+  it.each([
+    [undefined, { wire: 'gemini', prefix: '/v1beta' }],
+    [{ authority: 'http://127.0.0.1:9' }, { wire: 'gemini', prefix: '/v1beta' }],
+    [{ dialect: 'openai' }, { wire: 'gemini', prefix: '/v1beta' }],
+    [{ dialect: 'anthropic' }, null],
+  ] as const)('a Gemini of which %j is said has the wire of its own %j', (said, wanted) => {
+    const rows = providerTable(said === undefined ? [] : [{ name: 'gemini', ...said }]);
+    expect(rows.find(({ name }) => name === 'gemini')?.nativeWire).toEqual(wanted);
+    expect(rows.filter(({ nativeWire }) => nativeWire !== null).length).toBeLessThan(2);
+  });
+
   it('has an Azure where the configuration says which', () => {
     const [azure] = providerTable([{ name: 'azure', authority: 'x.openai.azure.com:443' }]).slice(
       -1,

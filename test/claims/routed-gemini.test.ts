@@ -1,0 +1,380 @@
+import Anthropic from '@anthropic-ai/sdk';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  type Act,
+  answers,
+  cutsBehind,
+  EVENTS,
+  type RoutedScene,
+  startRoutedScene,
+  streams,
+  streamsChunks,
+  WHOLE,
+} from '../support/routed-scene.ts';
+import { failureOf } from '../support/sdk-calls.ts';
+
+// Anthropic's callers on Gemini's own wire; OpenAI's go on reaching Google's OpenAI endpoint, byte for byte.
+
+const USAGE = {
+  promptTokenCount: 900,
+  cachedContentTokenCount: 512,
+  candidatesTokenCount: 7,
+  thoughtsTokenCount: 40,
+  toolUsePromptTokenCount: 30,
+  totalTokenCount: 977,
+};
+
+type Json = Readonly<Record<string, unknown>>;
+
+const candidate = (parts: readonly Json[], more: Json = { finishReason: 'STOP' }): Json => ({
+  candidates: [{ content: { parts, role: 'model' }, index: 0, ...more }],
+  usageMetadata: USAGE,
+  modelVersion: 'gemini-2.5-flash',
+  responseId: 'gmResponse1',
+});
+const whole = (parts: readonly Json[], more?: Json): Act =>
+  answers(200, JSON.stringify(candidate(parts, more)));
+const event = (value: Json): string => `data: ${JSON.stringify(value)}\r\n\r\n`;
+const word = (text: string): string => event(candidate([{ text }], {}));
+const refuses = (status: number, message: string, details: readonly Json[] = []): Act =>
+  answers(status, JSON.stringify({ error: { code: status, message, status: 'X', details } }));
+
+const MESSAGE = JSON.stringify({
+  id: 'msg_1',
+  type: 'message',
+  role: 'assistant',
+  model: 'claude-sonnet-4-5-20250929',
+  content: [{ type: 'text', text: 'from Claude' }],
+  stop_reason: 'end_turn',
+  stop_sequence: null,
+  usage: { input_tokens: 5, output_tokens: 3 },
+});
+
+/** A target for each failure: one that failed is left alone for a while. */
+const FAILING = ['a', 'b', 'c', 'd', 'e', 'f'];
+
+let scene: RoutedScene;
+let anthropic: Anthropic;
+
+beforeAll(async () => {
+  scene = await startRoutedScene(
+    ['anthropic', 'gemini'],
+    `replay_max_bytes = "1MiB"
+[routes.claude-first]
+targets = ["anthropic/claude-opus-4-5"]
+fallbacks = ["gemini/gemini-2.5-flash-2"]
+retries = 0
+[routes.both]
+targets = ["anthropic/claude-opus-4-6", "gemini/gemini-3-flash-preview-2"]
+${FAILING.map((name) => `[routes.gemini-${name}]\ntargets = ["gemini/gemini-2.5-${name}"]\nfallbacks = ["anthropic/claude-sonnet-4-5"]\nretries = 0\n`).join('')}`,
+  );
+  const baseURL = `http://127.0.0.1:${scene.gateway.port}`;
+  anthropic = new Anthropic({ authToken: scene.key, apiKey: null, baseURL, maxRetries: 0 });
+});
+afterAll(async () => await scene.stop());
+
+const HI = [{ role: 'user' as const, content: 'hi' }];
+const TOOLS = [
+  { name: 'clock', input_schema: { type: 'object' as const, properties: { zone: {} } } },
+];
+
+function sentTo(provider: string, at = 0) {
+  const request = scene.upstreams[provider]?.requests[at];
+  return { request, body: JSON.parse(request?.body.toString() ?? 'null') };
+}
+
+describe("Anthropic's client on Gemini's own wire", () => {
+  test('gets a whole answer; Google gets its own path, key and request, and nothing else', async () => {
+    scene.plays({ gemini: whole([{ text: 'hm', thought: true }, { text: 'from Gemini' }]) });
+    const answer = await scene.ask('', {
+      wire: 'messages',
+      body: JSON.stringify({
+        model: 'gemini/gemini-2.5-flash',
+        max_tokens: 9,
+        messages: HI,
+        context_management: { edits: [] },
+      }),
+      fields: {
+        'anthropic-version': '2023-06-01',
+        'anthropic-beta': 'x',
+        'x-stainless-lang': 'js',
+      },
+    });
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.text)).toMatchObject({
+      id: 'gmResponse1',
+      type: 'message',
+      model: 'gemini-2.5-flash',
+      content: [
+        { type: 'thinking', thinking: 'hm' },
+        { type: 'text', text: 'from Gemini' },
+      ],
+      stop_reason: 'end_turn',
+      usage: { input_tokens: 418, cache_read_input_tokens: 512, output_tokens: 47 },
+    });
+    const { request, body } = sentTo('gemini');
+    expect(request?.target).toBe('/v1beta/models/gemini-2.5-flash:generateContent');
+    expect(body).toEqual({
+      contents: [{ role: 'user', parts: [{ text: 'hi' }] }],
+      generationConfig: { maxOutputTokens: 9 },
+    });
+    expect(request?.field('x-goog-api-key')).toBe('sk-gemini-pool');
+    for (const name of ['authorization', 'anthropic-version', 'anthropic-beta', 'x-stainless-lang'])
+      expect(request?.field(name) ?? null, name).toBeNull();
+    expect(answer.fields.get('x-sluice-dropped')).toBe('context_management');
+    expect(answer.fields.get('x-sluice-target')).toBe('gemini/gemini-2.5-flash');
+  });
+
+  test('costs what the same answer costs on the way that Google’s own clients take', async () => {
+    scene.plays({ gemini: whole([{ text: 'word' }]) });
+    const told = [
+      'model',
+      'input_tokens',
+      'output_tokens',
+      'cache_read_tokens',
+      'reasoning_tokens',
+      'usage_source',
+      'endpoint',
+      'cost_usd',
+      'cost_source',
+      'raw_usage',
+    ] as const;
+    const body = { model: 'gemini/gemini-2.5-flash', max_tokens: 9, messages: HI };
+    const asked = await scene.ask('', { wire: 'messages', body: JSON.stringify(body) });
+    const own = await scene.ask('', {
+      path: '/gemini/v1beta/models/gemini-2.5-flash:generateContent',
+      body: JSON.stringify({ contents: [{ role: 'user', parts: [{ text: 'hi' }] }] }),
+    });
+    const facts = [asked, own].map(({ facts: [fact] }) =>
+      Object.fromEntries(told.map((name) => [name, fact?.[name]])),
+    );
+    expect(facts[0]).toEqual(facts[1]);
+    expect(facts[0]).toMatchObject({ usage_source: 'reported', cache_read_tokens: 512 });
+    expect(Number(facts[0]?.['cost_usd'])).toBeGreaterThan(0);
+    expect(asked.facts).toMatchObject([
+      { provider: 'gemini', target_model: 'gemini/gemini-2.5-flash', lane: 'routed' },
+    ]);
+  });
+
+  test('streams thoughts, text and parallel calls as they come, and signatures come back', async () => {
+    const calls = [
+      { functionCall: { name: 'clock', args: { zone: 'UTC' } }, thoughtSignature: 'U2lnQQ==' },
+      { functionCall: { name: 'clock', args: { zone: 'CET' } } },
+    ];
+    scene.plays({
+      gemini: streamsChunks(
+        event(candidate([{ text: 'hm', thought: true }], {})),
+        word('Let me look.'),
+        event(candidate(calls)),
+      ),
+    });
+    const asked = {
+      model: 'gemini/gemini-3-flash-preview',
+      max_tokens: 50,
+      tools: TOOLS,
+      thinking: { type: 'adaptive' as const },
+    };
+    const message = await anthropic.messages.stream({ ...asked, messages: HI }).finalMessage();
+    expect(message.content.filter(({ type }) => type !== 'thinking')).toMatchObject([
+      { type: 'text', text: 'Let me look.' },
+      { type: 'tool_use', name: 'clock', input: { zone: 'UTC' } },
+      { type: 'tool_use', name: 'clock', input: { zone: 'CET' } },
+    ]);
+    expect(message.stop_reason).toBe('tool_use');
+    expect(message.usage).toMatchObject({ input_tokens: 418, output_tokens: 47 });
+    const { request, body } = sentTo('gemini');
+    expect(request?.target).toBe(
+      '/v1beta/models/gemini-3-flash-preview:streamGenerateContent?alt=sse',
+    );
+    expect(body.generationConfig.thinkingConfig).toEqual({ includeThoughts: true });
+    expect(body.tools[0].functionDeclarations[0].name).toBe('clock');
+
+    scene.plays({ gemini: whole([{ text: 'noon' }]) });
+    const results = message.content.flatMap((block) =>
+      block.type === 'tool_use'
+        ? [{ type: 'tool_result' as const, tool_use_id: block.id, content: '12:00' }]
+        : [],
+    );
+    await anthropic.messages.create({
+      ...asked,
+      messages: [
+        ...HI,
+        { role: 'assistant', content: message.content },
+        { role: 'user', content: results.reverse() },
+      ],
+    });
+    const { contents } = sentTo('gemini').body;
+    expect(contents[1]).toEqual({ role: 'model', parts: [{ text: 'Let me look.' }, ...calls] });
+    const response = { functionResponse: { name: 'clock', response: { output: '12:00' } } };
+    expect(contents[2]).toEqual({ role: 'user', parts: [response, response] });
+  });
+
+  test.each([
+    ['400', 400, 'Invalid value at generation_config', Anthropic.BadRequestError],
+    ['404', 404, 'models/x is not found for API version v1beta', Anthropic.NotFoundError],
+    ['503', 503, 'The model is overloaded.', Anthropic.InternalServerError],
+  ])('is told a %s in Google’s words', async (name, status, message, kind) => {
+    scene.plays({ gemini: refuses(status, message) });
+    const failure = await failureOf(
+      anthropic.messages.create({ model: `gemini/gemini-${name}`, max_tokens: 9, messages: HI }),
+    );
+    expect(failure).toBeInstanceOf(kind);
+    expect(String(failure)).toContain(message);
+  });
+
+  test('is told a 429, and when to try again, which Google says in the body alone', async () => {
+    const retry = { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '47.2s' };
+    scene.plays({ gemini: refuses(429, 'Resource has been exhausted.', [retry]) });
+    const failure = await failureOf(
+      anthropic.messages.create({ model: 'gemini/gemini-429', max_tokens: 9, messages: HI }),
+    );
+    expect(failure).toBeInstanceOf(Anthropic.RateLimitError);
+    expect(
+      (failure as InstanceType<typeof Anthropic.RateLimitError>).headers.get('retry-after'),
+    ).toBe('48');
+  });
+
+  test.each([
+    ['a cut', cutsBehind(word('half')), ''],
+    ['an end without a reason', streamsChunks(word('half')), ''],
+    [
+      'an error event',
+      streamsChunks(word('half'), event({ error: { code: 503, message: 'overloaded now' } })),
+      'overloaded now',
+    ],
+    [
+      'a call that is none',
+      streamsChunks(
+        word('half'),
+        event(candidate([], { finishReason: 'MALFORMED_FUNCTION_CALL' })),
+      ),
+      'MALFORMED_FUNCTION_CALL',
+    ],
+  ])('raises on %s behind content, and never takes it for whole', async (_name, act, says) => {
+    scene.plays({ gemini: act });
+    let text = '';
+    const stream = anthropic.messages
+      .stream({ model: 'gemini/gemini-2.5-flash-lite', max_tokens: 9, messages: HI })
+      .on('text', (more) => {
+        text += more;
+      });
+    const failure = await failureOf(stream.finalMessage());
+    expect(failure).toBeInstanceOf(Error);
+    expect(String(failure)).toContain(says);
+    expect(text).toBe('half');
+  });
+
+  test('is refused a tool that only Anthropic can run, and Google hears nothing of it', async () => {
+    scene.plays({});
+    const failure = await failureOf(
+      anthropic.messages.create({
+        model: 'gemini/gemini-2.5-pro',
+        max_tokens: 9,
+        messages: HI,
+        tools: [{ type: 'web_search_20250305', name: 'web_search' }],
+      }),
+    );
+    expect(failure).toBeInstanceOf(Anthropic.BadRequestError);
+    expect([String(failure), scene.asked]).toEqual([
+      expect.stringContaining('tools.web_search'),
+      {},
+    ]);
+  });
+});
+
+describe('a plan with Gemini', () => {
+  test('is gone on with by it where Claude fails', async () => {
+    const error = { type: 'error', error: { type: 'overloaded_error', message: 'x' } };
+    scene.plays({
+      anthropic: answers(529, JSON.stringify(error)),
+      gemini: streamsChunks(word('from '), event(candidate([{ text: 'Gemini' }]))),
+    });
+    const message = await anthropic.messages
+      .stream({ model: 'claude-first', max_tokens: 9, messages: HI })
+      .finalMessage();
+    expect(message.content).toMatchObject([{ type: 'text', text: 'from Gemini' }]);
+    expect(scene.asked).toEqual({ anthropic: 1, gemini: 1 });
+  });
+
+  test.each([
+    ['gemini-a', '503', refuses(503, 'overloaded')],
+    [
+      'gemini-b',
+      'an error in its opening',
+      streamsChunks(event({ error: { code: 503, message: 'x' } })),
+    ],
+    ['gemini-c', 'no content at all', streamsChunks(event(candidate([], {})))],
+    [
+      'gemini-d',
+      'a call that is none',
+      streamsChunks(event(candidate([], { finishReason: 'MALFORMED_FUNCTION_CALL' }))),
+    ],
+    ['gemini-e', 'a 200 that holds an error', refuses(200, 'x')],
+  ])('%s goes on to Claude behind %s', async (route, _name, act) => {
+    scene.plays({ gemini: act, anthropic: streams('messages', 'from Claude') });
+    const answer = await scene.ask('', {
+      wire: 'messages',
+      body: JSON.stringify({ model: route, max_tokens: 9, messages: HI, stream: true }),
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.text).toContain('from Claude');
+    expect(scene.asked).toEqual({ gemini: 1, anthropic: 1 });
+  });
+
+  test('gives each maker its own signatures back, and the other one’s to nobody', async () => {
+    const history = [
+      { role: 'user', content: 'hi' },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: 'hm', signature: 'EqoB' },
+          { type: 'text', text: 'one' },
+        ],
+      },
+      { role: 'user', content: 'go on' },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: '', signature: 'sluice.gemini.U2ln' },
+          { type: 'text', text: 'two' },
+        ],
+      },
+      { role: 'user', content: 'go on' },
+    ];
+    const body = (model: string) => JSON.stringify({ model, max_tokens: 9, messages: history });
+    scene.plays({ gemini: whole([{ text: 'three' }]) });
+    await scene.ask('', { wire: 'messages', body: body('gemini/gemini-3-flash-preview') });
+    expect(sentTo('gemini').body.contents.map(({ parts }: { parts: unknown }) => parts)).toEqual([
+      [{ text: 'hi' }],
+      [{ text: 'one' }],
+      [{ text: 'go on' }],
+      [{ text: 'two', thoughtSignature: 'U2ln' }],
+      [{ text: 'go on' }],
+    ]);
+    scene.plays({ anthropic: answers(200, MESSAGE), gemini: whole([{ text: 'three' }]) });
+    await scene.ask('', { wire: 'messages', body: body('both') });
+    const text = scene.upstreams['anthropic']?.requests[0]?.body.toString() ?? '';
+    expect(text).toContain('EqoB');
+    expect(text).not.toContain('sluice.gemini');
+  });
+});
+
+describe("OpenAI's client", () => {
+  test('reaches Google’s OpenAI endpoint as ever, and its body goes as it came', async () => {
+    scene.plays({ gemini: answers(200, WHOLE) });
+    const body = '{ "model" : "gemini/gemini-2.5-flash", "messages": [ ], "brand_new" : 1.0 }';
+    const answer = await scene.ask('', { body });
+    expect(answer.text).toBe(WHOLE);
+    const { request } = sentTo('gemini');
+    expect(request?.target).toBe('/v1beta/openai/chat/completions');
+    expect(request?.field('authorization')).toBe('Bearer sk-gemini-pool');
+    expect(request?.body.toString()).toBe(body.replace('gemini/', ''));
+  });
+
+  test('streams from there, and nothing is written anew', async () => {
+    const { opening, word: chunk, end } = EVENTS.chat;
+    scene.plays({ gemini: streamsChunks(opening, chunk('word'), end) });
+    const answer = await scene.ask('gemini/gemini-2.5-flash');
+    expect(answer.text).toBe(opening + chunk('word') + end);
+  });
+});
