@@ -51,6 +51,16 @@ export function parseExactly(text: string): unknown {
   return JSON.parse(text, keepDigits as (this: unknown, name: string, value: unknown) => unknown);
 }
 
+/** Numbers as doubles, whatever their digits: for what is measured. @returns null where it is no JSON object */
+export function measuredObject(text: string): JsonObject | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
 /** @returns null where it is no JSON object */
 export function parsedObject(text: string): JsonObject | null {
   try {

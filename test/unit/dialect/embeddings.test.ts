@@ -1,0 +1,133 @@
+import { describe, expect, test } from 'vitest';
+import {
+  ReadEmbeddings,
+  translateEmbeddings,
+  type WrittenEmbeddings,
+} from '../../../src/dialect/embeddings/translation.ts';
+import { Refusal } from '../../../src/dialect/losses.ts';
+import { translateError } from '../../../src/dialect/translate.ts';
+import type { TargetWire } from '../../../src/dialect/wires.ts';
+import {
+  CASES_MISSING,
+  translationCases,
+  translationMatcher,
+} from '../../support/translation-cases.ts';
+
+const match = CASES_MISSING === null ? await translationMatcher() : null;
+
+function written(body: object, to: TargetWire = 'gemini'): WrittenEmbeddings {
+  const read = ReadEmbeddings.of(Buffer.from(JSON.stringify(body)));
+  if (read instanceof Refusal) throw read;
+  const request = read.writtenFor(to, 'some-model');
+  if (request instanceof Refusal) throw request;
+  return request;
+}
+
+/** Either of Gemini's two calls may be right. */
+interface EmbeddingsCase {
+  readonly request_out_expected: null | {
+    readonly one_of_paths: Readonly<Record<string, unknown>>;
+  };
+  readonly response_upstream?: {
+    readonly status: number;
+    readonly by_path: Readonly<Record<string, unknown>>;
+  };
+}
+
+describe('embeddings -> gemini', () => {
+  const cases = translationCases('embeddings', 'gemini').map((one) => [one.name, one] as const);
+
+  test('has golden cases', ({ skip }) => {
+    if (CASES_MISSING !== null) skip(CASES_MISSING);
+    expect(cases.length).toBe(5);
+  });
+
+  test.each(cases)('%s', (_name, one) => {
+    if (match === null) return;
+    const { request_out_expected: expected, response_upstream: came } =
+      one as unknown as EmbeddingsCase;
+    const { body } = one.request_in;
+    const read = ReadEmbeddings.of(Buffer.from(JSON.stringify(body)));
+    const { error = {} } = one.response_out_expected;
+    if (expected === null) {
+      expect(read).toMatchObject({ kind: 'untranslatable', field: 'input' });
+      return;
+    }
+    if (read instanceof Refusal) throw read;
+    const request = read.writtenFor('gemini', body.model);
+    if (request instanceof Refusal) throw request;
+    expect(request.path).toBe(`/models/${body.model}:batchEmbedContents`);
+    const sent = JSON.parse(request.body.toString());
+    expect(sent).toEqual(expected.one_of_paths['batchEmbedContents']);
+    const { status = 0, by_path: byPath = {} } = came ?? {};
+    const answer = Buffer.from(JSON.stringify(byPath['batchEmbedContents'] ?? byPath['*']));
+    if (status !== 200) {
+      const told = translateError('openai-chat', status, answer);
+      expect(match.matchError('embeddings', error, told.status, told.body)).toEqual([]);
+      return;
+    }
+    const told = translateEmbeddings('gemini', answer, body.model, read.isPacked);
+    expect(match.matchResponse('embeddings', one.response_out_expected.body, told)).toEqual([]);
+  });
+});
+
+describe('embeddings -> ollama', () => {
+  test('all texts leave in one request, and come back in their order', () => {
+    const { body, path } = written({ input: ['a', 'b'], dimensions: 2, user: 'u' }, 'ollama');
+    expect([path, JSON.parse(body.toString())]).toEqual([
+      '/embed',
+      { model: 'some-model', input: ['a', 'b'], dimensions: 2 },
+    ]);
+    const answer = {
+      model: 'm',
+      embeddings: [
+        [0.25, -1],
+        [1e-7, 3],
+      ],
+      prompt_eval_count: 4,
+    };
+    const told = translateEmbeddings('ollama', Buffer.from(JSON.stringify(answer)), 'm', false);
+    expect(told).toEqual({
+      object: 'list',
+      data: [
+        { object: 'embedding', index: 0, embedding: [0.25, -1] },
+        { object: 'embedding', index: 1, embedding: [1e-7, 3] },
+      ],
+      model: 'm',
+      usage: { prompt_tokens: 4, total_tokens: 4 },
+    });
+  });
+
+  test('a vector of more digits than a double has is one all the same', () => {
+    const body = Buffer.from('{"embeddings":[[0.123456789012345678901,-1.5e-300]]}');
+    const told = translateEmbeddings('ollama', body, 'm', false);
+    expect(told?.data[0]?.embedding).toEqual([0.12345678901234568, -1.5e-300]);
+  });
+});
+
+test.each([
+  ['no list of them', { embeddings: {} }],
+  ['an empty one', { embeddings: [[]] }],
+  ['none at all', { embeddings: [] }],
+  ['one that is no vector', { embeddings: [[1], ['x']] }],
+])('an answer with %s is none', (_name, body) => {
+  expect(translateEmbeddings('ollama', Buffer.from(JSON.stringify(body)), 'm', false)).toBeNull();
+  expect(translateEmbeddings('gemini', Buffer.from(JSON.stringify(body)), 'm', true)).toBeNull();
+});
+
+test.each([
+  ['no input', {}, 'malformed'],
+  ['an empty list', { input: [] }, 'malformed'],
+  ['something that is no text', { input: [{}] }, 'malformed'],
+  ['token ids', { input: [1, 2] }, 'untranslatable'],
+  ['a text beside token ids', { input: ['a', [1]] }, 'untranslatable'],
+])('%s is refused by the name of its field', (_name, body, kind) => {
+  const read = ReadEmbeddings.of(Buffer.from(JSON.stringify(body)));
+  expect(read).toMatchObject({ kind, field: 'input' });
+});
+
+test('whoever speaks a wire without vectors is not asked for any', () => {
+  const read = ReadEmbeddings.of(Buffer.from('{"input":"a"}'));
+  if (read instanceof Refusal) throw read;
+  expect(read.writtenFor('anthropic-messages', 'm')).toMatchObject({ kind: 'untranslatable' });
+});
