@@ -56,6 +56,7 @@ const spending = new KeySpending(
     met() {},
     status: 402,
     assumedOutputTokens: 0,
+    candidates: [],
     now: () => Date.now(),
   },
   {
@@ -64,6 +65,7 @@ const spending = new KeySpending(
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    candidates: [],
   },
   budgets,
 );
@@ -86,6 +88,7 @@ const question = (): SpendingQuestion => ({
   requestBytes: BODY.length,
   writes: true,
   chain: null,
+  mayMove: false,
 });
 
 function taken() {

@@ -2,6 +2,7 @@
 
 import { usdText } from '../prices/money.ts';
 import { type Rejection, type RejectionCode, rejection } from '../rejection.ts';
+import type { Alternative } from './alternatives.ts';
 import { labelText } from './budget-calendar.ts';
 import type { BudgetScope, BudgetWindow } from './budget-settings.ts';
 
@@ -31,6 +32,8 @@ export interface SpentBudget {
   readonly renewsMs: number;
   /** `partition`: its limit has room, and what this node was granted of it has not. */
   readonly reason: 'spent' | 'partition';
+  /** What there is room for; null: nothing that its caller may ask for. */
+  readonly alternative: Alternative | null;
 }
 
 /** The statuses that `budget_status` may say. */
@@ -44,14 +47,14 @@ const CODES: Readonly<Record<BudgetStatus, RejectionCode>> = {
 };
 
 export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejection {
-  const { scope, window, limit, spent, reserved, asked, reason } = budget;
+  const { scope, window, limit, spent, reserved, asked, reason, alternative } = budget;
   const whose = scope === 'key' ? 'this key' : 'all keys of this tenant';
   const renewsAt = new Date(budget.renewsMs).toISOString();
   const held = reserved > 0 ? ` and $${nanoUsd(reserved)} is reserved` : '';
   const why = reason === 'partition' ? ' This gateway was granted no more of it.' : '';
   const told =
     `Of $${nanoUsd(limit)} a ${window} for ${whose}, $${nanoUsd(spent)} is spent${held}; this request may cost $${nanoUsd(asked)}.` +
-    `${why} It renews at ${renewsAt}.`;
+    `${why} It renews at ${renewsAt}.${wayOut(alternative)}`;
   const members = {
     scope,
     window,
@@ -62,6 +65,10 @@ export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejec
     asked_usd: nanoUsd(asked),
     renews_at: renewsAt,
     reason,
+    alternative:
+      alternative === null
+        ? null
+        : { model: alternative.name, asked_usd: nanoUsd(alternative.nano) },
   };
   return rejection(CODES[status], told, NO_RETRY, `"budget":${JSON.stringify(members)}`);
 }
@@ -84,8 +91,13 @@ export function isOfMoney({ code }: Rejection): boolean {
   return OF_MONEY.has(code);
 }
 
-export function tooDear(asked: number, limit: number): Rejection {
-  const told = `It may cost $${nanoUsd(asked)}; the limit of a request is $${nanoUsd(limit)}.`;
+function wayOut(alternative: Alternative | null): string {
+  if (alternative === null) return '';
+  return ` There is room for it at ${alternative.name}, where it may cost $${nanoUsd(alternative.nano)}.`;
+}
+
+export function tooDear(asked: number, limit: number, alternative: Alternative | null): Rejection {
+  const told = `It may cost $${nanoUsd(asked)}; the limit of a request is $${nanoUsd(limit)}.${wayOut(alternative)}`;
   return rejection('cost_limit', told, NO_RETRY);
 }
 

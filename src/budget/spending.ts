@@ -6,6 +6,7 @@
 import type { PriceBook } from '../prices/price-book.ts';
 import type { Rejection } from '../rejection.ts';
 import type { AskedSpending } from '../wire/asked-spending.ts';
+import { type Alternative, type Candidate, cheapest, mayServe } from './alternatives.ts';
 import type { BudgetCalendar, Windows } from './budget-calendar.ts';
 import {
   type BudgetStatus,
@@ -52,6 +53,8 @@ export interface SpendingContext {
   readonly status: BudgetStatus;
   /** Of an answer that nobody limits; 0: as was learned. */
   readonly assumedOutputTokens: number;
+  /** What a caller might ask for instead who is refused: whoever may. */
+  readonly candidates: readonly Candidate[];
   readonly now: () => number;
 }
 
@@ -74,6 +77,8 @@ export interface SpendingRules {
   readonly unpriced: UnpricedWay;
   /** What text cannot pass is reserved, and what has no bound refused. */
   readonly isStrict: boolean;
+  /** Of the context's, those that the key may ask for. */
+  readonly candidates: readonly Candidate[];
 }
 
 /** What is known of a request at its last byte. */
@@ -90,6 +95,8 @@ export interface SpendingQuestion {
   readonly writes: boolean;
   /** Of a request that may be tried at several targets; null: no other one follows. */
   readonly chain: ChainSpending | null;
+  /** Its caller may name another provider's model: the path names none. */
+  readonly mayMove: boolean;
 }
 
 /** How one budget stands, for its owner. */
@@ -163,7 +170,7 @@ export class KeySpending {
     const { maxCostNano, enforced, isStrict } = this.#rules;
     if (isStrict && enforced && cost.nano > 0 && !isBounded(question.asked)) return UNBOUNDED;
     if (enforced && maxCostNano > 0 && cost.nano > maxCostNano)
-      return tooDear(cost.nano, maxCostNano);
+      return tooDear(cost.nano, maxCostNano, this.#alternative(question, nowMs));
     const chain = question.chain?.isOpen === true ? question.chain : null;
     // What costs nothing needs no room: a budget that was passed refuses nobody's own machine.
     if (this.#lines.length === 0 || (cost.nano === 0 && chain === null))
@@ -200,7 +207,9 @@ export class KeySpending {
       const isSpent = this.#isSpent(came.at, rows.claims, cost.nano - before);
       if (mayWait && this.#context.table.isGranting && !isSpent) return WAITS;
     }
-    return this.#exceeded(came.at, came.of, rows.claims, cost.nano, before, windows);
+    // What is granted to this node has no room: nobody knows what it would have for another model.
+    const instead = came.of === 'grant' ? null : this.#alternative(question, nowMs, cost.nano);
+    return this.#exceeded(came.at, came.of, rows.claims, cost.nano, before, windows, instead);
   }
 
   #taken(
@@ -309,6 +318,7 @@ export class KeySpending {
     asked: number,
     before: number,
     windows: Windows,
+    alternative: Alternative | null,
   ): Rejection {
     this.#reached(at, true);
     const line = this.#lines[at];
@@ -325,6 +335,32 @@ export class KeySpending {
       asked,
       renewsMs: line.window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
       reason: of === 'grant' && !this.#isSpent(at, claims, asked - before) ? 'partition' : 'spent',
+      alternative,
+    });
+  }
+
+  /**
+   * What its caller may ask for instead, and there is room for now; null: nothing.
+   * @param below what it costs as it was asked, which has no room
+   */
+  #alternative(
+    question: SpendingQuestion,
+    nowMs: number,
+    below = Number.POSITIVE_INFINITY,
+  ): Alternative | null {
+    const { asked, writes, mayMove, provider } = question;
+    const { candidates, maxCostNano, enforced } = this.#rules;
+    // Vectors of another model are none that its caller can compare.
+    if (asked === null || !writes || candidates.length === 0) return null;
+    let room = below - 1;
+    if (enforced && maxCostNano > 0) room = Math.min(room, maxCostNano);
+    for (const { limit, spent, reserved, enforced: counts } of this.views())
+      if (counts) room = Math.min(room, limit - spent - reserved);
+    return cheapest(candidates, room, ({ provider: other, model }) => {
+      if (!mayMove && other !== provider) return null;
+      if (!mayServe(asked, this.#context.book.traits(other, model))) return null;
+      const cost = this.#costOf({ ...question, provider: other }, model, nowMs);
+      return 'code' in cost || !cost.isPriced ? null : cost.nano;
     });
   }
 

@@ -1,6 +1,7 @@
 /** What `sluice explain --key` adds: the key's policy, how its budgets stand by the journal, and whether each target has room in them. */
 
 import { join } from 'node:path';
+import type { Candidate } from '../budget/alternatives.ts';
 import { BudgetCalendar, labelOf, labelText, windowOf } from '../budget/budget-calendar.ts';
 import { readJournal } from '../budget/budget-journal.ts';
 import { nanoUsd } from '../budget/budget-refusals.ts';
@@ -64,6 +65,7 @@ export class ExplainedKey {
     config: Config,
     book: PriceBook,
     canonical: (name: string) => string,
+    candidates: readonly Candidate[],
     holder: Holder,
   ) {
     const { budgets, dataDir } = config;
@@ -97,6 +99,7 @@ export class ExplainedKey {
         met() {},
         status: budgets.status,
         assumedOutputTokens: budgets.assumedOutputTokens,
+        candidates,
         now: Date.now,
       },
     );
@@ -152,6 +155,7 @@ function fits(
       requestBytes: body.length,
       writes: true,
       chain: null,
+      mayMove: true,
     };
     const came = spending.reserve(question, false);
     if (came === WAITS) return `  ${name}: waits for its grant`;

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { candidatesOf } from '../budget/alternatives.ts';
 import type { Config } from '../config/config-document.ts';
 import { Refusal } from '../dialect/losses.ts';
 import { ReadRequest } from '../dialect/translate.ts';
@@ -106,7 +107,9 @@ export async function explain(
   const { planner, prices } = plans;
   const canonical = (name: string): string => plans.table.target(name)?.name ?? name;
   const holder = key === null ? null : holderOf(config, key, tenant, keyClass);
-  const explained = holder === null ? null : new ExplainedKey(config, book, canonical, holder);
+  const candidates = candidatesOf(plans.table.targets, (provider) => keys.of(provider).length > 0);
+  const explained =
+    holder === null ? null : new ExplainedKey(config, book, canonical, candidates, holder);
   const ofKey = (targets: readonly Target[]): readonly string[] =>
     explained?.lines(loadJsonScanner(), body === null ? null : readFileSync(body), targets) ?? [];
   const resolved = planner.resolve(model);

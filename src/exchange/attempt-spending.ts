@@ -35,6 +35,7 @@ export function spendingQuestion(
     requestBytes,
     writes: managed.metering !== 'reports',
     chain: routing?.chain ?? null,
+    mayMove: routing !== null,
   };
 }
 

@@ -5,6 +5,7 @@ import type { ModelList } from '../admit/model-list.ts';
 import { RateGuard } from '../admit/rate.ts';
 import { Router } from '../admit/route.ts';
 import { VerifiedTokens } from '../admit/verified-tokens.ts';
+import { candidatesOf } from '../budget/alternatives.ts';
 import { BudgetCalendar } from '../budget/budget-calendar.ts';
 import { BudgetTable } from '../budget/budget-table.ts';
 import { DefaultRates } from '../budget/default-rate.ts';
@@ -28,6 +29,7 @@ import { openPlanner } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { PrefixWatch } from '../plan/prefix-watch.ts';
+import type { Target } from '../plan/route-table.ts';
 import { LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
@@ -261,7 +263,7 @@ export class DataPlane implements WorkerContext {
       config.policy,
       (name) => plans.table.target(name)?.name ?? name,
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
-      this.#spending(config),
+      this.#spending(config, plans.table.targets),
       thread.repeats,
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
@@ -289,7 +291,7 @@ export class DataPlane implements WorkerContext {
     thread.health.settings = routing.breaker;
   }
 
-  #spending({ budgets }: Config): SpendingContext {
+  #spending({ budgets }: Config, targets: readonly Target[]): SpendingContext {
     const { budgets: table, budgetMet, metrics, outputSizes } = this.#thread;
     const { book } = this.pricing;
     return {
@@ -302,6 +304,7 @@ export class DataPlane implements WorkerContext {
       met: budgetMet,
       status: budgets.status,
       assumedOutputTokens: budgets.assumedOutputTokens,
+      candidates: candidatesOf(targets, (provider) => this.poolKeys.of(provider).length > 0),
       now: Date.now,
     };
   }

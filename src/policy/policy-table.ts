@@ -160,7 +160,19 @@ export class PolicyTable {
     // A limit on money that does not see some of it is none.
     const unpriced = said ?? (enforced ? 'deny' : 'tokens');
     const estimate = saidFirst(each, 'budgetEstimate')?.value ?? 'likely';
-    const rules = { keyClass, maxCostNano, enforced, unpriced, isStrict: estimate === 'strict' };
+    const models = saidFirst(each, 'models');
+    const permission = models === null ? null : this.#permission(models.value);
+    const rules = {
+      keyClass,
+      maxCostNano,
+      enforced,
+      unpriced,
+      isStrict: estimate === 'strict',
+      candidates:
+        permission === null
+          ? context.candidates
+          : context.candidates.filter(({ name }) => permission.allows(name)),
+    };
     return new KeySpending(context, rules, budgets);
   }
 

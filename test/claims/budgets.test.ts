@@ -64,6 +64,8 @@ budget_estimate = "strict"
 policy = "month"
 [routes.small]
 targets = ["groq/small"]
+[routes.auto]
+targets = ["groq/small"]
 [routes.dear-first]
 targets = ["groq/dear"]
 fallbacks = ["openai/m"]
@@ -205,9 +207,20 @@ async function settled(key: string): Promise<void> {
 }
 
 describe.each([
-  ['routed', '/v1/chat/completions'],
-  ['relay', '/openai/v1/chat/completions'],
-] as const)('budgets on the %s lane', (_lane, path) => {
+  [
+    'routed',
+    '/v1/chat/completions',
+    /^The budget of this gateway key is used up. Of \$0.25 a day for this key, \$0.15003 is spent; this request may cost \$0.100\d+. It renews at \d{4}-\d\d-\d\dT00:00:00.000Z. There is room for it at groq\/small, where it may cost \$0.0001\d*.$/,
+    { model: 'groq/small', asked_usd: '0.0001' },
+  ],
+  // Its path names the provider: nothing else that there is of it is cheaper.
+  [
+    'relay',
+    '/openai/v1/chat/completions',
+    /^The budget of this gateway key is used up. Of \$0.25 a day for this key, \$0.15003 is spent; this request may cost \$0.100\d+. It renews at \d{4}-\d\d-\d\dT00:00:00.000Z.$/,
+    null,
+  ],
+] as const)('budgets on the %s lane', (_lane, path, wayOut, alternative) => {
   test('what is left decides, what was reserved too much is given back, and the refusal says all of it', async () => {
     const key = fresh();
     // $0.1008 is reserved for each, $0.05001 spent: with 0.25 the third still fits, the fourth does not.
@@ -223,15 +236,14 @@ describe.each([
     expect(error).toMatchObject({
       code: 'budget_exceeded',
       type: 'insufficient_quota',
-      message: expect.stringMatching(
-        /^The budget of this gateway key is used up. Of \$0.25 a day for this key, \$0.15003 is spent; this request may cost \$0.100\d+. It renews at \d{4}-\d\d-\d\dT00:00:00.000Z.$/,
-      ),
+      message: expect.stringMatching(wayOut),
       budget: {
         scope: 'key',
         window: 'day',
         limit_usd: '0.25',
         spent_usd: '0.15003',
         reason: 'spent',
+        alternative,
       },
     });
     // Nothing of it went to the provider, and a smaller one is served.
@@ -336,6 +348,29 @@ describe('budgets', () => {
       error: { type: 'billing_error', budget: { scope: 'key', window: 'day' } },
       request_id: expect.stringMatching(/^req_/),
     });
+  });
+
+  test('who is refused is told the cheapest model that there is room for, and OpenAI’s SDK is served there', async () => {
+    const openai = new OpenAI({ apiKey: fresh(), baseURL: `${url}/v1` });
+    const ask = (model: string) =>
+      openai.chat.completions.create({
+        model,
+        max_tokens: 1_000,
+        messages: [{ role: 'user', content: 'x' }],
+      });
+    const why: unknown = await ask('m').catch((error: unknown) => error);
+    if (!(why instanceof OpenAI.APIError)) throw why;
+    const told = budgetOf(why.error as Record<string, unknown>)['alternative'];
+    expect(told).toEqual({ model: 'groq/small', asked_usd: '0.001' });
+    expect((await ask('groq/small')).choices).toHaveLength(1);
+  });
+
+  test('what is too dear for one request is told the same way out', async () => {
+    const { status, error } = await post(token({ keyId: 3n }), { max: 1_000 });
+    expect([status, error['code']]).toEqual([402, 'cost_limit']);
+    expect(error['message']).toMatch(
+      /limit of a request is \$0\.1\. There is room for it at groq\/small, where it may cost \$0\.001\.$/,
+    );
   });
 
   test('OpenAI’s and Anthropic’s SDKs do not try again: one request of each', async () => {
@@ -649,9 +684,9 @@ describe('budgets', () => {
       const own = scene.gateway.events('ai.usage').filter(({ key_id }) => key_id === '5');
       return own.length === 2 && own;
     });
-    expect(facts[0]).toMatchObject({
+    // Two workers write them, in no order.
+    expect(facts.find(({ route }) => route === 'small')).toMatchObject({
       requested_model: 'm',
-      route: 'small',
       target_model: 'groq/small',
       attempt: 2,
     });

@@ -29,6 +29,7 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     met: () => {},
     status: 402 as const,
     assumedOutputTokens: 0,
+    candidates: [],
     now: () => clock.ms,
   };
   const rules = {
@@ -37,6 +38,7 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    candidates: [],
   } as const;
   const own = { scope: 'key', name: '1/1', limits: { day: budget, month: 0 }, enforced } as const;
   const spending = new KeySpending(context, rules, [own]);
@@ -75,6 +77,7 @@ function question(model: string, chain: ChainSpending | null): SpendingQuestion 
     requestBytes: 0,
     writes: true,
     chain,
+    mayMove: false,
   };
 }
 

@@ -32,6 +32,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     met: () => {},
     status: 402 as const,
     assumedOutputTokens: 0,
+    candidates: [],
     now: () => NOW,
   };
   const said = {
@@ -40,6 +41,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    candidates: [],
     ...rules,
   };
   const own = {
@@ -74,6 +76,7 @@ const QUESTION: SpendingQuestion = {
   requestBytes: 0,
   writes: true,
   chain: null,
+  mayMove: false,
 };
 
 function reserved(spending: KeySpending, question: Partial<SpendingQuestion> = {}): Reservation {
@@ -96,6 +99,48 @@ describe('KeySpending', () => {
     expect(beside).toBe(reserved(spending, { model: 'gpt-4o' }).reserved);
     expect(beside).toBeGreaterThan(alone * 10);
     expect(refused(spending, { further: ['nobody-knows'] }).code).toBe('unpriced_model');
+  });
+
+  describe('who has no room for it', () => {
+    const candidate = (name: string) => {
+      const [provider = '', ...model] = name.split('/');
+      return { provider, model: model.join('/'), name };
+    };
+    const named = [
+      'openai/gpt-4o-mini',
+      'gemini/gemini-2.5-flash-lite',
+      'openai/gpt-4o',
+      'groq/none',
+    ];
+    const candidates = named.map(candidate);
+    const told = (question: Partial<SpendingQuestion>, budget: number, room = candidates) => {
+      const { spending } = scene({ candidates: room }, { limits: { day: budget, month: 0 } });
+      const { members } = refused(spending, { model: 'gpt-4o', ...question });
+      return /"alternative":(?:null|\{"model":"([^"]+)")/.exec(members)?.[1] ?? null;
+    };
+    const LONG = { ...ASKED, outputTokens: 1_000 };
+
+    test('is told the cheapest that there is room for', () => {
+      expect(told({ mayMove: true, asked: LONG }, 2_000_000)).toBe('gemini/gemini-2.5-flash-lite');
+    });
+
+    test('is told of its own provider alone where the path names that', () => {
+      expect(told({ mayMove: false, asked: LONG }, 2_000_000)).toBe('openai/gpt-4o-mini');
+    });
+
+    test('is told of nothing that it may not ask for, and of nothing that has no room either', () => {
+      expect(told({ mayMove: true, asked: LONG }, 2_000_000, [])).toBeNull();
+      expect(told({ mayMove: true, asked: LONG }, 1)).toBeNull();
+    });
+
+    test('is told of no model that cannot read its pictures, run its tools or make its vectors', () => {
+      const pictures = { ...LONG, dataBytes: 1_000 };
+      expect(told({ mayMove: true, asked: pictures }, 2_000_000)).toBe(
+        'gemini/gemini-2.5-flash-lite',
+      );
+      expect(told({ mayMove: true, asked: { ...LONG, tools: 1 } }, 2_000_000)).toBeNull();
+      expect(told({ mayMove: true, asked: LONG, writes: false }, 1)).toBeNull();
+    });
   });
 
   test('a model that cannot be told for sure has no price', () => {

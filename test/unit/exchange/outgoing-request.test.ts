@@ -55,9 +55,17 @@ function scene() {
       met: () => told.push(ASKED),
       status: 402,
       assumedOutputTokens: 0,
+      candidates: [],
       now: Date.now,
     },
-    { keyClass: 'agent', maxCostNano: 0, enforced: true, unpriced: 'deny', isStrict: false },
+    {
+      keyClass: 'agent',
+      maxCostNano: 0,
+      enforced: true,
+      unpriced: 'deny',
+      isStrict: false,
+      candidates: [],
+    },
     [{ scope: 'key', name: '1/1', limits: { day: LIMIT, month: 0 }, enforced: true }],
   );
   const call: UpstreamCall = {
