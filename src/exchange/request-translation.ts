@@ -130,7 +130,7 @@ export function endpointOf(
     path: (nativeWire?.prefix ?? prefixes[0] ?? '') + path,
     query,
     // The body names none.
-    pathModel: nativeWire === null ? null : model,
+    pathModel: nativeWire?.wire === 'gemini' ? model : null,
     metering: isChat ? 'completions' : 'answers',
     keepsState: false,
   };

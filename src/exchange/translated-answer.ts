@@ -67,18 +67,22 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   head(attempt: Attempt, head: ResponseHead, _followed: boolean): Verdict {
-    if (head.status === 200 && head.eventStream) {
+    const isLines = this.#isStream && head.format === 'lines';
+    if (head.status === 200 && (head.eventStream || isLines)) {
       const { TranslatedStream } = translator();
       this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
       // Its first bytes need not come to anything in this turn.
-      // Its own request need not say that it is one.
-      const shown: ResponseHead = { ...head, size: 'chunked', streamAsked: this.#isStream };
-      return this.#lane.head(attempt, shown, false);
+      return this.#lane.head(attempt, isLines ? asEvents(head) : this.#asAsked(head), false);
     }
     this.#head = head;
     this.#whole = new HeldBytes(this.#budget);
     // The lane sees none of what comes: the attempt itself looks for a refusal of the pool key in it.
     return 'commit';
+  }
+
+  /** Its own request need not say that it is a stream. */
+  #asAsked(head: ResponseHead): ResponseHead {
+    return { ...head, size: 'chunked', streamAsked: this.#isStream };
   }
 
   piece(attempt: Attempt, piece: Buffer, _last: boolean): boolean {
@@ -140,6 +144,18 @@ export class TranslatedAnswer implements AttemptSink {
     this.#whole?.drop();
     this.#lane.onBroken(attempt, error);
   }
+}
+
+/** The head of lines of JSON that are told as events. */
+function asEvents(head: ResponseHead): ResponseHead {
+  return {
+    ...head,
+    head: `${head.head.replace(OF_CONTENT, '')}content-type: text/event-stream\r\n`,
+    size: 'chunked',
+    eventStream: true,
+    streamAsked: true,
+    format: 'events',
+  };
 }
 
 /** Statuses that a translation gives an answer of its own accord (RFC 9110 §15.6). */

@@ -48,9 +48,9 @@ export interface Provider {
   readonly lists: readonly string[];
 }
 
-/** Whose paths hold the model, and whose requests do not. */
 interface NativeWire {
-  readonly wire: 'gemini';
+  /** Gemini's paths hold the model, and its requests do not. */
+  readonly wire: 'gemini' | 'ollama';
   /** Where it begins. */
   readonly prefix: string;
 }
@@ -155,6 +155,8 @@ const BUILT_IN: readonly Row[] = [
     {
       isOwn: true,
       keyless: true,
+      // docs.ollama.com/api/openai-compatibility: what is not said is 1 on OpenAI's wire, and its own leaves it to the model.
+      nativeWire: { wire: 'ollama', prefix: '/api' },
       lists: ['/api/tags'],
       native: [
         ['/api/chat', 'answers'],
