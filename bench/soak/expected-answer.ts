@@ -83,6 +83,6 @@ function answerOf({ path, model, vendor }: MockOrder, body: JsonObject): Reply {
       ? { dialect: 'anthropic', vendor: 'anthropic' }
       : { dialect: 'openai', vendor };
   const seed = createHash('sha256').update(path).update(JSON.stringify(body)).digest('hex');
-  const asked: Asked = { path, fields: {}, body, model, seed, voice };
+  const asked: Asked = { path, query: '', fields: {}, body, model, seed, voice };
   return endpoint.answer(asked);
 }

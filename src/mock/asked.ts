@@ -6,6 +6,8 @@ import type { Voice } from './vendor-errors.ts';
 export interface Asked {
   /** The raw path without its query. */
   readonly path: string;
+  /** Without its question mark. */
+  readonly query: string;
   readonly fields: IncomingHttpHeaders;
   /** The JSON body; empty for endpoints that take none. */
   readonly body: JsonObject;

@@ -61,6 +61,7 @@ Point Sluice at it, in config.toml:
   [provider_authorities]
   openai = "${mock.origin}"
   anthropic = "${mock.origin}"
+  gemini = "${mock.origin}"
 
 Stop with Ctrl-C.`);
   await new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 import type { Asked } from './asked.ts';
 import { answerChat } from './chat.ts';
 import { answerEmbeddings } from './embeddings.ts';
+import { answerGeminiCount, answerGenerate, answerStreamGenerate } from './gemini.ts';
 import { answerImage, answerSpeech } from './media.ts';
 import { answerCountTokens, answerMessage } from './messages.ts';
 import { answerModel, answerModels } from './models.ts';
@@ -75,6 +76,27 @@ export const ENDPOINTS: readonly Endpoint[] = [
     path: /\/messages$/,
     summary: 'Anthropic: stream, tools, thinking',
     answer: answerMessage,
+  },
+  {
+    name: 'models/{id}:generateContent',
+    method: 'POST',
+    path: /\/models\/[^/]+:generateContent$/,
+    summary: "Gemini's own: tools, thinking, formats, signatures",
+    answer: answerGenerate,
+  },
+  {
+    name: 'models/{id}:streamGenerateContent',
+    method: 'POST',
+    path: /\/models\/[^/]+:streamGenerateContent$/,
+    summary: 'the same as events (alt=sse), or as one array',
+    answer: answerStreamGenerate,
+  },
+  {
+    name: 'models/{id}:countTokens',
+    method: 'POST',
+    path: /\/models\/[^/]+:countTokens$/,
+    summary: 'count only',
+    answer: answerGeminiCount,
   },
   {
     name: 'api/chat',

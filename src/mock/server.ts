@@ -166,9 +166,11 @@ class Mock {
         return;
       }
       const model =
-        stringAt(body, 'model') ?? decodeURIComponent(path.slice(path.lastIndexOf('/') + 1));
+        stringAt(body, 'model') ??
+        decodeURIComponent(path.slice(path.lastIndexOf('/') + 1).replace(GEMINI_VERB, ''));
       const asked: Asked = {
         path,
+        query: (request.url ?? '').slice(path.length + 1),
         fields: request.headers,
         body,
         model,
@@ -200,10 +202,10 @@ class Mock {
         else send();
         break;
       case 'status-bare':
-        this.#refuse(response, asked.voice, fault.amount, []);
+        this.#refuse(response, asked.voice, fault.amount, null);
         break;
       case 'status-after':
-        this.#refuse(response, asked.voice, 429, ['retry-after', String(fault.amount)]);
+        this.#refuse(response, asked.voice, 429, fault.amount);
         break;
       case 'flap':
         if (this.#isDown(asked.model, fault.amount)) this.#refuse(response, asked.voice, 503);
@@ -262,11 +264,11 @@ class Mock {
     response: ServerResponse,
     voice: Voice,
     status: number,
-    fields: readonly string[] = status === 429 ? ['retry-after', '1'] : [],
+    waitS: number | null = status === 429 ? 1 : null,
   ): void {
     this.#body(
       response,
-      errorReply(voice, status, `The mock answers ${status}, as it was asked to.`, fields),
+      errorReply(voice, status, `The mock answers ${status}, as it was asked to.`, waitS),
     );
   }
 
@@ -444,9 +446,15 @@ function hasKey({ headers, url }: IncomingMessage): boolean {
   return bearer || fields || /[?&]key=[^&]/.test(url ?? '');
 }
 
+/** What a path of Gemini's own wire ends with, behind its model. */
+const GEMINI_VERB = /:(?:generateContent|streamGenerateContent|countTokens)$/;
+
 /** Every other key is accepted: this one is for seeing what a caller is told whose key is not. */
 function hasWrongKey({ headers }: IncomingMessage): boolean {
-  const key = headers.authorization?.replace(/^bearer +/i, '') ?? headers['x-api-key'];
+  const key =
+    headers.authorization?.replace(/^bearer +/i, '') ??
+    headers['x-api-key'] ??
+    headers['x-goog-api-key'];
   return key === 'sk-wrong' || key === 'sk-ant-wrong';
 }
 
@@ -456,6 +464,7 @@ function voiceOf(request: IncomingMessage, path: string, model: string): Voice {
     /\/messages(?:\/count_tokens)?$/.test(path) ||
     request.headers['anthropic-version'] !== undefined;
   // Nobody else has these paths, and nobody else speaks so there.
+  if (GEMINI_VERB.test(path)) return { dialect: 'openai', vendor: 'gemini' };
   if (/\/api\/(?:chat|embed)$/.test(path)) return { dialect: 'openai', vendor: 'ollama' };
   const named = request.headers['x-mock-provider'] ?? model.split('/', 1)[0];
   const vendor = VENDORS.find((name) => name === named) ?? 'openai';

@@ -1,3 +1,4 @@
+import { GOOGLE_KEY_INVALID, googleError } from './google-errors.ts';
 import { type BodyReply, dataEvent, namedEvent } from './reply.ts';
 
 /** Whose error shape a caller reads: the dialect, and within the OpenAI dialect the vendor. */
@@ -39,7 +40,7 @@ function kindOf(status: number): ErrorKind {
 }
 
 /** How a vendor of the OpenAI dialect spells an error where it departs from OpenAI. */
-type Spelling = (message: string, status: number, kind: ErrorKind) => object;
+type Spelling = (message: string, status: number, kind: ErrorKind, waitS: number | null) => object;
 
 const openai: Spelling = (message, _status, kind) => ({
   error: { message, type: kind.openai, param: null, code: kind.code },
@@ -59,7 +60,8 @@ const SPELLINGS: ReadonlyMap<string, Spelling> = new Map<string, Spelling>([
     'perplexity',
     (message, status, kind) => ({ error: { message, type: kind.openai, code: status } }),
   ],
-  // Its own wire; on OpenAI's it speaks like OpenAI.
+  // Its own wire, as the next one; on OpenAI's they speak like OpenAI.
+  ['gemini', (message, status, _kind, waitS) => googleError(message, status, waitS)],
   ['ollama', (message) => ({ error: message })],
   ['xai', (message, _status, kind) => ({ code: kind.anthropic, error: message })],
 ]);
@@ -70,22 +72,26 @@ function vendorError(
   status: number,
   message: string,
   kind: ErrorKind = kindOf(status),
+  waitS: number | null = null,
 ): string {
   if (voice.dialect === 'anthropic') {
     const error = { type: kind.anthropic, message };
     return JSON.stringify({ type: 'error', error, request_id: 'req_mock' });
   }
-  return JSON.stringify((SPELLINGS.get(voice.vendor) ?? openai)(message, status, kind));
+  return JSON.stringify((SPELLINGS.get(voice.vendor) ?? openai)(message, status, kind, waitS));
 }
 
-/** An error response. `fields` are further response fields, name and value alternating. */
+/** @param waitS seconds behind which it may be tried again; null: nothing is said of that */
 export function errorReply(
   voice: Voice,
   status: number,
   message: string,
-  fields: readonly string[] = [],
+  waitS: number | null = null,
 ): BodyReply {
-  return refusal(status, vendorError(voice, status, message), fields);
+  const body = vendorError(voice, status, message, kindOf(status), waitS);
+  // Google says it in the body alone.
+  const isTold = waitS !== null && voice.vendor !== 'gemini';
+  return refusal(status, body, isTold ? ['retry-after', String(waitS)] : []);
 }
 
 function refusal(status: number, body: string, fields: readonly string[]): BodyReply {
@@ -95,6 +101,7 @@ function refusal(status: number, body: string, fields: readonly string[]): BodyR
 /** What a vendor says to a key that it does not know: clients recognise these very words. */
 export function wrongKey(voice: Voice): BodyReply {
   const anthropic = voice.dialect === 'anthropic';
+  if (voice.vendor === 'gemini') return errorReply(voice, 400, GOOGLE_KEY_INVALID);
   return errorReply(voice, 401, anthropic ? 'invalid x-api-key' : 'Incorrect API key provided.');
 }
 
@@ -106,6 +113,7 @@ export function unknownModel(voice: Voice, model: string): BodyReply {
 
 function unknownWords({ dialect, vendor }: Voice, model: string): string {
   if (dialect === 'anthropic') return `model: ${model}`;
+  if (vendor === 'gemini') return `models/${model} is not found for API version v1beta`;
   if (vendor === 'ollama') return `model '${model}' not found`;
   return `The model \`${model}\` does not exist.`;
 }
@@ -138,6 +146,7 @@ export function failureBody(voice: Voice): string {
 export function streamFailure(voice: Voice): string {
   const json = failureBody(voice);
   if (voice.vendor === 'ollama') return `${json}\n`;
+  if (voice.vendor === 'gemini') return dataEvent(json, '\r\n');
   const named = voice.dialect === 'anthropic' || voice.vendor === 'groq';
   return named ? namedEvent('error', json) : dataEvent(json);
 }

@@ -1,5 +1,8 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startMock } from '../../src/mock/server.ts';
+import { authorities, startGateway } from '../support/gateway.ts';
+import { poolKeys, signingKeys, token } from '../support/managed.ts';
 import {
   type Act,
   answers,
@@ -356,6 +359,48 @@ describe('a plan with Gemini', () => {
     const text = scene.upstreams['anthropic']?.requests[0]?.body.toString() ?? '';
     expect(text).toContain('EqoB');
     expect(text).not.toContain('sluice.gemini');
+  });
+});
+
+describe('a conversation with tools', () => {
+  test('goes through at a provider that wants its signatures back, streamed and whole', async () => {
+    const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
+    const gateway = await startGateway({
+      config: `workers = 1\n${authorities({ gemini: mock.port })}${poolKeys({ gemini: ['sk-x'] })}${signingKeys()}`,
+    });
+    try {
+      const baseURL = `http://127.0.0.1:${gateway.port}`;
+      const client = new Anthropic({ authToken: token(), apiKey: null, baseURL, maxRetries: 0 });
+      const asked = {
+        model: 'gemini/gemini-3-flash-preview',
+        max_tokens: 200,
+        tools: TOOLS,
+        thinking: { type: 'adaptive' as const },
+      };
+      const messages: Anthropic.MessageParam[] = [{ role: 'user', content: 'What time is it?' }];
+      for (const stream of [true, false, true]) {
+        const called = stream
+          ? await client.messages.stream({ ...asked, messages }).finalMessage()
+          : await client.messages.create({ ...asked, messages });
+        expect(called.stop_reason).toBe('tool_use');
+        const results = called.content.flatMap((block) =>
+          block.type === 'tool_use'
+            ? [{ type: 'tool_result' as const, tool_use_id: block.id, content: '12:00' }]
+            : [],
+        );
+        messages.push({ role: 'assistant', content: called.content });
+        messages.push({ role: 'user', content: results });
+        const behind = await client.messages.stream({ ...asked, messages }).finalMessage();
+        expect(behind.stop_reason).toBe('end_turn');
+        expect(behind.content.map(({ type }) => type)).toContain('text');
+        messages.push({ role: 'assistant', content: behind.content });
+        messages.push({ role: 'user', content: 'And now?' });
+      }
+      expect(mock.stats().requests['models/{id}:streamGenerateContent']).toBe(5);
+    } finally {
+      await gateway.stop();
+      await mock.close();
+    }
   });
 });
 
