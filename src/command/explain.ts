@@ -24,6 +24,7 @@ import { NamedTexts } from '../wire/named-texts.ts';
 import { needsOf, needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
 import { RequestOutline } from '../wire/request-outline.ts';
 import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
+import { limitLines } from './explain-limits.ts';
 import { ExplainedKey, holderOf } from './explain-spending.ts';
 import { targetStatesAt } from './running-gateway.ts';
 
@@ -110,15 +111,23 @@ export async function explain(
   const candidates = candidatesOf(plans.table.targets, (provider) => keys.of(provider).length > 0);
   const explained =
     holder === null ? null : new ExplainedKey(config, book, canonical, candidates, holder);
-  const ofKey = (targets: readonly Target[]): readonly string[] =>
-    explained?.lines(loadJsonScanner(), body === null ? null : readFileSync(body), targets) ?? [];
+  const ofKey = async (targets: readonly Target[]): Promise<readonly string[]> => {
+    if (explained === null) return [];
+    const content = body === null ? null : readFileSync(body);
+    const { metricsListen } = config;
+    const asked = targets.map(({ name, provider }) => ({ name, provider: provider.name }));
+    return [
+      ...explained.lines(loadJsonScanner(), content, targets),
+      ...(await limitLines(explained.policy.limits, asked, metricsListen, printed(metricsListen))),
+    ];
+  };
   const resolved = planner.resolve(model);
   if (resolved.kind === 'unknown')
     return told([`404 unknown_model: nearest are ${resolved.nearest.join(', ')}`], 1);
   if (resolved.kind === 'plain') {
     const provider = providers.find((row) => row.name === defaultOf(dialect));
     const target = provider === undefined ? [] : [planner.plain(provider, model)];
-    return told([...plain(model, dialect, providers, config), ...ofKey(target)], 0);
+    return told([...plain(model, dialect, providers, config), ...(await ofKey(target))], 0);
   }
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
   const permission = explained?.policy.models ?? null;
@@ -160,7 +169,7 @@ export async function explain(
   const safety = STREAM_SAFETY[route.settings.streamSafety];
   if (safety !== '') lines.push(safety);
   lines.push(...(body === null ? [] : [...boundBy(body), ...keptOf(body, routing.replayMaxBytes)]));
-  lines.push(...ofKey(made.targets.map((planned) => planned.target)));
+  lines.push(...(await ofKey(made.targets.map((planned) => planned.target))));
   if (made.targets.length > 0) return told(lines, 0);
   return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
 }

@@ -3,6 +3,7 @@ import { request as requestTls } from 'node:https';
 import { z } from 'zod';
 import type { ListenAddress } from '../config/config-document.ts';
 import type { Condition } from '../plan/health.ts';
+import type { PurseState } from '../policy/purse-states.ts';
 
 /** How long whoever has a port may take to say who it is, in milliseconds. */
 const ANSWER_MS = 2_000;
@@ -48,6 +49,32 @@ export async function targetStatesAt(
     ]),
   );
 }
+
+/**
+ * How purses of limits stand, as the gateway that has this admin port says.
+ * @param names as its table of limits has them
+ * @returns by name, those that somebody took from; null when no gateway answers there
+ */
+export async function purseStatesAt(
+  address: ListenAddress,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, PurseState> | null> {
+  const query = new URLSearchParams(names.map((name): [string, string] => ['name', name]));
+  const answer = await asked(address, false, `/limits?${query}`).catch(() => null);
+  const told = PURSES.safeParse(parsed(answer?.text ?? ''));
+  return told.success ? new Map(told.data.limits.map((state) => [state.name, state])) : null;
+}
+
+const PURSES = z.object({
+  limits: z.array(
+    z.object({
+      name: z.string(),
+      requests_full_ms: z.number(),
+      tokens_full_ms: z.number(),
+      in_flight: z.number(),
+    }),
+  ),
+});
 
 const STATES = z.object({
   targets: z.array(

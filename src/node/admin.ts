@@ -16,6 +16,8 @@ interface AdminFacts {
   refusals(): string;
   /** How targets are doing, JSON. @param names those asked for; empty = all that the configuration names */
   targets(names: readonly string[]): string;
+  /** How purses of limits stand, JSON. @param names as the table of limits has them */
+  limits(names: readonly string[]): string;
   /** Whether a load balancer should send anything, and why not. */
   ready(): NodeFacts;
 }
@@ -26,7 +28,7 @@ interface AdminListener {
 }
 
 /**
- * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets` on a port of their own, on the main thread: a scrape never waits for a relay.
+ * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets`, `/limits` on a port of their own, on the main thread: a scrape never waits for a relay.
  * @throws NodeJS.ErrnoException when the port cannot be bound
  */
 export async function openAdmin(address: ListenAddress, facts: AdminFacts): Promise<AdminListener> {
@@ -64,8 +66,10 @@ function page(
       return [200, 'application/json', facts.refusals()];
     case '/targets':
       return [200, 'application/json', facts.targets(new URLSearchParams(query).getAll('name'))];
+    case '/limits':
+      return [200, 'application/json', facts.limits(new URLSearchParams(query).getAll('name'))];
     default:
-      return [404, PLAIN, 'Here are /metrics, /livez, /readyz, /refusals and /targets.\n'];
+      return [404, PLAIN, 'Here are /metrics, /livez, /readyz, /refusals, /targets and /limits.\n'];
   }
 }
 

@@ -27,6 +27,7 @@ import { OverlayKeeper } from '../overlay/overlay-keeper.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
+import { purseStates } from '../policy/purse-states.ts';
 import { createRepeatTable } from '../policy/repeat-table.ts';
 import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
@@ -219,6 +220,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     );
   };
   const routing = new RoutingView(health, pins);
+  const purses = new LimitTable(limits, 0);
   const admin = await openAdmin(config.metricsListen, {
     metrics: () =>
       exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
@@ -242,6 +244,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       }),
     refusals: () => refusals.page(),
     targets: (names) => `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
+    limits: (names) => `${JSON.stringify({ limits: purseStates(purses, names) })}\n`,
     ready: () => ({
       isListening: supervisor.ready,
       isDenySetSettled: keeper.isSettled,

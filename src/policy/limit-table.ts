@@ -104,8 +104,7 @@ export class LimitTable {
    * @param isConfigured the configuration names it: its place is kept from those that pass by
    */
   place(name: string, isConfigured = false): number {
-    const digest = hash('sha256', name, 'buffer');
-    const print = digest.readBigInt64LE(0) || 1n;
+    const print = printOfName(name);
     const chance = chanceOf(print);
     // A reload may have begun or ceased to name it: it goes on where it stands.
     const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
@@ -122,6 +121,14 @@ export class LimitTable {
     const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
     const row = kept === NO_ROW ? this.#find(print, chance, 0, OPEN_ROWS) : kept;
     return row === NO_ROW ? { row: this.#open(print, chance), isNew: true } : { row, isNew: false };
+  }
+
+  /** The row of a name, where it has one. Looks only. */
+  find(name: string): number {
+    const print = printOfName(name);
+    const chance = chanceOf(print);
+    const kept = this.#find(print, chance, OPEN_ROWS, RESERVED_ROWS);
+    return kept === NO_ROW ? this.#find(print, chance, 0, OPEN_ROWS) : kept;
   }
 
   #open(print: bigint, chance: number): number {
@@ -309,6 +316,10 @@ export class LimitTable {
     this.#instant[0] = fullAt;
     return Atomics.compareExchange(this.#cells, cell, seen, this.#bits[0] ?? 0n) === seen;
   }
+}
+
+function printOfName(name: string): bigint {
+  return hash('sha256', name, 'buffer').readBigInt64LE(0) || 1n;
 }
 
 /** Where a name is looked for first. Of its print: other nodes tell no more of a name. */

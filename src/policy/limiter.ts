@@ -30,11 +30,25 @@ export interface LimitCounts {
 /** One purse that a request takes from. */
 interface Purse {
   readonly scope: LimitScope;
+  /** As the table has it: scope and owner. */
+  readonly name: string;
   /** Of a model: as its provider knows it. Else empty. */
   readonly model: string;
   readonly row: number;
   readonly limits: Limits;
   readonly enforced: boolean;
+}
+
+/** A purse for who looks. */
+export interface PurseView {
+  /** As the table has it. */
+  readonly name: string;
+  /** For people: whose it is. */
+  readonly label: string;
+  readonly limits: Limits;
+  readonly enforced: boolean;
+  /** What of it the key's class may take: above 0, 1 = all. */
+  readonly part: number;
 }
 
 /** What a request is expected to take. */
@@ -111,8 +125,9 @@ export class Limiter {
     model = '',
   ): Purse | null {
     if (!limitsSomething(limits)) return null;
-    const row = this.#table.place(`${scope} ${name}`, isConfigured);
-    if (row !== NO_ROW) return { scope, model, row, limits, enforced };
+    const named = `${scope} ${name}`;
+    const row = this.#table.place(named, isConfigured);
+    if (row !== NO_ROW) return { scope, name: named, model, row, limits, enforced };
     this.#counts.limitRowDropped();
     return null;
   }
@@ -241,6 +256,21 @@ export class KeyLimits {
     this.#lastTargets = targets;
     this.#lastPurses = [...this.#purses, ...targets];
     return this.#lastPurses;
+  }
+
+  /**
+   * The purses that a request takes from.
+   * @param model `provider/model`
+   */
+  purses(provider: string, model: string): readonly PurseView[] {
+    const targets = this.#limiter.hasTargets ? this.#limiter.targets(provider, [model]) : NO_PURSES;
+    return [...this.#purses, ...targets].map(({ scope, name, limits, enforced }) => ({
+      name,
+      label: scope === 'key' || scope === 'tenant' || scope === 'gateway' ? scope : name,
+      limits,
+      enforced,
+      part: COMMON_SCOPES.has(scope) ? this.#part.share : 1,
+    }));
   }
 
   /** A model has a limit of its own: which ones a request names has to be known. */
