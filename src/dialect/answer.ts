@@ -7,6 +7,9 @@ import type { Maker } from './conversation.ts';
 import type { Failure } from './failures.ts';
 import type { JsonObject } from './json-values.ts';
 
+/** What a call counts that is remembered, in UTF-16 units: its id, its place, and the objects that hold them. */
+export const CALL_UNITS = 128;
+
 /** Why a model stopped; null: its provider did not say. */
 export type StopReason = 'end' | 'stop_sequence' | 'length' | 'calls' | 'filtered';
 

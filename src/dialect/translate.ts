@@ -65,6 +65,8 @@ export interface TranslatedRequest {
 }
 
 interface AnswerReader {
+  /** What it keeps of a stream between two events, in UTF-16 units. */
+  readonly keptUnits: number;
   event(data: string, isError: boolean): void;
   /** The stream is over, in good order. */
   end(): void;
@@ -79,6 +81,10 @@ interface AnswerWriter extends AnswerSink {
 }
 
 interface StreamWriter extends AnswerSink {
+  /** What it keeps between two events, in UTF-16 units. */
+  readonly keptUnits: number;
+  /** It told an error: nothing may follow. */
+  readonly hasFailed: boolean;
   take(): string;
 }
 
@@ -269,6 +275,11 @@ function parsedJson(text: string): unknown {
 /** Of one event, in bytes: pictures come whole in one. A longer one ends the stream with an error. */
 const EVENT_MAX_BYTES = 16 * 1024 * 1024;
 
+/** Of UTF-16. */
+const UNIT_BYTES = 2;
+/** Of all that is kept of a stream, in bytes: more ends it with an error. */
+const KEPT_MAX_BYTES = 32 * 1024 * 1024;
+
 /** An event stream on its way from one wire to another: each event leaves in the turn in which its last byte came. */
 export class TranslatedStream {
   readonly #events: EventStream | JsonLines;
@@ -290,7 +301,19 @@ export class TranslatedStream {
       if (at >= 0) this.#tell();
     }
     this.#data.keep();
+    if (this.keptBytes > KEPT_MAX_BYTES) this.#reader.cut();
     return this.#taken();
+  }
+
+  /** Bytes that are kept from one piece to the next: of an open event, of its reader, of its writer. */
+  get keptBytes(): number {
+    const units = this.#reader.keptUnits + this.#writer.keptUnits;
+    return this.#data.keptBytes + units * UNIT_BYTES;
+  }
+
+  /** An error was told, with which it is over: nothing that comes is told any more. */
+  get hasFailed(): boolean {
+    return this.#writer.hasFailed;
   }
 
   /** The upstream ended its message in good order. */

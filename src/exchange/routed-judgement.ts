@@ -14,6 +14,13 @@ export const TIMED_OUT: UpstreamFailure = {
   code: 'DEADLINE',
 };
 
+/** The node keeps as much of answers as it may: this one cannot be told. */
+export const NO_ROOM: UpstreamFailure = {
+  kind: 'exhausted',
+  rejection: 'overloaded',
+  code: 'HOLD_MEMORY',
+};
+
 /** Of an error's body that is not held, nothing is known: not even that it is empty. */
 const UNREAD = ' ';
 

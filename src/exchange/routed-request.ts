@@ -72,6 +72,8 @@ export class RoutedRequest {
   #isInstead = false;
   /** Of the current attempt: what its translation lost, as field lines. */
   lossLines = '';
+  /** What tells the current attempt's answer in the caller's wire. */
+  #telling: TranslatedAnswer | null = null;
   /** Its beginning left with another model in it. */
   #wasEdited = false;
 
@@ -260,6 +262,7 @@ export class RoutedRequest {
   ): Attempt | null {
     const { routed, body } = this;
     if (routed === null || body === null) return null;
+    this.#noLongerTold();
     const { identity, policy, suffix } = routed;
     const { target, key } = trial;
     const { rehearsal } = this.#context;
@@ -316,7 +319,10 @@ export class RoutedRequest {
   ): AttemptSink {
     const id = this.#said.requestId;
     const wires = { from: wireTo(provider), to: WIRES[wishes.dialect] };
-    return new TranslatedAnswer(sink, wires, said, model, id, this.#context.held);
+    const { held, metrics } = this.#context;
+    const telling = new TranslatedAnswer(sink, wires, said, model, id, held, metrics);
+    this.#telling = telling;
+    return telling;
   }
 
   /** Sends its content; what cannot be asked for again is not kept behind it. */
@@ -336,6 +342,12 @@ export class RoutedRequest {
       attempt.goOnWith(scan, model, first, content.length, isWhole);
     }
     if (!isWhole || this.#start?.walk?.mayRepeat !== true) body.drop();
+  }
+
+  /** Whoever aborts an attempt is told nothing more by it. */
+  #noLongerTold(): void {
+    this.#telling?.drop();
+    this.#telling = null;
   }
 
   /** What a caller asks to be played; null: nothing, or nobody may. */
@@ -376,6 +388,7 @@ export class RoutedRequest {
 
   /** Nothing is kept and nothing is read any more. */
   drop(): void {
+    this.#noLongerTold();
     this.isLast();
     this.body?.release();
     this.body?.drop();

@@ -4,15 +4,20 @@ import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/
 import { translator } from '../dialect/translator.ts';
 import type { CallerWire, TargetWire } from '../dialect/wires.ts';
 import type { Rejection } from '../rejection.ts';
+import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
+import { NO_ROOM } from './routed-judgement.ts';
 
 /** Of a whole answer, in bytes: the most that the lane holds of one. */
 const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
 /** Of an error's body: what is told of it is a sentence. */
 const ERROR_MAX_BYTES = 64 * 1024;
+
+/** Of a stream, in bytes: up to here what is kept of it is not counted, as with any other stream. */
+const FREE_BYTES = 16 * 1024;
 
 /** Fields of a head that say what its content is. */
 const OF_CONTENT = /^content-type:[^\n]*\n/gim;
@@ -29,10 +34,13 @@ export class TranslatedAnswer implements AttemptSink {
   /** A stream was asked for. */
   readonly #isStream: boolean;
   readonly #budget: KeptBudget;
+  readonly #metrics: WorkerMetrics;
   #stream: TranslatedStream | null = null;
   /** Of what is told whole: its head, and its content so far. */
   #head: ResponseHead | null = null;
   #whole: HeldBytes | null = null;
+  /** Of the node's budget, for what is kept of a stream. */
+  #takenBytes = 0;
 
   /**
    * @param wires the provider's, and the caller's
@@ -48,6 +56,7 @@ export class TranslatedAnswer implements AttemptSink {
     model: string,
     id: string,
     budget: KeptBudget,
+    metrics: WorkerMetrics,
   ) {
     this.#lane = lane;
     this.#from = wires.from;
@@ -56,6 +65,7 @@ export class TranslatedAnswer implements AttemptSink {
     const created = Math.floor(Date.now() / 1_000);
     this.#terms = { model, id, created, wantsUsage, toolNames, echoed };
     this.#budget = budget;
+    this.#metrics = metrics;
   }
 
   uploadFull(attempt: Attempt): void {
@@ -86,14 +96,47 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   piece(attempt: Attempt, piece: Buffer, _last: boolean): boolean {
-    if (this.#stream !== null) return this.#tell(attempt, this.#stream.push(piece), false);
+    if (this.#stream !== null) return this.#tellMore(attempt, this.#stream, piece);
     const head = this.#head;
     const whole = this.#whole;
     if (head === null || whole === null) return true;
     const room = (head.status < 300 ? WHOLE_MAX_BYTES : ERROR_MAX_BYTES) - whole.length;
     // What is cut off is no JSON any more, and told as such.
-    if (room > 0 && !whole.isOver) whole.append(piece.subarray(0, room));
+    if (room > 0) whole.append(piece.subarray(0, room));
+    if (whole.isOver) this.#endWith(attempt, NO_ROOM);
     return true;
+  }
+
+  #tellMore(attempt: Attempt, stream: TranslatedStream, piece: Buffer): boolean {
+    const takesMore = this.#tell(attempt, stream.push(piece), false);
+    // Its provider may go on behind an error, and its client waits for an end.
+    if (stream.hasFailed) this.#endWith(attempt, null);
+    else if (!this.#keeps(stream.keptBytes)) this.#endWith(attempt, NO_ROOM);
+    return takesMore;
+  }
+
+  /** @returns false where the node keeps as much as it may */
+  #keeps(bytes: number): boolean {
+    const counted = bytes <= FREE_BYTES ? 0 : bytes;
+    if (counted === this.#takenBytes) return true;
+    if (!this.#budget.grow(this.#takenBytes, counted)) return false;
+    this.#takenBytes = counted;
+    return true;
+  }
+
+  #endWith(attempt: Attempt, failure: AttemptEnd['failure']): void {
+    if (attempt.isOver) return;
+    if (failure !== null) this.#metrics.holdCutShort();
+    attempt.abort();
+    this.drop();
+    this.#lane.over(attempt, { failure });
+  }
+
+  /** Nothing of it is told any more: what it took of the node's is given back. */
+  drop(): void {
+    this.#whole?.drop();
+    this.#whole = null;
+    this.#keeps(0);
   }
 
   over(attempt: Attempt, end: AttemptEnd): void {
@@ -104,7 +147,7 @@ export class TranslatedAnswer implements AttemptSink {
       else if (this.#head !== null && whole !== null)
         isTaken = this.#tellWhole(attempt, this.#head, whole.joined());
     }
-    whole?.drop();
+    this.drop();
     if (isTaken) this.#lane.over(attempt, end);
   }
 
@@ -136,12 +179,12 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   refused(attempt: Attempt, why: Rejection): void {
-    this.#whole?.drop();
+    this.drop();
     this.#lane.refused(attempt, why);
   }
 
   onBroken(attempt: Attempt, error: unknown): void {
-    this.#whole?.drop();
+    this.drop();
     this.#lane.onBroken(attempt, error);
   }
 }

@@ -316,7 +316,7 @@ export function exposition(
   page.add(
     'ai_hold_cut_short_total',
     'counter',
-    'Held answers let go before it was known what they are worth: too large, or the node held too much.',
+    'Held answers let go before it was known what they are worth, and translated ones ended: too large, or the node held too much.',
     [['', at(layout.holdCutShort)]],
   );
   page.add(

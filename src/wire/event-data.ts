@@ -4,6 +4,8 @@ import type { EventSink } from './event-stream.ts';
 /** Of one event's data, in bytes: judging a longer one would hold up a worker's other streams for milliseconds. */
 const EVENT_MAX_BYTES = 1024 * 1024;
 const FIRST_DATA_BYTES = 512;
+/** Kept from one event for the next, in bytes: most are shorter. */
+const USUAL_MAX_BYTES = 65_536;
 
 /**
  * The data of the event that is being read. Most events lie whole in one piece, where their data is read from as it is; what a
@@ -56,12 +58,19 @@ export class EventData implements EventSink {
     this.#length += chunk.copy(this.#bytes, this.#length, from, to);
   }
 
+  /** Bytes that are kept of it, and to have room for more. */
+  get keptBytes(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
   /** @returns the event's data, empty for a comment; null when it is too long to be read: such a one is content */
   take(): string | null {
     const data = this.#isTooLong ? null : this.#text();
     this.#piece = null;
     this.#length = 0;
     this.#isTooLong = false;
+    // Few events are so long: the next one begins small again.
+    if (this.keptBytes > USUAL_MAX_BYTES) this.#bytes = null;
     return data;
   }
 

@@ -1,5 +1,5 @@
 import type { UsageCounts } from '../../wire/usage-counters.ts';
-import type { AnswerSink, StopReason } from '../answer.ts';
+import { type AnswerSink, CALL_UNITS, type StopReason } from '../answer.ts';
 import { CUT, failureOf, UNREADABLE } from '../failures.ts';
 import {
   isObject,
@@ -42,6 +42,10 @@ export class MessageAnswerReader {
 
   constructor(sink: AnswerSink) {
     this.#sink = sink;
+  }
+
+  get keptUnits(): number {
+    return this.#signature.length + this.#callCount * CALL_UNITS;
   }
 
   event(data: string, isError: boolean): void {

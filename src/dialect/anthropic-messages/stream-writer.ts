@@ -1,4 +1,11 @@
-import { type AnswerSink, NO_TOKENS, type ReplyTerms, type Stop, type Tokens } from '../answer.ts';
+import {
+  type AnswerSink,
+  CALL_UNITS,
+  NO_TOKENS,
+  type ReplyTerms,
+  type Stop,
+  type Tokens,
+} from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
 import { JsonDepth } from '../json-depth.ts';
@@ -13,7 +20,6 @@ const BLANK_MAX_UNITS = 4_096;
 interface OpenCall {
   readonly index: number;
   readonly depth: JsonDepth;
-  isClosed: boolean;
 }
 
 /**
@@ -24,11 +30,14 @@ export class MessageStreamWriter implements AnswerSink {
   readonly #terms: ReplyTerms;
   #written = '';
   #isOver = false;
+  hasFailed = false;
   #nextIndex = 0;
   #open: 'text' | 'thinking' | null = null;
   /** White space that no block is open for: left out unless text follows. */
   #blank = '';
-  readonly #calls: OpenCall[] = [];
+  /** By ordinal, until their arguments are whole and another block begins. */
+  readonly #calls = new Map<number, OpenCall>();
+  #hasCalls = false;
   #hasRefused = false;
   #stop: Stop | null = null;
   #tokens = NO_TOKENS;
@@ -41,6 +50,10 @@ export class MessageStreamWriter implements AnswerSink {
     const written = this.#written;
     this.#written = '';
     return written;
+  }
+
+  get keptUnits(): number {
+    return this.#blank.length + this.#calls.size * CALL_UNITS;
   }
 
   began(id: string, model: string): void {
@@ -93,12 +106,13 @@ export class MessageStreamWriter implements AnswerSink {
     this.#closeFinished();
     const callId = id === '' ? `${this.#terms.id}-${ordinal}` : id;
     const index = this.#start(callBlock(callId, this.#terms.toolNames.get(name) ?? name, {}));
-    this.#calls[ordinal] = { index, depth: new JsonDepth(), isClosed: false };
+    this.#calls.set(ordinal, { index, depth: new JsonDepth() });
+    this.#hasCalls = true;
   }
 
   input(ordinal: number, text: string): void {
-    const call = this.#calls[ordinal];
-    if (call === undefined || call.isClosed || text === '') return;
+    const call = this.#calls.get(ordinal);
+    if (call === undefined || text === '') return;
     call.depth.push(text);
     const delta = { type: 'input_json_delta', partial_json: text } as const;
     this.#write({ type: 'content_block_delta', index: call.index, delta });
@@ -114,11 +128,11 @@ export class MessageStreamWriter implements AnswerSink {
 
   ended(): void {
     this.#closeOpen();
-    for (const call of this.#calls) this.#closeCall(call);
+    for (const [ordinal, call] of this.#calls) this.#closeCall(ordinal, call);
     this.#write({
       type: 'message_delta',
       delta: {
-        stop_reason: stopReason(this.#stop, this.#calls.length > 0, this.#hasRefused),
+        stop_reason: stopReason(this.#stop, this.#hasCalls, this.#hasRefused),
         stop_sequence: this.#stop?.sequence ?? null,
         stop_details: null,
         container: null,
@@ -132,13 +146,15 @@ export class MessageStreamWriter implements AnswerSink {
   failed(failure: Failure): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.hasFailed = true;
     this.#written += `event: error\ndata: ${JSON.stringify(messageError(failure).body)}\n\n`;
   }
 
   /** Before another block: what is open is over, and so are calls whose arguments are whole. */
   #closeFinished(): void {
     this.#closeOpen();
-    for (const call of this.#calls) if (call.depth.isWhole) this.#closeCall(call);
+    for (const [ordinal, call] of this.#calls)
+      if (call.depth.isWhole) this.#closeCall(ordinal, call);
   }
 
   #closeOpen(): void {
@@ -147,9 +163,9 @@ export class MessageStreamWriter implements AnswerSink {
     this.#blank = '';
   }
 
-  #closeCall(call: OpenCall): void {
-    if (!call.isClosed) this.#stopBlock(call.index);
-    call.isClosed = true;
+  #closeCall(ordinal: number, { index }: OpenCall): void {
+    this.#calls.delete(ordinal);
+    this.#stopBlock(index);
   }
 
   /** @returns its index */

@@ -36,6 +36,7 @@ const BROKEN_CALLS: ReadonlySet<string> = new Set([
  * in every event, and the last word of each counter counts. Of several candidates it tells the first.
  */
 export class GeminiAnswerReader {
+  readonly keptUnits = 0;
   readonly #sink: AnswerSink;
   #hasBegun = false;
   #isOver = false;

@@ -21,6 +21,7 @@ const STOPS: ReadonlyMap<string, StopReason> = new Map([
  * took. An error is a bare text, in a 200 too. A whole answer is one such line.
  */
 export class OllamaAnswerReader {
+  readonly keptUnits = 0;
   readonly #sink: AnswerSink;
   #hasBegun = false;
   #isOver = false;

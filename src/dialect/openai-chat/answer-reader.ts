@@ -1,5 +1,5 @@
 import type { UsageCounts } from '../../wire/usage-counters.ts';
-import type { AnswerSink, StopReason } from '../answer.ts';
+import { type AnswerSink, CALL_UNITS, type StopReason } from '../answer.ts';
 import { CUT, failureOf, UNREADABLE } from '../failures.ts';
 import {
   isObject,
@@ -42,9 +42,15 @@ export class ChatAnswerReader {
   /** By the upstream's index, the latest one of each. */
   readonly #calls = new Map<number, OpenCall>();
   #callCount = 0;
+  /** Of arguments that wait for their calls' names, in UTF-16 units. */
+  #waitingUnits = 0;
 
   constructor(sink: AnswerSink) {
     this.#sink = sink;
+  }
+
+  get keptUnits(): number {
+    return this.#waitingUnits + this.#callCount * CALL_UNITS;
   }
 
   /** @param isError the event's name says so (Groq) */
@@ -176,10 +182,12 @@ export class ChatAnswerReader {
     const input = inputOf(made);
     if (!call.isTold) {
       call.waiting += input;
+      this.#waitingUnits += input.length;
       if (name === '') return;
       call.isTold = true;
       this.#sink.call(call.ordinal, call.id, name);
       if (call.waiting !== '') this.#sink.input(call.ordinal, call.waiting);
+      this.#waitingUnits -= call.waiting.length;
       call.waiting = '';
     } else if (input !== '') this.#sink.input(call.ordinal, input);
   }

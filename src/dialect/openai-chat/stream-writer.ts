@@ -1,4 +1,4 @@
-import type { AnswerSink, ReplyTerms, Stop, Tokens } from '../answer.ts';
+import { type AnswerSink, CALL_UNITS, type ReplyTerms, type Stop, type Tokens } from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
 import {
@@ -22,6 +22,7 @@ export class ChatStreamWriter implements AnswerSink {
   #opening = '';
   #hasBegun = false;
   #isOver = false;
+  hasFailed = false;
   #thought = '';
   /** Gemini's, until the call that it belongs to. */
   #seal = '';
@@ -40,6 +41,10 @@ export class ChatStreamWriter implements AnswerSink {
     const written = this.#written;
     this.#written = '';
     return written;
+  }
+
+  get keptUnits(): number {
+    return this.#thought.length + this.#seal.length + this.#bare.size * CALL_UNITS;
   }
 
   began(id: string, model: string): void {
@@ -122,6 +127,7 @@ export class ChatStreamWriter implements AnswerSink {
   failed(failure: Failure): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.hasFailed = true;
     this.#written += `data: ${JSON.stringify(chatError(failure).body)}\n\n`;
   }
 

@@ -24,6 +24,7 @@ export class ResponseStreamWriter implements AnswerSink {
   readonly #response: ResponseObject;
   #kept = 0;
   #isOver = false;
+  hasFailed = false;
 
   constructor(terms: ReplyTerms) {
     this.#items = new OutputItems(terms, this.#events);
@@ -32,6 +33,10 @@ export class ResponseStreamWriter implements AnswerSink {
 
   take(): string {
     return this.#events.take();
+  }
+
+  get keptUnits(): number {
+    return this.#kept;
   }
 
   began(id: string, model: string): void {
@@ -94,6 +99,7 @@ export class ResponseStreamWriter implements AnswerSink {
     const { message, type, code } = chatError(failure).body.error;
     this.#events.tell({ type: 'error', code: code ?? type, message, param: null });
     this.#isOver = true;
+    this.hasFailed = true;
   }
 
   /** @returns false when the answer is over, perhaps because of this */
