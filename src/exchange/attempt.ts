@@ -8,7 +8,7 @@ import type { Rejection } from '../rejection.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import type { Due } from '../ticker.ts';
-import { POOL_KEY_INBAND, poolKeyRefusal, type UpstreamFailure } from '../upstream/failure.ts';
+import { POOL_KEY_INBAND, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
 import type { FirstContent } from '../upstream/transport.ts';
 import { AnswerIds } from '../wire/answer-ids.ts';
@@ -29,7 +29,7 @@ import {
 import { attemptCost, attemptFact, attemptUsage, settleLimits } from './attempt-fact.ts';
 import { settleFollowed, settleSpending } from './attempt-spending.ts';
 import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
-import { DoubtfulRefusal } from './doubtful-refusal.ts';
+import { DoubtfulRefusal, refusalOf } from './doubtful-refusal.ts';
 import { OutgoingRequest, type Sending } from './outgoing-request.ts';
 import { UNSEEN_BYTES } from './unseen-answers.ts';
 
@@ -66,7 +66,6 @@ export interface AttemptSink {
 /** An id that can stand in a path as it is. */
 const PLAIN_ID = /^[A-Za-z0-9_-]{1,256}$/;
 /** RFC 9110 §15.5.4. */
-const FORBIDDEN = 403;
 const COMPLETE: AttemptEnd = { failure: null };
 const STALLED: UpstreamFailure = {
   kind: 'timeout',
@@ -280,19 +279,20 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   #begun(status: number, reason: string, fields: readonly string[], followed: boolean): void {
     this.#status = status;
     this.#context.metrics.responded(this.#request.target.provider.index, status);
-    const { managed, routing } = this.#request.target;
+    const { managed, routing, provider } = this.#request.target;
     const poolKey = managed?.poolKey;
     if (routing !== null) this.spentMs = spentForMs(fields, Date.now);
     // A provider that takes no key has none to quote.
     const isGiven = poolKey !== undefined && poolKey.field !== null;
     const mayQuote = isGiven && status >= 300;
-    const refusal = mayQuote ? poolKeyRefusal(status, poolKey.hasOthers) : null;
+    const refusal = mayQuote ? refusalOf(status, provider.authScheme, poolKey.hasOthers) : null;
     if (refusal === null) {
       this.#answerBegan(status, reason, fields, followed);
       return;
     }
     this.#metering?.responseBegan(status, null);
-    if (status === FORBIDDEN) this.#doubt = new DoubtfulRefusal(reason, fields, refusal);
+    if (DoubtfulRefusal.isDoubtful(status))
+      this.#doubt = new DoubtfulRefusal(status, reason, fields, refusal);
     else this.#poolKeyRefused(refusal);
   }
 
@@ -339,17 +339,19 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   }
 
   /**
-   * The body of a 403 is whole.
-   * @returns false when nothing of it is the caller's
+   * As much of a doubtful answer is there as will be looked at.
+   * @param isOfKey it means the pool key
+   * @param last it is all of it
+   * @returns false when nothing more of it is the caller's
    */
-  #isAnswer(doubt: DoubtfulRefusal): boolean {
+  #isAnswer(doubt: DoubtfulRefusal, isOfKey: boolean, last: boolean): boolean {
     this.#doubt = null;
-    if (!doubt.isOfRequest) {
+    if (isOfKey) {
       this.#poolKeyRefused(doubt.refusal);
       return false;
     }
-    this.#answerBegan(FORBIDDEN, doubt.reason, doubt.fields, true);
-    if (!this.#isOver) this.onResponseChunk(doubt.body, true);
+    this.#answerBegan(doubt.status, doubt.reason, doubt.fields, true);
+    if (!this.#isOver) this.onResponseChunk(doubt.body, last);
     return !this.#isOver;
   }
 
@@ -366,7 +368,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     this.#endFollows = last;
     try {
       if (this.#doubt !== null) {
-        if (!this.#doubt.add(chunk)) this.#poolKeyRefused(this.#doubt.refusal);
+        const doubt = this.#doubt;
+        if (!doubt.add(chunk)) this.#isAnswer(doubt, doubt.isOfKeyUnread, last);
         return;
       }
       if (this.#unseenBytes >= 0) {
@@ -386,7 +389,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   onResponseEnd(byConnection = false): void {
     if (this.#isOver) return;
     try {
-      if (this.#doubt !== null && !this.#isAnswer(this.#doubt)) return;
+      const doubt = this.#doubt;
+      if (doubt !== null && !this.#isAnswer(doubt, doubt.isOfKey, true)) return;
       this.#request.isWhole = true;
       this.#metering?.responseEnded(this, byConnection);
       this.#filter?.end();
@@ -405,11 +409,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
 
   onUpstreamFailure(failure: UpstreamFailure): void {
     if (this.#isOver) return;
-    if (this.#doubt !== null) {
-      // What would have told is not there: the status is what counts.
-      this.#poolKeyRefused(this.#doubt.refusal);
-      return;
-    }
+    if (this.#doubt !== null && !this.#isCutAnswer(this.#doubt)) return;
     this.#isOver = true;
     this.failure = failure;
     try {
@@ -420,6 +420,19 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       this.#sink.over(this, { failure });
     } catch (error) {
       this.#break(error);
+    }
+  }
+
+  /**
+   * What would have told is not there: the status is what counts.
+   * @returns false when nothing of it is the caller's
+   */
+  #isCutAnswer(doubt: DoubtfulRefusal): boolean {
+    try {
+      return this.#isAnswer(doubt, doubt.isOfKeyUnread, false);
+    } catch (error) {
+      this.#break(error);
+      return false;
     }
   }
 

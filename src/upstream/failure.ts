@@ -112,6 +112,13 @@ export function poolKeyRefusal(status: number, hasOthers: boolean): UpstreamFail
   return { kind: 'refused', rejection: 'pool_key_rejected', code, fieldLines };
 }
 
+/** The same with a 400, as Google has it; what else a 400 means, its body says. */
+export const POOL_KEY_UNKNOWN: UpstreamFailure = {
+  kind: 'refused',
+  rejection: 'pool_key_rejected',
+  code: 'POOL_KEY_400',
+};
+
 /** The same inside a 200. */
 export const POOL_KEY_INBAND: UpstreamFailure = {
   kind: 'refused',

@@ -404,6 +404,60 @@ describe('a conversation with tools', () => {
   });
 });
 
+describe('a pool key that Google does not know, which it says with a 400', () => {
+  const told = refusalBody([{ '@type': 'x', reason: 'API_KEY_INVALID', domain: 'googleapis.com' }]);
+  let keyed: RoutedScene;
+
+  function refusalBody(details: readonly Json[]): string {
+    const message = 'API key not valid. Please pass a valid API key.';
+    return JSON.stringify({ error: { code: 400, message, status: 'INVALID_ARGUMENT', details } });
+  }
+
+  beforeAll(async () => {
+    keyed = await startRoutedScene(['gemini'], 'replay_max_bytes = "1MiB"\n[limits]\n', {
+      gemini: ['sk-gemini-old', 'sk-gemini-new'],
+    });
+  });
+  afterAll(async () => await keyed.stop());
+
+  const body = JSON.stringify({ model: 'gemini/gemini-2.5-flash', max_tokens: 9, messages: HI });
+  const ask = () => keyed.ask('', { wire: 'messages', body });
+  const native = () =>
+    keyed.ask('', { path: '/gemini/v1beta/models/gemini-2.5-flash:generateContent', body: '{}' });
+
+  test.each([
+    ['as it is', told],
+    ['in a list', `[${told}]`],
+  ])('is no fault of a caller’s on Google’s own paths, told %s', async (_name, text) => {
+    keyed.plays({ gemini: answers(400, text) });
+    const answer = await native();
+    expect(answer.status).toBe(502);
+    expect(answer.text).toContain('pool_key_rejected');
+    expect(answer.text).not.toContain('API key not valid');
+  });
+
+  test.each([
+    ['speaks of the request', refusalBody([])],
+    ['quotes the caller', refusalBody([{ note: '"reason":"API_KEY_INVALID"' }])],
+    ['is longer than is looked at', refusalBody([{ note: 'x'.repeat(40_000) }])],
+  ])('is another thing than a 400 that %s: that is told byte for byte', async (_name, text) => {
+    keyed.plays({ gemini: answers(400, text) });
+    const answer = await native();
+    expect([answer.status, answer.text]).toEqual([400, text]);
+  });
+
+  test('rests, and another one takes its place; where none is left, the caller is told nothing of it', async () => {
+    keyed.plays({ gemini: [answers(400, told), whole([{ text: 'word' }])] });
+    const served = await ask();
+    expect([served.status, keyed.asked]).toEqual([200, { gemini: 2 }]);
+    keyed.plays({ gemini: answers(400, told) });
+    const refused = await ask();
+    expect(refused.status).toBe(502);
+    expect(refused.text).toContain('POOL_KEY_400');
+    expect(refused.text).not.toContain('API key not valid');
+  });
+});
+
 describe("OpenAI's client", () => {
   test('reaches Google’s OpenAI endpoint as ever, and its body goes as it came', async () => {
     scene.plays({ gemini: answers(200, WHOLE) });
