@@ -11,13 +11,13 @@ interface Place {
 
 /** What of a body leaves for its provider, while it is gathered: parts of it, and what is put in between. */
 export class GatheredContent implements PieceSink {
-  readonly #parts: (Place | Buffer)[] = [];
+  #parts: (Place | Buffer)[] = [];
   #body: Buffer | null = null;
 
   /** All of a body, and nothing put in. */
   static of(body: Buffer): GatheredContent {
     const all = new GatheredContent();
-    all.#parts.push({ from: 0, to: body.length });
+    all.#parts = [{ from: 0, to: body.length }];
     return all;
   }
 
@@ -33,13 +33,19 @@ export class GatheredContent implements PieceSink {
     // Small buffers share a slab: what stands in it beside the body is none of it.
     const isOfBody = body !== null && piece.buffer === body.buffer && from >= 0;
     if (!isOfBody || to > body.length) {
-      this.#parts.push(piece);
+      this.#add(piece);
       return false;
     }
     const last = this.#parts.at(-1);
     if (last !== undefined && 'from' in last && last.to === from) last.to = to;
-    else this.#parts.push({ from, to });
+    else this.#add({ from, to });
     return false;
+  }
+
+  /** Mostly it is one part: an array that grows has room for seventeen. */
+  #add(part: Place | Buffer): void {
+    if (this.#parts.length === 0) this.#parts = [part];
+    else this.#parts.push(part);
   }
 
   /** @param body all that was gathered, wherever it stands by now */

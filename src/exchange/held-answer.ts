@@ -42,6 +42,12 @@ const MAX_BYTES: Readonly<Record<HoldMode, number>> = {
   error: ERROR_MAX_BYTES,
 };
 
+interface Events {
+  readonly stream: EventStream;
+  /** Of the event that is being read. */
+  readonly data: EventData;
+}
+
 /**
  * An answer or its beginning, kept back while another target could still answer instead. What it holds is bounded by its
  * mode and by what the node may hold; flushed, it is the bytes as they came.
@@ -54,8 +60,8 @@ export class HeldAnswer {
   readonly #wire: StreamWire;
   readonly #status: number;
   readonly #held: HeldBytes;
-  #events: EventStream | null = null;
-  readonly #data = new EventData();
+  /** Only of an event stream. */
+  #events: Events | null = null;
   /** A second answer would be another one from here on. */
   #hasContent = false;
   /** It said why it ended: if nothing but its marker is missing, it is whole. */
@@ -105,15 +111,21 @@ export class HeldAnswer {
     return this.#held.isOver || this.#bytes >= MAX_BYTES[this.#mode];
   }
 
-  /** @param piece lent; it is copied */
-  push(piece: Buffer): Holding {
-    this.#held.append(piece);
+  /**
+   * @param piece lent; it is copied where it is to be held behind this turn, and else left as it is: what is taken, or judged
+   *   at the end, is passed on in the turn in which that was said
+   * @param last `end` follows in this turn
+   */
+  push(piece: Buffer, last = false): Holding {
+    this.#held.lend(piece);
     this.#bytes += piece.length;
     this.broughtContent = false;
     const text = this.#probe === null ? piece : this.#textIn(piece, this.#probe);
     const events = this.#events;
     const holding = events === null || text === null ? 'hold' : this.#read(text, events);
-    return holding === 'hold' && this.isOver ? this.#atBound() : holding;
+    if (holding !== 'hold') return holding;
+    if (!last) this.#held.keep();
+    return this.isOver ? this.#atBound() : holding;
   }
 
   /**
@@ -153,16 +165,17 @@ export class HeldAnswer {
     this.#probe = null;
     const isStream = probe.format === 'events';
     this.#mode = isStream ? this.#streamMode : 'whole';
-    if (isStream) this.#events = new EventStream();
+    if (isStream) this.#events = { stream: new EventStream(), data: new EventData() };
     return at === 0 ? piece : piece.subarray(at);
   }
 
   /** Some providers end their last event with no blank line. */
   #lastEvent(): Holding {
-    if (this.#events === null || this.#events.betweenEvents) return 'hold';
-    this.#events.finish();
-    const data = this.#data.take();
-    return data === null ? this.#content('') : this.#readEvent(data, this.#events.wasError);
+    if (this.#events === null) return 'hold';
+    const { stream, data } = this.#events;
+    if (stream.betweenEvents) return 'hold';
+    stream.finish();
+    return this.#readEvent(data.take(), stream.wasError);
   }
 
   #atBound(): Holding {
@@ -173,22 +186,23 @@ export class HeldAnswer {
     return failureOfStatus(this.#status, this.text) ?? 'commit';
   }
 
-  #read(piece: Buffer, events: EventStream): Holding {
-    let at = events.begin(piece);
+  #read(piece: Buffer, { stream, data }: Events): Holding {
+    let at = stream.begin(piece);
     for (;;) {
-      const next = events.read(piece, at, this.#data);
+      const next = stream.read(piece, at, data);
       if (next < 0) {
-        this.#data.keep();
+        data.keep();
         return 'hold';
       }
       at = next;
-      const data = this.#data.take();
-      const holding = data === null ? this.#content('') : this.#readEvent(data, events.wasError);
+      const holding = this.#readEvent(data.take(), stream.wasError);
       if (holding !== 'hold') return holding;
     }
   }
 
-  #readEvent(data: string, isError: boolean): Holding {
+  /** @param data null: it is too long to be read */
+  #readEvent(data: string | null, isError: boolean): Holding {
+    if (data === null) return this.#content('');
     const meaning = meaningOf(this.#wire, isError ? 'error' : '', data);
     switch (meaning.kind) {
       case 'preamble':

@@ -12,12 +12,14 @@ const SLAB_MAX_BYTES = 65_536;
  */
 export class HeldBytes {
   readonly #budget: KeptBudget;
-  readonly #slabs: Buffer[] = [];
+  #slabs: Buffer[] = [];
+  /** Behind the slabs: what came last, while it need not be copied. */
+  #lent: Buffer | null = null;
   /** Bytes that are written of the last slab. */
   #written = 0;
   #length = 0;
   /** What was taken for each slab; 0 for one that the node had no room for. */
-  readonly #taken: number[] = [];
+  #taken: number[] = [];
   #isOver = false;
 
   constructor(budget: KeptBudget) {
@@ -34,8 +36,28 @@ export class HeldBytes {
     return this.#isOver;
   }
 
+  /**
+   * @param piece lent: not copied, since most of what is held leaves in the turn that it came in. Whoever still has it behind
+   *   that turn has called `keep`
+   */
+  lend(piece: Buffer): void {
+    this.keep();
+    this.#lent = piece;
+    this.#length += piece.length;
+  }
+
+  /** Copies what was lent, so that it outlives this turn. */
+  keep(): void {
+    const lent = this.#lent;
+    if (lent === null) return;
+    this.#lent = null;
+    this.#length -= lent.length;
+    this.append(lent);
+  }
+
   /** @param piece lent: it is copied */
   append(piece: Buffer): void {
+    this.keep();
     let from = 0;
     while (from < piece.length) {
       const slab = this.#slabWithRoom(piece.length - from);
@@ -49,18 +71,27 @@ export class HeldBytes {
   /** The next bytes in order, which are the caller's now; null when none are left. */
   shift(): Buffer | null {
     const slab = this.#slabs.shift();
-    if (slab === undefined) return null;
+    if (slab === undefined) return this.#shiftLent();
     this.#give(this.#taken.shift() ?? 0);
     const bytes = this.#slabs.length === 0 ? slab.subarray(0, this.#written) : slab;
     this.#length -= bytes.length;
     return bytes;
   }
 
-  /** Everything, in one piece: a copy, where it is in more than one. */
+  #shiftLent(): Buffer | null {
+    const lent = this.#lent;
+    this.#lent = null;
+    this.#length = 0;
+    return lent;
+  }
+
+  /** Everything, in one piece: a copy, where it is in more than one. Lent, where it is. */
   joined(): Buffer {
+    const lent = this.#lent;
     const last = this.#slabs.at(-1)?.subarray(0, this.#written);
-    if (last === undefined) return NOTHING;
-    return this.#slabs.length === 1 ? last : Buffer.concat([...this.#slabs.slice(0, -1), last]);
+    if (last === undefined) return lent ?? NOTHING;
+    if (this.#slabs.length === 1 && lent === null) return last;
+    return Buffer.concat([...this.#slabs.slice(0, -1), last, lent ?? NOTHING]);
   }
 
   /** The first bytes as text, at most `bytes` of them. */
@@ -70,8 +101,10 @@ export class HeldBytes {
 
   /** Nothing of it is wanted any more. */
   drop(): void {
-    for (const bytes of this.#taken.splice(0)) this.#give(bytes);
-    this.#slabs.length = 0;
+    for (const bytes of this.#taken) this.#give(bytes);
+    this.#taken = [];
+    this.#slabs = [];
+    this.#lent = null;
     this.#length = 0;
   }
 
@@ -83,8 +116,15 @@ export class HeldBytes {
     if (!isGranted) this.#isOver = true;
     // Small ones share a slab of Node's: a buffer of its own costs more than what it holds.
     const slab = Buffer.allocUnsafe(bytes);
-    this.#slabs.push(slab);
-    this.#taken.push(isGranted ? bytes : 0);
+    const taken = isGranted ? bytes : 0;
+    // Mostly it is one: an array that grows has room for seventeen.
+    if (last === undefined) {
+      this.#slabs = [slab];
+      this.#taken = [taken];
+    } else {
+      this.#slabs.push(slab);
+      this.#taken.push(taken);
+    }
     this.#written = 0;
     return slab;
   }

@@ -13,7 +13,7 @@ export class RoutedFlow {
     this.#answer = answer;
   }
 
-  /** @param held the beginning, kept until now */
+  /** @param held the beginning, kept until now; `flush` follows in this turn */
   begin(held: HeldBytes): void {
     this.#waiting = held;
   }
@@ -39,6 +39,7 @@ export class RoutedFlow {
       if (piece === null) break;
       if (!this.#answer.piece(piece, isLast && endFollows)) this.#isBlocked = true;
     }
+    this.#waiting?.keep();
   }
 
   /** @param piece lent. @returns false when the client takes no more for now */

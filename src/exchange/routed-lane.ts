@@ -21,7 +21,7 @@ import { REJECTIONS, type Rejection, rejection } from '../rejection.ts';
 import type { Account, Settlement } from '../settle/settle.ts';
 import type { Deadlines } from '../ticker.ts';
 import { failureDetail, POOL_KEY_INBAND, type UpstreamFailure } from '../upstream/failure.ts';
-import type { ResponseHead } from '../wire/response-head.ts';
+import { type ResponseHead, withHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import type { Asked } from './attempt-terms.ts';
 import { DoubtfulUpload, type UploadTaker } from './doubtful-upload.ts';
@@ -337,7 +337,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     if (this.#rest !== null) return this.#rest.pass(piece, last);
     if (held === null) return this.#flow.pass(piece, last);
     const { mode } = held;
-    const came = held.push(piece);
+    const came = held.push(piece, last);
     if (held.mode !== mode) this.#turnedOut(held.mode);
     return this.#judged(came, held, last);
   }
@@ -510,7 +510,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
     const isOpen = rest !== null && typeof head.size === 'number';
     const isAsItIs = told === head.head && !isOpen;
     this.#answer.head(
-      isAsItIs ? head : { ...head, head: told, size: isOpen ? 'chunked' : head.size },
+      isAsItIs ? head : withHead(head, told, isOpen ? 'chunked' : head.size),
       isFollowed,
     );
   }

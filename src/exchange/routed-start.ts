@@ -168,7 +168,19 @@ function namedStart(
   // Written anew it has to be there whole.
   const mayTranslate = isWhole && isTranslated(routed.suffix);
   const permission = routed.policy.models;
-  const asks = { ...wishes, session, needs, permission, mayTranslate };
+  const { dialect, order, only, maxCostPico, seed } = wishes;
+  // Written out: copies of objects by spreading cost 0.1 us each.
+  const asks = {
+    permission,
+    dialect,
+    mayTranslate,
+    order,
+    only,
+    session,
+    needs,
+    maxCostPico,
+    seed,
+  };
   const made = planner.plan(route, asks, homes);
   if (made.targets.length === 0 && isWhole && isCount(routed.suffix)) {
     const { targets } = planner.plan(route, { ...asks, mayTranslate: true }, homes);

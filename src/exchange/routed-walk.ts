@@ -9,7 +9,7 @@ import type { Provider } from '../providers/providers.ts';
 /** Attempts of one request, whatever a route says: a table of 64 targets with four keys each is a mistake. */
 const ATTEMPTS_MAX = 16;
 
-const NO_KEYS: ReadonlySet<PoolKey> = new Set();
+const NO_KEYS: readonly PoolKey[] = [];
 
 /** What a walk asks for all requests of a worker. */
 export interface WalkContext {
@@ -39,7 +39,7 @@ export class RoutedWalk {
   #retriesLeft = 0;
   #count = 0;
   /** Keys of the current target that were tried. */
-  #triedKeys: Set<PoolKey> | null = null;
+  #tried = NO_KEYS;
 
   constructor(context: WalkContext) {
     this.#context = context;
@@ -94,10 +94,8 @@ export class RoutedWalk {
   /** An attempt begins. @returns which one it is, from 1 on */
   begun({ target: { provider }, key }: Trial): number {
     if (this.#keepsKey?.(provider) === true) this.#homes = onlyKey(this.#homes, provider, key);
-    if (this.#mayRepeat) {
-      this.#triedKeys ??= new Set();
-      this.#triedKeys.add(key);
-    }
+    // Mostly it is the only one, for which a set costs more than all that is looked up in it.
+    if (this.#mayRepeat) this.#tried = this.#tried.length === 0 ? [key] : [...this.#tried, key];
     return ++this.#count;
   }
 
@@ -121,7 +119,7 @@ export class RoutedWalk {
         this.#settled,
       );
       if (trial === null) continue;
-      this.#triedKeys = null;
+      this.#tried = NO_KEYS;
       this.#current = planned;
       this.#retriesLeft = this.#retries;
       return trial;
@@ -179,14 +177,14 @@ export class RoutedWalk {
     if (this.#retriesLeft > 0) {
       if (waitMs === null && failed.again) {
         this.#retriesLeft--;
-        this.#triedKeys = null;
+        this.#tried = NO_KEYS;
         const trial = this.#enter(current);
         if (trial !== null) return trial;
       }
       const mayPass = failed.again || failed.reason === 'rate_limit';
       if (mayPass && waitMs !== null && waitMs <= retryAfterMaxMs) {
         this.#retriesLeft--;
-        this.#triedKeys = null;
+        this.#tried = NO_KEYS;
         return 'wait';
       }
     }
@@ -206,10 +204,6 @@ export class RoutedWalk {
       .map(({ target }) => planner.condition(target).waitMs)
       .filter((ms) => ms > 0);
     return waits.length === 0 ? 0 : Math.min(...waits);
-  }
-
-  get #tried(): ReadonlySet<PoolKey> {
-    return this.#triedKeys ?? NO_KEYS;
   }
 
   #enter({ target }: Planned): Trial | null {

@@ -128,6 +128,7 @@ export class Planner implements KnownTargets {
       : whole;
     const pinned = session === 0 ? targets : this.#pinned(targets, route, wishes);
     const surest = unsure === null ? pinned : pinned.toSorted(surerFirst(unsure));
+    if (surest === whole.targets && order.length === 0) return whole;
     return {
       targets: order.length === 0 ? surest : wished(surest, order),
       leftOut,
@@ -290,13 +291,13 @@ export class Planner implements KnownTargets {
    */
   enter(
     target: Target,
-    tried: ReadonlySet<PoolKey>,
+    tried: readonly PoolKey[],
     session: number,
     homes: Homes = null,
     settled = 0,
   ): Trial | null {
     const places = this.#placesOf(target);
-    const awake = places.keys.filter((key) => this.#mayTry(target, key, tried, homes));
+    const awake = this.#awake(target, places.keys, tried, homes);
     const chosen = this.#chosen(this.#unspent(awake), session, places.print, settled);
     if (chosen === undefined) return null;
     const providerLease = this.#health.enter(places.provider);
@@ -345,7 +346,7 @@ export class Planner implements KnownTargets {
   }
 
   /** Whether `enter` has a chance. */
-  mayEnter(target: Target, tried: ReadonlySet<PoolKey>, homes: Homes = null): boolean {
+  mayEnter(target: Target, tried: readonly PoolKey[], homes: Homes = null): boolean {
     const places = this.#placesOf(target);
     if (this.#health.waitMs(places.provider) > 0 || this.#health.waitMs(places.target) > 0)
       return false;
@@ -353,13 +354,26 @@ export class Planner implements KnownTargets {
     return false;
   }
 
+  /** Those of a target's keys that may be tried: mostly all of them, and then no other list is made. */
+  #awake(
+    target: Target,
+    keys: readonly KeyPlaces[],
+    tried: readonly PoolKey[],
+    homes: Homes,
+  ): readonly KeyPlaces[] {
+    for (const key of keys)
+      if (!this.#mayTry(target, key, tried, homes))
+        return keys.filter((one) => this.#mayTry(target, one, tried, homes));
+    return keys;
+  }
+
   #mayTry(
     { provider }: Target,
     places: KeyPlaces,
-    tried: ReadonlySet<PoolKey>,
+    tried: readonly PoolKey[],
     homes: Homes,
   ): boolean {
-    if (tried.has(places.key) || this.#keyWaitMs(places) > 0) return false;
+    if (tried.includes(places.key) || this.#keyWaitMs(places) > 0) return false;
     return homes === null || homes(provider, places.key);
   }
 

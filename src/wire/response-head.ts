@@ -23,6 +23,15 @@ export interface ResponseHead {
   readonly format: BodyFormat | null;
 }
 
+/** The same head with other lines. Written out: copies of objects by spreading cost 0.1 us each. */
+export function withHead(
+  { status, eventStream, streamAsked, format }: ResponseHead,
+  head: string,
+  size: ResponseHead['size'],
+): ResponseHead {
+  return { status, head, size, eventStream, streamAsked, format };
+}
+
 /** Who gets a head. */
 export interface Audience {
   /** A virtual key asked: what speaks for the shared account, or for the provider's origin, is not for it. */

@@ -56,6 +56,31 @@ describe('bytes that are held', () => {
     expect(budget.keptBytes).toBe(0);
   });
 
+  test('that are lent are not copied in their turn, stand behind what was copied, and outlive it once they are kept', () => {
+    const budget = new KeptBudget(createKeptMemory(1), 0, 0);
+    const alone = new HeldBytes(budget);
+    const lent = Buffer.from('lent');
+    alone.lend(lent);
+    expect([alone.length, alone.joined(), budget.keptBytes]).toEqual([4, lent, 0]);
+    expect(alone.shift()).toBe(lent);
+    expect([alone.length, alone.shift()]).toEqual([0, null]);
+    const held = new HeldBytes(budget);
+    held.append(Buffer.from('one '));
+    for (const word of ['two ', 'three ', 'four']) {
+      const piece = Buffer.from(word);
+      held.lend(piece);
+      expect(held.joined().toString()).toBe('one two three four'.slice(0, held.length));
+      // What is lent behind it copies it, as its turn's end does.
+      held.keep();
+      piece.fill(0);
+    }
+    held.lend(Buffer.from('!'));
+    expect(everything(held).text).toBe('one two three four!');
+    held.lend(Buffer.from('x'));
+    held.drop();
+    expect([held.length, held.shift(), budget.keptBytes]).toEqual([0, null, 0]);
+  });
+
   test('appended behind the last that was taken out come out behind it', () => {
     const held = new HeldBytes(new KeptBudget(createKeptMemory(1), 0, 0));
     held.append(Buffer.from('one'));

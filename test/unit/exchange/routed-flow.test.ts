@@ -53,6 +53,22 @@ describe('what was held', () => {
     expect(client.got.at(-1)).toBe('direct.');
   });
 
+  test('and was lent outlives its turn where the client takes no more in it', () => {
+    const { client, flow } = scene('a');
+    const held = new HeldBytes(new KeptBudget(createKeptMemory(1), 0, 0));
+    held.append(Buffer.from('kept'));
+    const lent = Buffer.from('lent');
+    held.lend(lent);
+    flow.begin(held);
+    client.room = 1;
+    flow.flush(true);
+    lent.fill(0);
+    client.room = Number.POSITIVE_INFINITY;
+    flow.drained();
+    flow.flush(true);
+    expect(client.got).toEqual(['kept', 'lent.']);
+  });
+
   test('ends the answer with its last piece, and only where the end follows', () => {
     for (const endFollows of [true, false]) {
       const { client, flow } = scene('a', 'b');

@@ -160,7 +160,7 @@ function probed(): PlannedScene {
   const scene = new PlannedScene({ targets: entries('openai/a') }, { openai: ['one'] });
   for (let i = 0; i < 5; i++) {
     const [planned] = scene.plan().targets;
-    const trial = planned && scene.planner.enter(planned.target, new Set(), 0);
+    const trial = planned && scene.planner.enter(planned.target, [], 0);
     if (trial) scene.planner.failed(trial, SERVER_ERROR, null);
   }
   expect(scene.plan().targets).toEqual([]);
@@ -219,7 +219,7 @@ describe('what is told of a target', () => {
     const goes = () => {
       const second = scene.plan().targets.find(({ target }) => target.name === 'openai/b');
       for (let i = 0; second !== undefined && i < 5; i++) {
-        const trial = scene.planner.enter(second.target, new Set(), 0);
+        const trial = scene.planner.enter(second.target, [], 0);
         if (trial !== null) scene.planner.failed(trial, SERVER_ERROR, null);
       }
       told.failed.mockClear();

@@ -132,7 +132,7 @@ function open(
       const route = routeOf(name);
       const session = planner.sessionOf(route, conversation);
       const found = plan(name, { asked }).targets.find((planned) => planned.target.name === target);
-      const trial = found === undefined ? null : planner.enter(found.target, new Set(), session);
+      const trial = found === undefined ? null : planner.enter(found.target, [], session);
       if (trial === null) throw new Error(`${target} may not be tried.`);
       planner.keep(trial, session, CACHE_MS, TOKENS);
     },

@@ -42,7 +42,7 @@ function scene(
     if (found === null) throw new Error(`${name} is none`);
     return found;
   };
-  const enter = (name: string): Trial | null => planner.enter(target(name), new Set(), 0);
+  const enter = (name: string): Trial | null => planner.enter(target(name), [], 0);
   const fails = (name: string, times: number, failed = SERVER_ERROR): void => {
     for (let i = 0; i < times; i++) {
       const trial = enter(name);

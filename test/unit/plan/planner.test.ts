@@ -17,7 +17,7 @@ const START = 1_000_000;
 const MINUTE_MS = 60_000;
 const CACHE_MS = 5 * MINUTE_MS;
 const PROVIDERS = providerTable([]);
-const NO_KEYS = new Set<never>();
+const NO_KEYS: readonly never[] = [];
 
 const entries = (...names: readonly string[]) => names.map((to) => ({ to, weight: 1 }));
 
@@ -287,13 +287,12 @@ describe('a conversation', () => {
 });
 
 describe('what an attempt says', () => {
-  const NOBODY = new Set<never>();
   const failures = (name: string) => {
     const { planner, pass } = node({}, { openai: ['a', 'b'], groq: ['c'] });
     const resolved = planner.resolve(name);
     if (resolved.kind !== 'target') throw new Error(`${name} is no target.`);
     const { target } = resolved;
-    const enter = () => planner.enter(target, NOBODY, 0);
+    const enter = () => planner.enter(target, NO_KEYS, 0);
     return { planner, pass, target, enter };
   };
   const target = (name: string) => {
@@ -357,7 +356,7 @@ describe('what an attempt says', () => {
     pass(599_000);
     for (let n = 0; n < 10; n++) {
       for (const name of ['openai/m', 'openai/other']) {
-        const next = planner.enter(target(name), NOBODY, 0);
+        const next = planner.enter(target(name), NO_KEYS, 0);
         expect(next?.key === trial.key).toBe(false);
         expect(next).not.toBeNull();
       }
@@ -373,7 +372,7 @@ describe('what an attempt says', () => {
     const opens = (name: string, failed: Failed): void => {
       const at = target(name);
       for (let n = 0; n < 5; n++) {
-        const trial = planner.enter(at, NOBODY, 0);
+        const trial = planner.enter(at, NO_KEYS, 0);
         if (trial !== null) planner.failed(trial, failed, null);
       }
     };
@@ -387,7 +386,7 @@ describe('what an attempt says', () => {
     pass(5_600);
     expect(planner.condition(own).state).toBe('open');
     expect(enter()).toBeNull();
-    expect(planner.enter(target('openai/third'), NOBODY, 0)).not.toBeNull();
+    expect(planner.enter(target('openai/third'), NO_KEYS, 0)).not.toBeNull();
   });
 
   test('keys take turns where no conversation holds one', () => {
