@@ -211,6 +211,7 @@ function routeTexts({ routes }: RoutingConfig): readonly string[] {
       `stream_safety = ${toml(route.streamSafety)}`,
       `affinity = ${toml(route.affinity)}`,
       `max_cost_usd = ${route.maxCostPico / 1e12}`,
+      `strict = ${route.isStrict}`,
     ].join('\n');
   });
   return ['', heading, ...tables];
@@ -263,6 +264,7 @@ function policyTexts({
         on_exceeded: said.onExceeded,
         mode: said.mode,
         rehearse: said.rehearse,
+        strict: said.strict,
       }),
     ),
     ...idTexts('keys', keys, ({ name, tenant, policy, keyClass, expiresMs }) => ({

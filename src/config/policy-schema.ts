@@ -131,6 +131,7 @@ const POLICY_TABLE = z.strictObject(
       .prefault(null),
     on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
+    strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     mode: z.enum(['enforce', 'warn'], { error: '"enforce" or "warn"' }).nullable().prefault(null),
   },
   tableOnly('[policies.NAME]'),
@@ -244,12 +245,7 @@ export const KEY_KEYS: readonly string[] = Object.keys(KEY_TABLE.shape);
 export const TENANT_KEYS: readonly string[] = Object.keys(TENANT_TABLE.shape);
 
 /** What a policy will be able to say: until it is enforced, a configuration that says it does not load. */
-export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set([
-  'guards',
-  'cache',
-  'auto',
-  'strict',
-]);
+export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set(['guards', 'cache', 'auto']);
 
 /** One `[policies.NAME]` table. */
 export const POLICY = POLICY_TABLE.transform(
@@ -267,6 +263,7 @@ export const POLICY = POLICY_TABLE.transform(
     onExceeded: table.on_exceeded,
     mode: table.mode,
     rehearse: table.rehearse,
+    strict: table.strict,
   }),
 );
 

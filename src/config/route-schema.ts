@@ -97,6 +97,7 @@ const TABLE = z.strictObject(
     stream_safety: oneOf(['relay', 'hold', 'resume']).prefault(ROUTE_DEFAULTS.streamSafety),
     affinity: affinity(),
     max_cost_usd: usd(),
+    strict: z.boolean({ error: 'true or false' }).prefault(ROUTE_DEFAULTS.isStrict),
   },
   { error: 'a table: targets = ["provider/model"], and what else a route may say' },
 );
@@ -118,5 +119,6 @@ export const ROUTE = TABLE.transform(
     streamSafety: table.stream_safety,
     affinity: table.affinity,
     maxCostPico: table.max_cost_usd,
+    isStrict: table.strict,
   }),
 );

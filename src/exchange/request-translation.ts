@@ -10,7 +10,6 @@ import type { Target } from '../plan/route-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Dialect } from '../rejection.ts';
-import { fieldValue } from '../wire/fields.ts';
 import type { RoutedBody } from './routed-body.ts';
 
 /** Endpoints whose requests can be written anew. */
@@ -39,12 +38,12 @@ export class RequestTranslation {
   /**
    * @param dialect the caller's
    * @param body whole, and kept
-   * @param fields of the request
+   * @param isStrict a target at which something would be lost does not suit
    */
-  constructor(dialect: Dialect, body: RoutedBody, fields: readonly string[]) {
+  constructor(dialect: Dialect, body: RoutedBody, isStrict: boolean) {
     this.#dialect = dialect;
     this.#body = body;
-    this.#isStrict = fieldValue(fields, 'x-sluice-strict') === 'true';
+    this.#isStrict = isStrict;
   }
 
   /** Whether a target can be asked: it speaks the caller's wire, or the request can be written for it. */

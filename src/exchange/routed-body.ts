@@ -39,6 +39,7 @@ export class RoutedBody {
   /** What reads it puts the option in that a stream's usage is asked for with. */
   readonly #asks: boolean;
   readonly #gathering: RequestGathering;
+  readonly #maxBytes: number;
 
   /** Made with the first piece: only then is it known how the content is delimited. */
   constructor(
@@ -49,6 +50,7 @@ export class RoutedBody {
     this.#framing = framing;
     this.#metering = metering;
     this.#asks = asksForUsage(metering, provider);
+    this.#maxBytes = replayMaxBytes;
     // What reads it here is what meters it where it goes first.
     const scan = RequestScan.open(
       scanner,
@@ -80,6 +82,13 @@ export class RoutedBody {
   /** Why nothing can be done with a body whose `model` did not come before it was as much as is kept. */
   get tooLate(): Rejection {
     return this.#gathering.isTooLarge ? MODEL_TOO_LATE : NODE_FULL;
+  }
+
+  /** Why it cannot be written anew for a target of another wire: not all of it is here. */
+  get notWhole(): Rejection {
+    if (!this.#gathering.isTooLarge) return NODE_FULL;
+    const told = `The model asked for speaks another wire, and a body is written anew for it up to ${this.#maxBytes} bytes.`;
+    return rejection('body_too_large', told);
   }
 
   /** @param isPlain what is not quite JSON (Python's NaN) is then for the default provider to judge, as in the relay */

@@ -14,6 +14,7 @@ import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import { STATE_ELSEWHERE, type StateClaim } from '../stored/state-claim.ts';
 import { tenantSeed } from '../stored/state-table.ts';
+import { fieldValue } from '../wire/fields.ts';
 import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { Asked } from './attempt-terms.ts';
 import type { Rehearsal, Rehearsed } from './rehearsal.ts';
@@ -203,7 +204,9 @@ function namedStart(
   const settled = routed.keepsState ? tenantSeed(routed.identity.tenantWords) : 0;
   walk.begin(targets, route.settings.retries, mayRepeat, session, homes, settled);
   if (opens !== null) walk.keepsKeyOf((provider) => opens(provider) !== null);
-  const translation = isMixed ? new RequestTranslation(wishes.dialect, body, asked.fields) : null;
+  const translation = isMixed
+    ? new RequestTranslation(wishes.dialect, body, isStrict(asked.fields, route, routed))
+    : null;
   if (translation !== null) walk.onlyWhere((target) => translation.suits(target));
   const trial = walk.next();
   if (trial !== null)
@@ -213,7 +216,19 @@ function namedStart(
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
   const isForEver = made.leftOut.every(({ waitMs }) => waitMs === 0);
   if (translation?.refusal != null && isForEver) return untranslated(translation.refusal);
+  if (!isWhole && isTranslated(routed.suffix) && isForEver && isOfAnotherWire(made))
+    return body.notWhole;
   return notPaidFor(made) ?? noTarget(made);
+}
+
+/** What would be lost on the way to another wire is a reason not to go there. */
+function isStrict(fields: readonly string[], { settings }: Route, { policy }: Routed): boolean {
+  return settings.isStrict || policy.isStrict || fieldValue(fields, 'x-sluice-strict') === 'true';
+}
+
+/** It could be asked if the body were written anew for it. */
+function isOfAnotherWire({ leftOut }: Plan): boolean {
+  return leftOut.some(({ leftOut: why }) => why === 'other_wire');
 }
 
 /** Whose seals of a request a provider can open; null: none of them. */

@@ -82,7 +82,8 @@ export class TranslatedAnswer implements AttemptSink {
       const { TranslatedStream } = translator();
       this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
       // Its first bytes need not come to anything in this turn.
-      return this.#lane.head(attempt, isLines ? asEvents(head) : this.#asAsked(head), false);
+      const told = isLines ? asEvents(head) : this.#asAsked(head);
+      return this.#lane.head(attempt, { ...told, head: withId(told.head, this.#to) }, false);
     }
     this.#head = head;
     this.#whole = new HeldBytes(this.#budget);
@@ -163,7 +164,7 @@ export class TranslatedAnswer implements AttemptSink {
     const shown: ResponseHead = {
       ...head,
       status,
-      head: headAs(head, status, retryAfterSeconds),
+      head: withId(headAs(head, status, retryAfterSeconds), this.#to),
       size: told.length,
       eventStream: false,
       format: 'json',
@@ -174,7 +175,11 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   #translated({ status }: ResponseHead, came: Buffer): ToldError {
-    if (status >= 300) return translator().translateError(this.#to, status, came);
+    if (status >= 300 && status < 400) {
+      // Where it leads nobody takes a request of this wire.
+      return { ...translator().translateError(this.#to, status, NOTHING), status: BAD_GATEWAY };
+    }
+    if (status >= 400) return translator().translateError(this.#to, status, came);
     return translator().translateAnswer(this.#from, this.#to, came, this.#terms);
   }
 
@@ -208,6 +213,21 @@ const REASONS: ReadonlyMap<number, string> = new Map([
   [502, 'Bad Gateway'],
   [503, 'Service Unavailable'],
 ]);
+
+const BAD_GATEWAY = 502;
+const NOTHING = Buffer.alloc(0);
+
+/** A request's id as its provider gave it: Anthropic's clients look for the first one, all others for the second. */
+const ANTHROPICS_ID = /^request-id: *([^\r\n]+)/im;
+const OTHERS_ID = /^x-request-id: *([^\r\n]+)/im;
+
+/** @returns the head, with the request's id where the caller's client looks for it */
+function withId(head: string, to: CallerWire): string {
+  const isAnthropics = to === 'anthropic-messages';
+  const id = (isAnthropics ? OTHERS_ID : ANTHROPICS_ID).exec(head)?.[1];
+  if (id === undefined || (isAnthropics ? ANTHROPICS_ID : OTHERS_ID).test(head)) return head;
+  return `${head}${isAnthropics ? 'request-id' : 'x-request-id'}: ${id}\r\n`;
+}
 
 const WAIT = /^retry-after(?:-ms)?:/im;
 

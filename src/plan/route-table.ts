@@ -41,6 +41,8 @@ export interface RouteSettings {
   readonly affinity: RouteAffinity;
   /** Pico-dollars: a target at which the request may cost more is left out; 0 = no limit. */
   readonly maxCostPico: number;
+  /** A target of another wire at which something of the request would be lost is passed over. */
+  readonly isStrict: boolean;
 }
 
 export const ROUTE_DEFAULTS: RouteSettings = {
@@ -55,6 +57,7 @@ export const ROUTE_DEFAULTS: RouteSettings = {
   streamSafety: 'relay',
   affinity: 'auto',
   maxCostPico: 0,
+  isStrict: false,
 };
 
 /** One provider and one of its models. */

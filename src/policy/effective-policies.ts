@@ -139,6 +139,7 @@ function rowsOf(
   const [first] = layers;
   const models = saidFirst(layers, 'models');
   const rehearse = saidFirst(layers, 'rehearse');
+  const strict = saidFirst(layers, 'strict');
   const identical = saidFirst(layers, 'identicalRpm');
   const estimate = saidFirst(layers, 'budgetEstimate');
   const instead = saidFirst(layers, 'onExceeded');
@@ -183,6 +184,9 @@ function rowsOf(
     ...(rehearse === null
       ? []
       : [['rehearse', String(rehearse.value), saidBy(rehearse.by, 'rehearse', madeBy)] as const]),
+    ...(strict === null
+      ? []
+      : [['strict', String(strict.value), saidBy(strict.by, 'strict', madeBy)] as const]),
   ];
 }
 

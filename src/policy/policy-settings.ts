@@ -24,6 +24,8 @@ export interface PolicySettings {
   readonly budgetEstimate: BudgetEstimate | null;
   /** A route, or `provider/model`, that serves what a budget has no room for; REFUSE: nothing does. */
   readonly onExceeded: string | null;
+  /** What a translation would lose is a reason to pass a target over. */
+  readonly strict: boolean | null;
   /** `warn`: what its limits and budgets would have refused is counted, and let through. */
   readonly mode: 'enforce' | 'warn' | null;
 }

@@ -36,6 +36,8 @@ export interface EffectivePolicy {
   readonly models: ModelPermission | null;
   /** Faults may be played in place of targets. */
   readonly mayRehearse: boolean;
+  /** What a translation would lose is a reason to pass a target over. */
+  readonly isStrict: boolean;
   /** Null: nothing is limited. */
   readonly limits: KeyLimits | null;
   /** Null: nobody asks what it costs. */
@@ -203,6 +205,7 @@ export class PolicyTable {
         (key === null ? null : this.#config.keys.get(key)?.expiresMs) ?? Number.POSITIVE_INFINITY,
       models: models === null ? null : this.#permission(models.value),
       mayRehearse: saidFirst(layers, 'rehearse')?.value ?? false,
+      isStrict: saidFirst(layers, 'strict')?.value ?? false,
       limits: null,
       spending: null,
       onExceeded: instead === REFUSE ? null : instead,

@@ -74,6 +74,7 @@ const MANAGED = {
     expiresMs: Number.POSITIVE_INFINITY,
     models: null,
     mayRehearse: false,
+    isStrict: false,
     limits: null,
     spending: null,
     onExceeded: null,

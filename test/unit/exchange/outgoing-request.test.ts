@@ -125,6 +125,7 @@ function scene() {
       expiresMs: Number.POSITIVE_INFINITY,
       models: null,
       mayRehearse: false,
+      isStrict: false,
       limits: null,
       spending,
       onExceeded: null,

@@ -25,6 +25,7 @@ const policy = {
   expiresMs: Number.POSITIVE_INFINITY,
   models: null,
   mayRehearse: false,
+  isStrict: false,
   limits: null,
   spending: null,
   onExceeded: null,

@@ -130,6 +130,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         expiresMs: Number.POSITIVE_INFINITY,
         models: null,
         mayRehearse: false,
+        isStrict: false,
         limits: null,
         spending: null,
         onExceeded: null,

@@ -33,6 +33,7 @@ const SILENT = {
   identicalRpm: null,
   budgetEstimate: null,
   onExceeded: null,
+  strict: null,
   mode: null,
   budgetPerDay: null,
   budgetPerMonth: null,
