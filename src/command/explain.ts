@@ -2,9 +2,10 @@ import { readFileSync, statSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { candidatesOf } from '../budget/alternatives.ts';
 import type { Config } from '../config/config-document.ts';
+import { parsedObject } from '../dialect/json-values.ts';
 import { Refusal } from '../dialect/losses.ts';
 import { ReadRequest } from '../dialect/translate.ts';
-import { WIRES, wireTo } from '../dialect/wires.ts';
+import { type CallerWire, type TargetWire, WIRES, writtenWire } from '../dialect/wires.ts';
 import { DEFAULT_CLASS } from '../keys/key-class.ts';
 import { bookPrices } from '../plan/book-prices.ts';
 import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
@@ -147,9 +148,12 @@ export async function explain(
   const states = await targetStatesAt(config.metricsListen, names);
   if (states !== null) planner.states = states;
   const made = planner.plan(route, wishes);
-  const read = body === null ? null : ReadRequest.of(WIRES[dialect], readFileSync(body));
-  const translation = ({ target: { provider, model } }: Planned): string =>
-    provider.dialect === dialect ? '' : `, ${lossesAt(provider, model, read)}`;
+  const caller = callerOf(dialect, body);
+  const read = body === null ? null : ReadRequest.of(caller, readFileSync(body));
+  const translation = ({ target: { provider, model } }: Planned): string => {
+    const wire = writtenWire(caller, provider);
+    return wire === null ? '' : `, ${lossesAt(provider, model, wire, read)}`;
+  };
   const { firstContentTimeoutMs, deadlineMs, fallbackOn, retries, balance } = route.settings;
   const lines = [
     resolved.kind === 'route' ? `route ${route.name}, balance ${balance}` : `one target`,
@@ -174,6 +178,13 @@ export async function explain(
   return told([...lines, `${refusalOf(made)}: nothing is left to try`], 1);
 }
 
+/** OpenAI has two wires: a body of the Responses API says `input` where a chat has `messages`. */
+function callerOf(dialect: 'openai' | 'anthropic', body: string | null): CallerWire {
+  if (dialect === 'anthropic' || body === null) return WIRES[dialect];
+  const { input, messages } = parsedObject(readFileSync(body, 'utf8')) ?? {};
+  return input !== undefined && messages === undefined ? 'openai-responses' : WIRES[dialect];
+}
+
 const STREAM_SAFETY: Readonly<Record<StreamSafety, string>> = {
   relay: '',
   hold: 'a stream is held to its end before the caller sees its first byte',
@@ -189,10 +200,15 @@ function keptOf(file: string, maxBytes: number): readonly string[] {
 }
 
 /** What becomes of a request that is written anew for a target of another wire. @param read null: it is not known */
-function lossesAt(provider: Provider, model: string, read: ReadRequest | Refusal | null): string {
+function lossesAt(
+  provider: Provider,
+  model: string,
+  wire: TargetWire,
+  read: ReadRequest | Refusal | null,
+): string {
   if (read === null) return 'translated';
   const asked = { provider: provider.name, model, asksForUsage: true };
-  const written = read instanceof Refusal ? read : read.writtenFor(wireTo(provider), asked);
+  const written = read instanceof Refusal ? read : read.writtenFor(wire, asked);
   if (written instanceof Refusal) return `passed over: ${written.message}`;
   const lost = [...written.dropped, ...written.adjusted];
   return lost.length === 0 ? 'translated' : `translated without ${lost.join(', ')}`;

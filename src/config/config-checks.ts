@@ -19,6 +19,7 @@ type Check = (raw: RawConfig) => readonly ConfigProblem[];
 export function checkTogether(raw: RawConfig): readonly ConfigProblem[] {
   const checks: readonly Check[] = [
     checkProviderNames,
+    checkWires,
     checkKeyless,
     checkKids,
     checkListeners,
@@ -69,6 +70,7 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
     'provider_dialects',
     'provider_auth_schemes',
     'provider_stream_usage',
+    'provider_wires',
     'providers',
     'pool_keys',
   ]) {
@@ -85,6 +87,21 @@ function checkProviderNames(raw: RawConfig): readonly ConfigProblem[] {
 function expectedProvider(name: string, known: readonly string[]): string {
   if (KEYS.includes(name)) return `${name} above the first [table] line`;
   return `a built-in provider or a name of [provider_authorities] (nearest: ${nearest(name, known)})`;
+}
+
+/** Which of OpenAI's wires a provider has is no question to one that speaks Anthropic's. */
+function checkWires(raw: RawConfig): readonly ConfigProblem[] {
+  const said = raw.values.get('provider_dialects');
+  const dialects = new Map(providerTable([]).map(({ name, dialect }) => [name, dialect]));
+  return entriesOf(raw, 'provider_wires')
+    .filter((name) => {
+      const own = said instanceof Map ? said.get(name) : undefined;
+      return (own ?? dialects.get(name)) === 'anthropic';
+    })
+    .map((name) => {
+      const expected = `no wires for ${name}, or the dialect "openai" for it`;
+      return problemAt(raw, ['provider_wires', name], expected, 'wires of the other dialect');
+    });
 }
 
 /** A key that would never be used is a slip in one of two tables. */

@@ -123,7 +123,7 @@ function isPrintable(value: unknown): value is Printable {
 
 function tablesOf(config: Config): readonly (readonly [name: string, rows: Table])[] {
   const { providers } = config;
-  const column = (field: 'authority' | 'dialect' | 'authScheme' | 'streamUsage'): Table =>
+  const column = (field: 'authority' | 'dialect' | 'authScheme' | 'streamUsage' | 'wires'): Table =>
     providers.flatMap((row) => {
       const value = row[field];
       return value === undefined ? [] : [[row.name, value] as const];
@@ -140,6 +140,7 @@ function tablesOf(config: Config): readonly (readonly [name: string, rows: Table
     ['provider_dialects', column('dialect')],
     ['provider_auth_schemes', column('authScheme')],
     ['provider_stream_usage', column('streamUsage')],
+    ['provider_wires', column('wires')],
     ...egressTables(config),
     ['provider_aliases', [...config.routing.aliases]],
     ['pool_keys', masked],

@@ -156,6 +156,14 @@ function managedPrefixes() {
   );
 }
 
+/** Chat is what other wires' callers are written for, so that it is always one of them. */
+function wires() {
+  const expected = '["openai-chat"] or ["openai-chat", "openai-responses"]';
+  return z
+    .array(z.enum(['openai-chat', 'openai-responses'], { error: expected }), { error: expected })
+    .refine((spoken) => spoken.includes('openai-chat'), { error: expected });
+}
+
 function corsOrigins() {
   const expected =
     'an origin as browsers write it, like "https://app.example" or "http://localhost:3000", or "*"';
@@ -326,6 +334,7 @@ export const SETTINGS = z.strictObject({
     'name = "ask" or "sent"',
     z.enum(['ask', 'sent'], { error: '"ask" or "sent"' }),
   ),
+  provider_wires: table('name = ["openai-chat"]', wires()),
   providers: table('provider = its own table', EGRESS),
   provider_aliases: table(
     'alias = "provider"',
@@ -397,6 +406,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['provider_dialects', 'table'],
   ['provider_auth_schemes', 'table'],
   ['provider_stream_usage', 'table'],
+  ['provider_wires', 'table'],
   ['providers', 'table'],
   ['provider_aliases', 'table'],
   ['routes', 'table'],

@@ -232,27 +232,35 @@ function documentOf(
   };
 }
 
-/** One row for each provider that any of the four tables names. */
+/** One row for each provider that any of these tables names. */
 function providersOf(settings: Settings): readonly ProviderOverride[] {
-  const { provider_authorities, provider_dialects, provider_auth_schemes, provider_stream_usage } =
-    settings;
+  const {
+    provider_authorities,
+    provider_dialects,
+    provider_auth_schemes,
+    provider_stream_usage,
+    provider_wires,
+  } = settings;
   const names = new Set([
     ...provider_authorities.keys(),
     ...provider_dialects.keys(),
     ...provider_auth_schemes.keys(),
     ...provider_stream_usage.keys(),
+    ...provider_wires.keys(),
   ]);
   return [...names].map((name) => {
     const authority = provider_authorities.get(name);
     const dialect = provider_dialects.get(name);
     const authScheme = provider_auth_schemes.get(name);
     const streamUsage = provider_stream_usage.get(name);
+    const wires = provider_wires.get(name);
     return {
       name,
       ...(authority === undefined ? {} : { authority }),
       ...(dialect === undefined ? {} : { dialect }),
       ...(authScheme === undefined ? {} : { authScheme }),
       ...(streamUsage === undefined ? {} : { streamUsage }),
+      ...(wires === undefined ? {} : { wires }),
     };
   });
 }

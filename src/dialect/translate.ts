@@ -47,6 +47,8 @@ export interface TranslationTarget {
 }
 
 export interface TranslatedRequest {
+  /** What it is written in. */
+  readonly wire: TargetWire;
   /** JSON in UTF-8. */
   readonly body: Buffer;
   /** Behind the prefix of the target's wire: `/chat/completions`, `/messages`, `/models/NAME:generateContent`. */
@@ -207,6 +209,7 @@ export class ReadRequest {
     return orRefusal(() => {
       const written = doors.write(this.#said, target, losses, names);
       return {
+        wire: to,
         body: Buffer.from(JSON.stringify(written)),
         path: doors.path(target.model, isStream),
         query: doors.query(isStream),

@@ -20,3 +20,11 @@ interface AskedProvider {
 export function wireTo({ dialect, nativeWire }: AskedProvider): TargetWire {
   return nativeWire?.wire ?? WIRES[dialect];
 }
+
+/** @returns null where the provider speaks the caller's own wire: then its request goes as it came */
+export function writtenWire(
+  caller: CallerWire,
+  provider: AskedProvider & { readonly wires: readonly CallerWire[] },
+): TargetWire | null {
+  return provider.wires.includes(caller) ? null : wireTo(provider);
+}

@@ -5,24 +5,31 @@ import { type Refusal, untranslatable } from '../dialect/losses.ts';
 import { makerAt } from '../dialect/seals.ts';
 import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { WIRES, wireTo } from '../dialect/wires.ts';
+import { type CallerWire, type TargetWire, writtenWire } from '../dialect/wires.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
-import type { Dialect } from '../rejection.ts';
 import type { RoutedBody } from './routed-body.ts';
 
-/** Endpoints whose requests can be written anew. */
-const TRANSLATED: ReadonlySet<string> = new Set(['/chat/completions', '/messages']);
+/** Endpoints whose requests can be written anew, and what is written there. */
+const CALLER_WIRES: ReadonlyMap<string, CallerWire> = new Map([
+  ['/chat/completions', 'openai-chat'],
+  ['/responses', 'openai-responses'],
+  ['/messages', 'anthropic-messages'],
+]);
 
-/** @param suffix of the path, behind the prefix of the API */
-export function isTranslated(suffix: string): boolean {
-  return TRANSLATED.has(suffix);
+/**
+ * @param suffix of the path, behind the prefix of the API
+ * @returns null where requests go as they come
+ */
+export function callerWire(suffix: string): CallerWire | null {
+  return CALLER_WIRES.get(suffix) ?? null;
 }
 
 /** One request, read once when the first target of another wire is next, and written for each. */
 export class RequestTranslation {
-  readonly #dialect: Dialect;
+  /** The caller's. */
+  readonly caller: CallerWire;
   readonly #body: RoutedBody;
   readonly #isStrict: boolean;
   #read: ReadRequest | Refusal | null = null;
@@ -36,22 +43,22 @@ export class RequestTranslation {
   refusal: Refusal | null = null;
 
   /**
-   * @param dialect the caller's
    * @param body whole, and kept
    * @param isStrict a target at which something would be lost does not suit
    */
-  constructor(dialect: Dialect, body: RoutedBody, isStrict: boolean) {
-    this.#dialect = dialect;
+  constructor(caller: CallerWire, body: RoutedBody, isStrict: boolean) {
+    this.caller = caller;
     this.#body = body;
     this.#isStrict = isStrict;
   }
 
   /** Whether a target can be asked: it speaks the caller's wire, or the request can be written for it. */
   suits(target: Target): boolean {
+    const wire = this.#wireAt(target);
     const written =
-      target.provider.dialect === this.#dialect
+      wire === null
         ? this.#strictly(this.cleanedFor(target), target)
-        : this.#writtenFor(target);
+        : this.#writtenFor(target, wire);
     if (written === null || 'body' in written) return true;
     this.refusal ??= written;
     return false;
@@ -59,8 +66,9 @@ export class RequestTranslation {
 
   /** @returns null where it goes as it came */
   writtenFor(target: Target): TranslatedRequest | null {
-    if (target.provider.dialect === this.#dialect) return null;
-    const written = this.#writtenFor(target);
+    const wire = this.#wireAt(target);
+    if (wire === null) return null;
+    const written = this.#writtenFor(target, wire);
     return 'body' in written ? written : null;
   }
 
@@ -70,37 +78,37 @@ export class RequestTranslation {
    */
   cleanedFor(target: Target): CleanedRequest | null {
     const { provider, model } = target;
-    if (provider.dialect !== this.#dialect) return null;
+    if (this.#wireAt(target) !== null) return null;
     if (this.#cleanTarget !== target) {
       const body = this.#body.bytes(null);
-      const wire = WIRES[this.#dialect];
-      this.#clean = translator().withoutForeignThoughts(wire, body, model, makerAt(provider));
+      const maker = makerAt(provider);
+      this.#clean = translator().withoutForeignThoughts(this.caller, body, model, maker);
       this.#cleanTarget = target;
     }
     return this.#clean;
   }
 
-  #writtenFor(target: Target): TranslatedRequest | Refusal {
+  #wireAt({ provider }: Target): TargetWire | null {
+    return writtenWire(this.caller, provider);
+  }
+
+  #writtenFor(target: Target, wire: TargetWire): TranslatedRequest | Refusal {
     if (this.#target === target && this.#written !== null) return this.#written;
     const read = this.#readOnce();
     this.#target = target;
-    this.#written = 'writtenFor' in read ? this.#write(read, target) : read;
+    this.#written = 'writtenFor' in read ? this.#write(read, target, wire) : read;
     return this.#written;
   }
 
   #readOnce(): ReadRequest | Refusal {
-    this.#read ??= translator().ReadRequest.of(WIRES[this.#dialect], this.#body.bytes(null));
+    this.#read ??= translator().ReadRequest.of(this.caller, this.#body.bytes(null));
     return this.#read;
   }
 
-  #write(read: ReadRequest, target: Target): TranslatedRequest | Refusal {
+  #write(read: ReadRequest, target: Target, wire: TargetWire): TranslatedRequest | Refusal {
     const { provider, model } = target;
     const asksForUsage = provider.streamUsage === 'ask';
-    const written = read.writtenFor(wireTo(provider), {
-      provider: provider.name,
-      model,
-      asksForUsage,
-    });
+    const written = read.writtenFor(wire, { provider: provider.name, model, asksForUsage });
     return 'body' in written ? this.#strictly(written, target) : written;
   }
 
@@ -121,16 +129,16 @@ interface Lossy {
 
 /** What a translated request is to its provider, where its own path would be something else. */
 export function endpointOf(
-  { provider: { dialect, nativeWire, prefixes }, model }: Target,
-  { path, query }: TranslatedRequest,
+  { provider: { nativeWire, prefixes }, model }: Target,
+  { wire, path, query }: TranslatedRequest,
 ): TranslatedEndpoint {
-  const isChat = nativeWire === null && dialect === 'openai';
+  const prefix = nativeWire?.wire === wire ? nativeWire.prefix : prefixes[0];
   return {
-    path: (nativeWire?.prefix ?? prefixes[0] ?? '') + path,
+    path: (prefix ?? '') + path,
     query,
     // The body names none.
-    pathModel: nativeWire?.wire === 'gemini' ? model : null,
-    metering: isChat ? 'completions' : 'answers',
+    pathModel: wire === 'gemini' ? model : null,
+    metering: wire === 'openai-chat' ? 'completions' : 'answers',
     keepsState: false,
   };
 }

@@ -4,7 +4,6 @@ import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
 import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import type { TranslatedRequest } from '../dialect/translate.ts';
-import { WIRES, wireTo } from '../dialect/wires.ts';
 import type { Trial } from '../plan/planner.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
@@ -306,21 +305,17 @@ export class RoutedRequest {
           chain: this.#chain,
         },
       },
-      translated === null ? sink : this.#translating(sink, routed, target, translated),
+      translated === null ? sink : this.#translating(sink, target.model, translated),
     );
   }
 
   /** What hears the attempt's answer in its place, and tells it in the caller's wire. */
-  #translating(
-    sink: AttemptSink,
-    { wishes }: Routed,
-    { provider, model }: Target,
-    said: TranslatedRequest,
-  ): AttemptSink {
+  #translating(sink: AttemptSink, model: string, said: TranslatedRequest): AttemptSink {
+    const caller = this.#start?.translation?.caller ?? null;
+    if (caller === null) return sink;
     const id = this.#said.requestId;
-    const wires = { from: wireTo(provider), to: WIRES[wishes.dialect] };
     const { held, metrics } = this.#context;
-    const telling = new TranslatedAnswer(sink, wires, said, model, id, held, metrics);
+    const telling = new TranslatedAnswer(sink, caller, said, model, id, held, metrics);
     this.#telling = telling;
     return telling;
   }

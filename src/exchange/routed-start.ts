@@ -3,6 +3,7 @@
 import type { Routed } from '../admit/admit.ts';
 import type { Maker } from '../dialect/conversation.ts';
 import { makerAt } from '../dialect/seals.ts';
+import { writtenWire } from '../dialect/wires.ts';
 import type { Homes } from '../plan/offers.ts';
 import type { Plan, Planned } from '../plan/plan.ts';
 import type { Planner, Trial } from '../plan/planner.ts';
@@ -19,11 +20,12 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { Asked } from './attempt-terms.ts';
 import type { Rehearsal, Rehearsed } from './rehearsal.ts';
 import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
-import { isTranslated, RequestTranslation } from './request-translation.ts';
+import { callerWire, RequestTranslation } from './request-translation.ts';
 import type { RoutedBody } from './routed-body.ts';
 import { noPoolKey, noTarget, notPaidFor, unknownModel, untranslated } from './routed-refusals.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
 import { type CountContext, type CountedTokens, countedAt, isCount } from './token-count.ts';
+import { neverKept } from './unkept-answers.ts';
 
 /** What beginning takes, for all requests of a worker. */
 export interface StartContext extends WalkContext, CountContext {
@@ -70,13 +72,22 @@ export function routedStart(
   const name = body.model ?? '';
   const resolved = resolvedName(planner, routed, name);
   const fault = body.faultOf(isWhole, resolved.kind === 'plain') ?? claim?.fault ?? null;
-  if (fault !== null) return fault;
+  if (fault !== null) return unkept(starting, resolved, fault) ?? fault;
   if (resolved.kind === 'unknown') return unknownModel(name, resolved.nearest);
   const refused = refusalOf(routed, name, resolved);
   if (refused !== null) return refused;
   if (resolved.kind === 'plain') return plainStart(planner, starting, name);
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
   return namedStart(context, starting, route);
+}
+
+function unkept(
+  { routed, body, isWhole }: Starting,
+  resolved: Resolved,
+  { code }: Rejection,
+): Rejection | null {
+  if (!isWhole || code !== 'state_not_found') return null;
+  return neverKept(resolved, routed.suffix, body.bytes(null));
 }
 
 /** A plain name whose cost is limited, or that another model may take the place of, is looked at like any other: the default provider's model. */
@@ -167,13 +178,16 @@ function namedStart(
   );
   const { session, needs } = reading;
   // Written anew it has to be there whole.
-  const mayTranslate = isWhole && isTranslated(routed.suffix);
+  const caller = isWhole ? callerWire(routed.suffix) : null;
+  const mayTranslate = caller !== null;
   const permission = routed.policy.models;
   const { dialect, order, only, maxCostPico, seed } = wishes;
+  const isCallers = routed.wire !== 'openai-text' && routed.wire !== 'gemini';
   // Written out: copies of objects by spreading cost 0.1 us each.
   const asks = {
     permission,
     dialect,
+    wire: isCallers ? routed.wire : null,
     mayTranslate,
     order,
     only,
@@ -196,7 +210,8 @@ function namedStart(
   const mayRepeat = isWhole && body.keep();
   if (isWhole && !mayRepeat) metrics.replaySkipped();
   const isMixed =
-    mayTranslate && made.targets.some(({ target }) => target.provider.dialect !== wishes.dialect);
+    caller !== null &&
+    made.targets.some(({ target }) => writtenWire(caller, target.provider) !== null);
   const opens = opening(claim, isMixed);
   const targets = opens === null ? made.targets : firstOfEach(made.targets, opens);
   const walk = new RoutedWalk(context);
@@ -205,7 +220,7 @@ function namedStart(
   walk.begin(targets, route.settings.retries, mayRepeat, session, homes, settled);
   if (opens !== null) walk.keepsKeyOf((provider) => opens(provider) !== null);
   const translation = isMixed
-    ? new RequestTranslation(wishes.dialect, body, isStrict(asked.fields, route, routed))
+    ? new RequestTranslation(caller, body, isStrict(asked.fields, route, routed))
     : null;
   if (translation !== null) walk.onlyWhere((target) => translation.suits(target));
   const trial = walk.next();
@@ -216,7 +231,7 @@ function namedStart(
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
   const isForEver = made.leftOut.every(({ waitMs }) => waitMs === 0);
   if (translation?.refusal != null && isForEver) return untranslated(translation.refusal);
-  if (!isWhole && isTranslated(routed.suffix) && isForEver && isOfAnotherWire(made))
+  if (!isWhole && callerWire(routed.suffix) !== null && isForEver && isOfAnotherWire(made))
     return body.notWhole;
   return notPaidFor(made) ?? noTarget(made);
 }

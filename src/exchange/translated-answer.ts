@@ -43,7 +43,7 @@ export class TranslatedAnswer implements AttemptSink {
   #takenBytes = 0;
 
   /**
-   * @param wires the provider's, and the caller's
+   * @param caller what it is told in
    * @param said the request, as it was written for it
    * @param model that was asked for
    * @param id for answers that have none
@@ -51,16 +51,16 @@ export class TranslatedAnswer implements AttemptSink {
    */
   constructor(
     lane: AttemptSink,
-    wires: { readonly from: TargetWire; readonly to: CallerWire },
-    { isStream, wantsUsage, toolNames, echoed }: TranslatedRequest,
+    caller: CallerWire,
+    { wire, isStream, wantsUsage, toolNames, echoed }: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
     metrics: WorkerMetrics,
   ) {
     this.#lane = lane;
-    this.#from = wires.from;
-    this.#to = wires.to;
+    this.#from = wire;
+    this.#to = caller;
     this.#isStream = isStream;
     const created = Math.floor(Date.now() / 1_000);
     this.#terms = { model, id, created, wantsUsage, toolNames, echoed };

@@ -225,7 +225,8 @@ export class DataPlane implements WorkerContext {
     this.cors = new Cors(config.corsOrigins);
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
     const asked = providers.filter((provider) => this.poolKeys.of(provider).length > 0);
-    this.mayTranslate = new Set(asked.map(({ dialect }) => dialect)).size > 1;
+    const spoken = new Set(asked.flatMap(({ wires }) => wires));
+    this.mayTranslate = asked.some(({ wires }) => wires.length < spoken.size);
     const allowsUnknown = config.foreignState === 'allow';
     this.stored = new StateHomes(
       thread.stored,

@@ -3,6 +3,7 @@
  * one plan; what is dear to know is worked out for whoever is asked about, once.
  */
 
+import type { CallerWire } from '../dialect/wires.ts';
 import type { PoolKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { Dialect } from '../rejection.ts';
@@ -26,6 +27,8 @@ export interface Wishes {
   readonly permission?: Permission | null;
   /** What a target's provider speaks, so that the body can go as it came. */
   readonly dialect: Dialect;
+  /** What its body is written in, where that is known: not all of a dialect's providers speak all of its wires. */
+  readonly wire?: CallerWire | null;
   /** It may go to who speaks another wire too, written anew. */
   readonly mayTranslate?: boolean;
   /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
@@ -128,13 +131,18 @@ export class Offers implements PlanView {
   }
 
   barred(target: Target): Barred | null {
-    const { permission = null, dialect, mayTranslate = false } = this.#wishes;
+    const { permission = null, mayTranslate = false } = this.#wishes;
     if (permission?.allows(target.name) === false) return 'not_allowed';
     const only = this.#only;
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
-    if (!mayTranslate && target.provider.dialect !== dialect) return 'other_wire';
+    if (!mayTranslate && !this.#speaksItsWire(target)) return 'other_wire';
     const byKeys = this.#targets.barredByKeys(target, this.#homes);
     return byKeys ?? (this.#isWeighed ? this.#offer(target).barred : null);
+  }
+
+  #speaksItsWire({ provider }: Target): boolean {
+    const { dialect, wire = null } = this.#wishes;
+    return provider.dialect === dialect && (wire === null || provider.wires.includes(wire));
   }
 
   price(target: Target): number | null {

@@ -1,3 +1,4 @@
+import type { CallerWire } from '../dialect/wires.ts';
 import type { Dialect } from '../rejection.ts';
 import type { EndpointMetering } from './endpoint-metering.ts';
 
@@ -37,6 +38,8 @@ export interface Provider {
   /** True: a service of this machine that the configuration does not name, which callers without a virtual key get nothing of. */
   readonly onlyVirtual: boolean;
   readonly dialect: Dialect;
+  /** Whose callers' requests it gets as they came; others' are written anew. */
+  readonly wires: readonly CallerWire[];
   readonly streamUsage: StreamUsage;
   /** Where its API begins: what a managed key may reach stands behind one of them. `{name}` is any one segment. */
   readonly prefixes: readonly string[];
@@ -63,10 +66,21 @@ interface RowExtras {
   readonly isOwn?: boolean;
   /** Asks for no key in plaintext. */
   readonly keyless?: boolean;
+  /** Others than those of its dialect. */
+  readonly wires?: readonly CallerWire[];
   readonly nativeWire?: NativeWire;
   readonly native?: readonly NativeEndpoint[];
   readonly lists?: readonly string[];
 }
+
+/** What a provider speaks of which nothing more is known. */
+const OF_DIALECT: Readonly<Record<Dialect, readonly CallerWire[]>> = {
+  openai: ['openai-chat', 'openai-responses'],
+  anthropic: ['anthropic-messages'],
+};
+
+/** No Responses API is documented: who asks in it is written anew. */
+const CHAT_ALONE: RowExtras = { wires: ['openai-chat'] };
 
 type Row = readonly [
   name: string,
@@ -111,13 +125,13 @@ const BUILT_IN: readonly Row[] = [
   ['deepseek', 'api.deepseek.com:443', 'bearer', 'openai', 'sent', ['/v1', '/beta', '']],
   // docs.together.ai/docs/openai-api-compatibility
   // Usage: docs.together.ai/reference/chat-completions: recorded unasked in 2 of 2
-  ['together', 'api.together.ai:443', 'bearer', 'openai', 'sent', ['/v1']],
+  ['together', 'api.together.ai:443', 'bearer', 'openai', 'sent', ['/v1'], CHAT_ALONE],
   // inference-docs.cerebras.ai/resources/openai
   // Usage: inference-docs.cerebras.ai/api-reference/chat-completions: takes stream_options; never recorded without
-  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai', 'ask', ['/v1']],
+  ['cerebras', 'api.cerebras.ai:443', 'bearer', 'openai', 'ask', ['/v1'], CHAT_ALONE],
   // docs.mistral.ai/api
   // Usage: docs.mistral.ai/api/#tag/chat: sent unasked in 23 of 23, and 422 extra_forbidden for stream_options
-  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai', 'sent', ['/v1']],
+  ['mistral', 'api.mistral.ai:443', 'bearer', 'openai', 'sent', ['/v1'], CHAT_ALONE],
   // docs.x.ai/docs/api-reference
   // Usage: docs.x.ai/docs/api-reference#chat-completions: usage only when asked for
   ['xai', 'api.x.ai:443', 'bearer', 'openai', 'ask', ['/v1']],
@@ -132,6 +146,7 @@ const BUILT_IN: readonly Row[] = [
     // Not /v1beta: below /models/{name} it has operations, whose results are somebody's.
     ['/v1beta/openai'],
     {
+      ...CHAT_ALONE,
       nativeWire: { wire: 'gemini', prefix: '/v1beta' },
       lists: ['/v1beta/models', '/v1beta/models/{name}'],
       native: [
@@ -187,6 +202,7 @@ export interface ProviderOverride {
   readonly dialect?: Dialect;
   readonly authScheme?: AuthScheme;
   readonly streamUsage?: StreamUsage;
+  readonly wires?: readonly CallerWire[];
 }
 
 /**
@@ -248,6 +264,8 @@ function builtInRow(
   said: ProviderOverride | undefined,
 ): ChosenRow | null {
   const { isOwn = false, keyless = false, nativeWire = null, native = [], lists = [] } = extras;
+  // What speaks another dialect than this row's is another service under its name.
+  const isRows = said?.dialect === undefined || said.dialect === dialect;
   const authority = said?.authority ?? usual;
   if (authority === '' && said === undefined) return null;
   if (authority === '') throw new Error(`Provider ${name} has no authority.`);
@@ -262,10 +280,10 @@ function builtInRow(
     keyless: said?.authScheme === undefined ? isOpen && keyless : authScheme === 'none',
     onlyVirtual: isOpen && said?.authority === undefined,
     dialect: said?.dialect ?? dialect,
+    wires: said?.wires ?? (isRows ? extras.wires : null) ?? OF_DIALECT[said?.dialect ?? dialect],
     streamUsage: said?.streamUsage ?? streamUsage,
     prefixes,
-    // What speaks another dialect than this row's is another service under its name.
-    nativeWire: said?.dialect === undefined || said.dialect === dialect ? nativeWire : null,
+    nativeWire: isRows ? nativeWire : null,
     native,
     lists,
   };
@@ -283,6 +301,7 @@ function addedRow(said: ProviderOverride): ChosenRow {
     keyless: authScheme === 'none',
     onlyVirtual: false,
     dialect: said.dialect ?? 'openai',
+    wires: said.wires ?? OF_DIALECT[said.dialect ?? 'openai'],
     // vLLM, the usual addition, reports usage only when asked.
     streamUsage: said.streamUsage ?? 'ask',
     prefixes: USUAL_PREFIXES,

@@ -91,9 +91,14 @@ describe.each(PATHS)('on %s', (path) => {
     const body = `{"model":"${isAnthropic ? 'chat' : 'claude'}"}`;
     const answer = await scene.ask('', { path, body });
     // What can be written anew has to be a request of its wire.
-    const isTranslated = /\/(?:chat\/completions|messages(?:\/count_tokens)?)$/.test(path);
+    const isTranslated = /\/(?:chat\/completions|responses|messages(?:\/count_tokens)?)$/.test(
+      path,
+    );
+    const said = path.endsWith('/responses')
+      ? 'input: expected a text'
+      : 'messages: expected a list';
     expect([answer.status, scene.asked, answer.facts]).toEqual([isTranslated ? 400 : 503, {}, []]);
-    expect(answer.text).toContain(isTranslated ? 'messages: expected a list' : 'other_wire');
+    expect(answer.text).toContain(isTranslated ? said : 'other_wire');
     if (isTranslated) return;
     // No time makes it speak another wire.
     const { fields } = answer;

@@ -387,9 +387,9 @@ describe('what cannot be carried', () => {
     [
       'a stored file',
       { messages: [{ role: 'user', content: [{ type: 'file', file: { file_id: 'file-0' } }] }] },
-      404,
-      'state_not_found',
-      '',
+      400,
+      'untranslatable',
+      'file_id',
     ],
     [
       'a role that does not exist',

@@ -62,6 +62,7 @@ describe('the example', () => {
         dialect: 'openai',
         authScheme: 'bearer',
         streamUsage: 'ask',
+        wires: ['openai-chat'],
       },
     ]);
   });
@@ -107,6 +108,10 @@ describe('what is wrong is said', () => {
     ['[provider_dialects]\nnobody = "openai"', 'provider_dialects.nobody', /provider_authorities/],
     ['[provider_stream_usage]\nopenai = "no"', 'provider_stream_usage.openai', /"ask" or "sent"/],
     ['[provider_stream_usage]\nopnai = "ask"', 'provider_stream_usage.opnai', /openai/],
+    ['[provider_wires]\nxai = ["openai-responses"]', 'provider_wires.xai', /"openai-chat"/],
+    ['[provider_wires]\nxai = "openai-chat"', 'provider_wires.xai', /\["openai-chat"\]/],
+    ['[provider_wires]\nopnai = ["openai-chat"]', 'provider_wires.opnai', /openai/],
+    ['[provider_wires]\nanthropic = ["openai-chat"]', 'provider_wires.anthropic', /dialect/],
     ['[pool_keys]\nopnai = "k"', 'pool_keys.opnai', /openai/],
     ['[signing_keys]\n7 = "short"', 'signing_keys.7', /32 bytes in base64/],
     [
