@@ -22,6 +22,8 @@ interface Agent {
   readonly program: string;
   /** Whose paths it asks. */
   readonly provider: string;
+  /** A model that is reached over another wire; null: none is. */
+  readonly other: string | null;
   run(home: string, base: string, key: string, model: string): Promise<Ran>;
 }
 
@@ -66,6 +68,7 @@ const AGENTS: readonly Agent[] = [
     name: 'Codex CLI',
     program: '@openai/codex/bin/codex.js',
     provider: 'openai',
+    other: null,
     run: async (home, base, key, model) => {
       const lines = [
         `model = "${model}"`,
@@ -84,6 +87,7 @@ const AGENTS: readonly Agent[] = [
     name: 'Claude Code',
     program: '@anthropic-ai/claude-code/cli-wrapper.cjs',
     provider: 'anthropic',
+    other: 'gemini/gemini-3-flash-preview',
     run: async (home, base, key, model) =>
       await run(
         '@anthropic-ai/claude-code/cli-wrapper.cjs',
@@ -185,6 +189,32 @@ describe.each(AGENTS)('$name', (agent) => {
         const isWhole = target_model === `${provider}/whole`;
         expect([final, outcome]).toEqual([isWhole, isWhole ? 'complete' : 'upstream_error']);
       }
+    } finally {
+      await gateway.stop();
+      await mock.close();
+    }
+  });
+
+  const ON_OTHERS = agent.other === null ? [] : [agent.other];
+
+  it.for(
+    ON_OTHERS,
+  )('on %s, which is asked in another wire, finishes a task with a tool', async (model, ctx) => {
+    if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
+    const [provider = ''] = model.split('/');
+    const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
+    const gateway = await startGateway({
+      config: `workers = 1\n${authorities({ [provider]: mock.port })}${poolKeys({ [provider]: 'sk-pool-of-a-wire' })}${signingKeys()}`,
+    });
+    try {
+      const key = virtualKey(74, TENANTS.calls);
+      const ran = await agent.run(newHome(), gateway.origin, key, model);
+      expect([ran.exit, ran.stdout.trim().length > 0]).toEqual([0, true]);
+      await gateway.idle();
+      // The call, and what was said behind its result.
+      expect(facts(gateway).length).toBeGreaterThan(1);
+      for (const fact of facts(gateway))
+        expect(fact).toMatchObject({ provider, usage_source: 'reported', outcome: 'complete' });
     } finally {
       await gateway.stop();
       await mock.close();

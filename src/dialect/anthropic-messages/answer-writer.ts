@@ -91,6 +91,9 @@ export class MessageAnswerWriter implements AnswerSink {
   /** Of the block that is being told; two kinds never are at once. */
   #text = '';
   #thought = '';
+  /** Gemini's, until the part that it belongs to; `''`: none. */
+  #seal = '';
+  #hasText = false;
   /** By ordinal: its place among the blocks, and what it is. */
   readonly #calls: { place: number; id: string; name: string; input: string }[] = [];
   #hasRefused = false;
@@ -109,6 +112,9 @@ export class MessageAnswerWriter implements AnswerSink {
   }
 
   text(text: string): void {
+    if (!this.#hasText) this.#writeSeal();
+    this.#hasText = true;
+    this.#seal = '';
     this.#endThought('');
     this.#text += text;
   }
@@ -119,11 +125,23 @@ export class MessageAnswerWriter implements AnswerSink {
   }
 
   thought(text: string): void {
+    this.#seal = '';
     this.#endText();
     this.#thought += text;
   }
 
+  /** Gemini's waits for its part, as in a stream. */
   sealed(maker: Maker, data: string): void {
+    if (maker === 'gemini' && this.#thought === '') this.#seal = data;
+    else this.#writeSealed(maker, data);
+  }
+
+  #writeSeal(): void {
+    if (this.#seal !== '') this.#writeSealed('gemini', this.#seal);
+    this.#seal = '';
+  }
+
+  #writeSealed(maker: Maker, data: string): void {
     this.#endText();
     this.#endThought(sealText('anthropic', { maker, data }));
   }
@@ -138,6 +156,7 @@ export class MessageAnswerWriter implements AnswerSink {
   }
 
   call(ordinal: number, id: string, name: string): void {
+    this.#writeSeal();
     this.#endText();
     this.#endThought('');
     this.#calls[ordinal] = { place: this.#blocks.length, id, name, input: '' };

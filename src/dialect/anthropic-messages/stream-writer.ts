@@ -35,6 +35,9 @@ export class MessageStreamWriter implements AnswerSink {
   #open: 'text' | 'thinking' | null = null;
   /** White space that no block is open for: left out unless text follows. */
   #blank = '';
+  /** Gemini's, until the part that it belongs to; `''`: none. */
+  #seal = '';
+  #hasText = false;
   /** By ordinal, until their arguments are whole and another block begins. */
   readonly #calls = new Map<number, OpenCall>();
   #hasCalls = false;
@@ -53,7 +56,7 @@ export class MessageStreamWriter implements AnswerSink {
   }
 
   get keptUnits(): number {
-    return this.#blank.length + this.#calls.size * CALL_UNITS;
+    return this.#blank.length + this.#seal.length + this.#calls.size * CALL_UNITS;
   }
 
   began(id: string, model: string): void {
@@ -66,11 +69,14 @@ export class MessageStreamWriter implements AnswerSink {
       this.#blank += text;
       if (this.#blank.length <= BLANK_MAX_UNITS && this.#blank.trim() === '') return;
       const told = this.#blank;
+      if (!this.#hasText) this.#writeSeal();
       this.#closeFinished();
+      this.#hasText = true;
       this.#open = 'text';
       this.#start(textBlock(''));
       this.#deltaOf({ type: 'text_delta', text: told });
     } else this.#deltaOf({ type: 'text_delta', text });
+    this.#seal = '';
   }
 
   refusal(text: string): void {
@@ -79,11 +85,26 @@ export class MessageStreamWriter implements AnswerSink {
   }
 
   thought(text: string): void {
+    this.#seal = '';
     this.#openThought();
     this.#deltaOf({ type: 'thinking_delta', thinking: text });
   }
 
+  /**
+   * Gemini's waits for its part, and is let go of where that is more of a text or nothing: a block behind the text would be
+   * the last one, and Claude Code prints that one if it is a text, else nothing.
+   */
   sealed(maker: Maker, data: string): void {
+    if (maker === 'gemini' && this.#open !== 'thinking') this.#seal = data;
+    else this.#writeSealed(maker, data);
+  }
+
+  #writeSeal(): void {
+    if (this.#seal !== '') this.#writeSealed('gemini', this.#seal);
+    this.#seal = '';
+  }
+
+  #writeSealed(maker: Maker, data: string): void {
     this.#openThought();
     this.#deltaOf({ type: 'signature_delta', signature: sealText('anthropic', { maker, data }) });
     this.#closeOpen();
@@ -103,6 +124,7 @@ export class MessageStreamWriter implements AnswerSink {
   }
 
   call(ordinal: number, id: string, name: string): void {
+    this.#writeSeal();
     this.#closeFinished();
     const callId = id === '' ? `${this.#terms.id}-${ordinal}` : id;
     const index = this.#start(callBlock(callId, this.#terms.toolNames.get(name) ?? name, {}));

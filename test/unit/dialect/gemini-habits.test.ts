@@ -69,13 +69,27 @@ describe('signatures', () => {
     ['of a call', [{ ...clock, thoughtSignature: 'A' }]],
     ['of the first of two calls', [{ ...clock, thoughtSignature: 'A' }, clock]],
     ['of a text', [{ text: 'said', thoughtSignature: 'A' }]],
-    ['of an empty last part', [{ text: 'said' }, { text: '', thoughtSignature: 'A' }]],
     [
       'of a call behind a text',
       [{ text: 'said' }, { ...clock, thoughtSignature: 'A' }, { ...clock, thoughtSignature: 'B' }],
     ],
   ])('go back %s to the part that they came with', (_name, parts) => {
     expect(returned(parts)).toEqual(parts);
+  });
+
+  test.each([
+    ['an empty last part', [{ text: 'said' }, { text: '', thoughtSignature: 'A' }]],
+    ['a last piece', [{ text: 'sa' }, { text: 'id', thoughtSignature: 'A' }]],
+  ])('of %s are let go of: Claude Code prints the last block, if that is a text', (_name, parts) => {
+    expect(returned(parts)).toEqual([{ text: 'said' }]);
+    const events = streamed([
+      ...parts.map((part) => event([part])),
+      event([], { finishReason: 'STOP' }),
+    ]);
+    const blocks = events.flatMap(({ content_block: block }) =>
+      block === undefined ? [] : [block],
+    );
+    expect(blocks).toMatchObject([{ type: 'text' }]);
   });
 
   test('go back behind a thought, whose text does not', () => {
