@@ -36,8 +36,28 @@ const LONG_NUMBER = /\d{16}|[\d.][eE][+-]?\d/;
 type WithRaw = typeof JSON & { rawJSON(text: string): unknown };
 type Revive = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
 
+/** So many digits come back from a double as they went in (IEEE 754, `DBL_DIG`). */
+const SAFE_DIGITS = 15;
+/** A double's smallest number that has all of its digits. */
+const LEAST_NORMAL = 2 ** -1022;
+/** Of a number's text: one with an end of zeros takes as long to look at as it likes, and longer ones are kept as they are. */
+const LOOKED_AT_MAX_CHARS = 64;
+
+/** Whether a double holds what a number's text says, however it says it: `1.0` is 1, and `1e3` is 1000. */
+function isHeld(value: number, source: string): boolean {
+  if (String(value) === source) return true;
+  if (source.length > LOOKED_AT_MAX_CHARS) return false;
+  const digits = source
+    .replace(/[eE].*$|[.-]/g, '')
+    .replace(/^0+/, '')
+    .replace(/0+$/, '');
+  if (digits === '') return true;
+  const isNormal = Number.isFinite(value) && Math.abs(value) >= LEAST_NORMAL;
+  return isNormal && digits.length <= SAFE_DIGITS;
+}
+
 const keepDigits: Revive = (_name, value, { source }) =>
-  typeof value === 'number' && source !== undefined && String(value) !== source
+  typeof value === 'number' && source !== undefined && !isHeld(value, source)
     ? (JSON as WithRaw).rawJSON(source)
     : value;
 

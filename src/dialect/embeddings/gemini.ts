@@ -25,9 +25,9 @@ export function writeGeminiEmbeddings(
   };
 }
 
-/** Where it is asked, behind the prefix of the API; the model is the caller's word, and stays one segment. */
+/** Where it is asked, behind the prefix of the API; the model is the caller's word, half a character too, and stays one segment. */
 export function geminiEmbeddingsPath(model: string): string {
-  return `/models/${encodeURIComponent(model)}:batchEmbedContents`;
+  return `/models/${encodeURIComponent(model.toWellFormed())}:batchEmbedContents`;
 }
 
 /** @returns null where the answer is none */

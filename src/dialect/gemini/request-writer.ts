@@ -43,10 +43,10 @@ export function writeGeminiRequest(
   return body;
 }
 
-/** Where it is asked, behind the prefix of the API; the model is the caller's word, and stays one segment. */
+/** Where it is asked, behind the prefix of the API; the model is the caller's word, half a character too, and stays one segment. */
 export function geminiPath(model: string, isStream: boolean): string {
   const verb = isStream ? 'streamGenerateContent' : 'generateContent';
-  return `/models/${encodeURIComponent(model)}:${verb}`;
+  return `/models/${encodeURIComponent(model.toWellFormed())}:${verb}`;
 }
 
 /** Without it a stream is one JSON array. */

@@ -15,10 +15,10 @@ import {
 
 const match = CASES_MISSING === null ? await translationMatcher() : null;
 
-function written(body: object, to: TargetWire = 'gemini'): WrittenEmbeddings {
+function written(body: object, to: TargetWire = 'gemini', model = 'some-model'): WrittenEmbeddings {
   const read = ReadEmbeddings.of(Buffer.from(JSON.stringify(body)));
   if (read instanceof Refusal) throw read;
-  const request = read.writtenFor(to, 'some-model');
+  const request = read.writtenFor(to, model);
   if (request instanceof Refusal) throw request;
   return request;
 }
@@ -69,6 +69,12 @@ describe('embeddings -> gemini', () => {
     const told = translateEmbeddings('gemini', answer, body.model, read.isPacked);
     expect(match.matchResponse('embeddings', one.response_out_expected.body, told)).toEqual([]);
   });
+});
+
+test("a model's name stays one segment of Gemini's path", () => {
+  const path = (model: string) => written({ input: 'a' }, 'gemini', model).path;
+  expect(path('../files?x')).toBe('/models/..%2Ffiles%3Fx:batchEmbedContents');
+  expect(path('half \ud800')).toBe('/models/half%20%EF%BF%BD:batchEmbedContents');
 });
 
 describe('embeddings -> ollama', () => {

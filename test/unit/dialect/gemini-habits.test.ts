@@ -212,6 +212,7 @@ describe('settings', () => {
   test('a model’s name stays one segment of the path', () => {
     const { path, query } = asked({ stream: true }, '../files?x=y');
     expect([path, query]).toEqual(['/models/..%2Ffiles%3Fx%3Dy:streamGenerateContent', 'alt=sse']);
+    expect(asked({}, 'half \ud800').path).toBe('/models/half%20%EF%BF%BD:generateContent');
   });
 });
 
