@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startMock } from '../../src/mock/server.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { facts, poolKeys, signingKeys } from '../support/managed.ts';
+import { startRoutedScene, streamsChunks } from '../support/routed-scene.ts';
 import { type Stage, startStage, TENANTS, virtualKey } from './stage.ts';
 import { COMMANDS } from './toolchains.ts';
 
@@ -22,8 +23,8 @@ interface Agent {
   readonly program: string;
   /** Whose paths it asks. */
   readonly provider: string;
-  /** A model that is reached over another wire; null: none is. */
-  readonly other: string | null;
+  /** Models that are reached over another wire. */
+  readonly others: readonly string[];
   run(home: string, base: string, key: string, model: string): Promise<Ran>;
 }
 
@@ -68,7 +69,7 @@ const AGENTS: readonly Agent[] = [
     name: 'Codex CLI',
     program: '@openai/codex/bin/codex.js',
     provider: 'openai',
-    other: null,
+    others: ['anthropic/claude-opus-4-8', 'cerebras/llama-3.3-70b', 'gemini/gemini-3-flash'],
     run: async (home, base, key, model) => {
       const lines = [
         `model = "${model}"`,
@@ -87,7 +88,7 @@ const AGENTS: readonly Agent[] = [
     name: 'Claude Code',
     program: '@anthropic-ai/claude-code/cli-wrapper.cjs',
     provider: 'anthropic',
-    other: 'gemini/gemini-3-flash-preview',
+    others: ['gemini/gemini-3-flash-preview', 'openai/gpt-4o-mini'],
     run: async (home, base, key, model) =>
       await run(
         '@anthropic-ai/claude-code/cli-wrapper.cjs',
@@ -195,10 +196,8 @@ describe.each(AGENTS)('$name', (agent) => {
     }
   });
 
-  const ON_OTHERS = agent.other === null ? [] : [agent.other];
-
   it.for(
-    ON_OTHERS,
+    agent.others,
   )('on %s, which is asked in another wire, finishes a task with a tool', async (model, ctx) => {
     if (stage === null || broken !== null) return ctx.skip(missing ?? broken ?? '');
     const [provider = ''] = model.split('/');
@@ -239,4 +238,74 @@ describe.each(AGENTS)('$name', (agent) => {
     expect(ran.all).toMatch(/404|model/i);
     expect(ran.exit).not.toBe(0);
   });
+});
+
+/** What Claude says in a task of one tool: a thought that it signed, a word, and what it has the agent run. */
+const SIGNATURE = 'EqoBCkgIARABGAIiQL+/thought==';
+const NOTE = 'the stone is older than the river';
+const event = (type: string, more: object): string =>
+  `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
+const block = (index: number, opening: object, ...deltas: readonly object[]): string =>
+  event('content_block_start', { index, content_block: opening }) +
+  deltas.map((delta) => event('content_block_delta', { index, delta })).join('') +
+  event('content_block_stop', { index });
+const message = (reason: string, ...blocks: readonly string[]): readonly string[] => [
+  event('message_start', {
+    message: { id: 'msg_1', model: 'claude-opus-4-8', content: [], usage: { input_tokens: 9 } },
+  }),
+  ...blocks,
+  event('message_delta', { delta: { stop_reason: reason }, usage: { output_tokens: 5 } }),
+  event('message_stop', {}),
+];
+const THOUGHT = block(
+  0,
+  { type: 'thinking', thinking: '', signature: '' },
+  { type: 'thinking_delta', thinking: 'It is in the file.' },
+  { type: 'signature_delta', signature: SIGNATURE },
+);
+const COMMAND = JSON.stringify({ cmd: 'cat note.txt' });
+const READS = block(
+  1,
+  { type: 'tool_use', id: 'toolu_1', name: 'exec_command', input: {} },
+  { type: 'input_json_delta', partial_json: COMMAND.slice(0, 9) },
+  { type: 'input_json_delta', partial_json: COMMAND.slice(9) },
+);
+const SAYS = block(0, { type: 'text', text: '' }, { type: 'text_delta', text: 'It is older.' });
+
+it('Codex CLI runs what Claude asks for, and hands back what came of it and the thought as it was signed', async (ctx) => {
+  if (missing !== null) return ctx.skip(missing);
+  const codex = AGENTS.find(({ name }) => name === 'Codex CLI');
+  const { exit } = await run(codex?.program ?? '', ['--version'], newHome(), {});
+  if (codex === undefined || exit !== 0) return ctx.skip('Codex CLI does not run here');
+  const scene = await startRoutedScene(
+    ['anthropic'],
+    '[routes.house]\ntargets = ["anthropic/claude-opus-4-8"]\n',
+  );
+  try {
+    scene.plays({
+      anthropic: [
+        streamsChunks(...message('tool_use', THOUGHT, READS)),
+        streamsChunks(...message('end_turn', SAYS)),
+      ],
+    });
+    const home = newHome();
+    writeFileSync(join(home, 'note.txt'), NOTE);
+    const ran = await codex.run(home, scene.gateway.origin, scene.key, 'house');
+    expect([ran.exit, ran.stdout.trim()]).toEqual([0, 'It is older.']);
+    const second = scene.upstreams['anthropic']?.requests[1]?.body.toString() ?? '';
+    const { messages } = JSON.parse(second) as { messages: readonly object[] };
+    expect(messages.slice(-2)).toMatchObject([
+      {
+        role: 'assistant',
+        content: [
+          { type: 'thinking', thinking: 'It is in the file.', signature: SIGNATURE },
+          { type: 'tool_use', id: 'toolu_1', name: 'exec_command', input: { cmd: 'cat note.txt' } },
+        ],
+      },
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'toolu_1' }] },
+    ]);
+    expect(JSON.stringify(messages.at(-1))).toContain(NOTE);
+  } finally {
+    await scene.stop();
+  }
 });
