@@ -2,10 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readMessagesRequest } from '../../../src/dialect/anthropic-messages/request-reader.ts';
 import { writeMessagesRequest } from '../../../src/dialect/anthropic-messages/request-writer.ts';
+import type { MessageAnswer } from '../../../src/dialect/anthropic-messages/shapes.ts';
 import type { Conversation, Part, Turn } from '../../../src/dialect/conversation.ts';
+import { writeGeminiRequest } from '../../../src/dialect/gemini/request-writer.ts';
 import { Losses } from '../../../src/dialect/losses.ts';
 import { readChatRequest } from '../../../src/dialect/openai-chat/request-reader.ts';
 import { writeChatRequest } from '../../../src/dialect/openai-chat/request-writer.ts';
+import { TranslatedStream, translateAnswer } from '../../../src/dialect/translate.ts';
 import { ToolNames } from '../../../src/dialect/wire-names.ts';
 
 // Generated conversations, written and read again: what a wire can say comes back as it was.
@@ -196,6 +199,87 @@ describe('a generated conversation', () => {
         expect(after.tools).toEqual(before.tools);
         expect(after.messages.slice(0, before.messages.length)).toEqual(before.messages);
       }),
+    );
+  });
+
+  test('with one turn more is written on Gemini’s wire with all that it was in front (T2)', () => {
+    fc.assert(
+      fc.property(conversation, text, (one, more) => {
+        const write = (turns: readonly Turn[]) =>
+          writeGeminiRequest(
+            { ...one, turns },
+            'gemini-3-flash-preview',
+            new Losses(),
+            new ToolNames(64),
+          );
+        const next: readonly Turn[] = [
+          { role: 'assistant', parts: [{ kind: 'text', text: more, cache: null }] },
+          { role: 'user', parts: [{ kind: 'text', text: more, cache: null }] },
+        ];
+        const before = write(one.turns);
+        const after = write([...one.turns, ...next]);
+        expect(after.tools).toEqual(before.tools);
+        expect(after.contents.slice(0, before.contents.length)).toEqual(before.contents);
+        expect(JSON.stringify(write(one.turns))).toBe(JSON.stringify(before));
+      }),
+    );
+  });
+});
+
+describe('a generated answer of Gemini’s', () => {
+  const call = fc
+    .tuple(name, text, fc.option(fc.base64String({ minLength: 4 }), { nil: undefined }))
+    .map(([called, value, thoughtSignature]) => ({
+      functionCall: { name: called, args: { value } },
+      ...(thoughtSignature === undefined ? {} : { thoughtSignature }),
+    }));
+  const words = text.map((value) => ({ text: value }));
+  const terms = { model: 'm', id: 'i', created: 1, wantsUsage: true, echoed: null };
+
+  test('comes back as it was, each signature with its call, whole or streamed piece by piece', () => {
+    fc.assert(
+      fc.property(
+        fc.option(words, { nil: null }),
+        fc.array(call, { minLength: 1, maxLength: 4 }),
+        (opening, calls) => {
+          const parts = [...(opening === null ? [] : [opening]), ...calls];
+          const event = (content: readonly object[], finish: object) =>
+            JSON.stringify({ candidates: [{ content: { parts: content }, ...finish }] });
+          const whole = event(parts, { finishReason: 'STOP' });
+          const toolNames = new Map<string, string>();
+          const told = translateAnswer('gemini', 'anthropic-messages', Buffer.from(whole), {
+            ...terms,
+            toolNames,
+          });
+          const { content } = told.body as MessageAnswer;
+          const messages = [
+            { role: 'user', content: 'x' },
+            { role: 'assistant', content },
+            { role: 'user', content: 'y' },
+          ];
+          const said = readMessagesRequest(JSON.stringify({ max_tokens: 9, messages }));
+          const written = writeGeminiRequest(
+            said,
+            'gemini-2.5-pro',
+            new Losses(),
+            new ToolNames(64),
+          );
+          expect(written.contents[1]?.parts).toEqual(parts);
+          const stream = new TranslatedStream('gemini', 'anthropic-messages', {
+            ...terms,
+            toolNames,
+          });
+          const pieces = parts.map((part) => `data: ${event([part], {})}\r\n\r\n`);
+          const last = `data: ${event([], { finishReason: 'STOP' })}\r\n\r\n`;
+          const events = Buffer.concat([
+            stream.push(Buffer.from([...pieces, last].join(''))),
+            stream.end(),
+          ]).toString();
+          const seals = (from: string) =>
+            [...from.matchAll(/"signature":"(sluice[^"]*)"/g)].map(([, seal]) => seal);
+          expect(seals(events)).toEqual(seals(JSON.stringify(content)));
+        },
+      ),
     );
   });
 });
