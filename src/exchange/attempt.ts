@@ -130,6 +130,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
             provider,
             countsEveryModel(managed.policy),
             managed.policy.spending !== null,
+            managed.pathModel,
           );
     this.#request = new OutgoingRequest(context, asked, target, this.#metering, this);
   }

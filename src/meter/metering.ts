@@ -108,6 +108,7 @@ export class Metering {
   readonly #ratios: TokenRatios;
   readonly #provider: Provider;
   readonly #readsSpending: boolean;
+  readonly #pathModel: string | null;
   /** Its own, and only while the request comes; a stream may stay open for an hour behind it. */
   #scan: RequestScan | null = null;
   /** By which somebody planned who read the body's beginning. */
@@ -148,6 +149,7 @@ export class Metering {
   /**
    * @param readsModels every model that the request names has to be known
    * @param readsSpending somebody asks for `askedSpending`
+   * @param pathModel what the path names, where bodies name none
    */
   constructor(
     scanner: JsonScanner,
@@ -156,7 +158,9 @@ export class Metering {
     provider: Provider,
     readsModels = false,
     readsSpending = false,
+    pathModel: string | null = null,
   ) {
+    this.#pathModel = pathModel;
     this.#readsModels = readsModels;
     this.#readsSpending = readsSpending;
     this.#scanner = scanner;
@@ -467,7 +471,8 @@ export class Metering {
 
   /** Put together once a request: the text is hashed anew each time. */
   get #ratioKey(): string {
-    this.#askedFor ??= `${this.#provider.name}/${this.#requestedModel ?? ''}`;
+    const model = this.#requestedModel ?? this.#pathModel ?? '';
+    this.#askedFor ??= `${this.#provider.name}/${model}`;
     return this.#askedFor;
   }
 

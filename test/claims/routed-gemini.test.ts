@@ -67,6 +67,22 @@ beforeAll(async () => {
 targets = ["anthropic/claude-opus-4-5"]
 fallbacks = ["gemini/gemini-2.5-flash-2"]
 retries = 0
+[routes.held]
+targets = ["gemini/gemini-2.5-held"]
+fallbacks = ["anthropic/claude-sonnet-4-5"]
+retries = 0
+stream_safety = "hold"
+[routes.resumed]
+targets = ["gemini/gemini-2.5-resumed"]
+fallbacks = ["anthropic/claude-sonnet-4"]
+retries = 0
+stream_safety = "resume"
+[models."anthropic/claude-sonnet-4"]
+continues_prefix = true
+[policies.poor]
+max_cost_per_request_usd = "0.01"
+[keys.3]
+policy = "poor"
 [routes.both]
 targets = ["anthropic/claude-opus-4-6", "gemini/gemini-3-flash-preview-2"]
 ${FAILING.map((name) => `[routes.gemini-${name}]\ntargets = ["gemini/gemini-2.5-${name}"]\nfallbacks = ["anthropic/claude-sonnet-4-5"]\nretries = 0\n`).join('')}`,
@@ -267,6 +283,36 @@ describe("Anthropic's client on Gemini's own wire", () => {
     expect(text).toBe('half');
   });
 
+  test('is refused what may cost more than its key allows, by the price of the model in the path', async () => {
+    const key = token({ keyId: 3n });
+    const ask = (model: string, tokens: number) =>
+      scene.ask('', {
+        wire: 'messages',
+        body: JSON.stringify({ model, max_tokens: tokens, messages: HI }),
+        fields: { authorization: `Bearer ${key}` },
+      });
+    scene.plays({ gemini: whole([{ text: 'word' }]) });
+    const refused = await ask('gemini/gemini-2.5-pro', 9_000);
+    expect([refused.status >= 400, scene.asked]).toEqual([true, {}]);
+    const served = await ask('gemini/gemini-2.5-pro', 50);
+    expect([served.status, scene.asked]).toEqual([200, { gemini: 1 }]);
+  });
+
+  test('is told how many tokens a conversation has, by what the model was seen to count', async () => {
+    const messages = [{ role: 'user' as const, content: 'The river ran on. '.repeat(400) }];
+    const asked = { model: 'gemini/gemini-2.5-counted', messages };
+    const guessed = await anthropic.messages.countTokens(asked);
+    const usageMetadata = { promptTokenCount: 900, candidatesTokenCount: 1, totalTokenCount: 901 };
+    const answer = { ...candidate([{ text: 'Yes.' }]), usageMetadata };
+    scene.plays({ gemini: answers(200, JSON.stringify(answer)) });
+    await anthropic.messages.create({ ...asked, max_tokens: 9 });
+    await scene.gateway.idle();
+    const learned = await anthropic.messages.countTokens(asked);
+    expect(guessed.input_tokens).toBeGreaterThan(1_350);
+    expect(learned.input_tokens).toBeGreaterThan(900);
+    expect(learned.input_tokens).toBeLessThan(1_350);
+  });
+
   test('is refused a tool that only Anthropic can run, and Google hears nothing of it', async () => {
     scene.plays({});
     const failure = await failureOf(
@@ -322,6 +368,30 @@ describe('a plan with Gemini', () => {
     expect(answer.status).toBe(200);
     expect(answer.text).toContain('from Claude');
     expect(scene.asked).toEqual({ gemini: 1, anthropic: 1 });
+  });
+
+  test('that is held to its end goes on to Claude behind Gemini’s first words', async () => {
+    scene.plays({ gemini: cutsBehind(word('half')), anthropic: streams('messages', 'whole') });
+    const answer = await scene.ask('', {
+      wire: 'messages',
+      body: JSON.stringify({ model: 'held', max_tokens: 9, messages: HI, stream: true }),
+    });
+    expect(answer.text).toContain('whole');
+    expect(answer.text).not.toContain('half');
+  });
+
+  test('goes on with Gemini’s text at Claude, within the same answer', async () => {
+    const { opening, word: delta, end } = EVENTS.messages;
+    scene.plays({
+      gemini: cutsBehind(word('One, two,')),
+      anthropic: streamsChunks(opening, delta(' three.'), end),
+    });
+    const body = { model: 'resumed', max_tokens: 9, messages: HI, stream: true };
+    const answer = await scene.ask('', { wire: 'messages', body: JSON.stringify(body) });
+    expect([answer.cut, scene.asked]).toEqual([false, { gemini: 1, anthropic: 1 }]);
+    const said = [...answer.text.matchAll(/"text_delta","text":"([^"]*)"/g)];
+    expect(said.map(([, text]) => text).join('')).toBe('One, two, three.');
+    expect(answer.text.trimEnd().endsWith('{"type":"message_stop"}')).toBe(true);
   });
 
   test('gives each maker its own signatures back, and the other one’s to nobody', async () => {
