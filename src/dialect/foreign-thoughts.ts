@@ -57,10 +57,18 @@ export function withoutForeignThoughts(
       : withoutUnsigned(one, dropped);
   });
   if (dropped.size === 0) return null;
-  return {
-    body: Buffer.from(JSON.stringify({ ...request, model, [field]: kept })),
-    dropped: [...dropped],
-  };
+  const text = written({ ...request, model, [field]: kept });
+  return text === null ? null : { body: Buffer.from(text), dropped: [...dropped] };
+}
+
+/** @returns null where it is nested more deeply than can be written: its provider has the last word on that */
+function written(request: JsonObject): string | null {
+  try {
+    return JSON.stringify(request);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 /** OpenAI looks for a thought by its id, and refuses one whose content it did not write. */

@@ -15,11 +15,11 @@ import { readCountRequest, readMessagesRequest } from './anthropic-messages/requ
 import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
-import { type Failure, failureOf } from './failures.ts';
+import { type Failure, failureOf, UNREADABLE } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
 import type { JsonObject } from './json-values.ts';
-import { Losses, Refusal } from './losses.ts';
+import { Losses, malformed, Refusal } from './losses.ts';
 import { OllamaAnswerReader } from './ollama/answer-reader.ts';
 import { writeOllamaRequest } from './ollama/request-writer.ts';
 import { ChatAnswerReader } from './openai-chat/answer-reader.ts';
@@ -229,8 +229,14 @@ function orRefusal<T>(work: () => T): T | Refusal {
     return work();
   } catch (refusal) {
     if (refusal instanceof Refusal) return refusal;
+    if (isTooDeep(refusal)) return malformed('body', 'its JSON is nested too deeply');
     throw refusal;
   }
+}
+
+/** JSON is read to any depth, but written by a stack: thousands of levels are nobody's tools, and have no room on it. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof RangeError;
 }
 
 /** Reads and writes at once. */
@@ -252,7 +258,12 @@ export function translateAnswer(
   terms: ReplyTerms,
 ): ToldError {
   const writer = CALLERS[to].answerWriter(terms);
-  TARGETS[from].reader(writer).whole(body.toString());
+  try {
+    TARGETS[from].reader(writer).whole(body.toString());
+  } catch (error) {
+    if (isTooDeep(error)) return toldError(to, UNREADABLE);
+    throw error;
+  }
   const { failure } = writer;
   if (failure !== null) return toldError(to, failure);
   return { status: 200, body: writer.answer, retryAfterSeconds: null };
@@ -336,7 +347,17 @@ export class TranslatedStream {
   #tell(): void {
     const data = this.#data.take();
     if (data === null) this.#reader.cut();
-    else this.#reader.event(data, this.#events.wasError);
+    else this.#tellEvent(data);
+  }
+
+  #tellEvent(data: string): void {
+    try {
+      this.#reader.event(data, this.#events.wasError);
+    } catch (error) {
+      if (!isTooDeep(error)) throw error;
+      this.#writer.failed(UNREADABLE);
+      this.#reader.cut();
+    }
   }
 
   #taken(): Buffer {

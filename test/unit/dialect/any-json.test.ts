@@ -152,6 +152,27 @@ const broken = fc
     return JSON.stringify(place in inner ? body : { ...body, [place]: one });
   });
 
+/** A tool whose schema is at the `@`, behind a thought of another maker's. */
+const DEEP_REQUESTS: Readonly<Record<CallerWire, string>> = {
+  'openai-chat':
+    '{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y","thinking_blocks":[]}],"tools":[{"type":"function","function":{"name":"x","parameters":@}}]}',
+  'openai-responses':
+    '{"input":[{"role":"user","content":"x"},{"type":"reasoning","id":"rs_sluice_1","summary":[]}],"tools":[{"type":"function","name":"x","parameters":@}]}',
+  'anthropic-messages':
+    '{"max_tokens":9,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"thinking","thinking":"y","signature":""},{"type":"text","text":"z"}]}],"tools":[{"name":"x","input_schema":@}]}',
+};
+
+/** A call whose arguments are at the `@`. */
+const DEEP_ANSWERS: Readonly<Record<TargetWire, string>> = {
+  'openai-chat':
+    '{"choices":[{"message":{"tool_calls":[{"id":"i","type":"function","function":{"name":"x","arguments":@}}]},"finish_reason":"tool_calls"}]}',
+  'anthropic-messages':
+    '{"type":"message","content":[{"type":"tool_use","id":"i","name":"x","input":@}],"stop_reason":"tool_use"}',
+  gemini:
+    '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"x","args":@}}]},"finishReason":"STOP"}]}',
+  ollama: '{"message":{"tool_calls":[{"function":{"name":"x","arguments":@}}]},"done":true}',
+};
+
 describe.each(PAIRS)('from %s to %s', (from, to) => {
   test('any request is written or refused', () => {
     fc.assert(
@@ -174,6 +195,22 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('JSON of a hundred thousand levels is refused, or told as an error', () => {
+    const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    const target = { provider: 'x', model: 'm', asksForUsage: true };
+    const asked = Buffer.from(DEEP_REQUESTS[to].replace('@', deep));
+    expect(translateRequest(to, from, asked, target)).toMatchObject({ kind: 'malformed' });
+    expect(withoutForeignThoughts(to, asked, 'm', 'openai')).toBeNull();
+    const deepAnswer = DEEP_ANSWERS[from].replace('@', deep);
+    expect(translateAnswer(from, to, Buffer.from(deepAnswer), TERMS).status).toBe(502);
+    if (from !== 'gemini' && from !== 'ollama') return;
+    const stream = new TranslatedStream(from, to, TERMS);
+    const event = from === 'ollama' ? `${deepAnswer}\n` : `data: ${deepAnswer}\n\n`;
+    const told = stream.push(Buffer.from(event.repeat(2))).toString() + stream.end().toString();
+    expect(stream.hasFailed).toBe(true);
+    expect(told.match(/"message":"The provider sent what cannot be read/g)).toHaveLength(1);
   });
 
   test('any stream is told as one that ends or fails, once', () => {
