@@ -11,7 +11,7 @@ export interface AskableName {
  * The names that are written down and lead somewhere, each once: routes in the order of the configuration, then
  * `provider/model`. Plain names, which go to a default provider as they come, are nobody's list.
  * @param known models by `provider/model` or an alias of the provider; the door for whoever else knows of some
- * @param mayAnswer whether a target speaks the caller's wire and has a key
+ * @param mayAnswer whether there is a key for a target
  */
 export function askableNames(
   table: RouteTable,

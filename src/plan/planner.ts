@@ -6,7 +6,6 @@
 import { type PoolKey, type PoolKeys, settledKey } from '../providers/pool-keys.ts';
 import type { Provider } from '../providers/providers.ts';
 import { mixed, textHash } from '../providers/text-hash.ts';
-import type { Dialect } from '../rejection.ts';
 import type { RequestNeeds } from '../wire/request-needs.ts';
 import { expectedCost, inputTokens } from './estimate.ts';
 import type { Failed } from './failover.ts';
@@ -253,9 +252,9 @@ export class Planner implements KnownTargets {
     return wanted.group === home.group ? there < here : there <= here;
   }
 
-  /** Whether a target could ever answer who speaks this wire: however it is doing, and whatever is wished for. */
-  mayAnswer(target: Target, dialect: Dialect): boolean {
-    return target.provider.dialect === dialect && this.barredByKeys(target, null) === null;
+  /** Whether a target could ever answer: however it is doing, and whatever is wished for. */
+  mayAnswer(target: Target): boolean {
+    return this.barredByKeys(target, null) === null;
   }
 
   /** One target as a route of its own. */

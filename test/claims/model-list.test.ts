@@ -58,24 +58,20 @@ beforeEach(() =>
 
 const BOOK = shippedBook();
 const priced = (provider: string) => BOOK.models(provider).map((model) => `${provider}/${model}`);
-const OPENAI_NAMES = [
+/** In the order of the configuration, of the provider table and of the book: whoever speaks another wire is asked by translation. */
+const NAMES = [
   ...new Set([
     'chat',
+    'claude-house',
     'both',
     'meta/llama 3 + more',
     'auto',
     'openai/gpt-4o',
+    'anthropic/claude-opus-5',
     ...priced('openai'),
+    ...priced('anthropic'),
     ...priced('groq'),
     'groq/llama',
-  ]),
-];
-const ANTHROPIC_NAMES = [
-  ...new Set([
-    'claude-house',
-    'both',
-    'anthropic/claude-opus-5',
-    ...priced('anthropic'),
     'anthropic/claude-sonnet-5',
   ]),
 ];
@@ -94,25 +90,21 @@ const idsOf = (text: string): readonly string[] =>
   (JSON.parse(text) as { data: { id: string }[] }).data.map(({ id }) => id);
 
 describe('R3: the list of models of a virtual key', () => {
-  test('the stock openai SDK gets each name that leads to a provider with a key on its wire', async () => {
+  test('the stock openai SDK gets each name that leads to a provider with a key, whatever that speaks', async () => {
     const { data } = await openai.models.list();
-    expect(data.map(({ id }) => id)).toEqual(OPENAI_NAMES);
+    expect(data.map(({ id }) => id)).toEqual(NAMES);
     expect(data[0]).toEqual({ id: 'chat', object: 'model', created: 0, owned_by: 'sluice' });
     expect(data.find(({ id }) => id === 'groq/llama')?.owned_by).toBe('groq');
     const paged: string[] = [];
     for await (const { id } of openai.models.list()) paged.push(id);
-    expect(paged).toEqual(OPENAI_NAMES);
+    expect(paged).toEqual(NAMES);
     expect(scene.asked).toEqual({});
   });
 
   test('the stock Anthropic SDK gets its own shape, page by page', async () => {
     const first = await anthropic.models.list({ limit: 3 });
-    expect(first.data.map(({ id }) => id)).toEqual(ANTHROPIC_NAMES.slice(0, 3));
-    expect([first.has_more, first.first_id, first.last_id]).toEqual([
-      true,
-      'claude-house',
-      'anthropic/claude-opus-5',
-    ]);
+    expect(first.data.map(({ id }) => id)).toEqual(NAMES.slice(0, 3));
+    expect([first.has_more, first.first_id, first.last_id]).toEqual([true, 'chat', 'both']);
     const paged: string[] = [];
     for await (const { id, type, display_name, created_at } of anthropic.models.list({
       limit: 1,
@@ -124,15 +116,15 @@ describe('R3: the list of models of a virtual key', () => {
         false,
       ]);
     }
-    expect(paged).toEqual(ANTHROPIC_NAMES);
-    const back = await anthropic.models.list({ limit: 2, before_id: 'anthropic/claude-opus-5' });
-    expect(back.data.map(({ id }) => id)).toEqual(ANTHROPIC_NAMES.slice(0, 2));
+    expect(paged).toEqual(NAMES);
+    const back = await anthropic.models.list({ limit: 2, before_id: 'both' });
+    expect(back.data.map(({ id }) => id)).toEqual(NAMES.slice(0, 2));
     expect(scene.asked).toEqual({});
   });
 
   test('every name that is listed can be retrieved, by either SDK', async () => {
-    for (const id of OPENAI_NAMES) expect((await openai.models.retrieve(id)).id).toBe(id);
-    for (const id of ANTHROPIC_NAMES) expect((await anthropic.models.retrieve(id)).id).toBe(id);
+    for (const id of NAMES) expect((await openai.models.retrieve(id)).id).toBe(id);
+    for (const id of NAMES) expect((await anthropic.models.retrieve(id)).id).toBe(id);
     expect(await anthropic.models.retrieve('anthropic/claude-opus-5')).toMatchObject({
       max_input_tokens: 200_000,
       max_tokens: 64_000,
@@ -147,8 +139,8 @@ describe('R3: the list of models of a virtual key', () => {
       anthropic: answers(200, MESSAGE),
     });
     const asked = [
-      ...OPENAI_NAMES.map((name) => [name, '/v1/chat/completions'] as const),
-      ...ANTHROPIC_NAMES.map((name) => [name, '/v1/messages'] as const),
+      ...NAMES.map((name) => [name, '/v1/chat/completions'] as const),
+      ...NAMES.map((name) => [name, '/v1/messages'] as const),
     ];
     for (const [model, path] of asked) {
       const body = JSON.stringify({
@@ -173,13 +165,13 @@ describe('R3: the list of models of a virtual key', () => {
     expect(status).toBe(200);
     expect(fields.get('content-type')).toBe('application/json');
     expect(fields.get('cache-control')).toBe('no-store');
-    expect(idsOf(text)).toEqual(ANTHROPIC_NAMES);
+    expect(idsOf(text)).toEqual(NAMES);
     expect(JSON.parse(text)).toMatchObject({ has_more: false });
   });
 
   test.each([
-    ['/models', OPENAI_NAMES],
-    ['/v1/models', OPENAI_NAMES],
+    ['/models', NAMES],
+    ['/v1/models', NAMES],
   ])('%s is the same list', async (path, names) => {
     const { status, text } = await get(path);
     expect([status, idsOf(text)]).toEqual([200, names]);

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { shippedBook } from '../../src/prices/price-book.ts';
 import { until } from '../support/conditions.ts';
 import { sluice } from '../support/gateway.ts';
 import { factOf, token } from '../support/managed.ts';
@@ -75,6 +76,9 @@ async function post(
 }
 
 const asks = (model: string) => JSON.stringify({ model, messages: [] });
+/** A request that can be written anew for another wire, too. */
+const says = (model: string) =>
+  JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }] });
 
 describe('what a key may ask for', () => {
   test.each([
@@ -270,7 +274,13 @@ describe('the list of models', () => {
   };
 
   test('has what the key may ask for, and each of it is answered', async () => {
-    expect(await listed(scene.key)).toEqual(['chat', 'openai/gpt-4o', 'gemini/flash']);
+    const own = await listed(scene.key);
+    const claudes = shippedBook()
+      .models('anthropic')
+      .map((model) => `anthropic/${model}`);
+    expect(own).toEqual(expect.arrayContaining(['chat', 'openai/gpt-4o', 'gemini/flash']));
+    expect(own.filter((name) => name.startsWith('anthropic/'))).toEqual(claudes);
+    expect(own).toHaveLength(3 + claudes.length);
     // What the price book has of the providers with a key is listed too.
     const groqs = await listed(agent);
     expect(groqs).toEqual(expect.arrayContaining(['groq/llama', 'groq/secret']));
@@ -278,11 +288,11 @@ describe('the list of models', () => {
     const all = ['chat', 'secret', 'openai/gpt-4o', 'groq/llama', 'groq/secret'];
     expect(await listed(token({ keyId: 7n }))).toEqual(expect.arrayContaining(all));
     for (const [key, names] of [
-      [scene.key, await listed(scene.key)],
+      [scene.key, own],
       [agent, groqs.slice(0, 5)],
     ] as const) {
       for (const name of names)
-        expect([name, (await post(CHAT, asks(name), key)).status]).toEqual([name, 200]);
+        expect([name, (await post(CHAT, says(name), key)).status]).toEqual([name, 200]);
     }
   });
 
@@ -296,9 +306,11 @@ describe('the list of models', () => {
     expect(scene.asked).toEqual({ openai: 1 });
   });
 
-  test('of a wire on which nothing is allowed it is empty, and not the provider’s', async () => {
+  test('has the same names for whoever speaks another wire than all of them, and is not the provider’s', async () => {
     const anthropic = new Anthropic({ apiKey: agent, baseURL: url, maxRetries: 0 });
-    expect((await anthropic.models.list()).data).toEqual([]);
+    const { data } = await anthropic.models.list({ limit: 1_000 });
+    expect(data.map(({ id }) => id)).toEqual(await listed(agent));
+    expect(data.length).toBeGreaterThan(0);
     expect(scene.asked).toEqual({});
   });
 });
