@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { until } from '../support/conditions.ts';
 import { CHAT, post, RawClient } from '../support/raw-client.ts';
 import {
+  type Act,
   answers,
   EVENTS,
   type RoutedScene,
@@ -275,6 +277,32 @@ retries = 0
     expect((await scene.gateway.idle()).get('ai_replay_skipped_total')).toBe(0);
   });
 });
+
+test.each([
+  ['leaves in the middle of it', resetsBehind(10_000_000)],
+  ['says 503 when it has all of it', answers(503, '{}')],
+])('a body of 30 MB that names its model last, and spelled with escapes, goes whole to the next target when the first %s (R5)', async (_, act) => {
+  const config = '[routes.chat]\ntargets = ["openai/one"]\nfallbacks = ["groq/two"]\nretries = 0\n';
+  await inScene(['openai', 'groq'], config, async (scene) => {
+    const front = `{"input":{"model":"not this","text":"${'x'.repeat(30_000_000)}"},`;
+    scene.plays({ openai: act, groq: answers(200, WHOLE) });
+    const answer = await fetched(scene, `${front}"mod\\u0065l":"ch\\u0061t"}`);
+    expect([answer.status, answer.headers.get('x-sluice-target')]).toEqual([200, 'groq/two']);
+    // Its root `model` is edited, and no other byte.
+    const sent = `${front}"mod\\u0065l":"two"}`;
+    const [request] = scene.upstreams['groq']?.requests ?? [];
+    expect(request?.sha256).toBe(createHash('sha256').update(sent).digest('hex'));
+    expect((await scene.gateway.idle()).get('ai_replay_skipped_total')).toBe(0);
+  });
+});
+
+/** Reads so many bytes of a body, and leaves. */
+function resetsBehind(bytes: number): Act {
+  return async (turn) => {
+    await until('enough of the body', () => turn.request.bodyBytes >= bytes);
+    turn.reset();
+  };
+}
 
 async function fetched(scene: RoutedScene, body: string): Promise<Response> {
   const response = await fetch(scene.gateway.origin + CHAT, {

@@ -41,7 +41,7 @@ function scene({ deadlineMs = 0, firstContentMs = 0, stallMs = 0 } = {}) {
 }
 
 // "Within the timeout and 50 ms" (F3) is shown here, where the clock is the test's: on the wire a busy machine adds what it
-// likes. There the claims show what is done (`claims/routed-failover`), and the bench what it takes.
+// likes. There the claims show who is left in front of whom (`claims/routed-times`), and the bench what it takes.
 describe('the time of a first content', () => {
   test('is over when it is, and is that of each attempt', () => {
     const { clock, told } = scene({ firstContentMs: 400 });
