@@ -14,6 +14,7 @@ import { malformed, untranslatable } from '../losses.ts';
 import { cacheLifeOf } from '../openai-chat/cache-marks.ts';
 import { detailOf } from '../wishes.ts';
 import { thoughtOf } from './sealed-thoughts.ts';
+import { qualifiedNameOf } from './tool-reader.ts';
 
 type ContentPart = TextPart | ImagePart | DocumentPart | AudioPart;
 
@@ -168,7 +169,9 @@ function readThought(item: JsonObject): readonly Part[] {
 
 function callOf(item: JsonObject, input: string, field: string): CallPart {
   const id = textOf(item, 'call_id', field);
-  return { kind: 'call', id, name: textOf(item, 'name', field), input, cache: null };
+  const name = qualifiedNameOf(item);
+  if (name === null) throw malformed(`${field}.name`, 'expected a text');
+  return { kind: 'call', id, name, input, cache: null };
 }
 
 function readResult(item: JsonObject, field: string): ResultPart {

@@ -6,7 +6,7 @@ import { shortHash } from '../wire-names.ts';
 import { itemId } from './item-ids.ts';
 import { sealedContent } from './sealed-thoughts.ts';
 import type { ItemStatus, MessageItem, OutputItem, ResponseEvent } from './shapes.ts';
-import { FREE_INPUT, freeTools } from './tool-reader.ts';
+import { FREE_INPUT, type OwnTool, ownTools } from './tool-reader.ts';
 
 /** Who hears what becomes of items. */
 export interface ItemEvents {
@@ -25,9 +25,7 @@ interface OpenCall {
   readonly id: string;
   readonly index: number;
   readonly callId: string;
-  readonly name: string;
-  /** Its tool takes text as it is. */
-  readonly isFree: boolean;
+  readonly tool: OwnTool;
   readonly depth: JsonDepth;
   input: string;
   isClosed: boolean;
@@ -41,7 +39,7 @@ export class OutputItems {
   readonly #terms: ReplyTerms;
   readonly #events: ItemEvents | null;
   readonly #answerHash: string;
-  readonly #freeTools: ReadonlySet<string>;
+  readonly #ownTools: ReadonlyMap<string, OwnTool>;
   /** By output index; null while it is open. */
   readonly #items: (OutputItem | null)[] = [];
   #open: OpenText | null = null;
@@ -53,7 +51,7 @@ export class OutputItems {
     this.#terms = terms;
     this.#events = events;
     this.#answerHash = shortHash(terms.id);
-    this.#freeTools = freeTools(listIn(terms.echoed ?? {}, 'tools'));
+    this.#ownTools = ownTools(listIn(terms.echoed ?? {}, 'tools'));
   }
 
   text(text: string): void {
@@ -114,13 +112,12 @@ export class OutputItems {
 
   call(ordinal: number, id: string, name: string): void {
     this.#closeFinished();
-    const own = this.#terms.toolNames.get(name) ?? name;
-    const isFree = this.#freeTools.has(own);
+    const asked = this.#terms.toolNames.get(name) ?? name;
+    const tool = this.#ownTools.get(asked) ?? { namespace: null, name: asked, isFree: false };
     const call: OpenCall = {
-      ...this.#placed(isFree ? 'ctc' : 'fc'),
+      ...this.#placed(tool.isFree ? 'ctc' : 'fc'),
       callId: id === '' ? `${this.#terms.id}-${ordinal}` : id,
-      name: own,
-      isFree,
+      tool,
       depth: new JsonDepth(),
       input: '',
       isClosed: false,
@@ -135,7 +132,7 @@ export class OutputItems {
     call.input += text;
     call.depth.push(text);
     // Of text as it is nothing can be told before its JSON is whole.
-    if (!call.isFree) this.#tellInput(call, text);
+    if (!call.tool.isFree) this.#tellInput(call, text);
   }
 
   /** @param status of what is still open */
@@ -215,7 +212,7 @@ export class OutputItems {
     if (call.isClosed) return;
     call.isClosed = true;
     const of = { item_id: call.id, output_index: call.index };
-    if (call.isFree) {
+    if (call.tool.isFree) {
       const input = freeInput(call.input);
       this.#events?.tell({ type: 'response.custom_tool_call_input.delta', ...of, delta: input });
       this.#events?.tell({ type: 'response.custom_tool_call_input.done', ...of, input });
@@ -260,13 +257,13 @@ function messageItem(open: OpenText, status: ItemStatus): MessageItem {
 
 /** An open one has said nothing so far. */
 function callItem(
-  { id, callId, name, isFree, input, isClosed }: OpenCall,
+  { id, callId, tool: { namespace, name, isFree }, input, isClosed }: OpenCall,
   status: ItemStatus,
 ): OutputItem {
-  if (isFree)
-    return { id, type: 'custom_tool_call', call_id: callId, name, input: freeInput(input) };
+  const of = { id, call_id: callId, name, ...(namespace === null ? {} : { namespace }) };
+  if (isFree) return { type: 'custom_tool_call', ...of, input: freeInput(input) };
   const told = isClosed ? input || NO_ARGUMENTS : '';
-  return { id, type: 'function_call', call_id: callId, name, arguments: told, status };
+  return { type: 'function_call', ...of, arguments: told, status };
 }
 
 /** What a tool of free text was given as its one argument; what does not parse was cut, and is told as it stands. */

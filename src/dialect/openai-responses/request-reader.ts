@@ -20,7 +20,7 @@ import {
 import { malformed, untranslatable } from '../losses.ts';
 import { numberWish } from '../wishes.ts';
 import { readInput } from './item-reader.ts';
-import { readTool, readToolChoice } from './tool-reader.ts';
+import { readToolChoice, readTools } from './tool-reader.ts';
 
 /** Told of when they are lost: they change how likely an answer is. What is not here is a hint, or unknown. */
 const OWN_FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
@@ -75,7 +75,7 @@ export function readResponsesRequest(body_: string): Conversation {
   return {
     model: textIn(body, 'model') ?? '',
     turns: readTurns(body),
-    tools: listIn(body, 'tools').map(readTool),
+    tools: listIn(body, 'tools').flatMap(readTools),
     toolChoice: readToolChoice(body['tool_choice']),
     parallelCalls: readParallel(body),
     maxTokens: numberWish(body, 'max_output_tokens'),

@@ -39,6 +39,7 @@ export interface FunctionCallItem {
   readonly type: 'function_call';
   readonly call_id: string;
   readonly name: string;
+  readonly namespace?: string;
   readonly arguments: string;
   readonly status: ItemStatus;
 }
@@ -49,6 +50,7 @@ export interface FreeCallItem {
   readonly type: 'custom_tool_call';
   readonly call_id: string;
   readonly name: string;
+  readonly namespace?: string;
   readonly input: string;
 }
 

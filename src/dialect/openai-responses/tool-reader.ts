@@ -5,10 +5,33 @@ import { malformed, untranslatable } from '../losses.ts';
 /** The name of the one argument that a tool of free text has on another wire. */
 export const FREE_INPUT = 'input';
 
-/** @throws Refusal */
-export function readTool(value: unknown, index: number): Tool {
+/**
+ * A tool as other wires know it: they have no namespaces, so that its name says both.
+ * @param namespace null where it is in none
+ */
+export function qualifiedName(namespace: string | null, name: string): string {
+  if (namespace === null || namespace === '') return name;
+  return namespace.endsWith('__') ? namespace + name : `${namespace}__${name}`;
+}
+
+/**
+ * @param value one of a request's `tools`: a tool, or a namespace of several
+ * @throws Refusal
+ */
+export function readTools(value: unknown, index: number): readonly Tool[] {
   const field = `tools[${index}]`;
   if (!isObject(value)) throw malformed(field, 'expected an object');
+  if (value['type'] !== 'namespace') return [readTool(value, field)];
+  const namespace = nameOf(value, field);
+  return listIn(value, 'tools').map((inner, at) => {
+    const innerField = `${field}.tools[${at}]`;
+    if (!isObject(inner)) throw malformed(innerField, 'expected an object');
+    const tool = readTool(inner, innerField);
+    return { ...tool, name: qualifiedName(namespace, tool.name) };
+  });
+}
+
+function readTool(value: JsonObject, field: string): Tool {
   const type = textIn(value, 'type') ?? 'function';
   if (type === 'custom') return readFreeTool(value, field);
   if (type !== 'function') return { kind: 'hosted', name: textIn(value, 'name') ?? type };
@@ -56,20 +79,42 @@ export function readToolChoice(value: unknown): ToolChoice | null {
   if (!isObject(value)) return null;
   const type = textIn(value, 'type') ?? '';
   if (type === 'function' || type === 'custom')
-    return { kind: 'named', name: textIn(value, 'name') ?? '' };
+    return { kind: 'named', name: qualifiedNameOf(value) ?? '' };
   if (type !== 'allowed_tools')
     throw untranslatable('tool_choice', `only OpenAI can run ${JSON.stringify(type)}`);
   const names = listIn(value, 'tools').map((tool) =>
-    isObject(tool) ? (textIn(tool, 'name') ?? textIn(tool, 'type') ?? '') : '',
+    isObject(tool) ? (qualifiedNameOf(tool) ?? textIn(tool, 'type') ?? '') : '',
   );
   return { kind: 'allowed', names, isForced: value['mode'] === 'required' };
 }
 
-/** Names of the tools that take text as it is, from a request's `tools`. */
-export function freeTools(tools: readonly unknown[]): ReadonlySet<string> {
-  return new Set(
-    tools.flatMap((tool) =>
-      isObject(tool) && tool['type'] === 'custom' ? [textIn(tool, 'name') ?? ''] : [],
-    ),
+/** @param of a tool that is called, or chosen */
+export function qualifiedNameOf(of: JsonObject): string | null {
+  const name = textIn(of, 'name');
+  return name === null ? null : qualifiedName(textIn(of, 'namespace'), name);
+}
+
+/** What a caller's tool is on its own wire, where other wires know it as something else. */
+export interface OwnTool {
+  readonly namespace: string | null;
+  readonly name: string;
+  /** It takes text as it is. */
+  readonly isFree: boolean;
+}
+
+/** @param tools of a request @returns those that are something else elsewhere, by the name that they have there */
+export function ownTools(tools: readonly unknown[]): ReadonlyMap<string, OwnTool> {
+  return new Map(
+    tools.flatMap((tool) => {
+      if (!isObject(tool)) return [];
+      const namespace = tool['type'] === 'namespace' ? textIn(tool, 'name') : null;
+      const own = (namespace === null ? [tool] : listIn(tool, 'tools')).filter(isObject);
+      return own.flatMap((one) => {
+        const isFree = one['type'] === 'custom';
+        const name = textIn(one, 'name');
+        if (name === null || (namespace === null && !isFree)) return [];
+        return [[qualifiedName(namespace, name), { namespace, name, isFree }] as const];
+      });
+    }),
   );
 }

@@ -186,6 +186,36 @@ describe('a tool that takes text as it is', () => {
   });
 });
 
+describe('tools in a namespace', () => {
+  const tools = [
+    {
+      type: 'namespace',
+      name: 'mcp__crm',
+      description: 'Customers',
+      tools: [{ type: 'function', name: 'find', parameters: { type: 'object', properties: {} } }],
+    },
+  ];
+
+  test('are told by both names elsewhere, and called by the caller’s own', () => {
+    const request = asked({ tools });
+    if (request instanceof Refusal) throw request;
+    expect(request.dropped).toEqual([]);
+    expect(JSON.parse(request.body.toString())).toMatchObject({
+      tools: [{ name: 'mcp__crm__find' }],
+    });
+    const call = { type: 'tool_use', id: 't1', name: 'mcp__crm__find', input: {} };
+    const output = outputOf(answered([call]), termsOf(request));
+    expect(output).toMatchObject([
+      { type: 'function_call', call_id: 't1', name: 'find', namespace: 'mcp__crm' },
+    ]);
+    const done = { type: 'function_call_output', call_id: 't1', output: 'none' };
+    expect(sent({ tools, input: [...output, done] })['messages']).toMatchObject([
+      { content: [{ type: 'tool_use', name: 'mcp__crm__find' }] },
+      { content: [{ type: 'tool_result' }] },
+    ]);
+  });
+});
+
 describe('an answer', () => {
   test('tells the request’s settings again, and that nothing of it is kept', () => {
     const request = asked({
