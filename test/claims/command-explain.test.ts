@@ -6,7 +6,7 @@ import { sluice } from '../support/gateway.ts';
 import { poolKeys } from '../support/managed.ts';
 
 const CONFIG = `replay_max_bytes = 4096
-${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too' })}
+${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too', cerebras: 'sk-3' })}
 [routes.chat]
 targets = ["openai/gpt-4o", "inner"]
 fallbacks = ["mistral/large"]
@@ -116,6 +116,14 @@ describe('sluice explain', () => {
     expect(about({ max_tokens: 9 })).toMatch(/groq\/llama at .* translated$/m);
     const tools = [{ type: 'web_search_20250305', name: 'web_search' }];
     expect(about({ max_tokens: 9, tools })).toContain('passed over: tools.web_search');
+  });
+
+  test('a body of the Responses API is translated for who has chat alone', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'sluice explain ')), 'body.json');
+    writeFileSync(file, JSON.stringify({ input: 'x', store: true }));
+    const at = (model: string) => explained(model, '--body', file).stdout;
+    expect(at('cerebras/llama')).toMatch(/cerebras\/llama at .* translated without store$/m);
+    expect(at('groq/llama')).not.toContain('translated');
   });
 
   test.each([

@@ -1,5 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Refusal } from '../../../src/dialect/losses.ts';
+import { sealedContent, thoughtOf } from '../../../src/dialect/openai-responses/sealed-thoughts.ts';
 import {
   type TranslatedRequest,
   TranslatedStream,
@@ -92,6 +94,19 @@ describe('thoughts', () => {
         ],
       },
     ]);
+  });
+
+  test('of any text and any seal come back as they were', () => {
+    const any = fc.string({ unit: 'binary', minLength: 1 });
+    fc.assert(
+      fc.property(any, any, fc.boolean(), (text, data, isShown) => {
+        const content = sealedContent('anthropic', isShown ? text : null, data);
+        const seal = { maker: 'anthropic', data };
+        expect(thoughtOf(content, '')).toEqual(
+          isShown ? { kind: 'thought', text, seal } : { kind: 'redacted', seal },
+        );
+      }),
+    );
   });
 
   test('come back from who cut their summaries, too', () => {

@@ -22,7 +22,12 @@ const recorded = (name: RegExp): readonly RecordedResponse[] =>
     ({ file, format, status }) => format === 'sse' && status === 200 && name.test(file),
   );
 
-function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): string {
+function told(
+  from: TargetWire,
+  to: CallerWire,
+  pieces: readonly Buffer[],
+  end: 'end' | 'cut' = 'end',
+): string {
   const terms = {
     model: 'asked',
     id: 'answer-1',
@@ -33,7 +38,7 @@ function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): stri
   };
   const stream = new TranslatedStream(from, to, terms);
   const out = pieces.map((piece) => stream.push(piece));
-  return Buffer.concat([...out, stream.end()]).toString();
+  return Buffer.concat([...out, stream[end]()]).toString();
 }
 
 /** Everything that a stream says as text, thoughts and arguments aside, whichever wire it is on. */
@@ -77,9 +82,10 @@ async function accumulated(body: string): Promise<object> {
   return await ResponseStream.fromReadableStream(ReadableStream.from(pieces)).finalResponse();
 }
 
+const ENDED = /^data: (\{"type":"response\.(?:completed|incomplete)".*)$/m;
+
 function finalOutput(body: string): unknown {
-  const [, last = ''] =
-    /^data: (\{"type":"response\.(?:completed|incomplete)".*)$/m.exec(body) ?? [];
+  const [, last = ''] = ENDED.exec(body) ?? [];
   return (JSON.parse(last) as { response: { output: unknown } }).response.output;
 }
 
@@ -110,6 +116,12 @@ describe.each([
     if (to === 'openai-responses') {
       if (error) await expect(accumulated(text)).rejects.toThrow();
       else expect(await accumulated(text)).toMatchObject({ output: finalOutput(text) });
+      // However much of it was told, a break is no end (T6).
+      for (const share of [0.1, 0.5, 0.9]) {
+        const part = body.subarray(0, Math.floor(body.length * share));
+        const broken = told(from, to, [part], 'cut');
+        if (!ENDED.test(broken)) await expect(accumulated(broken)).rejects.toThrow();
+      }
     }
     if (error) return;
     const squeezed = (said: string): string => said.replace(/\s+/g, '');
