@@ -104,6 +104,8 @@ interface TargetDoors {
   readonly query: (isStream: boolean) => string;
   /** Of a tool's name. */
   readonly nameMaxChars: number;
+  /** One that begins with a digit or a dash is refused. */
+  readonly nameOpensWithLetter?: true;
   readonly write: (
     said: Conversation,
     target: TranslationTarget,
@@ -166,6 +168,7 @@ const TARGETS: Readonly<Record<TargetWire, TargetDoors>> = {
     path: geminiPath,
     query: geminiQuery,
     nameMaxChars: 64,
+    nameOpensWithLetter: true,
     write: (said, { model }, losses, names) => writeGeminiRequest(said, model, losses, names),
     reader: (sink) => new GeminiAnswerReader(sink),
   },
@@ -204,7 +207,7 @@ export class ReadRequest {
   writtenFor(to: TargetWire, target: TranslationTarget): TranslatedRequest | Refusal {
     const doors = TARGETS[to];
     const losses = new Losses();
-    const names = new ToolNames(doors.nameMaxChars);
+    const names = new ToolNames(doors.nameMaxChars, doors.nameOpensWithLetter);
     const { isStream } = this.#said;
     return orRefusal(() => {
       const written = doors.write(this.#said, target, losses, names);

@@ -26,7 +26,11 @@ export function plainId(id: string): string {
 
 /** A tool's name of at most so many characters of `[a-zA-Z0-9_-]`. */
 export function plainName(name: string, maxChars: number): string {
-  if (name.length <= maxChars && PLAIN.test(name)) return name;
+  return name.length <= maxChars && PLAIN.test(name) ? name : markedName(name, maxChars);
+}
+
+/** One that no other name of the request is likely to have. */
+function markedName(name: string, maxChars: number): string {
   const kept = name.replace(NOT_PLAIN, '_').slice(0, maxChars - HASH_DIGITS - 1);
   return `${kept}_${hashOf(name).slice(0, HASH_DIGITS)}`;
 }
@@ -39,15 +43,19 @@ export function boundedName(name: string, maxChars: number): string {
 /** The tools of one request under the names that its provider is given. */
 export class ToolNames {
   readonly #maxChars: number;
+  readonly #opensWithLetter: boolean;
   /** By the given name: those that are not the caller's own. */
   readonly changed = new Map<string, string>();
 
-  constructor(maxChars: number) {
+  /** @param opensWithLetter a name that begins with a digit or a dash is refused there */
+  constructor(maxChars: number, opensWithLetter = false) {
     this.#maxChars = maxChars;
+    this.#opensWithLetter = opensWithLetter;
   }
 
   given(name: string): string {
-    const plain = plainName(name, this.#maxChars);
+    const isOdd = this.#opensWithLetter && /^[0-9-]/.test(name);
+    const plain = isOdd ? markedName(`_${name}`, this.#maxChars) : plainName(name, this.#maxChars);
     if (plain !== name) this.changed.set(plain, name);
     return plain;
   }

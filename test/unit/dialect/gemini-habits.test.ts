@@ -201,6 +201,24 @@ describe('settings', () => {
     expect(written.dropped).toEqual(['tool_choice.disable_parallel_tool_use']);
   });
 
+  test.each([
+    '7zip',
+    '-list',
+    `${'mcp__'.repeat(20)}search`,
+  ])('a tool that is called %s gets a name that Google takes, and its caller its own back', (name) => {
+    const { sent, toolNames } = asked({
+      tools: [{ name, input_schema: { type: 'object' } }],
+      tool_choice: { type: 'tool', name },
+    });
+    const given = sent.tools[0].functionDeclarations[0].name;
+    expect(given).toMatch(/^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/);
+    expect(sent.toolConfig.functionCallingConfig.allowedFunctionNames).toEqual([given]);
+    const parts = [{ functionCall: { name: given, args: {} } }];
+    const body = Buffer.from(JSON.stringify({ candidates: [{ content: { parts } }] }));
+    const told = translateAnswer('gemini', 'anthropic-messages', body, { ...TERMS, toolNames });
+    expect(told.body).toMatchObject({ content: [{ type: 'tool_use', name }] });
+  });
+
   test('of several answers none is asked for', () => {
     const body = { n: 2, messages: [{ role: 'user', content: 'x' }] };
     const target = { provider: 'gemini', model: 'gemini-2.5-flash', asksForUsage: true };
