@@ -56,6 +56,7 @@ const spending = new KeySpending(
     met() {},
     status: 402,
     assumedOutputTokens: 0,
+    models: book,
     candidates: [],
     now: () => Date.now(),
   },
@@ -65,6 +66,7 @@ const spending = new KeySpending(
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    capsOutput: false,
     candidates: [],
   },
   budgets,
@@ -89,6 +91,7 @@ const question = (): SpendingQuestion => ({
   writes: true,
   chain: null,
   mayMove: false,
+  isUncapped: false,
 });
 
 function taken() {

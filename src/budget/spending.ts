@@ -3,6 +3,7 @@
  * attempt has ended.
  */
 
+import type { PriceDoor } from '../plan/price-door.ts';
 import type { PriceBook } from '../prices/price-book.ts';
 import type { Rejection } from '../rejection.ts';
 import type { AskedSpending } from '../wire/asked-spending.ts';
@@ -46,6 +47,8 @@ export interface SpendingContext {
   readonly table: BudgetTable;
   readonly calendar: BudgetCalendar;
   readonly book: PriceBook;
+  /** What is known of models: the book's, and what the configuration says over it. */
+  readonly models: Pick<PriceDoor, 'traits'>;
   readonly defaults: DefaultRates;
   readonly sizes: OutputSizes;
   readonly counts: SpendingCounts;
@@ -77,6 +80,8 @@ export interface SpendingRules {
   readonly unpriced: UnpricedWay;
   /** What text cannot pass is reserved, and what has no bound refused. */
   readonly isStrict: boolean;
+  /** What nobody limits is limited to what is reserved for it. */
+  readonly capsOutput: boolean;
   /** Of the context's, those that the key may ask for. */
   readonly candidates: readonly Candidate[];
 }
@@ -97,6 +102,8 @@ export interface SpendingQuestion {
   readonly chain: ChainSpending | null;
   /** Its caller may name another provider's model: the path names none. */
   readonly mayMove: boolean;
+  /** Its answer was to be limited, and could not be: all that its model can write is reserved. */
+  readonly isUncapped: boolean;
 }
 
 /** How one budget stands, for its owner. */
@@ -358,7 +365,7 @@ export class KeySpending {
       if (counts) room = Math.min(room, limit - spent - reserved);
     return cheapest(candidates, room, ({ provider: other, model }) => {
       if (!mayMove && other !== provider) return null;
-      if (!mayServe(asked, this.#context.book.traits(other, model))) return null;
+      if (!mayServe(asked, this.#context.models.traits(other, model))) return null;
       const cost = this.#costOf({ ...question, provider: other }, model, nowMs);
       return 'code' in cost || !cost.isPriced ? null : cost.nano;
     });
@@ -377,11 +384,11 @@ export class KeySpending {
   }
 
   #costOf(
-    { provider, asked, requestBytes, writes }: SpendingQuestion,
+    { provider, asked, requestBytes, writes, isUncapped }: SpendingQuestion,
     model: string | null,
     nowMs: number,
   ): Priced | Rejection {
-    const { book, defaults, assumedOutputTokens } = this.#context;
+    const { book, models, defaults, assumedOutputTokens } = this.#context;
     const { unpriced: way, isStrict } = this.#rules;
     const row = model === null ? null : book.row(provider, model, nowMs);
     const name = model === null ? null : this.#nameOf(provider, model);
@@ -389,15 +396,14 @@ export class KeySpending {
     const isLimited = asked !== null && asked.outputTokens !== null;
     const learns = isLimited ? null : name;
     if (priced !== null) {
+      const traits = models.traits(provider, model ?? '');
+      const most = isUncapped ? traits.maxOutputTokens : null;
       const nano = highestCost({
         provider,
         row: priced,
-        traits: book.traits(provider, model ?? ''),
+        traits,
         asked: asked ?? { ...NOTHING_ASKED, textBytes: requestBytes },
-        assumedOutputTokens:
-          isLimited || assumedOutputTokens > 0
-            ? assumedOutputTokens
-            : this.#sizes.assumed(name ?? ''),
+        assumedOutputTokens: isLimited ? assumedOutputTokens : (most ?? this.#assumed(name ?? '')),
         writes,
         nowMs,
         isStrict,
@@ -405,6 +411,23 @@ export class KeySpending {
       if (nano !== null) return { nano, isPriced: true, learns };
     }
     return way === 'deny' ? unpriced(name) : { nano: 0, isPriced: false, learns };
+  }
+
+  /** Tokens of an answer that nobody limits. */
+  #assumed(name: string): number {
+    const { assumedOutputTokens } = this.#context;
+    return assumedOutputTokens > 0 ? assumedOutputTokens : this.#sizes.assumed(name);
+  }
+
+  get capsOutput(): boolean {
+    return this.#rules.capsOutput;
+  }
+
+  /** Tokens to which an answer of a model is limited, where nobody else limits it. */
+  capOf(provider: string, model: string): number {
+    const most = this.#context.models.traits(provider, model).maxOutputTokens;
+    const assumed = this.#assumed(this.#nameOf(provider, model));
+    return most === null ? assumed : Math.min(assumed, most);
   }
 
   #nameOf(provider: string, model: string): string {

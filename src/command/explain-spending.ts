@@ -12,6 +12,7 @@ import { type KeySpending, type SpendingQuestion, WAITS } from '../budget/spendi
 import type { Config } from '../config/config-document.ts';
 import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
 import { idWords, type KeyIdentity } from '../keys/virtual-key.ts';
+import type { PriceDoor } from '../plan/price-door.ts';
 import type { Target } from '../plan/route-table.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
@@ -64,6 +65,7 @@ export class ExplainedKey {
   constructor(
     config: Config,
     book: PriceBook,
+    models: Pick<PriceDoor, 'traits'>,
     canonical: (name: string) => string,
     candidates: readonly Candidate[],
     holder: Holder,
@@ -93,6 +95,7 @@ export class ExplainedKey {
         table,
         calendar: new BudgetCalendar(budgets.timeZone),
         book,
+        models,
         defaults: new DefaultRates(book),
         sizes: new OutputSizes(),
         counts,
@@ -156,6 +159,7 @@ function fits(
       writes: true,
       chain: null,
       mayMove: true,
+      isUncapped: false,
     };
     const came = spending.reserve(question, false);
     if (came === WAITS) return `  ${name}: waits for its grant`;

@@ -111,7 +111,7 @@ export async function explain(
   const holder = key === null ? null : holderOf(config, key, tenant, keyClass);
   const candidates = candidatesOf(plans.table.targets, (provider) => keys.of(provider).length > 0);
   const explained =
-    holder === null ? null : new ExplainedKey(config, book, canonical, candidates, holder);
+    holder === null ? null : new ExplainedKey(config, book, prices, canonical, candidates, holder);
   const ofKey = async (targets: readonly Target[]): Promise<readonly string[]> => {
     if (explained === null) return [];
     const content = body === null ? null : readFileSync(body);

@@ -262,6 +262,7 @@ function policyTexts({
         max_cost_per_request_usd: usdOf(said.maxCostPerRequest),
         unpriced: said.unpriced,
         budget_estimate: said.budgetEstimate,
+        cap_output: said.capOutput,
         on_exceeded: said.onExceeded,
         mode: said.mode,
         rehearse: said.rehearse,

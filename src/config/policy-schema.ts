@@ -129,6 +129,7 @@ const POLICY_TABLE = z.strictObject(
       .enum(BUDGET_ESTIMATES, { error: '"likely" or "strict"' })
       .nullable()
       .prefault(null),
+    cap_output: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
@@ -260,6 +261,7 @@ export const POLICY = POLICY_TABLE.transform(
     maxCostPerRequest: table.max_cost_per_request_usd,
     unpriced: table.unpriced,
     budgetEstimate: table.budget_estimate,
+    capOutput: table.cap_output,
     onExceeded: table.on_exceeded,
     mode: table.mode,
     rehearse: table.rehearse,

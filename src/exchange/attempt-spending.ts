@@ -36,6 +36,7 @@ export function spendingQuestion(
     writes: managed.metering !== 'reports',
     chain: routing?.chain ?? null,
     mayMove: routing !== null,
+    isUncapped: false,
   };
 }
 

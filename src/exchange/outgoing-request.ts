@@ -17,7 +17,9 @@ import type { RequestScan } from '../wire/request-scan.ts';
 import { asksForStream } from '../wire/stream-wish.ts';
 import { spendingQuestion } from './attempt-spending.ts';
 import { type Asked, type AttemptContext, type AttemptTarget, LEFT } from './attempt-terms.ts';
+import { HeldEnd } from './held-end.ts';
 import { deleteRefusal, modelRefusal, takenOfLimits } from './last-byte.ts';
+import { CAP_ROOM_BYTES, capped, capsOutput, isUnlimited, padded } from './output-cap.ts';
 
 const NOTHING: readonly Buffer[] = [];
 /** Responses are stored under the path that made them (platform.openai.com/docs/api-reference/responses). */
@@ -82,6 +84,12 @@ export class OutgoingRequest implements Due {
   /** While it waits for a grant; and what it asks for then. */
   #kept: Kept | null = null;
   #question: SpendingQuestion | null = null;
+  /** Bytes that were declared for a limit of the answer, and are still to be sent. */
+  #room = 0;
+  /** In front of the call, where something may have to be put in. */
+  #heldEnd: HeldEnd | null = null;
+  /** More than was declared can be sent. */
+  #mayGrow = true;
 
   constructor(
     context: AttemptContext,
@@ -115,7 +123,7 @@ export class OutgoingRequest implements Due {
       return;
     }
     if (last) this.#forwardLast(this.call, piece);
-    else this.#forward(this.call, piece, false);
+    else this.#forward(this.#heldEnd ?? this.call, piece, false);
   }
 
   /**
@@ -141,8 +149,32 @@ export class OutgoingRequest implements Due {
       return;
     }
     this.#attempt.uploadFull();
-    const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
-    this.#open(chunked ? 'chunked' : 'sized', length, content.pieces, false);
+    const length = this.#lengthFor(contentLength);
+    this.#openRest(chunked ? 'chunked' : 'sized', length, content);
+  }
+
+  /** Opens a request of which more comes. */
+  #openRest(coding: RequestCoding, contentLength: number, content: FirstContent): void {
+    if (!capsOutput(this.target)) {
+      this.#open(coding, contentLength, content.pieces, false);
+      return;
+    }
+    const begin = new FirstContent();
+    const first = new HeldEnd(begin);
+    for (const piece of content.pieces) first.push(piece);
+    this.#open(coding, contentLength, begin.pieces, false);
+    if (this.call === null) return;
+    this.#heldEnd = new HeldEnd(this.call);
+    this.#heldEnd.push(first.take());
+  }
+
+  /** Of a body of which more comes: with room for what may have to be put in. */
+  #lengthFor(declaredBytes: number): number {
+    const length = this.#metering?.lengthFor(declaredBytes) ?? declaredBytes;
+    if (length < 0 || !capsOutput(this.target) || this.#metering?.isReadable !== true)
+      return length;
+    this.#room = CAP_ROOM_BYTES;
+    return length + CAP_ROOM_BYTES;
   }
 
   /** Before anything of it is sent: the account that it goes to. */
@@ -169,7 +201,10 @@ export class OutgoingRequest implements Due {
    * @param contentLength as in `#open`, where the request is opened with it
    * @param content lent
    */
-  #letGo(coding: RequestCoding, contentLength: number, content: readonly Buffer[]): void {
+  #letGo(coding: RequestCoding, declaredBytes: number, body: readonly Buffer[]): void {
+    const { content, contentLength } = capsOutput(this.target)
+      ? this.#limited(declaredBytes, this.#heldEnd?.before(body) ?? body)
+      : { content: body, contentLength: declaredBytes };
     const why =
       this.#metering?.refusal(this.#mayFollow()) ??
       modelRefusal(this.target, this.#metering, this.bytes) ??
@@ -184,6 +219,29 @@ export class OutgoingRequest implements Due {
     const untilMs = performance.now() + GRANT_WAIT_MS;
     this.#kept = { coding, contentLength, pieces, untilMs };
     GRANT_WAITS.set(this, GRANT_LOOK_MS);
+  }
+
+  /** The same with a limit of its answer, where it has none. What is asked of its budget says which. */
+  #limited(
+    declaredBytes: number,
+    body: readonly Buffer[],
+  ): { readonly content: readonly Buffer[]; readonly contentLength: number } {
+    const asIs = { content: padded(body, this.#room), contentLength: declaredBytes };
+    const question = spendingQuestion(this.target, this.#metering, this.bytes);
+    if (question === null || 'code' in question || !isUnlimited(question)) return asIs;
+    const { asked } = question;
+    // Where the end stands of what is not sure to be one JSON text, nobody knows.
+    const mayGrow = this.#mayGrow && this.#metering?.requestReading === 'sure';
+    const limited = mayGrow ? capped(this.target, question, body) : null;
+    if (limited === null || asked === null) {
+      this.#question = { ...question, isUncapped: true };
+      return asIs;
+    }
+    const { tokens, content, bytes } = limited;
+    this.#question = { ...question, asked: { ...asked, outputTokens: tokens } };
+    if (this.#room > 0) return { ...asIs, content: padded(content, this.#room - bytes) };
+    const isDeclared = this.call === null && declaredBytes >= 0;
+    return { content, contentLength: isDeclared ? declaredBytes + bytes : declaredBytes };
   }
 
   /** More may have been granted. */
@@ -259,9 +317,13 @@ export class OutgoingRequest implements Due {
       this.#metering?.begin();
       this.#forward(content, piece, last);
       const coding = chunked ? 'chunked' : 'sized';
-      const length = this.#metering?.lengthFor(contentLength) ?? contentLength;
-      if (last) this.#letGo(coding, length, content.pieces);
-      else this.#open(coding, length, content.pieces, false);
+      if (last)
+        this.#letGo(
+          coding,
+          this.#metering?.lengthFor(contentLength) ?? contentLength,
+          content.pieces,
+        );
+      else this.#openRest(coding, this.#lengthFor(contentLength), content);
     }
   }
 
@@ -282,6 +344,7 @@ export class OutgoingRequest implements Due {
     const { target, managed, provider } = this.target;
     const { method, fields } = this.#asked;
     this.#asked = LEFT;
+    this.#mayGrow = coding === 'chunked' || this.#room > 0;
     const poolKey = managed?.poolKey ?? null;
     const owner =
       managed === null ? '' : `${managed.identity.tenantText}/${managed.identity.vpcText}`;

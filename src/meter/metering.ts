@@ -277,6 +277,11 @@ export class Metering {
     return this.#asked;
   }
 
+  /** The body so far is JSON, in an encoding that can be added to. */
+  get isReadable(): boolean {
+    return this.#scan?.facts?.isSound === true;
+  }
+
   /** What the request asks for, once it is whole; null: it names none. */
   get requestedModel(): string | null {
     return this.#requestedModel;

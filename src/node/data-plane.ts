@@ -25,11 +25,10 @@ import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
 import { bookPrices } from '../plan/book-prices.ts';
 import { Health } from '../plan/health.ts';
-import { openPlanner } from '../plan/open-planner.ts';
+import { openPlanner, type Plans } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { PrefixWatch } from '../plan/prefix-watch.ts';
-import type { Target } from '../plan/route-table.ts';
 import { LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
@@ -264,7 +263,7 @@ export class DataPlane implements WorkerContext {
       config.policy,
       (name) => plans.table.target(name)?.name ?? name,
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
-      this.#spending(config, plans.table.targets),
+      this.#spending(config, plans),
       thread.repeats,
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
@@ -292,13 +291,17 @@ export class DataPlane implements WorkerContext {
     thread.health.settings = routing.breaker;
   }
 
-  #spending({ budgets }: Config, targets: readonly Target[]): SpendingContext {
+  #spending(
+    { budgets }: Config,
+    { prices, table: { targets } }: Pick<Plans, 'prices' | 'table'>,
+  ): SpendingContext {
     const { budgets: table, budgetMet, metrics, outputSizes } = this.#thread;
     const { book } = this.pricing;
     return {
       table,
       calendar: new BudgetCalendar(budgets.timeZone),
       book,
+      models: prices,
       defaults: new DefaultRates(book),
       sizes: outputSizes,
       counts: metrics,

@@ -142,6 +142,7 @@ function rowsOf(
   const strict = saidFirst(layers, 'strict');
   const identical = saidFirst(layers, 'identicalRpm');
   const estimate = saidFirst(layers, 'budgetEstimate');
+  const caps = saidFirst(layers, 'capOutput');
   const instead = saidFirst(layers, 'onExceeded');
   const expiresMs = said?.expiresMs ?? null;
   const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
@@ -169,6 +170,9 @@ function rowsOf(
             saidBy(estimate.by, 'budget_estimate', madeBy),
           ] as const,
         ]),
+    ...(caps === null
+      ? []
+      : [['cap_output', String(caps.value), saidBy(caps.by, 'cap_output', madeBy)] as const]),
     ...(instead === null
       ? []
       : [['on_exceeded', instead.value, saidBy(instead.by, 'on_exceeded', madeBy)] as const]),

@@ -157,10 +157,12 @@ export class PolicyTable {
     const hasBudget = budgets.some(({ limits }) => limits.day + limits.month > 0);
     const maxCostNano = saidFirst(each, 'maxCostPerRequest')?.value ?? 0;
     const said = saidFirst(each, 'unpriced')?.value ?? null;
-    if (!hasBudget && maxCostNano === 0 && (said === null || said === 'tokens')) return null;
+    const capsOutput = saidFirst(each, 'capOutput')?.value ?? false;
+    const limitsMoney = hasBudget || maxCostNano > 0;
+    if (!limitsMoney && !capsOutput && (said === null || said === 'tokens')) return null;
     const enforced = isEnforced(each);
     // A limit on money that does not see some of it is none.
-    const unpriced = said ?? (enforced ? 'deny' : 'tokens');
+    const unpriced = said ?? (enforced && limitsMoney ? 'deny' : 'tokens');
     const estimate = saidFirst(each, 'budgetEstimate')?.value ?? 'likely';
     const models = saidFirst(each, 'models');
     const permission = models === null ? null : this.#permission(models.value);
@@ -170,6 +172,7 @@ export class PolicyTable {
       enforced,
       unpriced,
       isStrict: estimate === 'strict',
+      capsOutput,
       candidates:
         permission === null
           ? context.candidates

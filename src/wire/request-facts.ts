@@ -152,6 +152,11 @@ export class RequestFacts implements JsonEvents {
       this.goesOnAs ??= path === REQUEST_PATH.background ? 'background' : 'deferred';
   }
 
+  /** The bytes so far are the beginning of a JSON text in UTF-8, or all of one. */
+  get isSound(): boolean {
+    return !this.#scan.isInvalid;
+  }
+
   /** True when the bytes so far are one JSON text; else what was read of it is not to be relied on. */
   get isJson(): boolean {
     return this.#scan.isWhole;

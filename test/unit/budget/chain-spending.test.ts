@@ -29,6 +29,7 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     met: () => {},
     status: 402 as const,
     assumedOutputTokens: 0,
+    models: book,
     candidates: [],
     now: () => clock.ms,
   };
@@ -38,6 +39,7 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    capsOutput: false,
     candidates: [],
   } as const;
   const own = { scope: 'key', name: '1/1', limits: { day: budget, month: 0 }, enforced } as const;
@@ -78,6 +80,7 @@ function question(model: string, chain: ChainSpending | null): SpendingQuestion 
     writes: true,
     chain,
     mayMove: false,
+    isUncapped: false,
   };
 }
 

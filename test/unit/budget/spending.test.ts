@@ -32,6 +32,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     met: () => {},
     status: 402 as const,
     assumedOutputTokens: 0,
+    models: book,
     candidates: [],
     now: () => NOW,
   };
@@ -41,6 +42,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     enforced: true,
     unpriced: 'deny',
     isStrict: false,
+    capsOutput: false,
     candidates: [],
     ...rules,
   };
@@ -77,6 +79,7 @@ const QUESTION: SpendingQuestion = {
   writes: true,
   chain: null,
   mayMove: false,
+  isUncapped: false,
 };
 
 function reserved(spending: KeySpending, question: Partial<SpendingQuestion> = {}): Reservation {

@@ -32,6 +32,7 @@ const SILENT = {
   maxInFlight: null,
   identicalRpm: null,
   budgetEstimate: null,
+  capOutput: null,
   onExceeded: null,
   strict: null,
   mode: null,
