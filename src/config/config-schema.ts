@@ -156,12 +156,19 @@ function managedPrefixes() {
   );
 }
 
-/** Chat is what other wires' callers are written for, so that it is always one of them. */
+/** Other wires' callers are written for the provider's own, or for chat: one of them is always there. */
 function wires() {
-  const expected = '["openai-chat"] or ["openai-chat", "openai-responses"]';
-  return z
-    .array(z.enum(['openai-chat', 'openai-responses'], { error: expected }), { error: expected })
-    .refine((spoken) => spoken.includes('openai-chat'), { error: expected });
+  const expected =
+    '["openai-chat"] or ["openai-chat", "openai-responses"], "gemini" or "ollama" beside them, or one of these two alone';
+  const wire = z.enum(['openai-chat', 'openai-responses', 'gemini', 'ollama'], { error: expected });
+  return z.array(wire, { error: expected }).refine(
+    (spoken) => {
+      const own = spoken.filter((one) => one === 'gemini' || one === 'ollama');
+      const isOwnAlone = own.length === 1 && spoken.length === 1;
+      return isOwnAlone || (own.length < 2 && spoken.includes('openai-chat'));
+    },
+    { error: expected },
+  );
 }
 
 function corsOrigins() {

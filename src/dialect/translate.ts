@@ -15,6 +15,7 @@ import { readCountRequest, readMessagesRequest } from './anthropic-messages/requ
 import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
+import { ReadEmbeddings, translateEmbeddings } from './embeddings/translation.ts';
 import { type Failure, failureOf, UNREADABLE } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
@@ -32,7 +33,7 @@ import { ResponseAnswerWriter } from './openai-responses/answer-writer.ts';
 import { readResponsesRequest } from './openai-responses/request-reader.ts';
 import { ResponseStreamWriter } from './openai-responses/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
-import type { CallerWire, TargetWire } from './wires.ts';
+import type { AskedWire, CallerWire, TargetWire } from './wires.ts';
 
 export { withoutForeignThoughts } from './foreign-thoughts.ts';
 
@@ -60,6 +61,8 @@ export interface TranslatedRequest {
   readonly wantsUsage: boolean;
   readonly toolNames: ReadonlyMap<string, string>;
   readonly echoed: JsonObject | null;
+  /** How its caller wants vectors; null: it is a conversation. */
+  readonly vectors: 'numbers' | 'base64' | null;
   /** Names of what is lost, for `x-sluice-dropped`. */
   readonly dropped: readonly string[];
   /** `name=value` of what is carried changed, for `x-sluice-adjusted`. */
@@ -220,11 +223,54 @@ export class ReadRequest {
         wantsUsage: this.#said.wantsUsage,
         toolNames: names.changed,
         echoed: this.#said.echoed,
+        vectors: null,
         dropped: losses.dropped,
         adjusted: losses.adjusted,
       };
     });
   }
+}
+
+/** Texts to be made vectors of, read: written as often as there are targets. */
+class ReadTexts {
+  readonly #read: ReadEmbeddings;
+
+  constructor(read: ReadEmbeddings) {
+    this.#read = read;
+  }
+
+  writtenFor(to: TargetWire, { model }: TranslationTarget): TranslatedRequest | Refusal {
+    const written = this.#read.writtenFor(to, model);
+    if (written instanceof Refusal) return written;
+    return {
+      wire: to,
+      body: written.body,
+      path: written.path,
+      query: '',
+      isStream: false,
+      wantsUsage: false,
+      toolNames: NO_NAMES,
+      echoed: null,
+      vectors: this.#read.isPacked ? 'base64' : 'numbers',
+      dropped: [],
+      adjusted: [],
+    };
+  }
+}
+
+const NO_NAMES: ReadonlyMap<string, string> = new Map();
+
+/** A request that was read, whatever it asks. */
+export interface ReadAsked {
+  /** @returns a refusal where it asks for what the target's wire cannot carry */
+  writtenFor(to: TargetWire, target: TranslationTarget): TranslatedRequest | Refusal;
+}
+
+/** @param body JSON in UTF-8, whole. @returns as `ReadRequest.of` */
+export function readAsked(asked: AskedWire, body: Buffer): ReadAsked | Refusal {
+  if (asked !== 'openai-embeddings') return ReadRequest.of(asked, body);
+  const read = ReadEmbeddings.of(body);
+  return read instanceof Refusal ? read : new ReadTexts(read);
 }
 
 function orRefusal<T>(work: () => T): T | Refusal {
@@ -270,6 +316,18 @@ export function translateAnswer(
   const { failure } = writer;
   if (failure !== null) return toldError(to, failure);
   return { status: 200, body: writer.answer, retryAfterSeconds: null };
+}
+
+/** A whole answer of vectors, with a status of success. @returns as `translateAnswer` */
+export function translateVectors(
+  from: TargetWire,
+  body: Buffer,
+  model: string,
+  isPacked: boolean,
+): ToldError {
+  const told = translateEmbeddings(from, body, model, isPacked);
+  if (told === null) return toldError('openai-chat', UNREADABLE);
+  return { status: 200, body: told, retryAfterSeconds: null };
 }
 
 /** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */

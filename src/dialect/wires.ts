@@ -4,6 +4,14 @@ export type CallerWire = 'openai-chat' | 'openai-responses' | 'anthropic-message
 /** The wires that a request can be written for. */
 export type TargetWire = 'openai-chat' | 'anthropic-messages' | 'gemini' | 'ollama';
 
+/** What a request that can be written anew is written in: a conversation, or texts to be made vectors of, as OpenAI has them. */
+export type AskedWire = CallerWire | 'openai-embeddings';
+
+/** What its answer's errors are told in. */
+export function tellingWire(asked: AskedWire): CallerWire {
+  return asked === 'openai-embeddings' ? 'openai-chat' : asked;
+}
+
 /** What both sides of a dialect know: callers may ask in it, and providers can be asked in it. */
 export const WIRES: Readonly<Record<'openai' | 'anthropic', CallerWire & TargetWire>> = {
   openai: 'openai-chat',
@@ -23,8 +31,9 @@ export function wireTo({ dialect, nativeWire }: AskedProvider): TargetWire {
 
 /** @returns null where the provider speaks the caller's own wire: then its request goes as it came */
 export function writtenWire(
-  caller: CallerWire,
+  asked: AskedWire,
   provider: AskedProvider & { readonly wires: readonly CallerWire[] },
 ): TargetWire | null {
-  return provider.wires.includes(caller) ? null : wireTo(provider);
+  // Whoever has OpenAI's chat has its embeddings beside it.
+  return provider.wires.includes(tellingWire(asked)) ? null : wireTo(provider);
 }

@@ -1,5 +1,4 @@
 import type { Target } from '../plan/route-table.ts';
-import type { Dialect } from '../rejection.ts';
 import type { ContinuationWay } from '../wire/continued-request.ts';
 import type { StreamWire } from '../wire/first-content.ts';
 import type { ContinuedWire } from '../wire/text-events.ts';
@@ -22,11 +21,6 @@ const PREFIX: ReadonlyMap<string, Continuation> = new Map([
   ['deepseek', { way: 'prefix', prefix: '/beta', echoes: false }],
 ]);
 
-const DIALECTS: Readonly<Record<ContinuedWire, Dialect>> = {
-  'openai-chat': 'openai',
-  'anthropic-messages': 'anthropic',
-};
-
 /** Answers on this wire can be gone on with. */
 export function isContinuedWire(wire: StreamWire): wire is ContinuedWire {
   return wire === 'openai-chat' || wire === 'anthropic-messages';
@@ -43,7 +37,7 @@ export function continuationAt(
   says: boolean | null,
 ): Continuation | null {
   // It goes on in the words of the wire that it was begun in.
-  if (says === false || provider.dialect !== DIALECTS[wire]) return null;
+  if (says === false || !provider.wires.includes(wire)) return null;
   if (wire === 'anthropic-messages') return says === true ? PREFILL : null;
   return PREFIX.get(provider.name) ?? (says === true ? FINAL_MESSAGE : null);
 }

@@ -3,36 +3,37 @@
 import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';
 import { type Refusal, untranslatable } from '../dialect/losses.ts';
 import { makerAt } from '../dialect/seals.ts';
-import type { ReadRequest, TranslatedRequest } from '../dialect/translate.ts';
+import type { ReadAsked, TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { type CallerWire, type TargetWire, writtenWire } from '../dialect/wires.ts';
+import { type AskedWire, type TargetWire, writtenWire } from '../dialect/wires.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { EndpointMetering } from '../providers/endpoint-metering.ts';
 import type { Provider } from '../providers/providers.ts';
 import type { RoutedBody } from './routed-body.ts';
 
 /** Endpoints whose requests can be written anew, and what is written there. */
-const CALLER_WIRES: ReadonlyMap<string, CallerWire> = new Map([
+const CALLER_WIRES: ReadonlyMap<string, AskedWire> = new Map([
   ['/chat/completions', 'openai-chat'],
   ['/responses', 'openai-responses'],
   ['/messages', 'anthropic-messages'],
+  ['/embeddings', 'openai-embeddings'],
 ]);
 
 /**
  * @param suffix of the path, behind the prefix of the API
  * @returns null where requests go as they come
  */
-export function callerWire(suffix: string): CallerWire | null {
+export function callerWire(suffix: string): AskedWire | null {
   return CALLER_WIRES.get(suffix) ?? null;
 }
 
 /** One request, read once when the first target of another wire is next, and written for each. */
 export class RequestTranslation {
   /** The caller's. */
-  readonly caller: CallerWire;
+  readonly caller: AskedWire;
   readonly #body: RoutedBody;
   readonly #isStrict: boolean;
-  #read: ReadRequest | Refusal | null = null;
+  #read: ReadAsked | Refusal | null = null;
   /** For the target that was asked for last: it is asked for again when it is sent. */
   #target: Target | null = null;
   #written: TranslatedRequest | Refusal | null = null;
@@ -46,7 +47,7 @@ export class RequestTranslation {
    * @param body whole, and kept
    * @param isStrict a target at which something would be lost does not suit
    */
-  constructor(caller: CallerWire, body: RoutedBody, isStrict: boolean) {
+  constructor(caller: AskedWire, body: RoutedBody, isStrict: boolean) {
     this.caller = caller;
     this.#body = body;
     this.#isStrict = isStrict;
@@ -78,7 +79,8 @@ export class RequestTranslation {
    */
   cleanedFor(target: Target): CleanedRequest | null {
     const { provider, model } = target;
-    if (this.#wireAt(target) !== null) return null;
+    // Texts have no history.
+    if (this.caller === 'openai-embeddings' || this.#wireAt(target) !== null) return null;
     if (this.#cleanTarget !== target) {
       const body = this.#body.bytes(null);
       const maker = makerAt(provider);
@@ -100,12 +102,12 @@ export class RequestTranslation {
     return this.#written;
   }
 
-  #readOnce(): ReadRequest | Refusal {
-    this.#read ??= translator().ReadRequest.of(this.caller, this.#body.bytes(null));
+  #readOnce(): ReadAsked | Refusal {
+    this.#read ??= translator().readAsked(this.caller, this.#body.bytes(null));
     return this.#read;
   }
 
-  #write(read: ReadRequest, target: Target, wire: TargetWire): TranslatedRequest | Refusal {
+  #write(read: ReadAsked, target: Target, wire: TargetWire): TranslatedRequest | Refusal {
     const { provider, model } = target;
     const asksForUsage = provider.streamUsage === 'ask';
     const written = read.writtenFor(wire, { provider: provider.name, model, asksForUsage });
@@ -130,15 +132,16 @@ interface Lossy {
 /** What a translated request is to its provider, where its own path would be something else. */
 export function endpointOf(
   { provider: { nativeWire, prefixes }, model }: Target,
-  { wire, path, query }: TranslatedRequest,
+  { wire, path, query, vectors }: TranslatedRequest,
 ): TranslatedEndpoint {
+  const ofConversation = wire === 'openai-chat' ? 'completions' : 'answers';
   const prefix = nativeWire?.wire === wire ? nativeWire.prefix : prefixes[0];
   return {
     path: (prefix ?? '') + path,
     query,
     // The body names none.
     pathModel: wire === 'gemini' ? model : null,
-    metering: wire === 'openai-chat' ? 'completions' : 'answers',
+    metering: vectors === null ? ofConversation : 'reports',
     keepsState: false,
   };
 }

@@ -179,7 +179,7 @@ function namedStart(
   const { session, needs } = reading;
   // Written anew it has to be there whole.
   const caller = isWhole ? callerWire(routed.suffix) : null;
-  const mayTranslate = caller !== null;
+  const mayTranslate = caller === 'openai-embeddings' ? ('vectors' as const) : caller !== null;
   const permission = routed.policy.models;
   const { dialect, order, only, maxCostPico, seed } = wishes;
   const isCallers = routed.wire !== 'openai-text' && routed.wire !== 'gemini';

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import type { ReplyTerms } from '../dialect/answer.ts';
 import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import type { CallerWire, TargetWire } from '../dialect/wires.ts';
+import { type AskedWire, type CallerWire, type TargetWire, tellingWire } from '../dialect/wires.ts';
 import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
@@ -13,6 +13,8 @@ import { NO_ROOM } from './routed-judgement.ts';
 
 /** Of a whole answer, in bytes: the most that the lane holds of one. */
 const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
+/** Of vectors, in bytes: 2,048 of 1,024 numbers each, which take some 12 bytes. */
+const VECTORS_MAX_BYTES = 32 * 1024 * 1024;
 /** Of an error's body: what is told of it is a sentence. */
 const ERROR_MAX_BYTES = 64 * 1024;
 
@@ -33,6 +35,7 @@ export class TranslatedAnswer implements AttemptSink {
   readonly #terms: ReplyTerms;
   /** A stream was asked for. */
   readonly #isStream: boolean;
+  readonly #vectors: TranslatedRequest['vectors'];
   readonly #budget: KeptBudget;
   readonly #metrics: WorkerMetrics;
   #stream: TranslatedStream | null = null;
@@ -51,8 +54,8 @@ export class TranslatedAnswer implements AttemptSink {
    */
   constructor(
     lane: AttemptSink,
-    caller: CallerWire,
-    { wire, isStream, wantsUsage, toolNames, echoed }: TranslatedRequest,
+    caller: AskedWire,
+    { wire, isStream, wantsUsage, toolNames, echoed, vectors }: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
@@ -60,8 +63,9 @@ export class TranslatedAnswer implements AttemptSink {
   ) {
     this.#lane = lane;
     this.#from = wire;
-    this.#to = caller;
+    this.#to = tellingWire(caller);
     this.#isStream = isStream;
+    this.#vectors = vectors;
     const created = Math.floor(Date.now() / 1_000);
     this.#terms = { model, id, created, wantsUsage, toolNames, echoed };
     this.#budget = budget;
@@ -101,7 +105,8 @@ export class TranslatedAnswer implements AttemptSink {
     const head = this.#head;
     const whole = this.#whole;
     if (head === null || whole === null) return true;
-    const room = (head.status < 300 ? WHOLE_MAX_BYTES : ERROR_MAX_BYTES) - whole.length;
+    const most = this.#vectors === null ? WHOLE_MAX_BYTES : VECTORS_MAX_BYTES;
+    const room = (head.status < 300 ? most : ERROR_MAX_BYTES) - whole.length;
     // What is cut off is no JSON any more, and told as such.
     if (room > 0) whole.append(piece.subarray(0, room));
     if (whole.isOver) this.#endWith(attempt, NO_ROOM);
@@ -180,7 +185,10 @@ export class TranslatedAnswer implements AttemptSink {
       return { ...translator().translateError(this.#to, status, NOTHING), status: BAD_GATEWAY };
     }
     if (status >= 400) return translator().translateError(this.#to, status, came);
-    return translator().translateAnswer(this.#from, this.#to, came, this.#terms);
+    const vectors = this.#vectors;
+    if (vectors === null)
+      return translator().translateAnswer(this.#from, this.#to, came, this.#terms);
+    return translator().translateVectors(this.#from, came, this.#terms.model, vectors === 'base64');
   }
 
   refused(attempt: Attempt, why: Rejection): void {

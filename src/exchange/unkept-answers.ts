@@ -2,7 +2,7 @@
 
 import type { Buffer } from 'node:buffer';
 import { translator } from '../dialect/translator.ts';
-import { type CallerWire, writtenWire } from '../dialect/wires.ts';
+import { type AskedWire, writtenWire } from '../dialect/wires.ts';
 import type { Resolved, Route, Target } from '../plan/route-table.ts';
 import type { Rejection } from '../rejection.ts';
 import { callerWire } from './request-translation.ts';
@@ -20,15 +20,15 @@ export function neverKept(resolved: Resolved, suffix: string, body: Buffer): Rej
   const isKept =
     resolved.kind === 'target' ? keeps(resolved.target, caller) : keepsOf(resolved.route, caller);
   if (isKept) return null;
-  const read = translator().ReadRequest.of(caller, body);
+  const read = translator().readAsked(caller, body);
   return 'writtenFor' in read ? null : untranslated(read);
 }
 
-function keeps({ provider }: Target, caller: CallerWire): boolean {
+function keeps({ provider }: Target, caller: AskedWire): boolean {
   return writtenWire(caller, provider) === null;
 }
 
-function keepsOf({ groups }: Route, caller: CallerWire): boolean {
+function keepsOf({ groups }: Route, caller: AskedWire): boolean {
   return groups
     .flat()
     .some((entry) =>

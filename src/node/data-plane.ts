@@ -225,7 +225,7 @@ export class DataPlane implements WorkerContext {
     this.poolKeys = new PoolKeys(providers, config.poolKeys, thread.index);
     const asked = providers.filter((provider) => this.poolKeys.of(provider).length > 0);
     const spoken = new Set(asked.flatMap(({ wires }) => wires));
-    this.mayTranslate = asked.some(({ wires }) => wires.length < spoken.size);
+    this.mayTranslate = asked.some(({ wires }) => wires.length < Math.max(1, spoken.size));
     const allowsUnknown = config.foreignState === 'allow';
     this.stored = new StateHomes(
       thread.stored,

@@ -29,8 +29,8 @@ export interface Wishes {
   readonly dialect: Dialect;
   /** What its body is written in, where that is known: not all of a dialect's providers speak all of its wires. */
   readonly wire?: CallerWire | null;
-  /** It may go to who speaks another wire too, written anew. */
-  readonly mayTranslate?: boolean;
+  /** It may go to who speaks another wire too, written anew; of vectors, to who has a wire of its own, which has them. */
+  readonly mayTranslate?: boolean | 'vectors';
   /** Providers or targets, in the order in which they are wanted; empty = as the route has them. */
   readonly order: readonly string[];
   /** Nothing but these; empty = no wish. */
@@ -131,18 +131,24 @@ export class Offers implements PlanView {
   }
 
   barred(target: Target): Barred | null {
-    const { permission = null, mayTranslate = false } = this.#wishes;
+    const { permission = null } = this.#wishes;
     if (permission?.allows(target.name) === false) return 'not_allowed';
     const only = this.#only;
     if (only.length > 0 && !only.some((name) => isNamed(target, name))) return 'not_wished';
-    if (!mayTranslate && !this.#speaksItsWire(target)) return 'other_wire';
+    if (!this.#mayBeWritten(target) && !this.#speaksItsWire(target)) return 'other_wire';
     const byKeys = this.#targets.barredByKeys(target, this.#homes);
     return byKeys ?? (this.#isWeighed ? this.#offer(target).barred : null);
   }
 
-  #speaksItsWire({ provider }: Target): boolean {
-    const { dialect, wire = null } = this.#wishes;
-    return provider.dialect === dialect && (wire === null || provider.wires.includes(wire));
+  #mayBeWritten({ provider: { nativeWire } }: Target): boolean {
+    const { mayTranslate = false } = this.#wishes;
+    return mayTranslate === 'vectors' ? nativeWire !== null : mayTranslate;
+  }
+
+  #speaksItsWire({ provider: { dialect, wires } }: Target): boolean {
+    const { wire = null } = this.#wishes;
+    if (dialect !== this.#wishes.dialect) return false;
+    return wire === null ? wires.length > 0 : wires.includes(wire);
   }
 
   price(target: Target): number | null {

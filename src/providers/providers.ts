@@ -53,10 +53,12 @@ export interface Provider {
 
 interface NativeWire {
   /** Gemini's paths hold the model, and its requests do not. */
-  readonly wire: 'gemini' | 'ollama';
+  readonly wire: OwnWire;
   /** Where it begins. */
   readonly prefix: string;
 }
+
+type OwnWire = 'gemini' | 'ollama';
 
 type NativeEndpoint = readonly [path: string, metering: EndpointMetering];
 
@@ -68,15 +70,42 @@ interface RowExtras {
   readonly keyless?: boolean;
   /** Others than those of its dialect. */
   readonly wires?: readonly CallerWire[];
-  readonly nativeWire?: NativeWire;
-  readonly native?: readonly NativeEndpoint[];
-  readonly lists?: readonly string[];
+  /** Its vendor's. */
+  readonly ownWire?: OwnWire;
 }
 
 /** What a provider speaks of which nothing more is known. */
 const OF_DIALECT: Readonly<Record<Dialect, readonly CallerWire[]>> = {
   openai: ['openai-chat', 'openai-responses'],
   anthropic: ['anthropic-messages'],
+};
+
+/** An API of its vendor's own. */
+type OwnApi = Pick<Provider, 'native' | 'lists'> & { readonly nativeWire: NativeWire };
+
+const OWN: Readonly<Record<OwnWire, OwnApi>> = {
+  gemini: {
+    nativeWire: { wire: 'gemini', prefix: '/v1beta' },
+    lists: ['/v1beta/models', '/v1beta/models/{name}'],
+    native: [
+      ['/v1beta/models/{name}:generateContent', 'answers'],
+      ['/v1beta/models/{name}:streamGenerateContent', 'answers'],
+      ['/v1beta/models/{name}:countTokens', 'free'],
+      ['/v1beta/models/{name}:embedContent', 'reports'],
+      ['/v1beta/models/{name}:batchEmbedContents', 'reports'],
+    ],
+  },
+  ollama: {
+    // docs.ollama.com/api/openai-compatibility: what is not said is 1 on OpenAI's wire, and its own leaves it to the model.
+    nativeWire: { wire: 'ollama', prefix: '/api' },
+    lists: ['/api/tags'],
+    native: [
+      ['/api/chat', 'answers'],
+      ['/api/generate', 'answers'],
+      ['/api/embed', 'reports'],
+      ['/api/embeddings', 'reports'],
+    ],
+  },
 };
 
 /** No Responses API is documented: who asks in it is written anew. */
@@ -147,15 +176,7 @@ const BUILT_IN: readonly Row[] = [
     ['/v1beta/openai'],
     {
       ...CHAT_ALONE,
-      nativeWire: { wire: 'gemini', prefix: '/v1beta' },
-      lists: ['/v1beta/models', '/v1beta/models/{name}'],
-      native: [
-        ['/v1beta/models/{name}:generateContent', 'answers'],
-        ['/v1beta/models/{name}:streamGenerateContent', 'answers'],
-        ['/v1beta/models/{name}:countTokens', 'free'],
-        ['/v1beta/models/{name}:embedContent', 'reports'],
-        ['/v1beta/models/{name}:batchEmbedContents', 'reports'],
-      ],
+      ownWire: 'gemini',
     },
   ],
   // docs.ollama.com/api/introduction, docs.ollama.com/api/openai-compatibility, docs.ollama.com/api/authentication
@@ -170,15 +191,7 @@ const BUILT_IN: readonly Row[] = [
     {
       isOwn: true,
       keyless: true,
-      // docs.ollama.com/api/openai-compatibility: what is not said is 1 on OpenAI's wire, and its own leaves it to the model.
-      nativeWire: { wire: 'ollama', prefix: '/api' },
-      lists: ['/api/tags'],
-      native: [
-        ['/api/chat', 'answers'],
-        ['/api/generate', 'answers'],
-        ['/api/embed', 'reports'],
-        ['/api/embeddings', 'reports'],
-      ],
+      ownWire: 'ollama',
     },
   ],
   // learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: /openai/v1, the deployment in `model`; before it
@@ -202,7 +215,19 @@ export interface ProviderOverride {
   readonly dialect?: Dialect;
   readonly authScheme?: AuthScheme;
   readonly streamUsage?: StreamUsage;
-  readonly wires?: readonly CallerWire[];
+  /** All that it speaks. */
+  readonly wires?: readonly SpokenWire[];
+}
+
+/** What the configuration may say that a provider speaks. */
+type SpokenWire = 'openai-chat' | 'openai-responses' | OwnWire;
+
+function ownOf(wires: readonly SpokenWire[]): OwnWire | null {
+  return wires.find((wire) => wire === 'gemini' || wire === 'ollama') ?? null;
+}
+
+function callersOf(wires: readonly SpokenWire[]): readonly CallerWire[] {
+  return wires.filter((wire) => wire !== 'gemini' && wire !== 'ollama');
 }
 
 /**
@@ -263,9 +288,12 @@ function builtInRow(
   [name, usual, scheme, dialect, streamUsage, prefixes, extras = {}]: Row,
   said: ProviderOverride | undefined,
 ): ChosenRow | null {
-  const { isOwn = false, keyless = false, nativeWire = null, native = [], lists = [] } = extras;
+  const { isOwn = false, keyless = false, ownWire = null } = extras;
+  const saidWires = said?.wires;
   // What speaks another dialect than this row's is another service under its name.
   const isRows = said?.dialect === undefined || said.dialect === dialect;
+  const asked = saidWires === undefined ? (isRows ? ownWire : null) : ownOf(saidWires);
+  const api = asked ?? ownWire;
   const authority = said?.authority ?? usual;
   if (authority === '' && said === undefined) return null;
   if (authority === '') throw new Error(`Provider ${name} has no authority.`);
@@ -280,34 +308,38 @@ function builtInRow(
     keyless: said?.authScheme === undefined ? isOpen && keyless : authScheme === 'none',
     onlyVirtual: isOpen && said?.authority === undefined,
     dialect: said?.dialect ?? dialect,
-    wires: said?.wires ?? (isRows ? extras.wires : null) ?? OF_DIALECT[said?.dialect ?? dialect],
+    wires:
+      (saidWires === undefined ? null : callersOf(saidWires)) ??
+      (isRows ? extras.wires : null) ??
+      OF_DIALECT[said?.dialect ?? dialect],
     streamUsage: said?.streamUsage ?? streamUsage,
     prefixes,
-    nativeWire: isRows ? nativeWire : null,
-    native,
-    lists,
+    nativeWire: asked === null ? null : OWN[asked].nativeWire,
+    native: api === null ? [] : OWN[api].native,
+    lists: api === null ? [] : OWN[api].lists,
   };
 }
 
 function addedRow(said: ProviderOverride): ChosenRow {
-  const { name, authority, authScheme } = said;
+  const { name, authority, authScheme, wires } = said;
+  const own = wires === undefined ? null : ownOf(wires);
   if (authority === undefined) throw new Error(`Provider ${name} has no authority.`);
   return {
     name,
     authority,
     builtIn: false,
-    authScheme: authScheme ?? 'bearer',
+    authScheme: authScheme ?? (own === 'gemini' ? 'x-goog-api-key' : 'bearer'),
     needsKey: authScheme === undefined ? !isPlaintext(authority) : authScheme !== 'none',
     keyless: authScheme === 'none',
     onlyVirtual: false,
     dialect: said.dialect ?? 'openai',
-    wires: said.wires ?? OF_DIALECT[said.dialect ?? 'openai'],
+    wires: wires === undefined ? OF_DIALECT[said.dialect ?? 'openai'] : callersOf(wires),
     // vLLM, the usual addition, reports usage only when asked.
     streamUsage: said.streamUsage ?? 'ask',
     prefixes: USUAL_PREFIXES,
-    nativeWire: null,
-    native: [],
-    lists: [],
+    nativeWire: own === null ? null : OWN[own].nativeWire,
+    native: own === null ? [] : OWN[own].native,
+    lists: own === null ? [] : OWN[own].lists,
   };
 }
 

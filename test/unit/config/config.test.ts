@@ -64,6 +64,7 @@ describe('the example', () => {
         streamUsage: 'ask',
         wires: ['openai-chat'],
       },
+      { name: 'ollama', wires: ['ollama'] },
     ]);
   });
 });
@@ -109,6 +110,12 @@ describe('what is wrong is said', () => {
     ['[provider_stream_usage]\nopenai = "no"', 'provider_stream_usage.openai', /"ask" or "sent"/],
     ['[provider_stream_usage]\nopnai = "ask"', 'provider_stream_usage.opnai', /openai/],
     ['[provider_wires]\nxai = ["openai-responses"]', 'provider_wires.xai', /"openai-chat"/],
+    [
+      '[provider_wires]\nxai = ["gemini", "ollama"]',
+      'provider_wires.xai',
+      /one of these two alone/,
+    ],
+    ['[provider_wires]\nxai = []', 'provider_wires.xai', /"openai-chat"/],
     ['[provider_wires]\nxai = "openai-chat"', 'provider_wires.xai', /\["openai-chat"\]/],
     ['[provider_wires]\nopnai = ["openai-chat"]', 'provider_wires.opnai', /openai/],
     ['[provider_wires]\nanthropic = ["openai-chat"]', 'provider_wires.anthropic', /dialect/],

@@ -53,6 +53,31 @@ describe('the provider table', () => {
     ]);
   });
 
+  it.each([
+    [['gemini'], [], 'gemini'],
+    [['openai-chat', 'gemini'], ['openai-chat'], 'gemini'],
+    [['openai-chat'], ['openai-chat'], undefined],
+    [['ollama'], [], 'ollama'],
+  ] as const)('whoever is said to speak %j gets requests of %j as they came, and others in %s', (wires, callers, own) => {
+    for (const name of ['gemini', 'box']) {
+      const authority = name === 'box' ? { authority: 'http://box:1' } : {};
+      const row = providerTable([{ name, wires, ...authority }]).find((one) => one.name === name);
+      expect([row?.wires, row?.nativeWire?.wire]).toEqual([callers, own]);
+    }
+  });
+
+  it('reaches what a provider of one’s own has on the wire that is its only one', () => {
+    const said = { name: 'box', authority: 'http://box:1' };
+    const [gemini] = providerTable([{ ...said, wires: ['gemini'] }]).slice(-1);
+    expect(gemini).toMatchObject({
+      authScheme: 'x-goog-api-key',
+      lists: ['/v1beta/models', '/v1beta/models/{name}'],
+    });
+    const [ollama] = providerTable([{ ...said, wires: ['ollama'] }]).slice(-1);
+    expect(ollama).toMatchObject({ authScheme: 'bearer', lists: ['/api/tags'] });
+    expect(ollama?.native).toContainEqual(['/api/embed', 'reports']);
+  });
+
   it('has an Azure where the configuration says which', () => {
     const [azure] = providerTable([{ name: 'azure', authority: 'x.openai.azure.com:443' }]).slice(
       -1,
