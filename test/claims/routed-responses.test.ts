@@ -57,6 +57,11 @@ xai = ["openai-chat"]
 [routes.mixed]
 targets = ["openai/gpt-5-mini"]
 fallbacks = ["anthropic/claude-opus-4-5"]
+[routes.held]
+targets = ["anthropic/claude-opus-4-6"]
+fallbacks = ["mistral/mistral-held", "groq/llama-held"]
+retries = 0
+stream_safety = "hold"
 [routes.clean]
 targets = ["openai/gpt-5-clean"]
 fallbacks = ["anthropic/claude-opus-4-8"]
@@ -348,6 +353,19 @@ describe('a plan of several wires', () => {
     expect(answer.fields.get('x-sluice-target')).toBe('groq/llama');
   });
 
+  test('a stream that is held to its end fails over behind its first words, from wire to wire', async () => {
+    scene.plays({
+      anthropic: cutsBehind(EVENTS.messages.opening, EVENTS.messages.word('half')),
+      mistral: cutsBehind(EVENTS.chat.opening, EVENTS.chat.word('half')),
+      groq: streams('responses', 'whole'),
+    });
+    const body = JSON.stringify({ model: 'held', input: 'hi', stream: true });
+    const answer = await scene.ask('', { wire: 'responses', body });
+    expect(answer.text).toContain('whole');
+    expect(answer.text).not.toContain('half');
+    expect(scene.asked).toEqual({ anthropic: 1, mistral: 1, groq: 1 });
+  });
+
   test("what Claude thought does not reach OpenAI, and OpenAI's own thoughts do", async () => {
     scene.plays({ openai: answers(200, '{"id":"resp_1","model":"m","output":[]}') });
     const thought = (id: string, encrypted_content: string) => ({
@@ -393,6 +411,16 @@ describe('what cannot be carried', () => {
     const { error } = JSON.parse(answer.text) as { error: { code: string; message: string } };
     expect([answer.status, error.code, scene.asked, answer.facts]).toEqual([400, code, {}, []]);
     expect(error.message).toContain(says);
+  });
+
+  test('with x-sluice-strict what would be lost is refused by its name', async () => {
+    scene.plays({});
+    const asked = { model: 'anthropic/claude-sonnet-4-5-7', input: 'hi', truncation: 'auto' };
+    const body = JSON.stringify(asked);
+    const fields = { 'x-sluice-strict': 'true' };
+    const answer = await scene.ask('', { wire: 'responses', body, fields });
+    expect([answer.status, scene.asked]).toEqual([400, {}]);
+    expect(answer.text).toContain('truncation');
   });
 
   test('a client that chains its answers is told so by its own error', async () => {
