@@ -7,6 +7,8 @@ import { token } from '../support/managed.ts';
 import {
   type Act,
   answers,
+  cutsBehind,
+  EVENTS,
   type RoutedScene,
   resets,
   startRoutedScene,
@@ -395,4 +397,41 @@ test.each([
   const failed = await inTurn(path, model, 200);
   expect(failed.filter((status) => status !== 502)).toEqual([]);
   expect(failed.length).toBe(200);
+});
+
+/** Asks in turn, each time on another connection, as soon as an answer has begun and was cut. @returns statuses */
+async function cutInTurn(path: string, model: string, times: number): Promise<number[]> {
+  const body = `{"model":"${model}","stream":true,"messages":[{"role":"user","content":"hi"}]}`;
+  const request = `POST ${path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${token({ keyId: 9n })}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const port = Number(new URL(url).port);
+  const open = () => connect({ port, host: '127.0.0.1', noDelay: true });
+  const statuses: number[] = [];
+  let next = open();
+  while (statuses.length < times) {
+    const socket = next;
+    next = open();
+    const text = await new Promise<string>((resolve, reject) => {
+      let came = '';
+      socket.on('error', reject).on('data', (piece) => {
+        came += piece.toString('latin1');
+        // The gateway's own last event, or a refusal.
+        if (came.includes('"error"')) resolve(came);
+      });
+      socket.write(request);
+    });
+    statuses.push(Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1]));
+    socket.on('error', () => {}).destroy();
+  }
+  next.destroy();
+  return statuses;
+}
+
+test.each([
+  ['relay', '/openai/v1/chat/completions', 'gpt-4o'],
+  ['routed', '/v1/chat/completions', 'chat'],
+])('whoever has read of a stream that it was cut, and asks again, is not refused for it, on the %s lane: 300 in a row at one in flight', async (_lane, path, model) => {
+  const cut = cutsBehind(EVENTS.chat.opening, EVENTS.chat.word('half'));
+  scene.plays({ openai: cut, groq: cut });
+  const statuses = await cutInTurn(path, model, 300);
+  expect(statuses.filter((status) => status !== 200)).toEqual([]);
 });
