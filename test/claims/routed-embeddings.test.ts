@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { answers, type RoutedScene, startRoutedScene } from '../support/routed-scene.ts';
+import { type Act, answers, type RoutedScene, startRoutedScene } from '../support/routed-scene.ts';
 import { failureOf } from '../support/sdk-calls.ts';
 
 // OpenAI's embeddings at providers that have nothing but a wire of their own. Its stock client asks for base64 unasked.
@@ -194,4 +194,47 @@ test("OpenAI's chats are written in the own wire of who has no other", async () 
   });
   expect(chat.choices[0]?.message.content).toBe('from Ollama');
   expect(sentTo('ollama').request?.target).toBe('/api/chat');
+});
+
+test('a chat that streams from there tells its usage to who asked for it, and a cut is never its end', async () => {
+  const line = (content: string, more: object = { done: false }) =>
+    `${JSON.stringify({ model: 'm', message: { role: 'assistant', content }, ...more })}\n`;
+  const end = { done: true, done_reason: 'stop', prompt_eval_count: 7, eval_count: 2 };
+  const says =
+    (...lines: readonly string[]): Act =>
+    async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: application/x-ndjson']);
+      for (const one of lines) await turn.chunk(one);
+      await turn.lastChunk();
+    };
+  const read = async () => {
+    const stream = await openai.chat.completions.create({
+      model: 'ollama/qwen3:4b',
+      messages: [{ role: 'user', content: 'hi' }],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    return chunks;
+  };
+  scene.plays({ ollama: says(line('from '), line('Ollama'), line('', end)) });
+  const chunks = await read();
+  const text = chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('');
+  expect(text).toBe('from Ollama');
+  expect(chunks.at(-1)?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 2 });
+  scene.plays({ ollama: says(line('half')) });
+  expect(await failureOf(read())).toBeInstanceOf(Error);
+});
+
+test.each([
+  '/v1/completions',
+  '/v1/responses/compact',
+])('%s, which nobody writes anew, does not lead there', async (path) => {
+  scene.plays({});
+  const body = JSON.stringify({ model: 'ollama/qwen3:8b', prompt: 'x', input: 'x' });
+  const answer = await scene.ask('', { path, body });
+  expect([answer.status, scene.asked]).toEqual([503, {}]);
+  expect(answer.text).toContain('other_wire');
 });
