@@ -43,10 +43,15 @@ const LEAST_NORMAL = 2 ** -1022;
 /** Of a number's text: one with an end of zeros takes as long to look at as it likes, and longer ones are kept as they are. */
 const LOOKED_AT_MAX_CHARS = 64;
 
+const INTEGER = /^-?\d+$/;
+
 /** Whether a double holds what a number's text says, however it says it: `1.0` is 1, and `1e3` is 1000. */
 function isHeld(value: number, source: string): boolean {
-  if (String(value) === source) return true;
-  if (source.length > LOOKED_AT_MAX_CHARS) return false;
+  const written = String(value);
+  if (written === source) return true;
+  // An integer with an exponent is a float to many readers.
+  if (source.length > LOOKED_AT_MAX_CHARS || (INTEGER.test(source) && !INTEGER.test(written)))
+    return false;
   const digits = source
     .replace(/[eE].*$|[.-]/g, '')
     .replace(/^0+/, '')

@@ -55,3 +55,8 @@ describe('a number that a double does not hold', () => {
     expect(JSON.stringify(parseExactly(whole)) === whole).toBe(true);
   });
 });
+
+test('an integer stays one, and does not get an exponent, which is a float to Python', () => {
+  const text = `{"exact":9765724902343750000000,"id":${LONG}}`;
+  expect(JSON.stringify(parseExactly(text))).toBe(text);
+});
