@@ -1,5 +1,6 @@
 // What it costs to decide about a request, as a whole and the parts that are not in bench:keys: npm run bench:admission
-import { type Admittance, type Asked, admit } from '../../src/admit/admit.ts';
+import type { Admittance, Asked } from '../../src/admit/admission.ts';
+import { admit } from '../../src/admit/admit.ts';
 import { Cors } from '../../src/admit/cors.ts';
 import { ManagedEndpoints } from '../../src/admit/endpoint.ts';
 import { ModelList } from '../../src/admit/model-list.ts';

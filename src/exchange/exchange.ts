@@ -6,7 +6,8 @@
 
 // The globals of these names are getters, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import { type Admittance, type Admitted, tooLarge } from '../admit/admit.ts';
+import type { Admittance, Admitted } from '../admit/admission.ts';
+import { tooLarge } from '../admit/gates.ts';
 import {
   type ClientEvents,
   NO_BODY,

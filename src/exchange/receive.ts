@@ -1,14 +1,8 @@
 // The global of this name is a getter, which optimised code calls each time (0.3 us a request, all told).
 import { performance } from 'node:perf_hooks';
-import {
-  type Admitted,
-  admit,
-  type Doubtful,
-  guessDialect,
-  type Listed,
-  type Recalled,
-  type Refused,
-} from '../admit/admit.ts';
+import type { Admitted, Doubtful, Listed, Recalled, Refused } from '../admit/admission.ts';
+import { admit } from '../admit/admit.ts';
+import { guessDialect } from '../admit/caller-dialect.ts';
 import { loggedPath } from '../admit/credential.ts';
 import type { ClientEvents, RequestBody, RequestHead, ResponseWriter } from '../edge/door.ts';
 import { ownPage } from '../front-page.ts';

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import type { Routed } from '../admit/admit.ts';
+import type { Routed } from '../admit/admission.ts';
 import type { Planner } from '../plan/planner.ts';
 import { PREFIX_MAX_BYTES, type PrefixWatch, type WatchedTurn } from '../plan/prefix-watch.ts';
 import type { Route } from '../plan/route-table.ts';

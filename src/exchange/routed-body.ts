@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import type { Routed } from '../admit/admit.ts';
+import type { Routed } from '../admit/admission.ts';
 import { asksForUsage, TWO_MODELS } from '../meter/metering.ts';
 import { countsEveryModel } from '../policy/policy-table.ts';
 import type { Provider } from '../providers/providers.ts';

@@ -7,7 +7,7 @@
  * lane", has its states and its failures.
  */
 
-import type { Routed } from '../admit/admit.ts';
+import type { Routed } from '../admit/admission.ts';
 import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { FAILURES, type Failed } from '../plan/failover.ts';
 import type { Trial } from '../plan/planner.ts';

@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import type { Routed } from '../admit/admit.ts';
+import type { Routed } from '../admit/admission.ts';
 import { isOfMoney, isOverBudget } from '../budget/budget-refusals.ts';
 import { ChainSpending } from '../budget/chain-spending.ts';
 import type { CleanedRequest } from '../dialect/foreign-thoughts.ts';

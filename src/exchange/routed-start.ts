@@ -1,6 +1,6 @@
 /** What a routed request begins with, when its model is known: its first target and key, or why it goes nowhere. */
 
-import type { Routed } from '../admit/admit.ts';
+import type { Routed } from '../admit/admission.ts';
 import type { Maker } from '../dialect/conversation.ts';
 import { makerAt } from '../dialect/seals.ts';
 import { writtenWire } from '../dialect/wires.ts';
