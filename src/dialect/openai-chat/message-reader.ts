@@ -1,7 +1,8 @@
-import type { CacheLife, Part, ResultPart, Seal, TextPart, Turn } from '../conversation.ts';
+import type { CacheLife, Part, ResultPart, TextPart, Turn } from '../conversation.ts';
 import { mediaOf } from '../data-url.ts';
 import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
+import { sealOf } from '../seals.ts';
 import { detailOf } from '../wishes.ts';
 import { cacheLifeOf } from './cache-marks.ts';
 
@@ -131,12 +132,11 @@ function readGoogleSeal(from: unknown): readonly Part[] {
 function readThoughts(message: JsonObject): readonly Part[] {
   const blocks = listIn(message, 'thinking_blocks').flatMap((block): readonly Part[] => {
     if (!isObject(block)) return [];
-    const data = textIn(block, 'data');
-    if (block['type'] === 'redacted_thinking' && data !== null)
-      return [{ kind: 'redacted', seal: { maker: 'anthropic', data } }];
-    const signature = textIn(block, 'signature');
-    const seal: Seal | null =
-      signature === null || signature === '' ? null : { maker: 'anthropic', data: signature };
+    if (block['type'] === 'redacted_thinking') {
+      const sealed = sealOf('anthropic', textIn(block, 'data') ?? '');
+      return sealed === null ? [] : [{ kind: 'redacted', seal: sealed }];
+    }
+    const seal = sealOf('anthropic', textIn(block, 'signature') ?? '');
     return [{ kind: 'thought', text: textIn(block, 'thinking') ?? '', seal }];
   });
   if (blocks.length > 0) return blocks;
