@@ -122,6 +122,13 @@ describe.each([
   });
 });
 
+test('an error that is longer than is held of one is told as a failure, and never in half', async () => {
+  const long = JSON.stringify({ error: { message: 'x'.repeat(200_000), type: 'server_error' } });
+  const answer = await ask('unpriced', answers(503, long));
+  expect([answer.status, answer.cut]).toEqual([502, false]);
+  expect(answer.text).toContain('upstream_unreachable');
+});
+
 test('a fallback behind the one that has no price is asked', async () => {
   const answer = await ask('unpriced-between', answers(503, BUSY));
   expect([answer.status, answer.text]).toEqual([200, WHOLE]);

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { token } from '../support/managed.ts';
 import { post, RawClient } from '../support/raw-client.ts';
 import {
   answers,
+  EVENTS,
   PATHS,
   type RoutedScene,
   startRoutedScene,
@@ -132,6 +134,26 @@ describe("the provider's own id of a request", () => {
     expect(answer.fields.get('request-id')).toBe('req_9');
     expect(answer.fields.get('x-request-id')).toBe('req_9');
   });
+});
+
+test('the head of a stream is told before anything comes of it', async () => {
+  const seen = Promise.withResolvers<void>();
+  scene.plays({
+    anthropic: async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream']);
+      await seen.promise;
+      await turn.chunk(EVENTS.messages.opening + EVENTS.messages.word('w') + EVENTS.messages.end);
+      await turn.lastChunk();
+    },
+  });
+  const body = JSON.stringify({ model: 'anthropic/claude-x', stream: true, messages: HI });
+  const client = new RawClient(scene.gateway.port).send(post(scene.key, PATHS.chat, body));
+  await until('its head', () => Buffer.concat(client.received).includes('\r\n\r\n'));
+  seen.resolve();
+  const answer = await client.response();
+  client.close();
+  expect(answer.body.toString().trimEnd().endsWith('data: [DONE]')).toBe(true);
 });
 
 describe('strict', () => {
