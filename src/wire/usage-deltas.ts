@@ -13,7 +13,7 @@ const SPACE = 0x20;
  */
 const TEXT_MAX_BYTES = 512;
 
-/** Keys of a delta that hold what a model wrote: chat completions, reasoning, tool calls, Anthropic messages. */
+/** Keys of a delta that hold what a model wrote: chat completions, reasoning, tool calls, Anthropic messages, Gemini's parts. */
 const TEXT_KEYS: ReadonlySet<string> = new Set([
   'content',
   'text',
@@ -26,6 +26,8 @@ const TEXT_KEYS: ReadonlySet<string> = new Set([
 ]);
 
 const DELTA = Buffer.from('"delta"');
+/** Gemini's name for it: a list, in each event of a stream (ai.google.dev/api/generate-content). */
+const PARTS = Buffer.from('"parts"');
 
 /** Two names for the same thought: some providers send it under both. */
 const REASONING_KEY = 'reasoning';
@@ -37,7 +39,7 @@ const REPEATED_KEY = 'reasoning_details';
 /** Keys of a whole answer whose strings a model wrote: texts, and what it wants tools to be called with. */
 const ANSWER_KEYS = ['"content"', '"text"', '"arguments"'].map((key) => Buffer.from(key));
 
-/** Most bytes that one text of a whole answer counts for: about 3,000 tokens. */
+/** Most bytes that one text of a whole answer, or of Gemini's long pieces, counts for: about 3,000 tokens. */
 const ANSWER_TEXT_MAX_BYTES = 16_384;
 
 /** No key of interest is longer. */
@@ -56,14 +58,27 @@ export class DeltaCount {
     const colon = skipSpaces(chunk, from, to);
     if (chunk[colon] !== COLON) return;
     const at = skipSpaces(chunk, colon + 1, to);
-    if (chunk[at] === QUOTE) this.#addText(at + 1, stringEnd(chunk, at + 1, to));
-    else if (chunk[at] === OPEN_OBJECT) this.#addObject(chunk, at + 1, to);
+    if (chunk[at] === QUOTE) this.#addText(at + 1, stringEnd(chunk, at + 1, to), TEXT_MAX_BYTES);
+    else if (chunk[at] === OPEN_OBJECT) this.#addMembers(chunk, at + 1, to, TEXT_MAX_BYTES);
+  }
+
+  /**
+   * Not each of Gemini's events says how many tokens its text has (2.0 says so in its last one alone).
+   * @param from behind the key `"parts"`
+   */
+  countParts(chunk: Buffer, from: number, to: number): void {
+    const colon = skipSpaces(chunk, from, to);
+    const at = skipSpaces(chunk, colon + 1, to);
+    if (chunk[colon] === COLON && chunk[at] === OPEN_ARRAY)
+      this.#addMembers(chunk, at + 1, to, ANSWER_TEXT_MAX_BYTES);
   }
 
   /** Counts the text of the deltas in a range. */
   countIn(chunk: Buffer, from: number, to: number): void {
     for (let at = chunk.indexOf(DELTA, from); at >= 0 && at < to; at = chunk.indexOf(DELTA, at + 1))
       this.count(chunk, at + DELTA.length, to);
+    for (let at = chunk.indexOf(PARTS, from); at >= 0 && at < to; at = chunk.indexOf(PARTS, at + 1))
+      this.countParts(chunk, at + PARTS.length, to);
   }
 
   /** Counts the texts of a piece of a JSON answer. Texts that the piece cuts count as far as they are in it. */
@@ -79,7 +94,8 @@ export class DeltaCount {
     }
   }
 
-  #addObject(chunk: Buffer, from: number, to: number): void {
+  /** @param from behind what opens an object, or a list */
+  #addMembers(chunk: Buffer, from: number, to: number, most: number): void {
     let depth = 1;
     let isText = false;
     let reasoning = '';
@@ -96,7 +112,7 @@ export class DeltaCount {
             reasoning = key;
           }
         } else if (isText) {
-          this.#addText(at + 1, end);
+          this.#addText(at + 1, end, most);
         }
         at = end;
       } else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
@@ -104,8 +120,8 @@ export class DeltaCount {
     }
   }
 
-  #addText(from: number, end: number): void {
-    this.textBytes += Math.min(end - from, TEXT_MAX_BYTES);
+  #addText(from: number, end: number, most: number): void {
+    this.textBytes += Math.min(end - from, most);
   }
 }
 

@@ -26,6 +26,7 @@ const NEEDLES = [
   '"model"',
   '"modelV',
   '"delta"',
+  '"parts"',
   '"messag',
   ' [DONE]',
   ':[DONE]',
@@ -103,6 +104,10 @@ export class UsageSkim {
           return STOP.equals(chunk.subarray(end - 5, end - 5 + STOP.length));
         if (isQuoted && spells(chunk, end - 5, 0x64, 0x65, 0x6c, 0x74))
           this.deltas.count(chunk, end + 1, to);
+        return false;
+      case 0x73: // parts
+        if (isQuoted && spells(chunk, end - 5, 0x70, 0x61, 0x72, 0x74))
+          this.deltas.countParts(chunk, end + 1, to);
         return false;
       default:
         return false;

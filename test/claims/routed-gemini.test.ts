@@ -2,13 +2,14 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startMock } from '../../src/mock/server.ts';
 import { authorities, startGateway } from '../support/gateway.ts';
-import { poolKeys, signingKeys, token } from '../support/managed.ts';
+import { factOf, poolKeys, signingKeys, token } from '../support/managed.ts';
 import {
   type Act,
   answers,
   cutsBehind,
   EVENTS,
   type RoutedScene,
+  stallsBehind,
   startRoutedScene,
   streams,
   streamsChunks,
@@ -226,6 +227,26 @@ describe("Anthropic's client on Gemini's own wire", () => {
     expect(contents[1]).toEqual({ role: 'model', parts: [{ text: 'Let me look.' }, ...calls] });
     const response = { functionResponse: { name: 'clock', response: { output: '12:00' } } };
     expect(contents[2]).toEqual({ role: 'user', parts: [response, response] });
+  });
+
+  test('pays for what came where it leaves before Google says what that cost', async () => {
+    const text = 'words that nobody counted '.repeat(40);
+    const said = { candidates: [{ content: { parts: [{ text }] }, index: 0 }] };
+    scene.plays({ gemini: stallsBehind(event({ ...said, modelVersion: 'gemini-2.0-flash' })) });
+    const leave = new AbortController();
+    const { signal } = leave;
+    const stream = await anthropic.messages
+      .create(
+        { model: 'gemini/gemini-2.0-flash', max_tokens: 9, messages: HI, stream: true },
+        { signal },
+      )
+      .withResponse();
+    for await (const { type } of stream.data) if (type === 'content_block_delta') leave.abort();
+    const id = stream.response.headers.get('x-sluice-request-id');
+    const fact = await factOf(scene.gateway, id);
+    expect(fact).toMatchObject({ outcome: 'client_gone', usage_source: 'estimated' });
+    expect(fact['output_tokens']).toBeGreaterThanOrEqual(text.length / 8);
+    expect(fact['output_tokens']).toBeLessThan(text.length / 2);
   });
 
   test.each([

@@ -393,10 +393,20 @@ describe('the text that an estimate goes by', () => {
     (_, i) =>
       `event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"word number ${i} "}\n\n`,
   ).join('');
+  const geminiEvent = (text: string): string =>
+    `"candidates": [{"content": {"parts": [{"text": "${text}","thoughtSignature": "U2ln"}],"role": "model"},"index": 0}]`;
+  const cost = '"usageMetadata": {"promptTokenCount": 9,"totalTokenCount": 9},"modelVersion": "m"';
+  const gemini = (write: (event: string) => string): string =>
+    Array.from(
+      { length: 50 },
+      (_, i) => `data: {${write(geminiEvent(`word number ${i} `))}}\r\n\r\n`,
+    ).join('');
   const exact = Array.from({ length: 50 }, (_, i) => `word number ${i} `).join('').length;
 
   it.each([
     ['chat', chat],
+    ['parts', gemini((event) => `${event},${cost}`)],
+    ['parts behind what they cost', gemini((event) => `${cost},${event}`)],
     ['responses', responses],
     [
       'reasoning under two names',
@@ -414,6 +424,12 @@ describe('the text that an estimate goes by', () => {
       ),
     ];
     for (const chunks of cuts) expect(read(chunks, 'events').textBytes).toBe(exact);
+  });
+
+  it('is all of a long piece of Gemini’s', () => {
+    const text = 'word '.repeat(800);
+    const event = Buffer.from(`data: {${geminiEvent(text)},${cost}}\r\n\r\n`);
+    expect(read([event], 'events').textBytes).toBe(text.length);
   });
 
   it('is what was there when the stream broke off inside an event', () => {
