@@ -125,6 +125,11 @@ export class RequestGathering {
     return this.#copy.isTooLarge;
   }
 
+  /** It alone is more than may be kept of one, by what came or by what it declared. */
+  get isMoreThanKept(): boolean {
+    return this.#copy.isTooLarge || this.#copy.isDeclaredOver;
+  }
+
   /** The model is longer than any real one, or stands there more often than anybody would write it. */
   get isOdd(): boolean {
     const facts = this.#facts();

@@ -86,7 +86,7 @@ export class RoutedBody {
 
   /** Why it cannot be written anew for a target of another wire: not all of it is here. */
   get notWhole(): Rejection {
-    if (!this.#gathering.isTooLarge) return NODE_FULL;
+    if (!this.#gathering.isMoreThanKept) return NODE_FULL;
     const told = `The model asked for speaks another wire, and a body is written anew for it up to ${this.#maxBytes} bytes.`;
     return rejection('body_too_large', told);
   }

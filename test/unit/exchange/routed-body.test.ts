@@ -233,3 +233,26 @@ describe('a routed body that is whole', () => {
     expect([asked.mayHandOver(unasked), asked.mayHandOver(provider)]).toEqual([false, false]);
   });
 });
+
+describe('a body that cannot be written anew, since not all of it is kept', () => {
+  const piece = Buffer.from('{"model":"m","messages":[]');
+  const fullOf = (declared: number, nodeBytes: number) => {
+    const replay = new KeptBudget(createKeptMemory(1), 0, nodeBytes);
+    const body = new RoutedBody({ scanner, replay, replayMaxBytes: 64 }, sized(declared), routed);
+    let state = body.push(piece, false);
+    for (let pieces = 0; state !== 'full' && pieces < 8; pieces++) state = body.push(piece, false);
+    const told = [state, body.notWhole.code];
+    body.drop();
+    body.release();
+    return told;
+  };
+
+  it('is too large by what it declares, as by what came, however little came so far', () => {
+    expect(fullOf(65, 0)).toEqual(['full', 'body_too_large']);
+    expect(fullOf(-1, 0)).toEqual(['full', 'body_too_large']);
+  });
+
+  it('is none of its own fault where the node has no room', () => {
+    expect(fullOf(64, 1)).toEqual(['full', 'overloaded']);
+  });
+});
