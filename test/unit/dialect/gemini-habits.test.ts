@@ -227,6 +227,12 @@ describe('settings', () => {
     expect(written).toMatchObject({ kind: 'untranslatable', field: 'n' });
   });
 
+  test('an answer of no tokens, with which Anthropic’s callers warm a cache, is one of a single one', () => {
+    const written = asked({ max_tokens: 0 });
+    expect(written.sent.generationConfig).toEqual({ maxOutputTokens: 1 });
+    expect(written.adjusted).toEqual(['max_tokens=1']);
+  });
+
   test('a model’s name stays one segment of the path', () => {
     const { path, query } = asked({ stream: true }, '../files?x=y');
     expect([path, query]).toEqual(['/models/..%2Ffiles%3Fx%3Dy:streamGenerateContent', 'alt=sse']);
@@ -246,6 +252,52 @@ describe('an answer', () => {
     const events = streamed([event([{ text: 'half' }]), event([], finish)]);
     expect(types(events).slice(-1)).toEqual(['error']);
     expect(types(events)).not.toContain('message_stop');
+  });
+
+  test.each([
+    ['STOP', 'end_turn'],
+    ['MAX_TOKENS', 'max_tokens'],
+    ['OTHER', 'end_turn'],
+    ['SAFETY', 'refusal'],
+    ['RECITATION', 'refusal'],
+    ['LANGUAGE', 'refusal'],
+    ['BLOCKLIST', 'refusal'],
+    ['PROHIBITED_CONTENT', 'refusal'],
+    ['SPII', 'refusal'],
+    ['IMAGE_SAFETY', 'refusal'],
+    ['MALFORMED_FUNCTION_CALL', undefined],
+    ['UNEXPECTED_TOOL_CALL', undefined],
+    ['MALFORMED_RESPONSE', undefined],
+  ])('that ends for %s ends for %s, or is none', (finishReason, reason) => {
+    const candidates = [{ content: { parts: [{ text: 'x' }] }, finishReason }];
+    expect(answered({ candidates })['stop_reason']).toBe(reason);
+  });
+
+  test('tells OpenAI’s callers why it was held back, and only then', () => {
+    const said = (body: Json): string =>
+      JSON.stringify(
+        translateAnswer('gemini', 'openai-chat', Buffer.from(JSON.stringify(body)), TERMS).body,
+      );
+    const ended = (finishReason: string) => ({
+      candidates: [{ finishReason, finishMessage: 'as Google says' }],
+    });
+    expect(said(ended('SAFETY'))).toContain('as Google says');
+    expect(said(ended('STOP'))).not.toContain('as Google says');
+    const promptFeedback = { blockReason: 'SAFETY', blockReasonMessage: 'the prompt itself' };
+    expect(said({ promptFeedback })).toContain('the prompt itself');
+  });
+
+  test('of several candidates is the first, and has the tier that served it', () => {
+    const candidates = ['other', 'first'].map((text, at) => ({
+      content: { parts: [{ text }] },
+      finishReason: 'STOP',
+      index: 1 - at,
+    }));
+    const usageMetadata = { promptTokenCount: 1, serviceTier: 'priority' };
+    expect(answered({ candidates, usageMetadata })).toMatchObject({
+      content: [{ text: 'first' }],
+      usage: { service_tier: 'priority' },
+    });
   });
 
   test('that breaks before its reason is never whole, and behind it ends with the stream', () => {

@@ -235,6 +235,11 @@ describe('a stream of lines', () => {
     expect(types(streamed('no JSON\n')).at(-1)).toBe('error');
   });
 
+  test('with an error of no words has none', () => {
+    const told = streamed(line({ content: 'all' }, { error: '' }) + DONE);
+    expect(types(told).at(-1)).toBe('message_stop');
+  });
+
   test('has each call whole, some without an id, and their digits stay', () => {
     const made = (zone: string, id?: string) => ({
       ...(id === undefined ? {} : { id }),

@@ -285,7 +285,67 @@ describe('an answer', () => {
   });
 });
 
+describe('an answer of another wire', () => {
+  const told = (from: TargetWire, body: Json) =>
+    translateAnswer(from, 'openai-responses', Buffer.from(JSON.stringify(body)), PLAIN)
+      .body as Json;
+
+  test('counts all that was read as input, what was written to a cache too', () => {
+    const usage = {
+      input_tokens: 5,
+      cache_read_input_tokens: 100,
+      cache_creation_input_tokens: 7,
+      output_tokens: 3,
+    };
+    const content = [{ type: 'text', text: 'x' }];
+    const body = { id: 'msg_1', model: 'claude', content, stop_reason: 'end_turn', usage };
+    expect(told('anthropic-messages', body)['usage']).toMatchObject({
+      input_tokens: 112,
+      input_tokens_details: { cached_tokens: 100, cache_write_tokens: 7 },
+      total_tokens: 115,
+    });
+  });
+
+  test('says which tier served it, in the words of this wire', () => {
+    const tierOf = (serviceTier: string) =>
+      told('gemini', {
+        candidates: [{ content: { parts: [{ text: 'x' }] }, finishReason: 'STOP' }],
+        usageMetadata: { promptTokenCount: 1, serviceTier },
+      })['service_tier'];
+    expect(['priority', 'flex', 'standard'].map(tierOf)).toEqual(['priority', 'flex', 'default']);
+  });
+
+  test('has an id for each call where its provider has none', () => {
+    const functionCall = { name: 'clock', args: {} };
+    const parts = [{ functionCall }, { functionCall }];
+    const output = told('gemini', { candidates: [{ content: { parts }, finishReason: 'STOP' }] })[
+      'output'
+    ] as readonly Json[];
+    const ids = output.map(({ call_id: id }) => id);
+    expect(ids.every((id) => typeof id === 'string' && id !== '')).toBe(true);
+    expect(new Set(ids).size).toBe(2);
+  });
+
+  test('that its limit cut off has calls that were whole before, and is incomplete', () => {
+    const call = { functionCall: { name: 'clock', args: { zone: 'UTC' } } };
+    const candidates = [{ content: { parts: [call] }, finishReason: 'MAX_TOKENS' }];
+    expect(told('gemini', { candidates })).toMatchObject({
+      status: 'incomplete',
+      output: [{ type: 'function_call', status: 'completed' }],
+    });
+  });
+});
+
 describe('a stream', () => {
+  test('keeps no more calls without arguments than its bound', () => {
+    const stream = new TranslatedStream('anthropic-messages', 'openai-responses', PLAIN);
+    stream.push(Buffer.from(opening));
+    const block = { type: 'tool_use', id: 'i', name: 'x'.repeat(1_024 * 1_024), input: {} };
+    for (let at = 0; at < 5 && !stream.hasFailed; at++)
+      stream.push(Buffer.from(begins(at, block) + ends(at)));
+    expect(stream.hasFailed).toBe(true);
+  });
+
   test('has items that end before the next one begins, and one ascending number an event', () => {
     const events = streamed(
       opening +
