@@ -213,6 +213,16 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
     expect(told.match(/"message":"The provider sent what cannot be read/g)).toHaveLength(1);
   });
 
+  test('an event of more than sixteen megabytes is an error, and nothing behind it is told', () => {
+    const stream = new TranslatedStream(from, to, TERMS);
+    const piece = Buffer.alloc(4 * 1024 * 1024, 'x');
+    stream.push(Buffer.from(from === 'ollama' ? '{"' : 'data: {"'));
+    for (let at = 0; at < 5; at++) stream.push(piece);
+    stream.push(Buffer.from('":1}\n\n'));
+    expect(stream.hasFailed).toBe(true);
+    expect(stream.end().length).toBe(0);
+  });
+
   test('any stream is told as one that ends or fails, once', () => {
     fc.assert(
       fc.property(fc.array(told, { maxLength: 8 }), (events) => {
