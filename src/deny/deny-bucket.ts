@@ -96,7 +96,7 @@ export class DenyBucket {
       // Whether JetStream is there is told by the first question, which may be asked again.
       const asked = { timeout: REQUEST_MS, checkAPI: false };
       const manager = await connection.jetstreamManager(asked);
-      const jetstream = connection.jetstream({ timeout: REQUEST_MS });
+      const jetstream = connection.jetstream(asked);
       const options = { bindOnly: !create, timeout: REQUEST_MS };
       const kv = await jetstream.views.kv(source.bucket, options);
       return new DenyBucket(connection, source.bucket, manager, kv);
