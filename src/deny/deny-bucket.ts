@@ -4,16 +4,15 @@ import {
   type ConnectionOptions,
   connect,
   credsAuthenticator,
-  ErrorCode,
   type JetStreamManager,
   type KV,
   type KvEntry,
   type NatsConnection,
-  NatsError,
   type QueuedIterator,
   type StreamInfo,
 } from 'nats';
 import type { DenySource } from './deny-source.ts';
+import { ASK_AGAIN_MS, askedAgain, openBucket, unasked } from './leaderless.ts';
 
 /** For a connect, and for an answer of the server. */
 export const REQUEST_MS = 5_000;
@@ -24,12 +23,6 @@ const CONNECT_OF_SEVERAL_MS = 1_500;
 /** For one message, which any replica may answer; milliseconds. */
 const MESSAGE_MS = 1_000;
 const MESSAGE_AGAIN_MS = 200;
-
-/**
- * How often a question without an answer is asked again, in milliseconds: a cluster that has no leader just then never
- * answers it, and only one that is asked later finds the new leader. An answer to an earlier one counts as well.
- */
-const ASK_AGAIN_MS = 400;
 
 /** A connection that was cut without a word is noticed after two of these. */
 const PING_MS = 5_000;
@@ -93,12 +86,11 @@ export class DenyBucket {
   static async connect(source: DenySource, create = false): Promise<DenyBucket> {
     const connection = await connect(natsOptions(source));
     try {
-      // Whether JetStream is there is told by the first question, which may be asked again.
-      const asked = { timeout: REQUEST_MS, checkAPI: false };
+      const asked = unasked(REQUEST_MS);
       const manager = await connection.jetstreamManager(asked);
-      const jetstream = connection.jetstream(asked);
-      const options = { bindOnly: !create, timeout: REQUEST_MS };
-      const kv = await jetstream.views.kv(source.bucket, options);
+      const kv = create
+        ? await openBucket(connection, source.bucket, 0, REQUEST_MS)
+        : await connection.jetstream(asked).views.kv(source.bucket, { bindOnly: true });
       return new DenyBucket(connection, source.bucket, manager, kv);
     } catch (error) {
       await connection.close().catch(() => {});
@@ -141,7 +133,8 @@ export class DenyBucket {
     const query = JSON.stringify({ seq: revision + 1, next_by_subj: `${prefix}>` });
     const to = `$JS.API.DIRECT.GET.KV_${this.#name}`;
     // Any replica may be asked, one that is frozen too.
-    const { headers, data } = await this.#askedAgain(
+    const { headers, data } = await askedAgain(
+      this.connection,
       () => this.connection.request(to, query, { timeout: MESSAGE_MS }),
       MESSAGE_AGAIN_MS,
       MESSAGE_MS,
@@ -164,48 +157,12 @@ export class DenyBucket {
    * @throws Error, of which `reasonOf` makes NO_BUCKET when there is none
    */
   async info(limitMs = REQUEST_MS): Promise<StreamInfo> {
-    return await this.#askedAgain(
+    return await askedAgain(
+      this.connection,
       () => this.#manager.streams.info(`KV_${this.#name}`),
       ASK_AGAIN_MS,
       limitMs,
     );
-  }
-
-  /**
-   * Asks, and asks again until one of the questions is answered.
-   * @throws Error of the last answer that was none, or that says that there will be none
-   */
-  async #askedAgain<Answer>(
-    ask: () => Promise<Answer>,
-    everyMs: number,
-    limitMs: number,
-  ): Promise<Answer> {
-    return await new Promise((resolve, reject) => {
-      let refusal: unknown = NatsError.errorForCode(ErrorCode.Timeout);
-      const end = (): void => {
-        clearInterval(again);
-        clearTimeout(limit);
-      };
-      const giveUp = (): void => {
-        end();
-        reject(refusal);
-      };
-      const put = (): void => {
-        ask().then(
-          (answer) => {
-            end();
-            resolve(answer);
-          },
-          (error: unknown) => {
-            refusal = error;
-            if (!isUnanswered(error) || this.connection.isClosed()) giveUp();
-          },
-        );
-      };
-      const again = setInterval(put, everyMs);
-      const limit = setTimeout(giveUp, limitMs);
-      put();
-    });
   }
 
   /**
@@ -256,17 +213,8 @@ export class DenyBucket {
 /** What the library says where nobody answers for JetStream: the status of "no responders". */
 const NO_JETSTREAM = '503';
 
-/** "JetStream system temporarily unavailable" (nats-server, server/errors.json). */
-const NO_LEADER = 10_008;
-
 /** The status of a message that is not there. */
 const NO_MESSAGE = 404;
-
-/** Whether nobody has said anything, or a cluster that it has no leader: then it is asked again. */
-export function isUnanswered(error: unknown): boolean {
-  if (!(error instanceof NatsError)) return false;
-  return error.code === ErrorCode.Timeout || error.api_error?.err_code === NO_LEADER;
-}
 
 function isWithoutJetStream(error: unknown): boolean {
   return error instanceof Error && error.message === NO_JETSTREAM;

@@ -14,7 +14,6 @@ import {
   DenyBucket,
   type DenyChange,
   type Following,
-  isUnanswered,
   NO_BUCKET,
   REQUEST_MS,
   reasonOf,
@@ -23,6 +22,7 @@ import { denySubject, denyValue } from './deny-entry.ts';
 import type { DenyCursor, DenyRescan, DenySet } from './deny-set.ts';
 import type { DenySource } from './deny-source.ts';
 import { DenyWatch } from './deny-watch.ts';
+import { isUnanswered } from './leaderless.ts';
 
 /** Between two tries to connect, in milliseconds: doubled up to the second, with up to half taken off at random. */
 const BACKOFF_MIN_MS = 1_000;

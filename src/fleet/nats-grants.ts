@@ -101,9 +101,8 @@ export class NatsGrants implements GrantStore {
 
   async #open(connection: NatsConnection): Promise<void> {
     try {
-      const jetstream = connection.jetstream({ timeout: REQUEST_MS });
-      const options = { history: 1, ttl: KEPT_MS, timeout: REQUEST_MS };
-      const kv = await jetstream.views.kv(this.#bucket, options);
+      const { openBucket } = await import('../deny/leaderless.ts');
+      const kv = await openBucket(connection, this.#bucket, KEPT_MS, REQUEST_MS);
       await kv.get('any');
       this.#kv = kv;
       this.#opened = connection;

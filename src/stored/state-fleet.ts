@@ -151,12 +151,8 @@ export class StateFleet {
     let isOver = false;
     let entries: QueuedIterator<KvEntry> | null = null;
     try {
-      const jetstream = connection.jetstream({ timeout: REQUEST_MS });
-      const kv = await jetstream.views.kv(this.#bucket, {
-        history: 1,
-        ttl: KEPT_SECONDS * 1_000,
-        timeout: REQUEST_MS,
-      });
+      const { openBucket } = await import('../deny/leaderless.ts');
+      const kv = await openBucket(connection, this.#bucket, KEPT_SECONDS * 1_000, REQUEST_MS);
       await this.#joinSecret(kv);
       joined();
       const gone = connection.closed().then((error) => {

@@ -130,10 +130,52 @@ export class NatsCluster {
     });
   }
 
+  /**
+   * Ends all servers but one, which elects nobody.
+   * @returns that one, as soon as it knows that it has no leader
+   */
+  async leaderless(): Promise<NatsServer> {
+    const [last, ...others] = this.servers;
+    if (last === undefined) throw new Error('a cluster has servers');
+    for (const server of others) await server.kill();
+    const asking = await connect({ ...last.client });
+    await until(
+      'nobody to lead',
+      async () => {
+        const asked = asking.jetstreamManager({ timeout: 500 });
+        return await asked.then(
+          () => false,
+          () => true,
+        );
+      },
+      LEADERLESS_MS,
+    );
+    await asking.close();
+    return last;
+  }
+
+  /** The servers that `leaderless` ended come back, and elect a leader. */
+  async complete(): Promise<void> {
+    await Promise.all(this.servers.slice(1).map((server) => server.start()));
+  }
+
   async end(): Promise<void> {
     await this.connection.close().catch(() => {});
     for (const server of this.servers) await server.kill();
   }
+}
+
+/** A server that is left alone gives up leading after some 20 s, by its own clock. */
+const LEADERLESS_MS = 100_000;
+
+/** What JetStream is asked by whoever is connected to a server, as subjects without `$JS.API.`, in their order. */
+export async function questionsTo(connection: NatsConnection): Promise<readonly string[]> {
+  const questions: string[] = [];
+  connection.subscribe('$JS.API.>', {
+    callback: (_, { subject }) => questions.push(subject.slice('$JS.API.'.length)),
+  });
+  await connection.flush();
+  return questions;
 }
 
 export async function startNatsCluster(): Promise<NatsCluster> {
