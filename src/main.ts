@@ -140,6 +140,11 @@ ${CONFIG_HELP}`,
     help: async () => (await import('./command/mint.ts')).MINT_HELP,
     run: async (argv) => (await import('./command/mint.ts')).mint(argv),
   },
+  'admin-token': {
+    summary: 'make a token for the admin API and the dashboard',
+    help: async () => (await import('./command/admin-token.ts')).ADMIN_TOKEN_HELP,
+    run: async (argv) => (await import('./command/admin-token.ts')).adminToken(argv),
+  },
   keys: {
     summary: 'make virtual keys with names, list them, end one',
     help: async () => (await import('./command/keys-command.ts')).KEYS_HELP,
@@ -193,7 +198,7 @@ ${CONFIG_HELP}`,
 
 function usage(): string {
   const rows = Object.entries(COMMANDS).map(
-    ([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`,
+    ([name, { summary }]) => `  ${name.padEnd(11)} ${summary}`,
   );
   return `sluice: one proxy for all LLM traffic\n\nUsage: sluice [command] [options]\n\n${rows.join('\n')}\n\nsluice <command> --help says more.`;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { BudgetStatus } from '../budget/budget-refusals.ts';
+import type { AdminSettings } from '../console/admin-settings.ts';
 import type { BreakerSettings } from '../plan/health.ts';
 import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
@@ -143,6 +144,8 @@ export interface Config {
   /** Who has which policy. */
   readonly policy: PolicyConfig;
   readonly budgets: BudgetsConfig;
+  /** Who may use the admin API and the dashboard; null: both are off. */
+  readonly admin: AdminSettings<Secret> | null;
 }
 
 /**
@@ -158,6 +161,7 @@ export type ConfigDocument = Omit<
   | 'ledgerUrl'
   | 'providerEgress'
   | 'egress'
+  | 'admin'
 > & {
   readonly proxyUrl: string | null;
   readonly budgetWebhookUrl: string | null;
@@ -166,6 +170,7 @@ export type ConfigDocument = Omit<
   readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
   readonly signingKeys: readonly (readonly [kid: number, publicKey: Uint8Array])[];
+  readonly admin: AdminSettings<string> | null;
 };
 
 /** Builds the frozen configuration from its plain form, in any thread. */
@@ -192,5 +197,13 @@ export function configFromDocument(document: ConfigDocument): Config {
       document.poolKeys.map(([name, keys]) => [name, keys.map((key) => new Secret(key))]),
     ),
     signingKeys: new Map(document.signingKeys),
+    admin: adminFrom(document.admin),
   });
+}
+
+function adminFrom(said: ConfigDocument['admin']): Config['admin'] {
+  if (said === null || said.oidc === null) return said === null ? null : { ...said, oidc: null };
+  const { clientSecret } = said.oidc;
+  const secret = clientSecret === null ? null : new Secret(clientSecret);
+  return { ...said, oidc: { ...said.oidc, clientSecret: secret } };
 }

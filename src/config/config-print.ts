@@ -30,6 +30,7 @@ export function printConfig(config: Config, locked: ReadonlySet<string> = new Se
     ...modelTexts(config.routing),
     ...priceTexts(config.pricing),
     ...policyTexts(config.policy),
+    ...adminTexts(config.admin),
     '',
   ].join('\n');
   return [...locked].reduce((before, place) => {
@@ -290,6 +291,32 @@ function policyTexts({
     ),
     ...(limits.shares.size === 0 ? [] : [tableText('limits.shares', [...limits.shares])]),
   ];
+}
+
+/** Who may use the admin API: hashes are told, the client's secret is not. */
+function adminTexts(admin: Config['admin']): readonly string[] {
+  if (admin === null) return ['', '[admin]'];
+  const origin = admin.origin === null ? [] : [`origin = ${toml(admin.origin)}`];
+  const tokens = admin.tokens.map(({ name, hash, role, tenants }) =>
+    saidTable('admin.tokens', name, { hash: `sha256:${hash}`, role, tenants }),
+  );
+  return [['', '[admin]  # default: empty', ...origin].join('\n'), ...tokens, ...oidcTexts(admin)];
+}
+
+function oidcTexts({ oidc }: NonNullable<Config['admin']>): readonly string[] {
+  if (oidc === null) return [];
+  const members: Readonly<Record<string, Printable>> = {
+    issuer: oidc.issuer,
+    client_id: oidc.clientId,
+    client_secret: oidc.clientSecret === null ? null : MASK,
+    scopes: oidc.scopes,
+    roles_claim: oidc.rolesClaim,
+    tenants_claim: oidc.tenantsClaim,
+  };
+  const said = Object.entries(members).filter(([, value]) => value !== null);
+  const lines = said.map(([key, value]) => `${key} = ${toml(value)}`);
+  const roles = [...oidc.roles].map(([group, role]) => `${JSON.stringify(group)} = ${toml(role)}`);
+  return [['', '[admin.oidc]', ...lines, '[admin.oidc.roles]', ...roles].join('\n')];
 }
 
 /** Nano-dollars as the decimal text that reads back as the same. */

@@ -3,6 +3,7 @@ import { isTimeZone } from '../budget/budget-calendar.ts';
 import { readKeyBytes } from '../keys/signing-keys.ts';
 import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
+import { ADMIN } from './admin-schema.ts';
 import { isAuthority, parseListen } from './config-address.ts';
 import { MODEL } from './model-schema.ts';
 import { CLASSES_TABLE, KEY, LIMITS, POLICY, TENANT } from './policy-schema.ts';
@@ -379,6 +380,7 @@ export const SETTINGS = z.strictObject({
   rehearse_authority: AUTHORITY.nullable().prefault(null),
   pool_keys: poolKeys(),
   signing_keys: signingKeys(),
+  admin: ADMIN.prefault({}),
 });
 
 /** A validated configuration in the words of the file, times in ms and sizes in bytes. */
@@ -437,6 +439,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['refused_key_rest_secs', 'number'],
   ['pool_keys', 'table'],
   ['signing_keys', 'table'],
+  ['admin', 'table'],
 ]);
 
 /** The tables whose values are never quoted: one holds keys, and a private key may slip into the other. */
@@ -448,7 +451,8 @@ export function isSecretAt(path: readonly PropertyKey[]): boolean {
     SECRET_TABLES.has(String(path[0])) ||
     path.at(-1) === 'proxy_url' ||
     path.at(-1) === 'budget_webhook_url' ||
-    path.at(-1) === 'ledger_url'
+    path.at(-1) === 'ledger_url' ||
+    path.at(-1) === 'client_secret'
   );
 }
 

@@ -7,6 +7,7 @@ import { policyProblems } from '../policy/policy-problems.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
 import type { PricingConfig } from '../prices/price-book.ts';
 import { type ProviderOverride, providerTable } from '../providers/providers.ts';
+import { ADMIN_KEYS, ADMIN_TOKEN_KEYS, OIDC_KEYS } from './admin-schema.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
@@ -118,6 +119,7 @@ const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map
   ['keys', KEY_KEYS],
   ['tenants', TENANT_KEYS],
   ['limits', LIMITS_KEYS],
+  ['admin', ADMIN_KEYS],
 ]);
 
 function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly ConfigProblem[] {
@@ -139,6 +141,8 @@ function schemaProblems(raw: RawConfig, issue: z.core.$ZodIssue): readonly Confi
 
 function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 0) return KEYS;
+  if (path[0] === 'admin' && path.length > 1)
+    return path[1] === 'oidc' ? OIDC_KEYS : ADMIN_TOKEN_KEYS;
   const isOfClasses = path[1] === 'classes' || path[1] === 'shares';
   if (path[0] === 'limits' && isOfClasses && path.length === 2) return KEY_CLASSES;
   return KEYS_OF.get(path[0]) ?? EGRESS_KEYS;
@@ -203,6 +207,7 @@ function documentOf(
     pricesFile: settings.prices_file,
     pricing,
     policy: policiesOf(settings),
+    admin: settings.admin,
     budgetWebhookUrl: settings.budget_webhook_url,
     budgets: {
       timeZone: settings.budget_time_zone,

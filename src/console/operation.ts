@@ -40,6 +40,10 @@ export interface Answer {
   /** Of what can be written, its revision, without quotes. */
   readonly etag?: string;
   readonly location?: string;
+  /** Fields beside those that every answer has: a session's cookie. */
+  readonly fields?: readonly (readonly [name: string, value: string])[];
+  /** Of a write, what its audit line says of what was there and of what is there now; never a secret. */
+  readonly audited?: { readonly before?: unknown; readonly after?: unknown };
 }
 
 /** An answer's shape, as the document tells it. */
@@ -70,6 +74,8 @@ export interface Operation {
   readonly problems: readonly Problem['code'][];
   /** Whether it changes something: it leaves an audit line, and a session's call must prove that its page made it. */
   readonly writes: boolean;
+  /** It tells or changes what is the whole node's: a caller that is held to tenants may not (403). */
+  readonly isNodeWide?: boolean;
   readonly run: (call: Call<unknown, unknown, unknown>) => Answer | Promise<Answer>;
 }
 

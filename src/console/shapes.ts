@@ -289,7 +289,7 @@ export const PROVIDER = z.object({
 });
 export const PROVIDERS_PAGE = z.object({ rows: z.array(PROVIDER) });
 
-/** What the live screen shows of this node, each second; rates are of the last second. */
+/** What the live screen shows of this node, each second; rates are of the last second, times to first byte of the last minute. */
 export const NOW = z.object({
   at: instant,
   node: z.string(),
@@ -298,14 +298,16 @@ export const NOW = z.object({
   requests_per_second: z.number(),
   errors_per_second: z.number(),
   refusals_per_second: z.number(),
-  bytes_per_second: z.number(),
+  /** Input and output of virtual keys' answers that ended. */
+  tokens_per_second: z.number(),
   ttft_ms: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
   providers: z.array(
     z.object({
       name: z.string(),
       requests_per_second: z.number(),
       errors_per_second: z.number(),
-      in_flight: count,
+      /** Requests that wait for a connection. */
+      waiting: count,
     }),
   ),
   targets: z.array(TARGET),

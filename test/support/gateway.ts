@@ -212,7 +212,8 @@ export function sluice(
   // While it ran nothing was read here: a connection that was kept may have ended, and the next request would meet that.
   setGlobalDispatcher(new Agent());
   // What they print is the one secret that a command is asked for.
-  const isMinting = argv[0] === 'mint' || argv[0] === 'init' || argv[1] === 'create';
+  const isMinting =
+    argv[0] === 'mint' || argv[0] === 'admin-token' || argv[0] === 'init' || argv[1] === 'create';
   if (!isMinting) expectNoSecret(`what "sluice ${argv[0]}" printed`, stdout + stderr);
   return { status, stdout, stderr };
 }
