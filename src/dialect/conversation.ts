@@ -85,24 +85,23 @@ export interface CallPart {
   readonly cache: CacheLife | null;
 }
 
+/** What is shown or heard, and is no text. */
+export type MediaPart = ImagePart | DocumentPart | AudioPart;
+
 /** What a tool answered to the call with this id. */
 export interface ResultPart {
   readonly kind: 'result';
   readonly id: string;
-  readonly parts: readonly (TextPart | ImagePart | DocumentPart)[];
+  readonly parts: readonly (TextPart | MediaPart)[];
   readonly isError: boolean;
   readonly cache: CacheLife | null;
 }
 
-export type Part =
-  | TextPart
-  | ImagePart
-  | DocumentPart
-  | AudioPart
-  | ThoughtPart
-  | RedactedPart
-  | CallPart
-  | ResultPart;
+export type Part = TextPart | MediaPart | ThoughtPart | RedactedPart | CallPart | ResultPart;
+
+export function isMedia(part: Part): part is MediaPart {
+  return part.kind === 'image' || part.kind === 'document' || part.kind === 'audio';
+}
 
 export interface Turn {
   /** `system` is whoever runs the application: OpenAI's `developer` too. */

@@ -33,7 +33,7 @@ export function listIn(from: JsonObject, name: string): readonly unknown[] {
 const LONG_NUMBER = /\d{16}|[\d.][eE][+-]?\d/;
 
 /** Number text that `JSON.stringify` writes as it stands (ECMA-262, JSON.rawJSON; in Node from 21 on). */
-type WithRaw = typeof JSON & { rawJSON(text: string): unknown };
+type WithRaw = typeof JSON & { rawJSON(text: string): unknown; isRawJSON(value: unknown): boolean };
 type Revive = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 /** So many digits come back from a double as they went in (IEEE 754, `DBL_DIG`). */
@@ -74,6 +74,11 @@ const keepDigits: Revive = (_name, value, { source }) =>
 export function parseExactly(text: string): unknown {
   if (!LONG_NUMBER.test(text)) return JSON.parse(text);
   return JSON.parse(text, keepDigits as (this: unknown, name: string, value: unknown) => unknown);
+}
+
+/** What `parseExactly` kept digit by digit, as the double that is nearest; null where it is something else. */
+export function rawNumber(value: unknown): number | null {
+  return (JSON as WithRaw).isRawJSON(value) ? Number(JSON.stringify(value)) : null;
 }
 
 /** Numbers as doubles, whatever their digits: for what is measured. @returns null where it is no JSON object */

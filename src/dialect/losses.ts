@@ -1,4 +1,4 @@
-import type { Wish } from './conversation.ts';
+import type { MediaPart, Turn, Wish } from './conversation.ts';
 
 /** Names told in `x-sluice-dropped`, each list: a field's value must not become a megabyte. */
 const TOLD_MAX = 64;
@@ -52,6 +52,18 @@ export class Refusal extends Error {
 
 export function untranslatable(field: string, why: string): Refusal {
   return new Refusal('untranslatable', field, why);
+}
+
+const NAMES: Readonly<Record<Turn['role'], string>> = {
+  system: 'an instruction',
+  user: "a user's turn",
+  assistant: "an assistant's turn",
+};
+
+/** Content that a wire takes, but not from this side of a conversation: left out, the model would be asked something else. */
+export function misplaced(part: MediaPart, role: Turn['role']): Refusal {
+  const field = part.kind === 'audio' ? part.field : part.kind;
+  return untranslatable(field, `${NAMES[role]} is text alone on its provider's wire`);
 }
 
 export function malformed(field: string, why: string): Refusal {

@@ -1,26 +1,48 @@
-import type {
-  CacheLife,
-  DocumentPart,
-  ImagePart,
-  Media,
-  Part,
-  ResultPart,
-  TextPart,
-  Turn,
+import {
+  type CacheLife,
+  isMedia,
+  type Media,
+  type MediaPart,
+  type Part,
+  type ResultPart,
+  type TextPart,
+  type Turn,
 } from '../conversation.ts';
+import { mediaOf } from '../data-url.ts';
 import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
 import { sealOf } from '../seals.ts';
 
-/** What Anthropic's own tools left in a history: nobody else can read it, and the texts between stay. */
+/** What Anthropic's own tools left in a history, or says of them: nobody else can read it, and the texts between stay. */
 const OF_HOSTED_TOOLS =
-  /^(?:server_tool_use|mcp_tool_use|compaction|container_upload|tool_reference)$|_tool_result$/;
+  /^(?:server_tool_use|mcp_tool_use|mcp_tool_listing|tool_reference|tool_addition|tool_removal)$|_tool_result$/;
+
+/** Where content stands: whose turn it is, in what a tool answered, or in a document. */
+type Place = Turn['role'] | 'result' | 'document';
+
+/** Blocks that Anthropic itself takes at some places alone. What is not here stands anywhere. */
+const PLACES: Readonly<Record<string, readonly Place[]>> = {
+  image: ['user', 'assistant', 'result', 'document'],
+  document: ['user', 'assistant', 'result'],
+  search_result: ['user', 'assistant', 'result'],
+  tool_use: ['assistant'],
+  thinking: ['assistant'],
+  redacted_thinking: ['assistant'],
+  tool_result: ['user'],
+};
+const PLACE_NAMES: Readonly<Record<Place, string>> = {
+  system: 'an instruction',
+  user: "a user's turn",
+  assistant: "an assistant's turn",
+  result: 'a tool_result',
+  document: 'a document',
+};
 
 /**
- * @param citing takes `citations` where a part asks for them: no other wire has them
+ * @param lost takes the names of what no other wire has a place for: `citations`, `messages.server_tool_use`
  * @throws Refusal
  */
-export function readMessages(messages: readonly unknown[], citing: Set<string>): readonly Turn[] {
+export function readMessages(messages: readonly unknown[], lost: Set<string>): readonly Turn[] {
   return messages.map((message, index) => {
     const field = `messages[${index}]`;
     if (!isObject(message)) throw malformed(field, 'expected an object');
@@ -30,7 +52,7 @@ export function readMessages(messages: readonly unknown[], citing: Set<string>):
         `${field}.role`,
         `expected user or assistant, found ${JSON.stringify(role) ?? 'none'}`,
       );
-    return { role, parts: readContent(message['content'], `${field}.content`, citing) };
+    return { role, parts: readContent(message['content'], `${field}.content`, role, lost) };
   });
 }
 
@@ -38,26 +60,34 @@ export function readMessages(messages: readonly unknown[], citing: Set<string>):
 export function readContent(
   content: unknown,
   field: string,
-  citing: Set<string> = new Set(),
+  place: Place,
+  lost: Set<string>,
 ): readonly Part[] {
   if (content === undefined || content === null || content === '') return [];
   if (typeof content === 'string') return [{ kind: 'text', text: content, cache: null }];
   if (!Array.isArray(content)) throw malformed(field, 'expected a text or a list of blocks');
-  return content.flatMap((block, index) => readBlock(block, `${field}[${index}]`, citing));
+  return content.flatMap((block, index) => readBlock(block, `${field}[${index}]`, place, lost));
 }
 
-function readBlock(block: unknown, field: string, citing: Set<string>): readonly Part[] {
+function readBlock(
+  block: unknown,
+  field: string,
+  place: Place,
+  lost: Set<string>,
+): readonly Part[] {
   if (!isObject(block)) throw malformed(field, 'expected an object');
   const type = textIn(block, 'type') ?? '';
   const cache = cacheLifeOf(block);
-  if (objectIn(block, 'citations')?.['enabled'] === true) citing.add('citations');
+  if (PLACES[type]?.includes(place) === false)
+    throw malformed(`${field}.type`, `${PLACE_NAMES[place]} holds no ${type}`);
+  if (objectIn(block, 'citations')?.['enabled'] === true) lost.add('citations');
   switch (type) {
     case 'text':
       return [readText(block, field, cache)];
     case 'image':
       return [{ kind: 'image', media: readSource(block, field), detail: null, cache }];
     case 'document':
-      return readDocument(block, field, cache);
+      return readDocument(block, field, cache, lost);
     case 'search_result':
       return [readSearchResult(block, cache)];
     case 'thinking': {
@@ -72,9 +102,19 @@ function readBlock(block: unknown, field: string, citing: Set<string>): readonly
     case 'tool_use':
       return [readCall(block, field, cache)];
     case 'tool_result':
-      return [readResult(block, field, cache, citing)];
+      return [readResult(block, field, cache, lost)];
+    case 'compaction':
+      return readCompaction(block, cache);
+    case 'container_upload':
+      throw untranslatable(`${field}.file_id`, STORED);
+    case 'fallback':
+      // Which model went on with the turn: the turn itself is there.
+      return [];
     default:
-      if (OF_HOSTED_TOOLS.test(type)) return [];
+      if (OF_HOSTED_TOOLS.test(type)) {
+        lost.add(`messages.${type}`);
+        return [];
+      }
       throw untranslatable(
         `${field}.type`,
         `a block of type ${JSON.stringify(type)} has no place on another wire`,
@@ -88,6 +128,14 @@ function readText(block: JsonObject, field: string, cache: CacheLife | null): Te
   return { kind: 'text', text, cache };
 }
 
+/** What stands in place of the turns before it, in words. */
+function readCompaction(block: JsonObject, cache: CacheLife | null): readonly TextPart[] {
+  const text = textIn(block, 'content') ?? '';
+  return text === '' ? [] : [{ kind: 'text', text, cache }];
+}
+
+const STORED = "a file lives in one provider's account";
+
 /** Text with its title and where it is from: no other wire has such parts. */
 function readSearchResult(block: JsonObject, cache: CacheLife | null): TextPart {
   const texts = listIn(block, 'content').map((part) =>
@@ -100,13 +148,16 @@ function readSearchResult(block: JsonObject, cache: CacheLife | null): TextPart 
 function readSource(block: JsonObject, field: string): Media {
   const source = objectIn(block, 'source') ?? {};
   const url = textIn(source, 'url');
-  if (source['type'] === 'url' && url !== null) return { from: 'url', url };
+  if (source['type'] === 'url' && url !== null) {
+    const media = mediaOf(url);
+    if (media?.from !== 'url') throw malformed(`${field}.source.url`, 'expected a URL');
+    return media;
+  }
   const base64 = textIn(source, 'data');
   const type = textIn(source, 'media_type');
   if (source['type'] === 'base64' && base64 !== null && type !== null)
     return { from: 'inline', type, base64 };
-  if (source['type'] === 'file')
-    throw untranslatable(`${field}.source.file_id`, "a file lives in one provider's account");
+  if (source['type'] === 'file') throw untranslatable(`${field}.source.file_id`, STORED);
   throw malformed(`${field}.source`, 'expected base64 or url');
 }
 
@@ -114,10 +165,15 @@ function readDocument(
   block: JsonObject,
   field: string,
   cache: CacheLife | null,
-): readonly (TextPart | ImagePart | DocumentPart)[] {
+  lost: Set<string>,
+): readonly (TextPart | MediaPart)[] {
   const source = objectIn(block, 'source') ?? {};
   const title = textIn(block, 'title');
-  if (source['type'] === 'content') return readContent(source['content'], field).filter(isShown);
+  if ((textIn(block, 'context') ?? '') !== '') lost.add('messages.document.context');
+  if (source['type'] === 'content')
+    return readContent(source['content'], `${field}.source.content`, 'document', lost).filter(
+      isShown,
+    );
   const text = textIn(source, 'data');
   const media =
     source['type'] === 'text' && text !== null
@@ -126,8 +182,8 @@ function readDocument(
   return [{ kind: 'document', media, title, cache }];
 }
 
-function isShown(part: Part): part is TextPart | ImagePart | DocumentPart {
-  return part.kind === 'text' || part.kind === 'image' || part.kind === 'document';
+function isShown(part: Part): part is TextPart | MediaPart {
+  return part.kind === 'text' || isMedia(part);
 }
 
 function readCall(block: JsonObject, field: string, cache: CacheLife | null): Part {
@@ -141,11 +197,11 @@ function readResult(
   block: JsonObject,
   field: string,
   cache: CacheLife | null,
-  citing: Set<string>,
+  lost: Set<string>,
 ): ResultPart {
   const id = textIn(block, 'tool_use_id');
   if (id === null) throw malformed(`${field}.tool_use_id`, 'expected an id');
-  const parts = readContent(block['content'], `${field}.content`, citing).filter(isShown);
+  const parts = readContent(block['content'], `${field}.content`, 'result', lost).filter(isShown);
   return { kind: 'result', id, parts, isError: block['is_error'] === true, cache };
 }
 

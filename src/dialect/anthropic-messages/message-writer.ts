@@ -1,17 +1,19 @@
 import type { ClaudeTraits } from '../claude-models.ts';
-import type {
-  CacheLife,
-  Conversation,
-  DocumentPart,
-  ImagePart,
-  Part,
-  ResultPart,
-  TextPart,
-  Turn,
+import {
+  type AudioPart,
+  type CacheLife,
+  type Conversation,
+  type DocumentPart,
+  type ImagePart,
+  isMedia,
+  type Part,
+  type ResultPart,
+  type TextPart,
+  type Turn,
 } from '../conversation.ts';
 import { inlineText } from '../data-url.ts';
 import { parsedObject } from '../json-values.ts';
-import { untranslatable } from '../losses.ts';
+import { misplaced, type Refusal, untranslatable } from '../losses.ts';
 import { plainId, type ToolNames } from '../wire-names.ts';
 import type {
   Block,
@@ -88,7 +90,9 @@ function trimEnd(messages: Message[]): void {
   if (last.content.length === 0) messages.pop();
 }
 
+/** Of an instruction. */
 function textsOf({ parts }: Turn): TextBlock[] {
+  for (const part of parts) if (isMedia(part)) throw misplaced(part, 'system');
   return parts.flatMap((part) => (part.kind === 'text' && part.text !== '' ? [text(part)] : []));
 }
 
@@ -110,7 +114,7 @@ function writePart(part: Part, names: ToolNames): Block[] {
     case 'document':
       return [document(part)];
     case 'audio':
-      throw untranslatable(part.field, 'Claude takes no audio');
+      throw noAudio(part);
     case 'thought':
       if (part.seal?.maker !== 'anthropic') return [];
       return [{ type: 'thinking', thinking: part.text, signature: part.seal.data }];
@@ -131,6 +135,10 @@ function writePart(part: Part, names: ToolNames): Block[] {
     case 'result':
       return [result(part)];
   }
+}
+
+function noAudio({ field }: AudioPart): Refusal {
+  return untranslatable(field, 'Claude takes no audio');
 }
 
 type ImageType = 'image/jpeg' | 'image/png' | 'image/gif' | 'image/webp';
@@ -166,6 +174,7 @@ function documentSource(media: DocumentPart['media']): DocumentBlock['source'] {
 function result({ id, parts, isError, cache }: ResultPart): ToolResultBlock {
   const content = parts.flatMap((part): (TextBlock | ImageBlock | DocumentBlock)[] => {
     if (part.kind === 'text') return part.text === '' ? [] : [text(part)];
+    if (part.kind === 'audio') throw noAudio(part);
     return [part.kind === 'image' ? image(part) : document(part)];
   });
   return {

@@ -8,16 +8,9 @@ import type {
   ToolChoice,
   Wish,
 } from '../conversation.ts';
-import {
-  isObject,
-  type JsonObject,
-  listIn,
-  objectIn,
-  parsedObject,
-  textIn,
-} from '../json-values.ts';
+import { isObject, type JsonObject, objectIn, parsedObject, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
-import { numberWish } from '../wishes.ts';
+import { argumentsSchema, flagAt, listAt, numberWish, objectAt, stopsWish } from '../wishes.ts';
 import { cacheLifeOf, readContent, readMessages } from './message-reader.ts';
 
 /** Told of when they are lost; what is not here is a hint, or unknown: Anthropic adds some with every release. */
@@ -47,20 +40,20 @@ export function readMessagesRequest(text: string): Conversation {
 export function readCountRequest(text: string): Conversation {
   const body = parsedObject(text);
   if (body === null) throw malformed('body', 'it is no JSON object');
-  if (listIn(body, 'mcp_servers').length > 0)
+  if (listAt(body, 'mcp_servers').length > 0)
     throw untranslatable('mcp_servers', 'only Anthropic can reach them for you');
   const { messages } = body;
   if (!Array.isArray(messages) || messages.length === 0)
     throw malformed('messages', 'expected a list of at least one message');
-  const system = readContent(body['system'], 'system');
-  const citing = new Set<string>();
-  const turns = readMessages(messages, citing);
+  const lost = new Set<string>();
+  const system = readContent(body['system'], 'system', 'system', lost);
+  const turns = readMessages(messages, lost);
   const isTold = (field: string) => body[field] !== undefined && body[field] !== null;
   return {
     model: textIn(body, 'model') ?? '',
     turns: system.length === 0 ? turns : [{ role: 'system', parts: system }, ...turns],
-    tools: listIn(body, 'tools').map(readTool),
-    toolChoice: readToolChoice(objectIn(body, 'tool_choice')),
+    tools: listAt(body, 'tools').map(readTool),
+    toolChoice: readToolChoice(objectAt(body, 'tool_choice')),
     parallelCalls: readParallel(objectIn(body, 'tool_choice')),
     maxTokens: numberWish(body, 'max_tokens'),
     temperature: numberWish(body, 'temperature'),
@@ -69,46 +62,48 @@ export function readCountRequest(text: string): Conversation {
     seed: null,
     frequencyPenalty: null,
     presencePenalty: null,
-    stops: readStops(body),
+    stops: stopsWish(body, 'stop_sequences'),
     choices: null,
     logprobs: null,
     format: readFormat(body),
     verbosity: null,
-    thinking: readThinking(body),
-    tier: readTier(body),
+    thinking: readThinking(body, lost),
+    tier: readTier(body, lost),
     user: textIn(objectIn(body, 'metadata') ?? {}, 'user_id'),
-    ownFields: [...OWN_FIELDS.filter(isTold), ...citing],
-    isStream: body['stream'] === true,
+    ownFields: [...OWN_FIELDS.filter(isTold), ...lost],
+    isStream: flagAt(body, 'stream'),
     wantsUsage: true,
     echoed: null,
   };
 }
 
-function readStops(body: JsonObject): Wish<readonly string[]> | null {
-  const stops = listIn(body, 'stop_sequences').filter((stop) => typeof stop === 'string');
-  return stops.length === 0 ? null : { field: 'stop_sequences', value: stops };
-}
-
-function readTier(body: JsonObject): Wish<Tier> | null {
-  const value = TIERS.get(body['service_tier']);
+function readTier(body: JsonObject, lost: Set<string>): Wish<Tier> | null {
+  const told = body['service_tier'];
+  const value = TIERS.get(told);
+  if (value === undefined && told !== undefined && told !== null) lost.add('service_tier');
   return value === undefined ? null : { field: 'service_tier', value };
 }
 
 function readFormat(body: JsonObject): Wish<Format> | null {
-  const config = objectIn(body, 'output_config');
-  const format = config === null ? null : objectIn(config, 'format');
-  const schema = format === null ? null : objectIn(format, 'schema');
-  if (schema === null) return null;
+  const config = objectAt(body, 'output_config');
+  // Until it was released it had a field of its own.
+  const format =
+    objectAt(config ?? {}, 'format', 'output_config.format') ?? objectAt(body, 'output_format');
+  if (format === null) return null;
+  const schema = objectIn(format, 'schema');
+  if (format['type'] !== 'json_schema' || schema === null)
+    throw malformed('output_config.format', 'expected a JSON schema');
   return {
     field: 'output_config.format',
     value: { kind: 'schema', name: null, schema, isStrict: true },
   };
 }
 
-function readThinking(body: JsonObject): Wish<Thinking> | null {
-  const told = textIn(objectIn(body, 'output_config') ?? {}, 'effort');
+function readThinking(body: JsonObject, lost: Set<string>): Wish<Thinking> | null {
+  const told = objectIn(body, 'output_config')?.['effort'] ?? null;
+  if (told !== null && !EFFORTS.has(told)) lost.add('output_config.effort');
   const effort = EFFORTS.has(told) ? (told as Effort) : null;
-  const thinking = objectIn(body, 'thinking');
+  const thinking = objectAt(body, 'thinking');
   const byEffort = (field: string): Wish<Thinking> => ({
     field,
     value: { kind: 'effort', effort },
@@ -133,15 +128,15 @@ function readTool(value: unknown, index: number): Tool {
   if (!isObject(value)) throw malformed(`tools[${index}]`, 'expected an object');
   const name = textIn(value, 'name');
   const type = textIn(value, 'type');
+  // OpenAI's: nothing of it stands where it would be read.
+  if (type === 'function') throw malformed(`tools[${index}].type`, 'expected custom');
   if (type !== null && type !== 'custom') return { kind: 'hosted', name: name ?? type };
   if (name === null || name === '') throw malformed(`tools[${index}].name`, 'expected a name');
-  const schema = value['input_schema'];
-  if (!isObject(schema)) throw malformed(`tools[${index}].input_schema`, 'expected a JSON schema');
   return {
     kind: 'function',
     name,
     description: textIn(value, 'description'),
-    schema,
+    schema: argumentsSchema(value['input_schema'], `tools[${index}].input_schema`),
     isStrict: value['strict'] === true,
     cache: cacheLifeOf(value),
   };
@@ -155,8 +150,11 @@ function readToolChoice(choice: JsonObject | null): ToolChoice | null {
       return { kind: choice['type'] };
     case 'tool':
       return { kind: 'named', name: textIn(choice, 'name') ?? '' };
+    case undefined:
+      if (choice === null) return null;
+      throw malformed('tool_choice.type', 'expected auto, any, tool or none');
     default:
-      return null;
+      throw malformed('tool_choice.type', 'expected auto, any, tool or none');
   }
 }
 

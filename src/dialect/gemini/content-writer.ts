@@ -1,16 +1,16 @@
-import type {
-  AudioPart,
-  CallPart,
-  Conversation,
-  DocumentPart,
-  ImagePart,
-  Part,
-  ResultPart,
-  Turn,
+import {
+  type CallPart,
+  type Conversation,
+  isMedia,
+  type MediaPart,
+  type Part,
+  type ResultPart,
+  type Turn,
 } from '../conversation.ts';
 import { inlineText } from '../data-url.ts';
 import type { GeminiTraits } from '../gemini-models.ts';
 import { parsedObject } from '../json-values.ts';
+import { misplaced } from '../losses.ts';
 import type { ToolNames } from '../wire-names.ts';
 import type { FunctionResponse, GeminiContent, GeminiPart } from './shapes.ts';
 
@@ -180,14 +180,16 @@ class ContentsWriter {
   }
 }
 
+/** Of an instruction. */
 function textsOf({ parts }: Turn): GeminiPart[] {
+  for (const part of parts) if (isMedia(part)) throw misplaced(part, 'system');
   return parts.flatMap((part) =>
     part.kind === 'text' && part.text !== '' ? [{ text: part.text }] : [],
   );
 }
 
 /** Texts as text, and everything else by its type: what a model does not take, its provider refuses and says so better. */
-function media(part: ImagePart | DocumentPart | AudioPart): GeminiPart {
+function media(part: MediaPart): GeminiPart {
   if (part.kind === 'audio')
     return { inlineData: { mimeType: `audio/${part.format}`, data: part.base64 } };
   const { media: told } = part;

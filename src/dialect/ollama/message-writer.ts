@@ -10,7 +10,7 @@ import type {
 } from '../conversation.ts';
 import { inlineText } from '../data-url.ts';
 import { parsedObject } from '../json-values.ts';
-import { untranslatable } from '../losses.ts';
+import { misplaced, untranslatable } from '../losses.ts';
 import type { ToolNames } from '../wire-names.ts';
 import type { OllamaCall, OllamaMessage } from './shapes.ts';
 
@@ -26,6 +26,7 @@ export function writeMessages({ turns }: Conversation, names: ToolNames): Ollama
 }
 
 function writeSystem({ parts }: Turn): OllamaMessage[] {
+  refuseUnwritten(parts, 'system');
   const content = textOf(parts, '\n');
   return content === '' ? [] : [{ role: 'system', content }];
 }
@@ -64,7 +65,14 @@ function writeResult(
   };
 }
 
+/** Pictures are a user's, or a tool's; text files are text anywhere. */
+function refuseUnwritten(parts: readonly Part[], role: Turn['role']): void {
+  for (const part of parts)
+    if (part.kind === 'image' || part.kind === 'audio') throw misplaced(part, role);
+}
+
 function writeAssistant({ parts }: Turn, names: ToolNames): OllamaMessage[] {
+  refuseUnwritten(parts, 'assistant');
   const content = textOf(parts, '');
   const calls = parts.flatMap((part) => (part.kind === 'call' ? [writeCall(part, names)] : []));
   if (content === '' && calls.length === 0) return [];

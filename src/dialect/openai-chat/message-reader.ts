@@ -1,19 +1,22 @@
-import type { CacheLife, Part, ResultPart, TextPart, Turn } from '../conversation.ts';
+import type { CacheLife, MediaPart, Part, TextPart, Turn } from '../conversation.ts';
 import { mediaOf } from '../data-url.ts';
 import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
 import { sealOf } from '../seals.ts';
-import { detailOf } from '../wishes.ts';
+import { detailOf, listAt } from '../wishes.ts';
 import { cacheLifeOf } from './cache-marks.ts';
 
-type ContentPart = Exclude<Part, ResultPart>;
+type ContentPart = TextPart | MediaPart;
 
-/** @throws Refusal */
-export function readMessages(messages: readonly unknown[]): readonly Turn[] {
-  return messages.map((message, index) => readMessage(message, `messages[${index}]`));
+/**
+ * @param lost takes the names of what no other wire has a place for
+ * @throws Refusal
+ */
+export function readMessages(messages: readonly unknown[], lost: Set<string>): readonly Turn[] {
+  return messages.map((message, index) => readMessage(message, `messages[${index}]`, lost));
 }
 
-function readMessage(message: unknown, field: string): Turn {
+function readMessage(message: unknown, field: string, lost: Set<string>): Turn {
   if (!isObject(message)) throw malformed(field, 'expected an object');
   const cache = cacheLifeOf(message);
   switch (message['role']) {
@@ -23,7 +26,7 @@ function readMessage(message: unknown, field: string): Turn {
     case 'user':
       return { role: 'user', parts: marked(readContent(message, field), cache) };
     case 'assistant':
-      return { role: 'assistant', parts: marked(readAssistant(message, field), cache) };
+      return { role: 'assistant', parts: marked(readAssistant(message, field, lost), cache) };
     case 'tool':
       return { role: 'user', parts: [readResult(message, field, cache)] };
     case 'function':
@@ -104,13 +107,22 @@ function readFile(file: JsonObject, field: string, cache: CacheLife | null): Con
   return { kind: 'document', media, title, cache };
 }
 
-function readAssistant(message: JsonObject, field: string): readonly Part[] {
+function readAssistant(message: JsonObject, field: string, lost: Set<string>): readonly Part[] {
+  // Pictures that a model made, as OpenRouter tells them.
+  if (listIn(message, 'images').length > 0) lost.add('messages.images');
+  if (objectIn(message, 'audio') !== null)
+    throw untranslatable(`${field}.audio`, "what was spoken lives in one provider's account");
+  if (objectIn(message, 'function_call') !== null)
+    throw untranslatable(
+      `${field}.function_call`,
+      'the old functions have no place on another wire: use tool_calls',
+    );
   const refusal = textIn(message, 'refusal');
   return [
     ...readThoughts(message),
     ...readContent(message, field),
     ...(refusal === null || refusal === '' ? [] : [textPart(refusal, null)]),
-    ...listIn(message, 'tool_calls').flatMap((call, index) => [
+    ...listAt(message, 'tool_calls', `${field}.tool_calls`).flatMap((call, index) => [
       ...readGoogleSeal(call),
       readCall(call, `${field}.tool_calls[${index}]`),
     ]),
@@ -158,9 +170,7 @@ function readCall(call: unknown, field: string): Part {
 }
 
 function readResult(message: JsonObject, field: string, cache: CacheLife | null): Part {
-  const parts = readContent(message, field).flatMap((part) =>
-    part.kind === 'text' || part.kind === 'image' || part.kind === 'document' ? [part] : [],
-  );
+  const parts = readContent(message, field);
   const id = textOf(message, 'tool_call_id', field);
   return { kind: 'result', id, parts, isError: false, cache };
 }

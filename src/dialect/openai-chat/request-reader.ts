@@ -20,7 +20,7 @@ import {
   textIn,
 } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
-import { numberWish } from '../wishes.ts';
+import { argumentsSchema, flagAt, listAt, numberWish, objectAt, stopsWish } from '../wishes.ts';
 import { cacheLifeOf } from './cache-marks.ts';
 import { readMessages } from './message-reader.ts';
 
@@ -53,15 +53,17 @@ export function readChatRequest(text: string): Conversation {
     if (body[field] !== undefined && body[field] !== null) throw untranslatable(field, why);
   if (listIn(body, 'modalities').includes('audio'))
     throw untranslatable('modalities', 'audio output has no place on another wire');
-  const options = objectIn(body, 'stream_options');
+  const options = objectAt(body, 'stream_options');
+  const lost = new Set<string>();
   return {
     model: textIn(body, 'model') ?? '',
-    turns: readTurns(body),
-    tools: listIn(body, 'tools').map(readTool),
+    turns: readTurns(body, lost),
+    tools: listAt(body, 'tools').map(readTool),
     toolChoice: readToolChoice(body['tool_choice']),
-    parallelCalls: wished(body, 'parallel_tool_calls', (value) =>
-      typeof value === 'boolean' ? value : null,
-    ),
+    parallelCalls:
+      body['parallel_tool_calls'] == null
+        ? null
+        : { field: 'parallel_tool_calls', value: flagAt(body, 'parallel_tool_calls') },
     maxTokens: numberWish(body, 'max_completion_tokens') ?? numberWish(body, 'max_tokens'),
     temperature: numberWish(body, 'temperature'),
     topP: numberWish(body, 'top_p'),
@@ -69,52 +71,55 @@ export function readChatRequest(text: string): Conversation {
     seed: numberWish(body, 'seed'),
     frequencyPenalty: numberWish(body, 'frequency_penalty'),
     presencePenalty: numberWish(body, 'presence_penalty'),
-    stops: wished(body, 'stop', readStops),
+    stops: stopsWish(body, 'stop'),
     choices: numberWish(body, 'n'),
-    logprobs:
-      body['logprobs'] === true
-        ? { field: 'logprobs', value: numberIn(body, 'top_logprobs') ?? 0 }
-        : null,
-    format: wished(body, 'response_format', readFormat),
-    verbosity: wished(body, 'verbosity', (value) =>
+    logprobs: flagAt(body, 'logprobs')
+      ? { field: 'logprobs', value: numberIn(body, 'top_logprobs') ?? 0 }
+      : null,
+    format: readFormat(objectAt(body, 'response_format')),
+    verbosity: wished(body, 'verbosity', lost, (value) =>
       VERBOSITIES.has(value) ? (value as Verbosity) : null,
     ),
-    thinking: wished(body, 'reasoning_effort', readEffort),
-    tier: wished(body, 'service_tier', (value) => (TIERS.has(value) ? (value as Tier) : null)),
-    user: textIn(body, 'safety_identifier') ?? textIn(body, 'user'),
-    ownFields: Object.keys(OWN_FIELDS).filter(
-      (field) =>
-        body[field] !== undefined && body[field] !== null && OWN_FIELDS[field]?.(body[field]),
+    thinking: wished(body, 'reasoning_effort', lost, readEffort),
+    tier: wished(body, 'service_tier', lost, (value) =>
+      TIERS.has(value) ? (value as Tier) : null,
     ),
-    isStream: body['stream'] === true,
+    user: textIn(body, 'safety_identifier') ?? textIn(body, 'user'),
+    ownFields: [
+      ...Object.keys(OWN_FIELDS).filter(
+        (field) =>
+          body[field] !== undefined && body[field] !== null && OWN_FIELDS[field]?.(body[field]),
+      ),
+      ...lost,
+    ],
+    isStream: flagAt(body, 'stream'),
     wantsUsage: options?.['include_usage'] === true,
     echoed: null,
   };
 }
 
-function readTurns(body: JsonObject): readonly Turn[] {
+function readTurns(body: JsonObject, lost: Set<string>): readonly Turn[] {
   const { messages } = body;
   if (!Array.isArray(messages) || messages.length === 0)
     throw malformed('messages', 'expected a list of at least one message');
-  return readMessages(messages);
+  return readMessages(messages, lost);
 }
 
-/** @param read gives null for a value that says nothing */
+/**
+ * @param lost takes the field's name where its value is one that nobody here knows
+ * @param read gives null for such a value
+ */
 function wished<T>(
   body: JsonObject,
   field: string,
+  lost: Set<string>,
   read: (value: unknown) => T | null,
 ): Wish<T> | null {
   const value = body[field];
-  const found = value === undefined || value === null ? null : read(value);
+  if (value === undefined || value === null) return null;
+  const found = read(value);
+  if (found === null) lost.add(field);
   return found === null ? null : { field, value: found };
-}
-
-function readStops(value: unknown): readonly string[] | null {
-  const stops = (Array.isArray(value) ? value : [value]).filter(
-    (stop): stop is string => typeof stop === 'string',
-  );
-  return stops.length === 0 ? null : stops;
 }
 
 function readEffort(value: unknown): Thinking | null {
@@ -122,14 +127,29 @@ function readEffort(value: unknown): Thinking | null {
   return EFFORTS.has(value) ? { kind: 'effort', effort: value as Effort } : null;
 }
 
-function readFormat(value: unknown): Format | null {
-  if (!isObject(value)) return null;
-  if (value['type'] === 'json_object') return { kind: 'json' };
-  const told = objectIn(value, 'json_schema');
-  if (value['type'] !== 'json_schema' || told === null) return null;
-  const schema = objectIn(told, 'schema');
-  if (schema === null) return { kind: 'json' };
-  return { kind: 'schema', name: textIn(told, 'name'), schema, isStrict: told['strict'] === true };
+function readFormat(value: JsonObject | null): Wish<Format> | null {
+  const field = 'response_format';
+  switch (value?.['type']) {
+    case undefined:
+    case 'text':
+      return null;
+    case 'json_object': {
+      // Together's and Fireworks' spelling of a schema.
+      const schema = objectAt(value ?? {}, 'schema', `${field}.schema`);
+      if (schema === null) return { field, value: { kind: 'json' } };
+      return { field, value: { kind: 'schema', name: null, schema, isStrict: false } };
+    }
+    case 'json_schema': {
+      const told = objectAt(value ?? {}, 'json_schema', `${field}.json_schema`);
+      if (told === null) throw malformed(`${field}.json_schema`, 'expected an object');
+      const schema = objectAt(told, 'schema', `${field}.json_schema.schema`);
+      if (schema === null) return { field, value: { kind: 'json' } };
+      const name = textIn(told, 'name');
+      return { field, value: { kind: 'schema', name, schema, isStrict: told['strict'] === true } };
+    }
+    default:
+      throw untranslatable(`${field}.type`, 'no other wire has a format of this name');
+  }
 }
 
 function readTool(value: unknown, index: number): Tool {
@@ -138,20 +158,20 @@ function readTool(value: unknown, index: number): Tool {
   const type = textIn(value, 'type');
   if (type !== null && type !== 'function') {
     const named = objectIn(value, type);
+    if (type === 'custom' && named === null)
+      throw malformed(`${field}.custom.name`, 'expected a name');
     return { kind: 'hosted', name: (named === null ? null : textIn(named, 'name')) ?? type };
   }
   const told = objectIn(value, 'function');
   const name = told === null ? null : textIn(told, 'name');
   if (told === null || name === null || name === '')
     throw malformed(`${field}.function.name`, 'expected a name');
-  const schema = told['parameters'];
-  if (schema !== undefined && schema !== null && !isObject(schema))
-    throw malformed(`${field}.function.parameters`, 'expected a JSON schema');
+  const schema = told['parameters'] ?? null;
   return {
     kind: 'function',
     name,
     description: textIn(told, 'description'),
-    schema: schema ?? null,
+    schema: schema === null ? null : argumentsSchema(schema, `${field}.function.parameters`),
     isStrict: told['strict'] === true,
     cache: cacheLifeOf(value) ?? cacheLifeOf(told),
   };
@@ -159,8 +179,11 @@ function readTool(value: unknown, index: number): Tool {
 
 function readToolChoice(value: unknown): ToolChoice | null {
   if (value === 'auto' || value === 'none') return { kind: value };
-  if (value === 'required') return { kind: 'any' };
-  if (!isObject(value)) return null;
+  // Mistral's word for it is the second one.
+  if (value === 'required' || value === 'any') return { kind: 'any' };
+  if (value === undefined || value === null) return null;
+  if (!isObject(value))
+    throw malformed('tool_choice', 'expected auto, none, required or the name of a tool');
   const type = textIn(value, 'type') ?? '';
   const told = objectIn(value, type) ?? value;
   if (type !== 'allowed_tools') return { kind: 'named', name: textIn(told, 'name') ?? type };

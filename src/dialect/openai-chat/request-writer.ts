@@ -1,15 +1,16 @@
-import type {
-  Conversation,
-  DocumentPart,
-  ImagePart,
-  Part,
-  ResultPart,
-  Thinking,
-  Turn,
-  Wish,
+import {
+  type AudioPart,
+  type Conversation,
+  isMedia,
+  type MediaPart,
+  type Part,
+  type ResultPart,
+  type Thinking,
+  type Turn,
+  type Wish,
 } from '../conversation.ts';
 import { dataUrl, inlineText } from '../data-url.ts';
-import { type Losses, untranslatable } from '../losses.ts';
+import { type Losses, misplaced, untranslatable } from '../losses.ts';
 import { type ChatTraits, chatTraits } from '../openai-models.ts';
 import { droppedHosted } from '../tool-choices.ts';
 import { boundedName, type ToolNames } from '../wire-names.ts';
@@ -84,6 +85,7 @@ function writeTurns(said: Conversation, traits: ChatTraits, names: ToolNames): C
 }
 
 function writeSystem({ parts }: Turn, traits: ChatTraits): ChatMessage[] {
+  refuseMedia(parts, 'system');
   const texts = parts.flatMap((part) => (part.kind === 'text' ? [chatText(part, traits)] : []));
   const [first] = texts;
   if (first === undefined) return [];
@@ -99,10 +101,14 @@ function chatText(
   return { type: 'text', text, prompt_cache_breakpoint: { mode: 'explicit' } };
 }
 
+function refuseMedia(parts: readonly Part[], role: Turn['role']): void {
+  for (const part of parts) if (isMedia(part)) throw misplaced(part, role);
+}
+
 /** Results first, each a message of its own; pictures in them behind all of them, since a result is text alone. */
 function writeUser({ parts }: Turn, traits: ChatTraits): ChatMessage[] {
   const results = parts.filter((part) => part.kind === 'result');
-  const beside = results.flatMap((result) => result.parts.filter((part) => part.kind !== 'text'));
+  const beside = results.flatMap((result) => result.parts.filter(isMedia));
   const content: ChatUserPart[] = [
     ...beside.map(writeMedia),
     ...parts.flatMap((part) => writeUserPart(part, traits)),
@@ -122,19 +128,21 @@ function writeUserPart(part: Part, traits: ChatTraits): ChatUserPart[] {
       return part.text === '' ? [] : [chatText(part, traits)];
     case 'image':
     case 'document':
+    case 'audio':
       return [writeMedia(part)];
-    case 'audio': {
-      const { format, base64 } = part;
-      if (format !== 'wav' && format !== 'mp3')
-        throw untranslatable(part.field, `audio of format ${format} has no place on OpenAI's wire`);
-      return [{ type: 'input_audio', input_audio: { data: base64, format } }];
-    }
     default:
       return [];
   }
 }
 
-function writeMedia(part: ImagePart | DocumentPart): ChatUserPart {
+function writeAudio({ field, format, base64 }: AudioPart): ChatUserPart {
+  if (format !== 'wav' && format !== 'mp3')
+    throw untranslatable(field, `audio of format ${format} has no place on OpenAI's wire`);
+  return { type: 'input_audio', input_audio: { data: base64, format } };
+}
+
+function writeMedia(part: MediaPart): ChatUserPart {
+  if (part.kind === 'audio') return writeAudio(part);
   const { media } = part;
   if (part.kind === 'image') {
     const url = part.media.from === 'url' ? part.media.url : dataUrl(part.media);
@@ -160,6 +168,7 @@ function writeResult({ id, parts, isError }: ResultPart): ChatMessage {
 }
 
 function writeAssistant({ parts }: Turn, traits: ChatTraits, names: ToolNames): ChatMessage[] {
+  refuseMedia(parts, 'assistant');
   const text = parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join('');
   const calls = parts.flatMap((part): ChatCall[] => {
     if (part.kind !== 'call') return [];

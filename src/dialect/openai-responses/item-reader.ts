@@ -1,8 +1,8 @@
 import type {
-  AudioPart,
   CallPart,
   DocumentPart,
   ImagePart,
+  MediaPart,
   Part,
   ResultPart,
   TextPart,
@@ -16,7 +16,7 @@ import { detailOf } from '../wishes.ts';
 import { thoughtOf } from './sealed-thoughts.ts';
 import { qualifiedNameOf } from './tool-reader.ts';
 
-type ContentPart = TextPart | ImagePart | DocumentPart | AudioPart;
+type ContentPart = TextPart | MediaPart;
 
 /** What OpenAI's own tools left in a history: nobody else can read it, and the texts between stay. */
 const OF_HOSTED_TOOLS = /_call$|_call_output$|^mcp_|^program|^tool_search|^additional_tools$/;
@@ -26,16 +26,17 @@ const OF_A_HISTORY = /^(?:item_reference|compaction)/;
 
 /**
  * `input`: one text, or items. A run of items of one side is one turn, as the other wires have it.
+ * @param lost takes the names of items that no other wire has a place for
  * @throws Refusal
  */
-export function readInput(input: unknown): readonly Turn[] {
+export function readInput(input: unknown, lost: Set<string>): readonly Turn[] {
   if (typeof input === 'string' && input !== '')
     return [{ role: 'user', parts: [textPart(input)] }];
   if (!Array.isArray(input) || input.length === 0)
     throw malformed('input', 'expected a text or a list of at least one item');
   const turns: { readonly role: Turn['role']; readonly parts: Part[] }[] = [];
   input.forEach((item, index) => {
-    const { role, parts } = readItem(item, `input[${index}]`);
+    const { role, parts } = readItem(item, `input[${index}]`, lost);
     const last = turns.at(-1);
     if (last?.role === role) last.parts.push(...parts);
     else if (parts.length > 0) turns.push({ role, parts: [...parts] });
@@ -43,7 +44,7 @@ export function readInput(input: unknown): readonly Turn[] {
   return turns;
 }
 
-function readItem(item: unknown, field: string): Turn {
+function readItem(item: unknown, field: string, lost: Set<string>): Turn {
   if (!isObject(item)) throw malformed(field, 'expected an object');
   // A reference may come without its type, a message too.
   const isMessage = item['role'] !== undefined;
@@ -63,7 +64,10 @@ function readItem(item: unknown, field: string): Turn {
     default:
       if (OF_A_HISTORY.test(type))
         throw untranslatable(`${field}.${type}`, 'only OpenAI has what it stands for');
-      if (OF_HOSTED_TOOLS.test(type)) return { role: 'assistant', parts: [] };
+      if (OF_HOSTED_TOOLS.test(type)) {
+        lost.add(`input.${type}`);
+        return { role: 'assistant', parts: [] };
+      }
       throw untranslatable(
         `${field}.type`,
         `an item of type ${JSON.stringify(type)} has no place on another wire`,
@@ -175,13 +179,10 @@ function callOf(item: JsonObject, input: string, field: string): CallPart {
 }
 
 function readResult(item: JsonObject, field: string): ResultPart {
-  const parts = readContent(item['output'], `${field}.output`).filter(
-    (part) => part.kind !== 'audio',
-  );
   return {
     kind: 'result',
     id: textOf(item, 'call_id', field),
-    parts,
+    parts: readContent(item['output'], `${field}.output`),
     isError: false,
     cache: null,
   };

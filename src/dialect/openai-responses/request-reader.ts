@@ -8,17 +8,9 @@ import type {
   Verbosity,
   Wish,
 } from '../conversation.ts';
-import {
-  isObject,
-  type JsonObject,
-  listIn,
-  numberIn,
-  objectIn,
-  parsedObject,
-  textIn,
-} from '../json-values.ts';
+import { type JsonObject, listIn, numberIn, parsedObject, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
-import { numberWish } from '../wishes.ts';
+import { flagAt, listAt, numberWish, objectAt } from '../wishes.ts';
 import { readInput } from './item-reader.ts';
 import { readToolChoice, readTools } from './tool-reader.ts';
 
@@ -71,11 +63,12 @@ export function readResponsesRequest(body_: string): Conversation {
   if (body === null) throw malformed('body', 'it is no JSON object');
   for (const [field, why] of Object.entries(REFUSED))
     if (isTold(body[field]) && body[field] !== false) throw untranslatable(field, why);
-  const text = objectIn(body, 'text') ?? {};
+  const text = objectAt(body, 'text') ?? {};
+  const lost = new Set<string>();
   return {
     model: textIn(body, 'model') ?? '',
-    turns: readTurns(body),
-    tools: listIn(body, 'tools').flatMap(readTools),
+    turns: readTurns(body, lost),
+    tools: listAt(body, 'tools').flatMap(readTools),
     toolChoice: readToolChoice(body['tool_choice']),
     parallelCalls: readParallel(body),
     maxTokens: numberWish(body, 'max_output_tokens'),
@@ -88,15 +81,18 @@ export function readResponsesRequest(body_: string): Conversation {
     stops: null,
     choices: null,
     logprobs: readLogprobs(body),
-    format: readFormat(objectIn(text, 'format')),
-    verbosity: oneOf<Verbosity>('text.verbosity', text['verbosity'], VERBOSITIES),
-    thinking: readThinking(objectIn(body, 'reasoning')),
-    tier: oneOf<Tier>('service_tier', body['service_tier'], TIERS),
+    format: readFormat(objectAt(text, 'format', 'text.format')),
+    verbosity: oneOf<Verbosity>('text.verbosity', text['verbosity'], VERBOSITIES, lost),
+    thinking: readThinking(objectAt(body, 'reasoning'), lost),
+    tier: oneOf<Tier>('service_tier', body['service_tier'], TIERS, lost),
     user: textIn(body, 'safety_identifier') ?? textIn(body, 'user'),
-    ownFields: Object.keys(OWN_FIELDS).filter(
-      (field) => isTold(body[field]) && OWN_FIELDS[field]?.(body[field]),
-    ),
-    isStream: body['stream'] === true,
+    ownFields: [
+      ...Object.keys(OWN_FIELDS).filter(
+        (field) => isTold(body[field]) && OWN_FIELDS[field]?.(body[field]),
+      ),
+      ...lost,
+    ],
+    isStream: flagAt(body, 'stream'),
     wantsUsage: true,
     echoed: Object.fromEntries(
       Object.entries(ECHOED).map(([field, byDefault]) => [field, body[field] ?? byDefault]),
@@ -108,8 +104,8 @@ function isTold(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-function readTurns(body: JsonObject): readonly Turn[] {
-  const turns = readInput(body['input']);
+function readTurns(body: JsonObject, lost: Set<string>): readonly Turn[] {
+  const turns = readInput(body['input'], lost);
   const { instructions } = body;
   if (!isTold(instructions) || instructions === '') return turns;
   if (typeof instructions !== 'string') throw malformed('instructions', 'expected a text');
@@ -117,14 +113,21 @@ function readTurns(body: JsonObject): readonly Turn[] {
   return [{ role: 'system', parts: [part] }, ...turns];
 }
 
-/** @param values null where it is none of them */
-function oneOf<T>(field: string, value: unknown, values: ReadonlySet<unknown>): Wish<T> | null {
-  return values.has(value) ? { field, value: value as T } : null;
+/** @returns null where it is none of the values, whose loss is told then */
+function oneOf<T>(
+  field: string,
+  value: unknown,
+  values: ReadonlySet<unknown>,
+  lost: Set<string>,
+): Wish<T> | null {
+  if (values.has(value)) return { field, value: value as T };
+  if (isTold(value)) lost.add(field);
+  return null;
 }
 
 function readParallel(body: JsonObject): Wish<boolean> | null {
-  const value = body['parallel_tool_calls'];
-  return typeof value === 'boolean' ? { field: 'parallel_tool_calls', value } : null;
+  const field = 'parallel_tool_calls';
+  return isTold(body[field]) ? { field, value: flagAt(body, field) } : null;
 }
 
 function readLogprobs(body: JsonObject): Wish<number> | null {
@@ -134,22 +137,30 @@ function readLogprobs(body: JsonObject): Wish<number> | null {
   return isAsked ? { field: 'include.message.output_text.logprobs', value } : null;
 }
 
-function readThinking(reasoning: JsonObject | null): Wish<Thinking> | null {
+function readThinking(reasoning: JsonObject | null, lost: Set<string>): Wish<Thinking> | null {
   const effort = reasoning?.['effort'];
   const field = 'reasoning.effort';
   if (effort === 'none') return { field, value: { kind: 'off' } };
-  if (!EFFORTS.has(effort)) return null;
-  return { field, value: { kind: 'effort', effort: effort as Effort } };
+  const known = oneOf<Effort>(field, effort, EFFORTS, lost);
+  return known === null ? null : { field, value: { kind: 'effort', effort: known.value } };
 }
 
 function readFormat(format: JsonObject | null): Wish<Format> | null {
-  if (!isObject(format)) return null;
   const field = 'text.format';
-  const schema = objectIn(format, 'schema');
-  if (format['type'] === 'json_schema' && schema !== null) {
-    const isStrict = format['strict'] === true;
-    return { field, value: { kind: 'schema', name: textIn(format, 'name'), schema, isStrict } };
+  switch (format?.['type']) {
+    case undefined:
+    case 'text':
+      return null;
+    case 'json_object':
+      return { field, value: { kind: 'json' } };
+    case 'json_schema': {
+      const told = format ?? {};
+      const schema = objectAt(told, 'schema', `${field}.schema`);
+      if (schema === null) return { field, value: { kind: 'json' } };
+      const isStrict = told['strict'] === true;
+      return { field, value: { kind: 'schema', name: textIn(told, 'name'), schema, isStrict } };
+    }
+    default:
+      throw untranslatable(`${field}.type`, 'no other wire has a format of this name');
   }
-  const isJson = format['type'] === 'json_object' || format['type'] === 'json_schema';
-  return isJson ? { field, value: { kind: 'json' } } : null;
 }

@@ -1,6 +1,7 @@
 import type { FunctionTool, Tool, ToolChoice } from '../conversation.ts';
 import { isObject, type JsonObject, listIn, objectIn, textIn } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
+import { argumentsSchema, listAt } from '../wishes.ts';
 
 /** The name of the one argument that a tool of free text has on another wire. */
 export const FREE_INPUT = 'input';
@@ -23,7 +24,7 @@ export function readTools(value: unknown, index: number): readonly Tool[] {
   if (!isObject(value)) throw malformed(field, 'expected an object');
   if (value['type'] !== 'namespace') return [readTool(value, field)];
   const namespace = nameOf(value, field);
-  return listIn(value, 'tools').map((inner, at) => {
+  return listAt(value, 'tools', `${field}.tools`).map((inner, at) => {
     const innerField = `${field}.tools[${at}]`;
     if (!isObject(inner)) throw malformed(innerField, 'expected an object');
     const tool = readTool(inner, innerField);
@@ -35,14 +36,15 @@ function readTool(value: JsonObject, field: string): Tool {
   const type = textIn(value, 'type') ?? 'function';
   if (type === 'custom') return readFreeTool(value, field);
   if (type !== 'function') return { kind: 'hosted', name: textIn(value, 'name') ?? type };
-  const schema = value['parameters'];
-  if (schema !== undefined && schema !== null && !isObject(schema))
+  // Anthropic's name for it: such a tool would lose its arguments.
+  if (value['parameters'] === undefined && value['input_schema'] !== undefined)
     throw malformed(`${field}.parameters`, 'expected a JSON schema');
+  const schema = value['parameters'] ?? null;
   return {
     kind: 'function',
     name: nameOf(value, field),
     description: textIn(value, 'description'),
-    schema: schema ?? null,
+    schema: schema === null ? null : argumentsSchema(schema, `${field}.parameters`),
     isStrict: value['strict'] === true,
     cache: null,
   };
@@ -76,7 +78,9 @@ function readFreeTool(tool: JsonObject, field: string): FunctionTool {
 export function readToolChoice(value: unknown): ToolChoice | null {
   if (value === 'auto' || value === 'none') return { kind: value };
   if (value === 'required') return { kind: 'any' };
-  if (!isObject(value)) return null;
+  if (value === undefined || value === null) return null;
+  if (!isObject(value))
+    throw malformed('tool_choice', 'expected auto, none, required or the name of a tool');
   const type = textIn(value, 'type') ?? '';
   if (type === 'function' || type === 'custom')
     return { kind: 'named', name: qualifiedNameOf(value) ?? '' };
