@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
+import { csvText, shownText } from '../ledger/csv.ts';
 import type { Dimension } from '../ledger/fact-kind.ts';
 import { TimeZone } from '../ledger/time-zone.ts';
 import { totalOf, type Usage, UsageReport, type UsageRow } from '../ledger/usage-report.ts';
@@ -151,27 +152,20 @@ function jsonOf(names: readonly string[], rows: readonly UsageRow[]): string {
 function csvOf(names: readonly string[], rows: readonly UsageRow[]): string {
   const head = [...names, ...COUNTS.map(([name]) => name), 'cost_usd', 'unpriced', 'estimated'];
   const lines = rows.map(({ by, usage: of }) => [
-    ...by.map(csvText),
+    ...by,
     ...COUNTS.map(([, count]) => String(count(of))),
     isUnknown(of) ? '' : usdText(of.cost),
     String(of.unpriced),
     String(of.estimated),
   ]);
-  return [head, ...lines].map((cells) => cells.join(',')).join('\r\n');
-}
-
-/** RFC 4180. Callers choose names of models, and spreadsheets run what begins like a formula. */
-function csvText(text: string): string {
-  const plain = shown(text);
-  const safe = /^[=+\-@]/.test(plain) ? `'${plain}` : plain;
-  return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  return csvText([head, ...lines]);
 }
 
 function tableOf(names: readonly string[], rows: readonly UsageRow[]): string {
   const total = totalOf(rows);
   if (total === null) return 'nothing was used';
   const cells = (by: readonly string[], of: Usage): readonly string[] => [
-    ...by.map((text) => (text === '' ? '-' : shown(text))),
+    ...by.map((text) => (text === '' ? '-' : shownText(text))),
     ...COUNTS.map(([, count]) => String(count(of))),
     costText(of),
   ];
@@ -208,9 +202,4 @@ function costText(of: Usage): string {
   if (of.unpriced === 0) return usdText(of.cost);
   const unpriced = `unpriced (${of.unpriced})`;
   return isUnknown(of) ? unpriced : `${usdText(of.cost)} + ${unpriced}`;
-}
-
-/** Callers choose names of models: nothing of them is to move a terminal's cursor. */
-function shown(text: string): string {
-  return text.replace(/\p{C}/gu, (found) => `\\u{${(found.codePointAt(0) ?? 0).toString(16)}}`);
 }

@@ -1,10 +1,10 @@
 import { DaySpans } from './day-spans.ts';
-import { DIMENSIONS, type FactCounts, FactKind } from './fact-kind.ts';
+import { DIMENSIONS, type Dimension, type FactCounts, FactKind } from './fact-kind.ts';
 import { FactPartsWriter, readFactParts } from './fact-parts.ts';
 import type { ReadFact } from './fact-reader.ts';
 import { SumsByGroup } from './fact-sums.ts';
 import { quarterOf } from './ledger-files.ts';
-import { bringUp, checkVersion, SUMS } from './ledger-schema.ts';
+import { bringUp, checkVersion, QUARTER_SECS, SUMS } from './ledger-schema.ts';
 import { RowWriter } from './row-writer.ts';
 import { openSqlite, type SqlFile, type SqlRow, type SqlStatement } from './sqlite.ts';
 
@@ -227,6 +227,43 @@ export class DayFile {
   }
 }
 
+/** Which facts of a day are looked for. Times in milliseconds of the Unix epoch. */
+export interface FactWish {
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** Of each dimension that is named, one of these values. */
+  readonly filters: Readonly<Partial<Record<Dimension, readonly string[]>>>;
+  /** Null: however it ended. */
+  readonly outcome: string | null;
+  readonly onlyFinal: boolean;
+  /** Empty: any. */
+  readonly idPrefix: string;
+}
+
+/** One fact that was found, and where it stands in its day's file. */
+export interface FoundFact {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly kind: FactKind;
+  /** Tokens as sums count them: all that went in. */
+  readonly input: number;
+  readonly output: number;
+  readonly line: string;
+}
+
+/** What a look at some of a day's facts came to. */
+export interface DaySearch {
+  readonly found: readonly FoundFact[];
+  /** All from here on were looked at; 0 = all of the file. */
+  readonly seq: number;
+  /** When the last one that was looked at is of; null where none was. */
+  readonly atMs: number | null;
+}
+
+/** How many digits of its number an id must have that the index is asked for it: 65,536 facts at most. */
+const NUMBER_DIGITS_MIN = 4;
+const NUMBER_DIGITS = 8;
+
 /** The file of one day, for whoever reads facts out of it. */
 export class DayReader {
   readonly #file: SqlFile;
@@ -273,6 +310,105 @@ export class DayReader {
       .map((row) => ({ seq: Number(row['seq']), line: this.#line(row) }));
   }
 
+  /** From when to when its facts are, in milliseconds; null: it has none. Mostly a day, but late facts may be of any. */
+  span(): { readonly fromMs: number; readonly toMs: number } | null {
+    const edge = (order: 'ASC' | 'DESC'): number | null => {
+      const sql = `SELECT quarter FROM total_quarter ORDER BY quarter ${order} LIMIT 1`;
+      const first = this.#file.prepare(sql).first();
+      return first === null ? null : Number(first['quarter']);
+    };
+    const [first, last] = [edge('ASC'), edge('DESC')];
+    if (first === null || last === null) return null;
+    const quarterMs = QUARTER_SECS * 1_000;
+    return { fromMs: first * quarterMs, toMs: (last + 1) * quarterMs };
+  }
+
+  /** The place of its last fact; 0 = it has none. */
+  lastSeq(): number {
+    return Number(this.#file.prepare('SELECT max(seq) AS seq FROM facts').first()?.['seq'] ?? 0);
+  }
+
+  /**
+   * Those that somebody wishes for, the last that came first.
+   * @param before only what stands before this place
+   * @param looks so many facts are looked at, at most
+   * @param limit so many are given back, at most
+   */
+  search(wish: FactWish, before: number, looks: number, limit: number): DaySearch {
+    const { fromMs, toMs, outcome, onlyFinal, idPrefix } = wish;
+    const nothing = { found: [], seq: 0, atMs: null };
+    const groups = this.#groupsFor(wish);
+    const ids = this.#idsFor(idPrefix);
+    if (groups === null || ids === null) return nothing;
+    const lowest = ids.isFew ? 0 : Math.max(0, before - looks);
+    const sql = `SELECT seq, (SELECT text FROM origins WHERE id = facts.origin) AS origin, number, attempt, at_ms, kind, input, output, parts
+      FROM facts WHERE seq < ? AND seq >= ? AND at_ms >= ? AND at_ms < ?${groups.sql}${ids.sql} ORDER BY seq DESC LIMIT ?`;
+    const statement = this.#file.prepare(sql);
+    const found: FoundFact[] = [];
+    for (let at = before; ; ) {
+      const wanted = limit - found.length;
+      const rows = statement.all(at, lowest, fromMs, toMs, ...groups.values, ...ids.values, wanted);
+      for (const row of rows) {
+        at = Number(row['seq']);
+        const kind = this.#kindOf(row);
+        if ((onlyFinal && !kind.isFinal) || (outcome !== null && kind.outcome !== outcome))
+          continue;
+        if (idPrefix !== '' && !requestIdOf(row).startsWith(idPrefix)) continue;
+        found.push({
+          seq: at,
+          atMs: Number(row['at_ms']),
+          kind,
+          input: Number(row['input']),
+          output: Number(row['output']),
+          line: this.#line(row),
+        });
+      }
+      if (found.length === limit) return { found, seq: at, atMs: found.at(-1)?.atMs ?? null };
+      if (rows.length < wanted) return { found, seq: lowest, atMs: this.#timeAt(lowest) };
+    }
+  }
+
+  /** @returns null where nothing of this day is of such a group */
+  #groupsFor({ filters }: FactWish): Restriction | null {
+    const named = Object.entries(filters);
+    if (named.length === 0) return { sql: '', values: [] };
+    const where = named.map(([name]) => `groups.${name} IN (SELECT value FROM json_each(?))`);
+    const values = named.map(([, of]) => JSON.stringify(of));
+    const kinds = this.#file
+      .prepare(
+        `SELECT kinds.id FROM kinds JOIN groups ON groups.id = kinds.grp WHERE ${where.join(' AND ')}`,
+      )
+      .all(...values)
+      .map(({ id }) => Number(id));
+    const sql = ' AND +kind IN (SELECT value FROM json_each(?))';
+    return kinds.length === 0 ? null : { sql, values: [JSON.stringify(kinds)] };
+  }
+
+  /** @returns null where no id of this day begins so */
+  #idsFor(prefix: string): (Restriction & { readonly isFew: boolean }) | null {
+    if (prefix === '') return { sql: '', values: [], isFew: false };
+    const [, own = null, digits = ''] = ID_PREFIX.exec(prefix) ?? [];
+    const origins = this.#file
+      .prepare('SELECT id FROM origins WHERE text = ? OR (text >= ? AND text < ?)')
+      .all(own, prefix, `${prefix}\u{10ffff}`)
+      .map(({ id }) => Number(id));
+    if (origins.length === 0) return null;
+    const values = [JSON.stringify(origins)];
+    const isFew = digits.length >= NUMBER_DIGITS_MIN;
+    if (!isFew) return { sql: ' AND +origin IN (SELECT value FROM json_each(?))', values, isFew };
+    const least = Number.parseInt(digits.padEnd(NUMBER_DIGITS, '0'), 16);
+    const most = Number.parseInt(digits.padEnd(NUMBER_DIGITS, 'f'), 16);
+    const sql = ` AND seq IN (SELECT seq FROM facts WHERE origin IN (SELECT value FROM json_each(?))
+      AND (number = -1 OR (number >= ${least} AND number <= ${most})))`;
+    return { sql, values, isFew };
+  }
+
+  #timeAt(seq: number): number | null {
+    const sql = 'SELECT at_ms FROM facts WHERE seq >= ? ORDER BY seq LIMIT 1';
+    const row = this.#file.prepare(sql).first(seq);
+    return row === null ? null : Number(row['at_ms']);
+  }
+
   /** Up to which fact a data base has them; 0 = it has none. */
   sentUpTo(sink: string): number {
     return Number(this.#sent.first(sink)?.['seq'] ?? 0);
@@ -283,21 +419,36 @@ export class DayReader {
   }
 
   #line(row: SqlRow): string {
-    const id = Number(row['kind']);
-    let kind = this.#kinds.get(id);
-    if (kind === undefined) {
-      kind = new FactKind(String(this.#kind.first(id)?.['template']));
-      remember(this.#kinds, id, kind);
-    }
-    const number = Number(row['number']);
-    const requestId =
-      String(row['origin']) + (number < 0 ? '' : number.toString(16).padStart(8, '0'));
-    const known = kind.known(Number(row['at_ms']), requestId, Number(row['attempt']));
+    const kind = this.#kindOf(row);
+    const known = kind.known(Number(row['at_ms']), requestIdOf(row), Number(row['attempt']));
     const parts = row['parts'];
     return kind.line(
       readFactParts(parts instanceof Uint8Array ? parts : new Uint8Array(0), kind.texts, known),
     );
   }
+
+  #kindOf(row: SqlRow): FactKind {
+    const id = Number(row['kind']);
+    const known = this.#kinds.get(id);
+    if (known !== undefined) return known;
+    const kind = new FactKind(String(this.#kind.first(id)?.['template']));
+    remember(this.#kinds, id, kind);
+    return kind;
+  }
+}
+
+/** A piece of a statement, and what it is given. */
+interface Restriction {
+  readonly sql: string;
+  readonly values: readonly string[];
+}
+
+/** As `REQUEST_ID`, with some of the number's digits. */
+const ID_PREFIX = /^(req_[0-9a-f]{16})([0-9a-f]{0,8})$/;
+
+function requestIdOf(row: SqlRow): string {
+  const number = Number(row['number']);
+  return String(row['origin']) + (number < 0 ? '' : number.toString(16).padStart(8, '0'));
 }
 
 /** A request's id as two columns: nearly all of a day's have their beginning in common. */

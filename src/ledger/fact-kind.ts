@@ -38,6 +38,8 @@ const PICO_DECIMALS = 12;
 export class FactKind {
   readonly template: string;
   readonly group: Group;
+  /** How it ended, in the fact's own word. */
+  readonly outcome: string;
   readonly isFinal: boolean;
   readonly isUnpriced: boolean;
   readonly isEstimated: boolean;
@@ -87,6 +89,7 @@ export class FactKind {
     this.isUnpriced = members['cost_status'] === 'unpriced';
     this.isEstimated = members['usage_source'] === 'estimated';
     const outcome = text('outcome');
+    this.outcome = outcome;
     const status = members['upstream_status'];
     this.group = {
       tenant: text('tenant_id'),

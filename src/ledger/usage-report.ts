@@ -33,7 +33,20 @@ export interface Span {
   readonly toMs: number;
 }
 
-const QUARTER_MS = QUARTER_SECS * 1_000;
+/** Which facts count: of each dimension that is named, those that have one of its values. */
+export type UsageFilters = Readonly<Partial<Record<Dimension, readonly string[]>>>;
+
+export const NO_FILTERS: UsageFilters = {};
+
+/** What was used over time by those that have one value in common: a sum for each step. */
+export interface UsageSeries {
+  /** Empty where nothing was to be told apart. */
+  readonly value: string;
+  /** Null: nothing. */
+  readonly usage: readonly (Usage | null)[];
+}
+
+export const QUARTER_MS = QUARTER_SECS * 1_000;
 
 /** The first version of files of days whose hours and days are added up. */
 const FIRST_WITH_SPANS = 2;
@@ -78,26 +91,50 @@ export class UsageReport {
    * Usage by some dimensions, the dearest first.
    * @throws Error where a file cannot be read
    */
-  by(dimensions: readonly Dimension[], span: Span): readonly UsageRow[] {
-    const view = VIEWS.findIndex((of) => isSame(of, dimensions));
-    const columns = [...dimensions.map((name) => `groups.${name}`), ADDED].join(', ');
-    const places = dimensions.map((_, at) => String(at + 1)).join(', ');
-    const groups = places === '' ? '' : `GROUP BY ${places}`;
+  by(
+    dimensions: readonly Dimension[],
+    span: Span,
+    filters: UsageFilters = NO_FILTERS,
+  ): readonly UsageRow[] {
+    const asked = new Question(dimensions, filters);
     const rows = this.#read(span.fromMs, (file, found) => {
-      for (const { quarters, from, to } of parts(file, span)) {
-        const where =
-          quarters === 1
-            ? 'rollup_quarter JOIN groups ON groups.id = grp WHERE'
-            : `sums JOIN groups ON groups.id = grp WHERE view = ${view < 0 ? WHOLE_VIEW : view} AND span = ${quarters} AND`;
-        const sql = `SELECT ${columns} FROM ${where} quarter >= ? AND quarter < ? ${file.only} ${groups}`;
-        for (const row of file.sql.prepare(sql).all(from, to))
-          found(
-            dimensions.map((name) => String(row[name])),
-            row,
-          );
-      }
+      const edges = edgesOf(file);
+      if (edges === null) return;
+      for (const part of parts(file, edges, span))
+        asked.ask(file, part, (by, row) => found(by, row));
     });
     return [...rows].sort(dearestFirst);
+  }
+
+  /**
+   * Usage over time.
+   * @param dimension whose values are told apart; null: all together
+   * @param starts instants at which steps begin, whole quarters of an hour, the oldest first; the last one ends at `toMs`
+   */
+  series(
+    dimension: Dimension | null,
+    starts: readonly number[],
+    toMs: number,
+    filters: UsageFilters = NO_FILTERS,
+  ): readonly UsageSeries[] {
+    const asked = new Question(dimension === null ? [] : [dimension], filters);
+    const rows = this.#read(starts[0] ?? toMs, (file, found) => {
+      const edges = edgesOf(file);
+      if (edges === null) return;
+      for (const [step, fromMs] of starts.entries()) {
+        const span = { fromMs, toMs: starts[step + 1] ?? toMs };
+        for (const part of parts(file, edges, span))
+          asked.ask(file, part, (by, row) => found([by[0] ?? '', String(step)], row));
+      }
+    });
+    const series = new Map<string, (Usage | null)[]>();
+    for (const { by, usage } of rows) {
+      const [value = '', step] = by;
+      const steps = series.get(value) ?? starts.map(() => null);
+      series.set(value, steps);
+      steps[Number(step)] = usage;
+    }
+    return [...series].map(([value, usage]) => ({ value, usage }));
   }
 
   /** Usage by days as a zone counts them, the oldest first; days without any are left out. */
@@ -197,6 +234,54 @@ export class UsageReport {
   }
 }
 
+/** One question, as it is put to each file. */
+class Question {
+  readonly #dimensions: readonly Dimension[];
+  readonly #view: number;
+  readonly #only: string;
+  readonly #values: readonly string[];
+  readonly #columns: string;
+  readonly #groups: string;
+
+  constructor(dimensions: readonly Dimension[], filters: UsageFilters) {
+    const named = Object.entries(filters) as readonly (readonly [Dimension, readonly string[]])[];
+    this.#dimensions = dimensions;
+    this.#view = viewFor(new Set([...dimensions, ...named.map(([name]) => name)]));
+    this.#only = named
+      .map(([name]) => ` AND groups.${name} IN (SELECT value FROM json_each(?))`)
+      .join('');
+    this.#values = named.map(([, values]) => JSON.stringify(values));
+    this.#columns = [...dimensions.map((name) => `groups.${name}`), ADDED].join(', ');
+    const places = dimensions.map((_, at) => String(at + 1)).join(', ');
+    this.#groups = places === '' ? '' : `GROUP BY ${places}`;
+  }
+
+  ask(
+    { sql, only }: SumsFile,
+    { quarters, from, to }: Part,
+    found: (by: readonly string[], row: SqlRow) => void,
+  ): void {
+    const where =
+      quarters === 1
+        ? 'rollup_quarter JOIN groups ON groups.id = grp WHERE'
+        : `sums JOIN groups ON groups.id = grp WHERE view = ${this.#view} AND span = ${quarters} AND`;
+    const text = `SELECT ${this.#columns} FROM ${where} quarter >= ? AND quarter < ? ${only}${this.#only} ${this.#groups}`;
+    for (const row of sql.prepare(text).all(from, to, ...this.#values))
+      found(
+        this.#dimensions.map((name) => String(row[name])),
+        row,
+      );
+  }
+}
+
+/** The view with the fewest rows that tells all of them apart. */
+function viewFor(dimensions: ReadonlySet<Dimension>): number {
+  const [first] = [...VIEWS.entries()]
+    .filter(([, has]) => [...dimensions].every((name) => has.includes(name)))
+    .sort(([, a], [, b]) => a.length - b.length);
+  return first?.[0] ?? WHOLE_VIEW;
+}
+
 /** What of a file is read as it was added up: days where it can be, hours around them, quarters at the ends. */
 interface Part {
   readonly quarters: 1 | typeof QUARTERS_AN_HOUR | typeof QUARTERS_A_DAY;
@@ -204,7 +289,8 @@ interface Part {
   to: number;
 }
 
-function parts({ sql, only, isClosed }: SumsFile, { fromMs, toMs }: Span): readonly Part[] {
+/** The whole days that a file has sums of, in quarters; null: it has none. */
+function edgesOf({ sql, only }: SumsFile): { readonly from: number; readonly to: number } | null {
   const edge = (order: '' | 'DESC'): number | null => {
     const first = sql
       .prepare(
@@ -215,13 +301,21 @@ function parts({ sql, only, isClosed }: SumsFile, { fromMs, toMs }: Span): reado
   };
   const oldest = edge('');
   const youngest = edge('DESC');
-  if (oldest === null || youngest === null) return [];
-  const to = Math.min(
-    Math.ceil(toMs / QUARTER_MS),
-    youngest - (youngest % QUARTERS_A_DAY) + QUARTERS_A_DAY,
-  );
+  if (oldest === null || youngest === null) return null;
+  return {
+    from: oldest - (oldest % QUARTERS_A_DAY),
+    to: youngest - (youngest % QUARTERS_A_DAY) + QUARTERS_A_DAY,
+  };
+}
+
+function parts(
+  { isClosed }: SumsFile,
+  edges: { readonly from: number; readonly to: number },
+  { fromMs, toMs }: Span,
+): readonly Part[] {
+  const to = Math.min(Math.ceil(toMs / QUARTER_MS), edges.to);
   const all: Part[] = [];
-  let at = Math.max(quarterOf(fromMs), oldest - (oldest % QUARTERS_A_DAY));
+  let at = Math.max(quarterOf(fromMs), edges.from);
   while (at < to) {
     const quarters =
       ([QUARTERS_A_DAY, QUARTERS_AN_HOUR] as const).find(
@@ -233,10 +327,6 @@ function parts({ sql, only, isClosed }: SumsFile, { fromMs, toMs }: Span): reado
     at += quarters;
   }
   return all;
-}
-
-function isSame(one: readonly string[], other: readonly string[]): boolean {
-  return one.length === other.length && one.every((name, at) => name === other[at]);
 }
 
 function usageOf(row: SqlRow): Usage {
