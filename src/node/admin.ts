@@ -1,6 +1,6 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { ListenAddress } from '../config/config-document.ts';
 import { type NodeFacts, readyzPage } from './readiness.ts';
 
@@ -22,6 +22,27 @@ interface AdminFacts {
   ready(): NodeFacts;
 }
 
+/** What answers everything else here. */
+interface FurtherPages {
+  readonly isOn: boolean;
+  /** @returns false where it has nothing to say */
+  handle(request: IncomingMessage, response: ServerResponse): boolean;
+}
+
+/** How long a request's head, and all of it, may take to come, and how often that is looked at; milliseconds. */
+const HEAD_MS = 10_000;
+const REQUEST_MS = 30_000;
+const LOOK_MS = 5_000;
+
+/** Of a request's head, in bytes. */
+const HEAD_MAX_BYTES = 16_384;
+
+/**
+ * Connections that may be open where the console is on. One more, and the one that has been silent for longest goes: whoever
+ * opens a thousand and says nothing keeps no probe out.
+ */
+const CONNECTIONS_MAX = 512;
+
 interface AdminListener {
   readonly port: number;
   close(): void;
@@ -29,12 +50,40 @@ interface AdminListener {
 
 /**
  * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets`, `/limits` on a port of their own, on the main thread: a scrape never waits for a relay.
+ * @param further the console: what it does costs these pages nothing
  * @throws NodeJS.ErrnoException when the port cannot be bound
  */
-export async function openAdmin(address: ListenAddress, facts: AdminFacts): Promise<AdminListener> {
-  const server = createServer((request, response) => {
-    const [status, type, body] = page(request.url ?? '', facts);
+export async function openAdmin(
+  address: ListenAddress,
+  facts: AdminFacts,
+  further: FurtherPages,
+): Promise<AdminListener> {
+  const silent = new Set<Socket>();
+  const times = {
+    headersTimeout: HEAD_MS,
+    requestTimeout: REQUEST_MS,
+    connectionsCheckingInterval: LOOK_MS,
+    maxHeaderSize: HEAD_MAX_BYTES,
+  };
+  const server = createServer(times, (request, response) => {
+    const { socket } = request;
+    silent.delete(socket);
+    response.once('close', () => {
+      if (!socket.destroyed) silent.add(socket);
+    });
+    const known = page(request.url ?? '', facts);
+    if (known === null && further.handle(request, response)) return;
+    const [status, type, body] = known ?? NOWHERE;
     response.writeHead(status, { 'content-type': type }).end(body);
+  });
+  server.on('connection', (socket: Socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+    if (!further.isOn || silent.size <= CONNECTIONS_MAX) return;
+    for (const longest of silent) {
+      longest.destroy();
+      break;
+    }
   });
   await listening(server, address);
   return {
@@ -48,10 +97,16 @@ export async function openAdmin(address: ListenAddress, facts: AdminFacts): Prom
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-function page(
-  url: string,
-  facts: AdminFacts,
-): readonly [status: number, type: string, body: string] {
+type Page = readonly [status: number, type: string, body: string];
+
+const NOWHERE: Page = [
+  404,
+  PLAIN,
+  'Here are /metrics, /livez, /readyz, /refusals, /targets and /limits.\n',
+];
+
+/** @returns null for what is none of these */
+function page(url: string, facts: AdminFacts): Page | null {
   const [path, query] = url.split('?', 2);
   switch (path) {
     case '/metrics':
@@ -69,7 +124,7 @@ function page(
     case '/limits':
       return [200, 'application/json', facts.limits(new URLSearchParams(query).getAll('name'))];
     default:
-      return [404, PLAIN, 'Here are /metrics, /livez, /readyz, /refusals, /targets and /limits.\n'];
+      return null;
   }
 }
 

@@ -58,6 +58,12 @@ function nodeStates(node: NodeFacts): readonly NodeState[] {
   return states;
 }
 
+/** Whether traffic may come, and the names of the states that hold. */
+export function readyState(node: NodeFacts): { ready: boolean; states: string[] } {
+  const states = nodeStates(node);
+  return { ready: states.every(({ ready }) => ready), states: states.map(({ name }) => name) };
+}
+
 /** Of a page of plain text: the first line is the verdict, each other one a state. */
 export function readyzPage(node: NodeFacts): { readonly ready: boolean; readonly text: string } {
   const states = nodeStates(node);

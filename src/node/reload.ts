@@ -122,9 +122,10 @@ export class Reloader {
 
   /**
    * The new configuration is valid as a whole, or nothing changes.
-   * @param trigger for the log: a signal's name, `file` or `overlay`
+   * @param trigger for the log: a signal's name, `file`, `overlay` or `admin`
+   * @returns what is wrong with it, a line each; none: it was taken
    */
-  reload(trigger: string): void {
+  reload(trigger: string): readonly string[] {
     let changed: readonly string[] = [];
     try {
       const effective = loadEffective(this.#source, this.#overlay(), this.#accepted);
@@ -145,9 +146,10 @@ export class Reloader {
       if (error instanceof ConfigError) this.#files = new Map([...this.#files, ...error.files]);
       const problems = error instanceof Error ? error.message.split('\n') : ['unknown'];
       this.#log.write('error', 'config_reload_failed', { trigger, problems });
-      return;
+      return problems;
     }
     this.#log.write('info', 'config_reloaded', { trigger, changed });
+    return [];
   }
 
   /** Once, until it is something else that is refused. */

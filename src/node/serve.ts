@@ -7,6 +7,7 @@ import { BudgetWebhook } from '../budget/budget-webhook.ts';
 import { WholeBudgets } from '../budget/grant-source.ts';
 import { type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
 import type { Config, ConfigDocument, ListenAddress } from '../config/config-document.ts';
+import { ConsoleSwitch } from '../console/console-switch.ts';
 import { DenyKeeper } from '../deny/deny-keeper.ts';
 import { denySource } from '../deny/deny-source.ts';
 import { createDenyTable } from '../deny/deny-table.ts';
@@ -40,6 +41,7 @@ import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import { claimPort } from './claimed-port.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
+import { type NodeFacts, readyState } from './readiness.ts';
 import { RefusalList } from './refusal-list.ts';
 import { Reloader } from './reload.ts';
 import { RoutingView } from './routing-view.ts';
@@ -203,6 +205,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         calendar = new BudgetCalendar(next.budgets.timeZone);
       withoutNats = next.budgets.withoutNats;
       supervisor.reload(next, nextSlots);
+      operatorConsole.set({ document: next, slots: nextSlots, source });
     },
     log,
     () => overlay.entries,
@@ -221,42 +224,73 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   };
   const routing = new RoutingView(health, pins);
   const purses = new LimitTable(limits, 0);
-  const admin = await openAdmin(config.metricsListen, {
-    metrics: () =>
-      exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
-        version: VERSION,
-        workerRestarts: supervisor.restarts,
-        logLinesDropped: out.linesDropped,
-        usageFactsSpilled: out.factsSpilled,
-        usageFactsLost: out.factsLost,
-        denySetSize: keeper.size,
-        denySetAgeSeconds: keeper.ageSeconds,
-        natsConnected: keeper.connected,
-        grants: grants?.totals ?? null,
-        fleetNodes: fleetRates?.nodes ?? 1,
-        storedState: stored.entries,
-        storedStateDropped: stored.dropped,
-        budgets: budgets.totals,
-        ledger,
-        targets: routing.states(reloader.running),
-        reloads: reloader.results,
-        overlay: reloader.overlay,
-      }),
-    refusals: () => refusals.page(),
-    targets: (names) => `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
-    limits: (names) => `${JSON.stringify({ limits: purseStates(purses, names) })}\n`,
-    ready: () => ({
-      isListening: supervisor.ready,
-      isDenySetSettled: keeper.isSettled,
-      areGrantsSettled: keeper.beganAlone || (grants?.isSettled ?? true),
-      isOverlaySettled: keeper.beganAlone || overlay.isSettled,
-      isStdoutGone: out.isGone,
-      hasSpill: spill !== null,
-      // Without virtual keys there are no facts that could be lost.
-      hasFactRoom: out.hasRoom || reloader.running.signingKeys.length === 0,
-      factsLost: reloader.running.factsLost,
-    }),
-  }).catch((error: NodeJS.ErrnoException) => {
+  const nodeFacts = (): NodeFacts => ({
+    isListening: supervisor.ready,
+    isDenySetSettled: keeper.isSettled,
+    areGrantsSettled: keeper.beganAlone || (grants?.isSettled ?? true),
+    isOverlaySettled: keeper.beganAlone || overlay.isSettled,
+    isStdoutGone: out.isGone,
+    hasSpill: spill !== null,
+    // Without virtual keys there are no facts that could be lost.
+    hasFactRoom: out.hasRoom || reloader.running.signingKeys.length === 0,
+    factsLost: reloader.running.factsLost,
+  });
+  const operatorConsole = new ConsoleSwitch({
+    workers: config.workers,
+    start: {
+      tables: { memory, health, pins, limits, budgets: budgets.memory, deny },
+      node: name,
+      startedMs: Date.now(),
+    },
+    log,
+    nodeView: {
+      node: name,
+      slots: () => reloader.slots,
+      targets: () => [...routing.states(reloader.running)],
+      ready: () => readyState(nodeFacts()),
+      factsLost: () => out.factsLost + (ledger?.lost ?? 0),
+      isLedgerUp: () => ledger?.isKeeping ?? null,
+    },
+    answers: {
+      refusals: () => refusals.page(),
+      overlay: () => overlay.entries,
+      reload: () => {
+        const problems = reloader.reload('admin');
+        return { ok: problems.length === 0, problems };
+      },
+    },
+  });
+  const admin = await openAdmin(
+    config.metricsListen,
+    {
+      metrics: () =>
+        exposition(new MetricsLayout(reloader.slots), memory, config.workers, {
+          version: VERSION,
+          workerRestarts: supervisor.restarts,
+          logLinesDropped: out.linesDropped,
+          usageFactsSpilled: out.factsSpilled,
+          usageFactsLost: out.factsLost,
+          denySetSize: keeper.size,
+          denySetAgeSeconds: keeper.ageSeconds,
+          natsConnected: keeper.connected,
+          grants: grants?.totals ?? null,
+          fleetNodes: fleetRates?.nodes ?? 1,
+          storedState: stored.entries,
+          storedStateDropped: stored.dropped,
+          budgets: budgets.totals,
+          ledger,
+          targets: routing.states(reloader.running),
+          reloads: reloader.results,
+          overlay: reloader.overlay,
+        }),
+      refusals: () => refusals.page(),
+      targets: (names) =>
+        `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
+      limits: (names) => `${JSON.stringify({ limits: purseStates(purses, names) })}\n`,
+      ready: nodeFacts,
+    },
+    operatorConsole,
+  ).catch((error: NodeJS.ErrnoException) => {
     throw cannotListen('metrics_listen', config.metricsListen, error);
   });
   // Before the first connection is taken: from then on there is something to drain.
@@ -286,6 +320,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   fleetRates?.start();
   overlay.start(() => reloader.reload('overlay'));
   reloader.start();
+  operatorConsole.set({ document: reloader.running, slots: reloader.slots, source });
   reload = () => reloader.reload('SIGHUP');
   if (isReloadDue) reload();
   const metricsListen = { host: config.metricsListen.host, port: admin.port };
@@ -306,6 +341,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const signal = await stopped;
   overlay.stop();
   reloader.stop();
+  operatorConsole.stop();
   const graceMs = reloader.running.shutdownGraceMs;
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);
