@@ -33,7 +33,6 @@ const SILENT = {
   identicalRpm: null,
   budgetEstimate: null,
   capOutput: null,
-  hardStop: null,
   onExceeded: null,
   strict: null,
   mode: null,

@@ -1,0 +1,49 @@
+/** The types of what the admin API tells, made of the shapes that it is checked by; nothing of them is left at run time. */
+
+import type { z } from 'zod';
+import type {
+  AUDIT_ROW,
+  BUDGET,
+  CONFIG,
+  ENTRY,
+  EXPLAINED,
+  KEY,
+  LIMIT,
+  NODE,
+  NOW,
+  PROVIDER,
+  REFUSALS,
+  REQUEST,
+  REQUEST_ROW,
+  SESSION,
+  SPEND,
+  TENANT,
+  USAGE,
+  USAGE_PAGE,
+} from '../shapes.ts';
+
+export type AuditRow = z.infer<typeof AUDIT_ROW>;
+export type Budget = z.infer<typeof BUDGET>;
+export type Config = z.infer<typeof CONFIG>;
+export type Entry = z.infer<typeof ENTRY>;
+export type Explained = z.infer<typeof EXPLAINED>;
+export type Key = z.infer<typeof KEY>;
+export type Limit = z.infer<typeof LIMIT>;
+export type Node = z.infer<typeof NODE>;
+export type Now = z.infer<typeof NOW>;
+export type Provider = z.infer<typeof PROVIDER>;
+export type Refusals = z.infer<typeof REFUSALS>;
+export type Request = z.infer<typeof REQUEST>;
+export type RequestRow = z.infer<typeof REQUEST_ROW>;
+export type Session = z.infer<typeof SESSION>;
+export type Spend = z.infer<typeof SPEND>;
+export type Tenant = z.infer<typeof TENANT>;
+export type Usage = z.infer<typeof USAGE>;
+export type UsagePage = z.infer<typeof USAGE_PAGE>;
+export type Origin = Entry['origin'];
+
+/** A page of rows, and where it goes on. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly next: string | null;
+}
