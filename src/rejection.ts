@@ -421,20 +421,23 @@ const CUT_BY_SILENCE =
  * The event that goes before a cut on an event stream, in the shape that makes the dialect's stock SDK raise.
  * OpenAI SDKs throw on `data: {"error":…}`; Anthropic's on `event: error`.
  * @param detail a sentence for the caller, or empty
+ * @param members of the error object, as JSON without its braces
  */
 export function renderErrorEvent(
   code: RejectionCode,
   detail: string,
   dialect: Dialect,
   requestId: string,
+  members = '',
 ): Buffer {
-  const { fault, openaiType, anthropicType } = REJECTIONS[code];
+  const { fault, openaiType, anthropicType, toldAs } = REJECTIONS[code];
   const what = code === 'upstream_timeout' ? CUT_BY_SILENCE : CUT_BY[fault];
   const message = detail === '' ? what : `${what} ${detail}`;
+  const more: object = members === '' ? {} : JSON.parse(`{${members}}`);
   const body =
     dialect === 'openai'
-      ? { error: { message, type: openaiType, param: null, code } }
-      : { type: 'error', error: { type: anthropicType, message }, request_id: requestId };
+      ? { error: { message, type: openaiType, param: null, code: toldAs ?? code, ...more } }
+      : { type: 'error', error: { type: anthropicType, message, ...more }, request_id: requestId };
   const data = `data: ${JSON.stringify(body)}\n\n`;
   return Buffer.from(dialect === 'openai' ? data : `event: error\n${data}`);
 }

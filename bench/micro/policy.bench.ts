@@ -40,7 +40,7 @@ const limits = limiter.of('developer', [
 if (limits === null) throw new Error('nothing limits the key');
 
 const book = new PriceBook(shippedBook());
-const each = { limits: { day: 1e15, month: 1e15 }, enforced: true };
+const each = { limits: { day: 1e15, month: 1e15 }, enforced: true, stops: false };
 const budgets: readonly OwnBudget[] = [
   { ...each, scope: 'key', name: '1/1' },
   { ...each, scope: 'tenant', name: '1' },

@@ -47,13 +47,23 @@ const CODES: Readonly<Record<BudgetStatus, RejectionCode>> = {
 };
 
 export function budgetExceeded(status: BudgetStatus, budget: SpentBudget): Rejection {
+  return refusal(status, budget, `this request may cost $${nanoUsd(budget.asked)}.`);
+}
+
+/** A stream under `hard_stop` whose budgets have no room for more of it. */
+export function budgetStopped(status: BudgetStatus, budget: SpentBudget): Rejection {
+  return refusal(status, budget, `this answer may have cost $${nanoUsd(budget.asked)} so far.`);
+}
+
+/** @param what of the request does not fit: the end of a sentence */
+function refusal(status: BudgetStatus, budget: SpentBudget, what: string): Rejection {
   const { scope, window, limit, spent, reserved, asked, reason, alternative } = budget;
   const whose = scope === 'key' ? 'this key' : 'all keys of this tenant';
   const renewsAt = new Date(budget.renewsMs).toISOString();
   const held = reserved > 0 ? ` and $${nanoUsd(reserved)} is reserved` : '';
   const why = reason === 'partition' ? ' This gateway was granted no more of it.' : '';
   const told =
-    `Of $${nanoUsd(limit)} a ${window} for ${whose}, $${nanoUsd(spent)} is spent${held}; this request may cost $${nanoUsd(asked)}.` +
+    `Of $${nanoUsd(limit)} a ${window} for ${whose}, $${nanoUsd(spent)} is spent${held}; ${what}` +
     `${why} It renews at ${renewsAt}.${wayOut(alternative)}`;
   const members = {
     scope,

@@ -228,6 +228,66 @@ export class BudgetTable {
     }
   }
 
+  /**
+   * Takes more into rows in which something is reserved already, or nothing into any. A row whose window is over is passed over:
+   * it takes nothing, and nothing of it is to be held to.
+   * @param mayPass of a claim, by its place: it is taken whether it fits or not
+   */
+  reserveMore(
+    claims: readonly Claim[],
+    nano: number,
+    mayPass: (at: number) => boolean,
+  ): { readonly at: number; readonly of: 'limit' | 'grant' } | null {
+    const order = byRow(claims);
+    for (const claim of order) this.#lock(claim.row);
+    const short = this.#shortOf(claims, nano, mayPass);
+    if (short === null) {
+      for (const claim of claims) if (this.#isNow(claim)) this.#hold(claim.row, nano);
+    }
+    for (const claim of order) this.#unlock(claim.row);
+    return short;
+  }
+
+  /**
+   * The same of as much as there is room for in all of them.
+   * @returns nano-dollars that were taken, of each
+   */
+  reserveRest(claims: readonly Claim[], nano: number, mayPass: (at: number) => boolean): number {
+    const order = byRow(claims);
+    for (const claim of order) this.#lock(claim.row);
+    let taken = nano;
+    for (const [at, claim] of claims.entries())
+      if (!mayPass(at) && this.#isNow(claim)) taken = Math.min(taken, this.#roomIn(claim));
+    taken = Math.max(0, taken);
+    for (const claim of claims) if (this.#isNow(claim)) this.#hold(claim.row, taken);
+    for (const claim of order) this.#unlock(claim.row);
+    return taken;
+  }
+
+  #roomIn({ row, limit }: Claim): number {
+    const base = row * ROW_FLOATS;
+    const used = (this.#floats[base + SPENT] ?? 0) + (this.#floats[base + RESERVED] ?? 0);
+    const granted = this.#isWhole ? limit : (this.#floats[base + GRANTED] ?? 0);
+    return Math.min(limit, granted) - used;
+  }
+
+  #isNow({ row, name, label }: Claim): boolean {
+    return this.#isOf(row, name) && this.#ints[row * ROW_INTS + LABEL] === label;
+  }
+
+  #shortOf(
+    claims: readonly Claim[],
+    nano: number,
+    mayPass: (at: number) => boolean,
+  ): { readonly at: number; readonly of: 'limit' | 'grant' } | null {
+    for (const [at, claim] of claims.entries()) {
+      if (mayPass(at) || !this.#isNow(claim)) continue;
+      const of = this.#shortIn(claim, nano);
+      if (of !== null) return { at, of };
+    }
+    return null;
+  }
+
   #placeAll(claims: readonly Claim[]): number {
     for (let at = 0; at < claims.length; at++) {
       const claim = claims[at];
@@ -245,27 +305,32 @@ export class BudgetTable {
       const claim = claims[at];
       if (claim === undefined) continue;
       this.#roll(claim);
-      const { row, limit } = claim;
-      const base = row * ROW_FLOATS;
-      const used = (this.#floats[base + SPENT] ?? 0) + (this.#floats[base + RESERVED] ?? 0);
-      const granted = this.#isWhole ? limit : (this.#floats[base + GRANTED] ?? 0);
-      this.#floats[base + LIMIT] = limit;
-      if (used + nano <= Math.min(limit, granted)) continue;
-      if (!claim.enforced) {
-        overdrawn ??= [];
-        overdrawn.push(at);
-        continue;
-      }
-      const isGrants = used + nano <= limit;
-      if (isGrants && nano > (this.#floats[base + WANTED] ?? 0)) this.#floats[base + WANTED] = nano;
-      return { kind: 'short', at, of: isGrants ? 'grant' : 'limit' };
+      const of = this.#shortIn(claim, nano);
+      if (of === null) continue;
+      if (claim.enforced) return { kind: 'short', at, of };
+      overdrawn ??= [];
+      overdrawn.push(at);
     }
-    for (const { row } of claims) {
-      this.#add(row, RESERVED, nano);
-      const share = row * this.#workers + this.#worker;
-      this.#shares[share] = (this.#shares[share] ?? 0) + nano;
-    }
+    for (const { row } of claims) this.#hold(row, nano);
     return overdrawn === null ? TAKEN : { kind: 'taken', overdrawn };
+  }
+
+  /** Why a row has no room for so much more; null: it has. What was granted too little of is noted as wanted. */
+  #shortIn({ row, limit, enforced }: Claim, nano: number): 'limit' | 'grant' | null {
+    const base = row * ROW_FLOATS;
+    const used = (this.#floats[base + SPENT] ?? 0) + (this.#floats[base + RESERVED] ?? 0);
+    const granted = this.#isWhole ? limit : (this.#floats[base + GRANTED] ?? 0);
+    this.#floats[base + LIMIT] = limit;
+    if (used + nano <= Math.min(limit, granted)) return null;
+    if (used + nano > limit) return 'limit';
+    if (enforced && nano > (this.#floats[base + WANTED] ?? 0)) this.#floats[base + WANTED] = nano;
+    return 'grant';
+  }
+
+  #hold(row: number, nano: number): void {
+    this.#add(row, RESERVED, nano);
+    const share = row * this.#workers + this.#worker;
+    this.#shares[share] = (this.#shares[share] ?? 0) + nano;
   }
 
   /** The row's window becomes the claim's, unless it is a later one already: clocks may step back. */

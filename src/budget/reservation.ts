@@ -12,6 +12,8 @@ export interface Line {
   readonly print: RowName;
   readonly limit: number;
   readonly enforced: boolean;
+  /** It ends a stream that passes it. */
+  readonly stops: boolean;
   row: number;
   /** The window of which the main thread knows. */
   told: number;
@@ -27,6 +29,8 @@ export interface Priced {
   readonly isPriced: boolean;
   /** Whose answers are as long as this one, that nobody limits; null: somebody does. */
   readonly learns: string | null;
+  /** The request says how long its answer may be. */
+  readonly isLimited: boolean;
 }
 
 /** Where money is reserved: rows of budgets, each in one window. */
@@ -64,6 +68,8 @@ export class Reservation {
   readonly #rows: Rows;
   readonly #cost: Priced;
   readonly #keeper: Keeper | null;
+  /** Nano-dollars: the most that this attempt can cost, as far as is known. */
+  #own: number;
   /** Nano-dollars that are reserved: its own cost, or that of a dearer one that may follow it. */
   #held: number;
   #isOver = false;
@@ -80,13 +86,41 @@ export class Reservation {
     this.#sizes = sizes;
     this.#rows = rows;
     this.#cost = cost;
+    this.#own = cost.nano;
     this.#held = held;
     this.#keeper = keeper;
   }
 
   /** Nano-dollars: the most that this attempt can cost. */
   get reserved(): number {
-    return this.#cost.nano;
+    return this.#own;
+  }
+
+  get rows(): Rows {
+    return this.#rows;
+  }
+
+  /** Somebody limits how long its answer may be: what was seen of it says less than that. */
+  get isLimited(): boolean {
+    return this.#cost.isLimited;
+  }
+
+  /**
+   * The attempt costs more than was thought: the difference is reserved where it ends a stream that passes its budgets, or nothing is.
+   * @param nano what it may cost now, of which a dearer target's money is a part
+   * @returns the line that has no room; null: it has, or nothing is limited any more
+   */
+  grow(nano: number): { readonly at: number; readonly of: 'limit' | 'grant' } | null {
+    if (this.#isOver || nano <= this.#own) return null;
+    const more = nano - this.#held;
+    if (more > 0) {
+      const { lines, claims } = this.#rows;
+      const short = this.#table.reserveMore(claims, more, (at) => lines[at]?.stops !== true);
+      if (short !== null) return short;
+      this.#held = nano;
+    }
+    this.#own = nano;
+    return null;
   }
 
   /** What it goes by has a price: else nothing is reserved, and nothing will be spent. */
@@ -94,11 +128,23 @@ export class Reservation {
     return this.#cost.isPriced;
   }
 
+  /** It costs more than there is room for: what there is is reserved. @param nano what it has cost */
+  growToRest(nano: number): void {
+    if (this.#isOver || nano <= this.#held) return;
+    const { lines, claims } = this.#rows;
+    this.#held += this.#table.reserveRest(
+      claims,
+      nano - this.#held,
+      (at) => lines[at]?.stops !== true,
+    );
+    this.#own = Math.max(this.#own, this.#held);
+  }
+
   /** No other attempt follows: what is beyond its own cost is given back. */
   trim(): void {
-    const excess = this.#held - this.#cost.nano;
+    const excess = this.#held - this.#own;
     if (this.#isOver || excess <= 0) return;
-    this.#held = this.#cost.nano;
+    this.#held = this.#own;
     settleIn(this.#rows, this.#table, excess, 0);
   }
 
@@ -109,7 +155,7 @@ export class Reservation {
   settle(nano: number | null): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const spent = nano ?? this.#cost.nano;
+    const spent = nano ?? this.#own;
     const rest = Math.max(0, this.#held - spent);
     const isKept = rest > 0 && this.#keeper?.keeps(this.#rows, rest) === true;
     settleIn(this.#rows, this.#table, isKept ? this.#held - rest : this.#held, spent);

@@ -12,7 +12,9 @@ import type { BudgetCalendar, Windows } from './budget-calendar.ts';
 import {
   type BudgetStatus,
   budgetExceeded,
+  budgetStopped,
   NO_BUDGET_ROW,
+  type SpentBudget,
   tooDear,
   UNBOUNDED,
   unpriced,
@@ -68,6 +70,8 @@ export interface OwnBudget {
   readonly name: string;
   readonly limits: BudgetLimits;
   readonly enforced: boolean;
+  /** `hard_stop`: a stream ends that would pass it. */
+  readonly stops: boolean;
 }
 
 /** What a policy says of what requests may cost. */
@@ -136,6 +140,12 @@ const NOTHING_ASKED: AskedSpending = {
 /** This node's part of a budget is too small, and may grow within milliseconds: it is to be asked again then. */
 export const WAITS = 'waits';
 
+/**
+ * What a running stream takes ahead, of what it has reserved: an eighth, so that it asks rarely and keeps little from others. Where
+ * that is not there, no more than it needs.
+ */
+const AHEAD_SHARE = 8;
+
 /** Between two words to whoever grants about one budget, in milliseconds: one that is spent is asked for by many. */
 const ASK_MS = 4;
 
@@ -153,13 +163,24 @@ export class KeySpending {
     this.#context = context;
     this.#rules = rules;
     this.#sizes = context.sizes.of(rules.keyClass);
-    this.#lines = budgets.flatMap(({ scope, name, limits, enforced }) =>
+    this.#lines = budgets.flatMap(({ scope, name, limits, enforced, stops }) =>
       (['day', 'month'] as const)
         .filter((window) => limits[window] > 0)
         .map((window): Line => {
           const print = rowName(`${scope} ${name} ${window}`);
           const limit = limits[window];
-          return { scope, name, window, print, limit, enforced, row: NO_ROW, told: 0, askedMs: 0 };
+          return {
+            scope,
+            name,
+            window,
+            print,
+            limit,
+            enforced,
+            stops: enforced && stops,
+            row: NO_ROW,
+            told: 0,
+            askedMs: 0,
+          };
         }),
     );
   }
@@ -217,6 +238,42 @@ export class KeySpending {
     // What is granted to this node has no room: nobody knows what it would have for another model.
     const instead = came.of === 'grant' ? null : this.#alternative(question, nowMs, cost.nano);
     return this.#exceeded(came.at, came.of, rows.claims, cost.nano, before, windows, instead);
+  }
+
+  /** A stream ends that would pass one of its budgets. */
+  get stops(): boolean {
+    return this.#lines.some(({ stops }) => stops);
+  }
+
+  /**
+   * A stream has cost more than is reserved for it: what is missing is taken of its budgets, and a little ahead.
+   * @param nano what it has cost so far
+   * @param mayWait false: it ends where a moment later it might go on
+   * @returns why it ends; null: it goes on
+   */
+  goesOn(
+    reservation: Reservation,
+    nano: number,
+    mayWait: boolean,
+  ): Rejection | typeof WAITS | null {
+    const ahead = nano + Math.ceil(reservation.reserved / AHEAD_SHARE);
+    if (reservation.grow(ahead) === null) return null;
+    const before = reservation.reserved;
+    const short = reservation.grow(nano);
+    if (short === null) return null;
+    const { claims } = reservation.rows;
+    const { at, of } = short;
+    const nowMs = this.#context.now();
+    if (of === 'grant') {
+      this.#ask(at, nowMs);
+      const isSpent = this.#isSpent(at, claims, nano - before);
+      if (mayWait && this.#context.table.isGranting && !isSpent) return WAITS;
+    }
+    const windows = this.#context.calendar.at(nowMs);
+    const stood = this.#stood(at, of, claims, nano, before, windows, null);
+    // What was seen of it is booked as far as the budget goes.
+    reservation.growToRest(nano);
+    return stood === null ? NO_BUDGET_ROW : budgetStopped(this.#context.status, stood);
   }
 
   #taken(
@@ -328,11 +385,25 @@ export class KeySpending {
     alternative: Alternative | null,
   ): Rejection {
     this.#reached(at, true);
+    const stood = this.#stood(at, of, claims, asked, before, windows, alternative);
+    return stood === null ? NO_BUDGET_ROW : budgetExceeded(this.#context.status, stood);
+  }
+
+  /** How the budget stands that has no room. */
+  #stood(
+    at: number,
+    of: 'limit' | 'grant',
+    claims: readonly Claim[],
+    asked: number,
+    before: number,
+    windows: Windows,
+    alternative: Alternative | null,
+  ): SpentBudget | null {
     const line = this.#lines[at];
     const claim = claims[at];
-    if (line === undefined || claim === undefined) return NO_BUDGET_ROW;
+    if (line === undefined || claim === undefined) return null;
     const state = this.#context.table.read(line.print, claim.row);
-    return budgetExceeded(this.#context.status, {
+    return {
       scope: line.scope,
       window: line.window,
       label: claim.label,
@@ -343,7 +414,7 @@ export class KeySpending {
       renewsMs: line.window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
       reason: of === 'grant' && !this.#isSpent(at, claims, asked - before) ? 'partition' : 'spent',
       alternative,
-    });
+    };
   }
 
   /**
@@ -408,9 +479,9 @@ export class KeySpending {
         nowMs,
         isStrict,
       });
-      if (nano !== null) return { nano, isPriced: true, learns };
+      if (nano !== null) return { nano, isPriced: true, learns, isLimited };
     }
-    return way === 'deny' ? unpriced(name) : { nano: 0, isPriced: false, learns };
+    return way === 'deny' ? unpriced(name) : { nano: 0, isPriced: false, learns, isLimited };
   }
 
   /** Tokens of an answer that nobody limits. */

@@ -264,6 +264,7 @@ function policyTexts({
         unpriced: said.unpriced,
         budget_estimate: said.budgetEstimate,
         cap_output: said.capOutput,
+        hard_stop: said.hardStop,
         on_exceeded: said.onExceeded,
         mode: said.mode,
         rehearse: said.rehearse,

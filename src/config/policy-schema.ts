@@ -130,6 +130,7 @@ const POLICY_TABLE = z.strictObject(
       .nullable()
       .prefault(null),
     cap_output: z.boolean({ error: 'true or false' }).nullable().prefault(null),
+    hard_stop: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
@@ -262,6 +263,7 @@ export const POLICY = POLICY_TABLE.transform(
     unpriced: table.unpriced,
     budgetEstimate: table.budget_estimate,
     capOutput: table.cap_output,
+    hardStop: table.hard_stop,
     onExceeded: table.on_exceeded,
     mode: table.mode,
     rehearse: table.rehearse,

@@ -74,7 +74,7 @@ export function attemptFact(
 /** @param atMs when it began, on the wall clock: a price that changes meanwhile is the next request's */
 export function attemptCost(
   context: AttemptContext,
-  { provider, routing }: AttemptTarget,
+  { provider, managed, routing }: AttemptTarget,
   usage: MeteredUsage,
   atMs: number,
 ): Cost {
@@ -82,7 +82,10 @@ export function attemptCost(
     return context.pricing.cost({
       provider: provider.name,
       model: usage.model,
-      asked: routing === null ? usage.requestedModel : modelOf(routing.targetModel),
+      asked:
+        routing === null
+          ? (managed?.pathModel ?? usage.requestedModel)
+          : modelOf(routing.targetModel),
       counts: usage.counts,
       details: usage.details,
       lines: usage.lines,

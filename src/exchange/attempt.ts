@@ -8,7 +8,7 @@ import type { Rejection } from '../rejection.ts';
 import type { Settlement } from '../settle/settle.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import type { Due } from '../ticker.ts';
-import { POOL_KEY_INBAND, type UpstreamFailure } from '../upstream/failure.ts';
+import { POOL_KEY_INBAND, stoppedByBudget, type UpstreamFailure } from '../upstream/failure.ts';
 import { followable } from '../upstream/references.ts';
 import type { FirstContent } from '../upstream/transport.ts';
 import { AnswerIds } from '../wire/answer-ids.ts';
@@ -31,6 +31,7 @@ import { settleFollowed, settleSpending } from './attempt-spending.ts';
 import type { Asked, AttemptContext, AttemptTarget } from './attempt-terms.ts';
 import { DoubtfulRefusal, refusalOf } from './doubtful-refusal.ts';
 import { OutgoingRequest, type Sending } from './outgoing-request.ts';
+import { type Running, RunningCost, type StreamParts } from './running-cost.ts';
 import { UNSEEN_BYTES } from './unseen-answers.ts';
 
 /**
@@ -77,7 +78,7 @@ const STALLED: UpstreamFailure = {
  * One try of one target with one key: its call, its metering, its failure and its fact. It is what the upstream calls,
  * so that what comes late for an attempt that was dropped ends here, and cannot reach its successor.
  */
-export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudge, Due {
+export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudge, Due, Running {
   dueSlot = -1;
   readonly #context: AttemptContext;
   readonly #request: OutgoingRequest;
@@ -99,6 +100,8 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   #isKeyRefused = false;
   /** A 403 whose body says whom it means, until it has. */
   #doubt: DoubtfulRefusal | null = null;
+  /** Only of a stream whose key has a budget that ends what passes it. */
+  #running: RunningCost | null = null;
   /** Only of an answer that may name what the provider has stored. */
   #ids: AnswerIds | null = null;
   /** What the provider has stored it as; null when nothing told. */
@@ -303,7 +306,10 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const mayQuote = isGiven && status >= 300;
     let head = this.#shown(status, reason, fields);
     this.#isEventStream = head.eventStream;
-    if (status < 300) this.#ids = this.#idsOfAnswer();
+    if (status < 300) {
+      this.#ids = this.#idsOfAnswer();
+      this.#running = this.#runningCostOf(head);
+    }
     const shrinks = this.#metering?.responseBegan(status, head.format) ?? false;
     if (mayQuote) {
       const isPacked = head.format === null;
@@ -321,6 +327,35 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const verdict = this.#sink.head(this, shown, followed);
     this.#isTold = verdict === 'commit';
     if (verdict === 'next') this.abort();
+  }
+
+  #runningCostOf(head: ResponseHead): RunningCost | null {
+    const { reservation, target } = this.#request;
+    const spending = target.managed?.policy.spending ?? null;
+    const metering = this.#metering;
+    if (reservation === null || spending?.stops !== true || metering === null) return null;
+    const parts = partsOf(head, target.path);
+    return parts === null ? null : new RunningCost(spending, reservation, metering, this, parts);
+  }
+
+  get requestBytes(): number {
+    return this.#request.bytes;
+  }
+
+  costSoFar(usage: MeteredUsage): Cost {
+    return this.#costOf(usage, Date.now());
+  }
+
+  /** @returns whether nothing more of the answer is passed on */
+  #isStopped(running: RunningCost, last: boolean): boolean {
+    // What has come to its end anyway is told to it.
+    if (last || this.#isOver) return false;
+    running.look();
+    const { why } = running;
+    if (why === null || !running.isOver) return false;
+    this.#request.call?.abort();
+    this.onUpstreamFailure(stoppedByBudget(why));
+    return true;
   }
 
   #idsOfAnswer(): AnswerIds | null {
@@ -381,6 +416,7 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
       if (this.#ids?.push(chunk) === false) this.#ids = null;
       const more = this.#metering?.response(chunk, this, last) ?? this.push(chunk);
       if (this.#isKeyRefused) this.#poolKeyRefused(POOL_KEY_INBAND);
+      else if (this.#running !== null && this.#isStopped(this.#running, last)) return;
       else if (!more) this.#request.call?.pause();
     } catch (error) {
       this.#break(error);
@@ -464,7 +500,10 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
   /** For its own filters alone: what is left for the client. */
   show(piece: Buffer): boolean {
     if (this.#isKeyRefused) return true;
-    return this.#sink.piece(this, piece, this.#endFollows);
+    if (this.#running === null || this.#endFollows)
+      return this.#sink.piece(this, piece, this.#endFollows);
+    const passed = this.#running.passed(piece);
+    return passed.length === 0 || this.#sink.piece(this, passed, false);
   }
 
   #shown(status: number, reason: string, fields: readonly string[]): ResponseHead {
@@ -607,4 +646,11 @@ export class Attempt implements Sending, PieceSink, Audience, Showing, ErrorJudg
     const requestBytes = this.#request.isWhole ? this.#request.bytes : 0;
     return attemptUsage(this.#context, metering, requestBytes);
   }
+}
+
+/** What a stream is made of; null: it is none, and its provider has written all of it. */
+function partsOf({ eventStream, format }: ResponseHead, path: string): StreamParts | null {
+  if (eventStream) return 'events';
+  if (format === 'lines') return 'lines';
+  return format === 'json' && path.endsWith(':streamGenerateContent') ? 'array' : null;
 }

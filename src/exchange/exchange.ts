@@ -284,15 +284,19 @@ export class Exchange implements ClientEvents, Answer {
       this.#responseState = this.#responseState.end;
       this.#settle(this.#outcomeOfClosed());
     } else if (this.#writer.started) {
-      const { rejection: code } = failure;
-      const isBetween = this.#delivery?.atEventBoundary === true;
-      const event = isBetween && renderErrorEvent(code, detail, this.#dialect, this.#requestId);
-      this.#cut(event === false ? null : event);
+      this.#cut(this.#delivery?.atEventBoundary === true ? this.#eventOf(failure, detail) : null);
+    } else if (failure.told !== undefined) {
+      this.#reject(failure.told, this.#outcomeOfFailure());
     } else {
       const ours = failure.rejection === 'overloaded' ? 'retry-after: 1\r\n' : '';
       const lines = failure.fieldLines ?? ours;
       this.#reject(rejection(failure.rejection, detail, lines), this.#outcomeOfFailure());
     }
+  }
+
+  #eventOf({ rejection: code, told }: UpstreamFailure, detail: string): Buffer {
+    if (told === undefined) return renderErrorEvent(code, detail, this.#dialect, this.#requestId);
+    return renderErrorEvent(told.code, told.detail, this.#dialect, this.#requestId, told.members);
   }
 
   refused(why: Rejection): void {
@@ -365,6 +369,7 @@ export class Exchange implements ClientEvents, Answer {
   #outcomeOfFailure(): Outcome {
     if (this.#isBroken || this.#failure?.kind === 'internal') return 'gateway_error';
     if (this.#failure === null) return 'rejected';
+    if (this.#failure.kind === 'stopped') return 'budget_stopped';
     if (this.#failure.kind === 'timeout' || this.#failure.rejection === 'upstream_timeout')
       return 'timeout';
     return this.#responseState === RESPONSE.truncated ? 'upstream_cut' : 'upstream_error';

@@ -170,6 +170,10 @@ export class RoutedRest {
   /** @returns whether an attempt's end is not the answer's */
   isGoneOnWith({ failure }: AttemptEnd): boolean {
     const answer = this.#answer;
+    if (failure?.kind === 'stopped' && this.#owner.isResuming) {
+      this.#owner.restEnds(failure, null);
+      return true;
+    }
     if (failure === null && answer.isInEvent && this.#lastEventBreaks()) return true;
     const failed = failureOfEnd(failure);
     const word = failure?.code ?? 'NO_TERMINAL';

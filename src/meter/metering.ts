@@ -10,6 +10,7 @@ import { type Rejection, rejection } from '../rejection.ts';
 import type { UsageSource } from '../settle/metrics.ts';
 import {
   estimateUsage,
+  HIGH_BYTES_PER_TOKEN,
   highEstimate,
   type Relayed,
   type TokenEstimate,
@@ -427,6 +428,40 @@ export class Metering {
     if (counts === null && (this.#endpoint === 'free' || failed || this.#holdsNothing(reading))) {
       return this.#used(reading, 'none', NOTHING, told, NO_TOKENS);
     }
+    return this.#estimated(reading, requestBytes);
+  }
+
+  /** A stream has told why it is over, or that it is. */
+  get isWritten(): boolean {
+    return this.#reader?.isWritten === true;
+  }
+
+  /** How many tokens were seen of a running answer, reported and by its text: it grows at least as fast as what the answer costs. */
+  get tokensSeen(): number {
+    const reader = this.#reader;
+    return reader === null ? 0 : reader.tokensTold + reader.textBytes / HIGH_BYTES_PER_TOKEN;
+  }
+
+  /**
+   * What a running answer has used so far; nothing is released.
+   * @param isHigh the text is counted as for budgets, else as for bills; what was reported is told as it was
+   */
+  usedSoFar(requestBytes: number, isHigh: boolean): MeteredUsage {
+    const used = this.#estimated(this.#reader?.soFar() ?? null, requestBytes);
+    if (!isHigh) return used;
+    const { inputTokens, outputTokens } = used.high;
+    const isTold = this.#reader !== null && this.#reader.tokensTold > 0;
+    const counts = {
+      ...used.counts,
+      inputTokens: isTold ? used.counts.inputTokens : inputTokens,
+      outputTokens,
+    };
+    return { ...used, counts, lines: withTotals(used.lines, counts) };
+  }
+
+  #estimated(reading: UsageReading | null, requestBytes: number): MeteredUsage {
+    const counts = reading?.counts ?? null;
+    const told = reading?.lines ?? null;
     const relayed: Relayed = {
       requestBytes,
       requestTextBytes: this.#requestTextBytes,

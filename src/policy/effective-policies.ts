@@ -143,6 +143,7 @@ function rowsOf(
   const identical = saidFirst(layers, 'identicalRpm');
   const estimate = saidFirst(layers, 'budgetEstimate');
   const caps = saidFirst(layers, 'capOutput');
+  const stops = saidFirst(layers, 'hardStop');
   const instead = saidFirst(layers, 'onExceeded');
   const expiresMs = said?.expiresMs ?? null;
   const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
@@ -173,6 +174,9 @@ function rowsOf(
     ...(caps === null
       ? []
       : [['cap_output', String(caps.value), saidBy(caps.by, 'cap_output', madeBy)] as const]),
+    ...(stops === null
+      ? []
+      : [['hard_stop', String(stops.value), saidBy(stops.by, 'hard_stop', madeBy)] as const]),
     ...(instead === null
       ? []
       : [['on_exceeded', instead.value, saidBy(instead.by, 'on_exceeded', madeBy)] as const]),

@@ -24,6 +24,8 @@ export interface PolicySettings {
   readonly budgetEstimate: BudgetEstimate | null;
   /** An answer that nobody limits is limited to what is reserved for it: a limit is written into the request. */
   readonly capOutput: boolean | null;
+  /** A running stream ends that passes a budget of this policy. */
+  readonly hardStop: boolean | null;
   /** A route, or `provider/model`, that serves what a budget has no room for; REFUSE: nothing does. */
   readonly onExceeded: string | null;
   /** What a translation would lose is a reason to pass a target over. */

@@ -151,8 +151,15 @@ export class PolicyTable {
         name: keyText === null ? `${tenantText}/vpc${vpcText}` : `${tenantText}/${keyText}`,
         limits: budgetOf(own),
         enforced: isEnforced(own),
+        stops: saidFirst(own, 'hardStop')?.value === true,
       },
-      { scope: 'tenant', name: tenantText, limits: budgetOf(all), enforced: isEnforced(all) },
+      {
+        scope: 'tenant',
+        name: tenantText,
+        limits: budgetOf(all),
+        enforced: isEnforced(all),
+        stops: saidFirst(all, 'hardStop')?.value === true,
+      },
     ];
     const hasBudget = budgets.some(({ limits }) => limits.day + limits.month > 0);
     const maxCostNano = saidFirst(each, 'maxCostPerRequest')?.value ?? 0;

@@ -33,6 +33,7 @@ export const OUTCOMES = [
   'timeout',
   'drained',
   'gateway_error',
+  'budget_stopped',
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

@@ -31,7 +31,7 @@ const UNREAD_COUNTED_BYTES = 16_384;
 export const TEXT_BYTES_PER_TOKEN = 8;
 
 /** For the high estimate, bytes a token: source code has 3, Chinese and dense JSON 2 to 3. */
-const HIGH_BYTES_PER_TOKEN = 2;
+export const HIGH_BYTES_PER_TOKEN = 2;
 
 /** For the high estimate, bytes of base64 a token: a picture of 100 KB costs up to 1,600, sound and files less. */
 const HIGH_DATA_BYTES_PER_TOKEN = 64;

@@ -3,7 +3,7 @@
  * The codes are those of Node's net, dns and tls; what the connection itself finds wrong it says in its own words.
  */
 
-import type { RejectionCode } from '../rejection.ts';
+import type { Rejection, RejectionCode } from '../rejection.ts';
 
 type FailureKind =
   | 'connect'
@@ -13,7 +13,9 @@ type FailureKind =
   | 'exhausted'
   | 'internal'
   /** It answered, and would not have the pool key. */
-  | 'refused';
+  | 'refused'
+  /** A budget ended it (`hard_stop`): nobody is to blame, and nobody else is asked. */
+  | 'stopped';
 
 export interface UpstreamFailure {
   readonly kind: FailureKind;
@@ -25,11 +27,19 @@ export interface UpstreamFailure {
     | 'overloaded'
     | 'internal_error'
     | 'pool_key_rejected'
+    | 'budget_exceeded'
   >;
   /** The library's own code, for the log and for the caller. Never a message: a message could quote what was sent. */
   readonly code: string;
   /** Whole field lines of the caller's answer, each ended by CRLF. */
   readonly fieldLines?: string;
+  /** What the caller is told in place of all that, whether a head was sent or not. */
+  readonly told?: Rejection;
+}
+
+/** A budget ends a stream. @param told why, to its caller */
+export function stoppedByBudget(told: Rejection): UpstreamFailure {
+  return { kind: 'stopped', rejection: 'budget_exceeded', code: 'HARD_STOP', told };
 }
 
 /** The peer closed before the response was whole. */

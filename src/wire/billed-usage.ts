@@ -75,6 +75,16 @@ export class BilledUsage {
     return this.#counts !== null;
   }
 
+  /** All tokens that were reported so far: a number that only says whether it changed, and by how much. */
+  get tokensTold(): number {
+    const counts = this.#counts;
+    if (counts === null) return 0;
+    const { inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens } = counts;
+    return (
+      (inputTokens ?? 0) + (outputTokens ?? 0) + (cacheReadTokens ?? 0) + (cacheWriteTokens ?? 0)
+    );
+  }
+
   /** @returns whether `usage` holds counters */
   report(usage: Usage): boolean {
     const counts = usageCounts(usage);

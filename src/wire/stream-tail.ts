@@ -15,9 +15,22 @@ export class EventBoundary {
   #last = 0x0a0a0a0a;
 
   push(chunk: Uint8Array): void {
-    for (let i = Math.max(0, chunk.length - 4); i < chunk.length; i++) {
-      this.#last = ((this.#last << 8) | (chunk[i] ?? 0)) >>> 0;
+    for (let i = Math.max(0, chunk.length - 4); i < chunk.length; i++) this.#add(chunk[i] ?? 0);
+  }
+
+  #add(byte: number): void {
+    this.#last = ((this.#last << 8) | byte) >>> 0;
+  }
+
+  /** @returns up to where the first event reaches that ends in a chunk, of which nothing behind that was pushed; -1: none ends */
+  pushToEnd(chunk: Uint8Array): number {
+    for (let at = 0; at < chunk.length; at++) {
+      this.#add(chunk[at] ?? 0);
+      if (!this.atBoundary) continue;
+      const isHalf = chunk[at] === CR && chunk[at + 1] === LF;
+      return isHalf ? at + 2 : at + 1;
     }
+    return -1;
   }
 
   /** True when every byte so far belongs to a finished event. */
@@ -28,6 +41,9 @@ export class EventBoundary {
     return three === 0x0a0d0a || three === 0x0d0d0a;
   }
 }
+
+const LF = 0x0a;
+const CR = 0x0d;
 
 const ENDS = ['[DONE]', '"message_stop"}'].map((text) => Buffer.from(text));
 

@@ -228,10 +228,30 @@ export class UsageReader implements EventSink {
     return this.#isOneText;
   }
 
+  /** All tokens that the body has reported so far. */
+  get tokensTold(): number {
+    return this.#usage.tokensTold;
+  }
+
+  /** Bytes of text that were counted so far. */
+  get textBytes(): number {
+    return this.#madeSkim?.deltas.textBytes ?? 0;
+  }
+
+  /** An event stream has told why it is over, or that it is: no more of it is written. */
+  get isWritten(): boolean {
+    return this.#sawEnd || this.#sawEndSign;
+  }
+
   reading(): UsageReading {
     this.#countCut();
     // A text that was cut may have told before: then that is what is known.
     if (this.#format === 'json') this.#readText();
+    return this.soFar();
+  }
+
+  /** What it has said so far, while more of it comes. */
+  soFar(): UsageReading {
     const { counts, lines, details, serviceTier, toolUses } = this.#usage.billed(this.#model);
     return {
       counts,
@@ -247,7 +267,7 @@ export class UsageReader implements EventSink {
       isOpening: this.#isOpening && this.#format === 'events',
       sawEnd: this.#sawEnd,
       sawBill: this.#sawBill,
-      textBytes: this.#madeSkim?.deltas.textBytes ?? 0,
+      textBytes: this.textBytes,
     };
   }
 

@@ -22,6 +22,45 @@ describe('BudgetTable', () => {
     expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 300, spent: 0 });
   });
 
+  test('what is taken later fits all rows that hold to it or none, and one that does not hold is taken from all the same', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const claims = [claim('key 1 day', 1_000), claim('tenant 1 day', 500)];
+    worker?.reserve(claims, 400);
+    const holds = (): boolean => false;
+    expect(worker?.reserveMore(claims, 101, holds)).toEqual({ at: 1, of: 'limit' });
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 400 });
+    expect(worker?.reserveMore(claims, 100, holds)).toBeNull();
+    expect(worker?.reserveMore(claims, 500, (at) => at === 1)).toBeNull();
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 1_000 });
+    expect(stateOf(main, 'tenant 1 day')).toMatchObject({ reserved: 1_000 });
+    expect(worker?.reserveMore(claims, 1, (at) => at === 1)).toEqual({ at: 0, of: 'limit' });
+  });
+
+  test('of what does not fit as much is taken as all rows that hold to it have room for', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const claims = [claim('key 1 day', 1_000), claim('tenant 1 day', 500)];
+    worker?.reserve(claims, 400);
+    expect(worker?.reserveRest(claims, 300, () => false)).toBe(100);
+    expect(worker?.reserveRest(claims, 300, () => false)).toBe(0);
+    expect(worker?.reserveRest(claims, 300, (at) => at === 1)).toBe(300);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 800 });
+    expect(stateOf(main, 'tenant 1 day')).toMatchObject({ reserved: 800 });
+  });
+
+  test('what is taken later of a window that is over is taken from none, and settles to nothing in the next', () => {
+    const { main, workers } = tables(1);
+    const [worker] = workers;
+    const old = claim('key 1 day', 100);
+    worker?.reserve([old], 100);
+    worker?.reserve([claim('key 1 day', 100, DAY + 1)], 60);
+    expect(worker?.reserveMore([old], 1_000, () => false)).toBeNull();
+    expect(old.label).toBe(DAY);
+    if (worker !== undefined) settle(worker, old, 1_100, 1_100);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ label: DAY + 1, reserved: 60, spent: 0 });
+  });
+
   test('G3: whatever fits exactly is let through, and one nano-dollar more is not', () => {
     const { workers } = tables(2);
     const [a, b] = workers;

@@ -42,7 +42,13 @@ function scene({ budget = BUDGET, enforced = true, maxCostNano = 0 } = {}) {
     capsOutput: false,
     candidates: [],
   } as const;
-  const own = { scope: 'key', name: '1/1', limits: { day: budget, month: 0 }, enforced } as const;
+  const own = {
+    scope: 'key',
+    name: '1/1',
+    limits: { day: budget, month: 0 },
+    enforced,
+    stops: false,
+  } as const;
   const spending = new KeySpending(context, rules, [own]);
   const stands = () => {
     const [view] = spending.views();

@@ -51,6 +51,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     name: '1/1',
     limits: { day: BUDGET, month: 0 },
     enforced: true,
+    stops: false,
     ...budget,
   } as const;
   return { spending: new KeySpending(context, said as SpendingRules, [own]), told };

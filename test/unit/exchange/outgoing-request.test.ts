@@ -68,7 +68,7 @@ function scene() {
       capsOutput: false,
       candidates: [],
     },
-    [{ scope: 'key', name: '1/1', limits: { day: LIMIT, month: 0 }, enforced: true }],
+    [{ scope: 'key', name: '1/1', limits: { day: LIMIT, month: 0 }, enforced: true, stops: false }],
   );
   const call: UpstreamCall = {
     reached: true,

@@ -33,6 +33,7 @@ const SILENT = {
   identicalRpm: null,
   budgetEstimate: null,
   capOutput: null,
+  hardStop: null,
   onExceeded: null,
   strict: null,
   mode: null,

@@ -27,6 +27,23 @@ describe('EventBoundary', () => {
     );
   });
 
+  it('finds the end of the first event that ends in a piece, whatever came before it', () => {
+    fc.assert(
+      fc.property(texts, texts, (before, piece) => {
+        const boundary = new EventBoundary();
+        boundary.push(Buffer.from(`a${before}`));
+        const end = boundary.pushToEnd(Buffer.from(piece));
+        const upTo = (length: number): string => `a${before}${piece.slice(0, length)}`;
+        const ends = Array.from(piece, (_, at) => at + 1).filter((length) => oracle(upTo(length)));
+        // The second half of a line end goes with the first.
+        const [first = -1] = ends;
+        const isHalf = first > 0 && piece[first - 1] === '\r' && piece[first] === '\n';
+        expect(end).toBe(isHalf ? first + 1 : first);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
   it('does not take a lone CR that may be half of a CRLF for two line ends', () => {
     const boundary = new EventBoundary();
     boundary.push(Buffer.from('data: 1\r'));
