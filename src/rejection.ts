@@ -419,9 +419,11 @@ const CUT_BY_SILENCE =
 
 /**
  * The event that goes before a cut on an event stream, in the shape that makes the dialect's stock SDK raise.
- * OpenAI SDKs throw on `data: {"error":…}`; Anthropic's on `event: error`.
+ * OpenAI SDKs throw on `data: {"error":…}`; Anthropic's on `event: error`. On the Responses wire, whose events have types and
+ * numbers, it has both beside that (API reference, "Streaming events": `error`).
  * @param detail a sentence for the caller, or empty
  * @param members of the error object, as JSON without its braces
+ * @param sequence the event's number on the Responses wire; null on every other one
  */
 export function renderErrorEvent(
   code: RejectionCode,
@@ -429,15 +431,30 @@ export function renderErrorEvent(
   dialect: Dialect,
   requestId: string,
   members = '',
+  sequence: number | null = null,
 ): Buffer {
   const { fault, openaiType, anthropicType, toldAs } = REJECTIONS[code];
   const what = code === 'upstream_timeout' ? CUT_BY_SILENCE : CUT_BY[fault];
   const message = detail === '' ? what : `${what} ${detail}`;
   const more: object = members === '' ? {} : JSON.parse(`{${members}}`);
-  const body =
-    dialect === 'openai'
-      ? { error: { message, type: openaiType, param: null, code: toldAs ?? code, ...more } }
-      : { type: 'error', error: { type: anthropicType, message, ...more }, request_id: requestId };
-  const data = `data: ${JSON.stringify(body)}\n\n`;
-  return Buffer.from(dialect === 'openai' ? data : `event: error\n${data}`);
+  if (dialect === 'anthropic')
+    return namedError({
+      type: 'error',
+      error: { type: anthropicType, message, ...more },
+      request_id: requestId,
+    });
+  const error = { message, type: openaiType, param: null, code: toldAs ?? code, ...more };
+  if (sequence === null) return Buffer.from(`data: ${JSON.stringify({ error })}\n\n`);
+  return namedError({
+    type: 'error',
+    code: error.code,
+    message,
+    param: null,
+    error,
+    sequence_number: sequence,
+  });
+}
+
+function namedError(body: object): Buffer {
+  return Buffer.from(`event: error\ndata: ${JSON.stringify(body)}\n\n`);
 }

@@ -56,6 +56,9 @@ export interface WorkerContext extends Admittance, RoutedContext {
   nextRequestId(): string;
 }
 
+/** Paths whose event streams are those of OpenAI's Responses API: an answer, or a stored one that is read again. */
+const OF_RESPONSES = /\/responses(?:\/[A-Za-z0-9_-]+)?\/?$/;
+
 const NO_FIELDS: readonly string[] = [];
 const NO_FRAMING: RequestFraming = {
   contentLength: -1,
@@ -244,7 +247,11 @@ export class Exchange implements ClientEvents, Answer {
     this.#responseState = this.#responseState.head;
     this.#status = status;
     if (eventStream) this.#context.metrics.streamBegan();
-    this.#delivery = new Delivery(this.#writer, eventStream);
+    this.#delivery = new Delivery(
+      this.#writer,
+      eventStream,
+      eventStream && OF_RESPONSES.test(this.#path),
+    );
     // What comes under this name may be one JSON text, which a comment would break: an error mostly is, and so is what
     // some servers answer to whoever did not ask for a stream.
     const mayComment = eventStream && status === 200 && this.#isStreamAsked(answer);
@@ -284,7 +291,7 @@ export class Exchange implements ClientEvents, Answer {
       this.#responseState = this.#responseState.end;
       this.#settle(this.#outcomeOfClosed());
     } else if (this.#writer.started) {
-      this.#cut(this.#delivery?.atEventBoundary === true ? this.#eventOf(failure, detail) : null);
+      this.#cut(this.#errorEvent(failure, detail));
     } else if (failure.told !== undefined) {
       this.#reject(failure.told, this.#outcomeOfFailure());
     } else {
@@ -294,9 +301,18 @@ export class Exchange implements ClientEvents, Answer {
     }
   }
 
-  #eventOf({ rejection: code, told }: UpstreamFailure, detail: string): Buffer {
-    if (told === undefined) return renderErrorEvent(code, detail, this.#dialect, this.#requestId);
-    return renderErrorEvent(told.code, told.detail, this.#dialect, this.#requestId, told.members);
+  /** @returns null where none may stand */
+  #errorEvent({ rejection: code, told }: UpstreamFailure, detail: string): Buffer | null {
+    const delivery = this.#delivery;
+    if (delivery?.atEventBoundary !== true) return null;
+    return renderErrorEvent(
+      told?.code ?? code,
+      told?.detail ?? detail,
+      this.#dialect,
+      this.#requestId,
+      told?.members ?? '',
+      delivery.nextNumber,
+    );
   }
 
   refused(why: Rejection): void {

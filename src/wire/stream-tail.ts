@@ -42,8 +42,43 @@ export class EventBoundary {
   }
 }
 
-const LF = 0x0a;
 const CR = 0x0d;
+const BRACE = 0x7d;
+const COLON = 0x3a;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LF = 0x0a;
+
+/**
+ * The numbers of a Responses stream's events, which count up from 0. What translations write has its number last in each event,
+ * and is known exactly; of a relayed stream nothing but its pieces is counted: to look for a number in each took a quarter of a
+ * microsecond, and nobody goes by that of an error.
+ */
+export class EventNumbers {
+  #pieces = 0;
+  #last = -1;
+
+  push(piece: Uint8Array): void {
+    this.#pieces++;
+    let at = piece.length - 1;
+    while (at >= 0 && piece[at] === LF) at--;
+    if (piece[at] !== BRACE) return;
+    let number = 0;
+    let place = 1;
+    for (at--; at >= 0; at--) {
+      const byte = piece[at] ?? 0;
+      if (byte < ZERO || byte > NINE) break;
+      number += (byte - ZERO) * place;
+      place *= 10;
+    }
+    if (place > 1 && piece[at] === COLON && Number.isSafeInteger(number)) this.#last = number;
+  }
+
+  /** Of the event that comes behind those so far. */
+  get next(): number {
+    return Math.max(this.#last + 1, this.#pieces);
+  }
+}
 
 const ENDS = ['[DONE]', '"message_stop"}'].map((text) => Buffer.from(text));
 

@@ -32,6 +32,25 @@ describe.each(REJECTION_CODES)('%s', (code) => {
     expect(openai.head).toContain('x-sluice-request-id: req_1');
   });
 
+  it('is an event of the Responses API where events are numbered, and raises in SDKs that look inside', () => {
+    const text = renderErrorEvent(code, 'Why.', 'openai', 'r', '"limit":3', 9).toString();
+    expect(text).toMatch(/^event: error\ndata: \{.*\}\n\n$/);
+    const data = JSON.parse(text.slice(text.indexOf('{'))) as { message: string };
+    expect(data).toMatchObject({
+      type: 'error',
+      code: REJECTIONS[code].toldAs ?? code,
+      param: null,
+      sequence_number: 9,
+      error: {
+        code: REJECTIONS[code].toldAs ?? code,
+        message: data.message,
+        type: REJECTIONS[code].openaiType,
+        limit: 3,
+      },
+    });
+    expect(data.message).toMatch(/Why\.$/);
+  });
+
   it('is one event in either dialect', () => {
     expect(renderErrorEvent(code, '', 'openai', 'r').toString()).toMatch(/^data: \{.*\}\n\n$/);
     expect(renderErrorEvent(code, '', 'anthropic', 'r').toString()).toMatch(

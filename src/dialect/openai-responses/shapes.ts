@@ -157,4 +157,10 @@ export type ResponseEvent =
       readonly code: string | null;
       readonly message: string;
       readonly param: null;
+      readonly error: {
+        readonly message: string;
+        readonly type: string;
+        readonly param: null;
+        readonly code: string | null;
+      };
     };

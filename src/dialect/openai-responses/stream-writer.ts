@@ -96,8 +96,10 @@ export class ResponseStreamWriter implements AnswerSink {
 
   failed(failure: Failure): void {
     if (this.#isOver) return;
-    const { message, type, code } = chatError(failure).body.error;
-    this.#events.tell({ type: 'error', code: code ?? type, message, param: null });
+    const { error } = chatError(failure).body;
+    const { message, type, code } = error;
+    // OpenAI's own has what is documented, and the error inside: of its SDKs some raise on the one, some on the other.
+    this.#events.tell({ type: 'error', code: code ?? type, message, param: null, error });
     this.#isOver = true;
     this.hasFailed = true;
   }

@@ -36,7 +36,10 @@ export type Extensions = [
   Only<Unknown<Chat.ChatChunk, OpenAI.ChatCompletionChunk>, Thoughts>,
   Only<Unknown<Responses.ResponseAnswer, OpenAI.Responses.Response>, 'store'>,
   Only<Unknown<Responses.ResponseUsage, OpenAI.Responses.ResponseUsage>, never>,
-  Only<Unknown<Numbered<Responses.ResponseEvent>, OpenAI.Responses.ResponseStreamEvent>, 'store'>,
+  Only<
+    Unknown<Numbered<Responses.ResponseEvent>, OpenAI.Responses.ResponseStreamEvent>,
+    'store' | Inside
+  >,
   Only<Unknown<Messages.MessagesRequest, Anthropic.MessageCreateParams>, OfEarlierModels>,
   Only<Unknown<Messages.MessageAnswer, Anthropic.Message>, never>,
   Only<Unknown<Messages.MessageEvent, Anthropic.RawMessageStreamEvent>, never>,
@@ -44,6 +47,8 @@ export type Extensions = [
   Only<Unknown<Gemini.GeminiRequest, GenerateContentBody>, never>,
 ];
 
+/** OpenAI sends an error inside its error event, and documents its members alone: its own SDK looks for both. */
+type Inside = 'error';
 /** Of Gemini's, DeepSeek's and LiteLLM's chats. */
 type Thoughts = 'extra_content' | 'reasoning_content' | 'thinking_blocks';
 /** Models before Claude Opus 4.7 take them; the vendor's types are those of later ones. */

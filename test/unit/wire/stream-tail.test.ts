@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EventBoundary, endsStream } from '../../../src/wire/stream-tail.ts';
+import { EventBoundary, EventNumbers, endsStream } from '../../../src/wire/stream-tail.ts';
 import { blocksOf } from '../../support/event-stream-oracle.ts';
 
 describe('EventBoundary', () => {
@@ -89,5 +89,44 @@ describe('endsStream', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('EventNumbers', () => {
+  const nextBehind = (...pieces: readonly string[]): number => {
+    const numbers = new EventNumbers();
+    for (const piece of pieces) numbers.push(Buffer.from(piece));
+    return numbers.next;
+  };
+  const event = (number: number, text: string): string =>
+    `event: x\ndata: ${JSON.stringify({ type: 'x', delta: text, sequence_number: number })}\n\n`;
+
+  it('counts on from the last event that ends with its number, whatever its text says', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.string(), { minLength: 1, maxLength: 5 }),
+        fc.nat(1_000),
+        (texts, first) => {
+          const events = texts.map((text, at) =>
+            event(first + at, `"sequence_number":7}\n\n${text}`),
+          );
+          expect(nextBehind(...events)).toBe(first + texts.length);
+          expect(nextBehind(events.join(''))).toBe(first + texts.length);
+        },
+      ),
+    );
+  });
+
+  it('is the number of pieces where events end with something else', () => {
+    expect(nextBehind()).toBe(0);
+    const pieces = [
+      'data: {"sequence_number":9,"x":"y"}\n\n',
+      ': 7}\n',
+      'data: [DONE]\n\n',
+      '}\n',
+      '',
+    ];
+    expect(nextBehind(...pieces)).toBe(pieces.length);
+    expect(nextBehind(`data: {"sequence_number":${'9'.repeat(40)}}\n\n`)).toBe(1);
   });
 });
