@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { BUDGET_ESTIMATES, UNPRICED_WAYS } from '../budget/budget-settings.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from '../policy/limit-settings.ts';
-import type { KeySettings, PolicySettings, TenantSettings } from '../policy/policy-settings.ts';
+import {
+  type KeySettings,
+  POLICY_MODES,
+  type PolicySettings,
+  type TenantSettings,
+} from '../policy/policy-settings.ts';
 import { decimalOf } from '../prices/money.ts';
 
 /** Entries of one list of models: more is a list that nobody reads. */
@@ -134,7 +139,7 @@ const POLICY_TABLE = z.strictObject(
     on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
-    mode: z.enum(['enforce', 'warn'], { error: '"enforce" or "warn"' }).nullable().prefault(null),
+    mode: z.enum(POLICY_MODES, { error: '"enforce", "warn" or "off"' }).nullable().prefault(null),
   },
   tableOnly('[policies.NAME]'),
 );

@@ -7,6 +7,7 @@ import {
   classOf,
   type Layer,
   layersOf,
+  modeOf,
   type PolicyConfig,
   type PolicySettings,
   saidFirst,
@@ -16,6 +17,7 @@ import {
 
 type Row = readonly [member: string, value: string, origin: string];
 
+const NOT_COUNTED = '; not counted, its mode is off';
 const BUILT_IN = 'nothing says otherwise';
 
 /** Blocks for pairs of a key and a tenant: more is a page that nobody reads. */
@@ -228,9 +230,11 @@ function moneyRows(
   madeBy: MadeBy,
 ): readonly Row[] {
   const isOfRequest = member === 'maxCostPerRequest';
-  const own = saidFirst(layersOf(config, key, isOfRequest ? tenant : null, keyClass), member);
+  const each = layersOf(config, key, isOfRequest ? tenant : null, keyClass);
+  const own = saidFirst(each, member);
   const all =
     isOfRequest || tenant === null ? null : saidFirst(tenantLayers(config, tenant), member);
+  const off = (layers: readonly Layer[]): string => (modeOf(layers) === 'off' ? NOT_COUNTED : '');
   const row = (said: typeof own, whose: string): readonly Row[] =>
     said === null || said.value === 0
       ? []
@@ -242,8 +246,8 @@ function moneyRows(
           ],
         ];
   return [
-    ...row(own, isOfRequest ? '' : '; each key by itself'),
-    ...row(all, '; all its keys together'),
+    ...row(own, `${isOfRequest ? '' : '; each key by itself'}${off(each)}`),
+    ...row(all, `; all its keys together${off(tenantLayers(config, tenant ?? ''))}`),
   ];
 }
 
@@ -256,11 +260,15 @@ function limitRows(
   member: (typeof LIMIT_MEMBERS)[number],
   madeBy: MadeBy,
 ): readonly Row[] {
-  const own = saidFirst<keyof PolicySettings>(layersOf(config, key, null, keyClass), member);
+  const layers = layersOf(config, key, null, keyClass);
+  const own = saidFirst<keyof PolicySettings>(layers, member);
+  const off = member !== 'mode' && modeOf(layers) === 'off' ? NOT_COUNTED : '';
   const each: Row = [
     LIMIT_NAMES[member],
     own === null ? (member === 'mode' ? 'enforce' : '0') : String(own.value),
-    own === null ? BUILT_IN : `${saidBy(own.by, LIMIT_NAMES[member], madeBy)}; each key by itself`,
+    own === null
+      ? BUILT_IN
+      : `${saidBy(own.by, LIMIT_NAMES[member], madeBy)}; each key by itself${off}`,
   ];
   if (tenant === null || member === 'mode') return [each];
   const all = tenantLimitsOf(config, tenant);

@@ -1,6 +1,15 @@
-import type { BudgetEstimate, BudgetLimits, UnpricedWay } from '../budget/budget-settings.ts';
+import {
+  type BudgetEstimate,
+  type BudgetLimits,
+  NO_BUDGET,
+  type UnpricedWay,
+} from '../budget/budget-settings.ts';
 import type { KeyClass } from '../keys/key-class.ts';
-import type { Limits, LimitsConfig } from './limit-settings.ts';
+import { type Limits, type LimitsConfig, NO_LIMITS } from './limit-settings.ts';
+
+/** How much the limits and budgets of a policy say. */
+export const POLICY_MODES = ['enforce', 'warn', 'off'] as const;
+export type PolicyMode = (typeof POLICY_MODES)[number];
 
 /** One `[policies.NAME]` table: what it says. Null: nothing, so that a less specific policy counts. */
 export interface PolicySettings {
@@ -30,8 +39,8 @@ export interface PolicySettings {
   readonly onExceeded: string | null;
   /** What a translation would lose is a reason to pass a target over. */
   readonly strict: boolean | null;
-  /** `warn`: what its limits and budgets would have refused is counted, and let through. */
-  readonly mode: 'enforce' | 'warn' | null;
+  /** `warn`: what its limits and budgets would have refused is counted, and let through; `off`: they are none. */
+  readonly mode: PolicyMode | null;
 }
 
 /** One `[keys.ID]` table. */
@@ -118,6 +127,11 @@ export function classOf({ keys }: PolicyConfig, keyId: string | null, minted: Ke
   return (keyId === null ? null : keys.get(keyId)?.keyClass) ?? minted;
 }
 
+/** How much of what policies say of limits and budgets counts. */
+export function modeOf(layers: readonly Layer[]): PolicyMode {
+  return saidFirst(layers, 'mode')?.value ?? 'enforce';
+}
+
 /** What policies say of one purse, and whether that is enforced. */
 export interface SaidLimits {
   readonly limits: Limits;
@@ -129,13 +143,15 @@ export interface SaidLimits {
  * @param layers of `layersOf`, without a tenant
  */
 export function limitsOf(layers: readonly Layer[]): SaidLimits {
+  const mode = modeOf(layers);
+  if (mode === 'off') return { limits: NO_LIMITS, enforced: false };
   return {
     limits: {
       rpm: saidFirst(layers, 'rpm')?.value ?? 0,
       tpm: saidFirst(layers, 'tpm')?.value ?? 0,
       maxInFlight: saidFirst(layers, 'maxInFlight')?.value ?? 0,
     },
-    enforced: saidFirst(layers, 'mode')?.value !== 'warn',
+    enforced: mode === 'enforce',
   };
 }
 
@@ -155,6 +171,7 @@ export function tenantLayers({ policies, tenants }: PolicyConfig, tenantId: stri
 
 /** The budgets that policies say of one owner; whose counts as with `limitsOf`. */
 export function budgetOf(layers: readonly Layer[]): BudgetLimits {
+  if (modeOf(layers) === 'off') return NO_BUDGET;
   return {
     day: saidFirst(layers, 'budgetPerDay')?.value ?? 0,
     month: saidFirst(layers, 'budgetPerMonth')?.value ?? 0,

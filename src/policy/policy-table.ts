@@ -17,6 +17,7 @@ import {
   classOf,
   layersOf,
   limitsOf,
+  modeOf,
   type PolicyConfig,
   REFUSE,
   saidFirst,
@@ -144,7 +145,7 @@ export class PolicyTable {
     const own = layersOf(this.#config, key, null, keyClass);
     const all = tenantLayers(this.#config, tenant ?? '');
     const each = layersOf(this.#config, key, tenant, keyClass);
-    const isEnforced = (layers: typeof own) => saidFirst(layers, 'mode')?.value !== 'warn';
+    const isEnforced = (layers: typeof own) => modeOf(layers) === 'enforce';
     const budgets: readonly OwnBudget[] = [
       {
         scope: 'key',
@@ -162,7 +163,8 @@ export class PolicyTable {
       },
     ];
     const hasBudget = budgets.some(({ limits }) => limits.day + limits.month > 0);
-    const maxCostNano = saidFirst(each, 'maxCostPerRequest')?.value ?? 0;
+    const isOff = modeOf(each) === 'off';
+    const maxCostNano = isOff ? 0 : (saidFirst(each, 'maxCostPerRequest')?.value ?? 0);
     const said = saidFirst(each, 'unpriced')?.value ?? null;
     const capsOutput = saidFirst(each, 'capOutput')?.value ?? false;
     const limitsMoney = hasBudget || maxCostNano > 0;
@@ -197,10 +199,10 @@ export class PolicyTable {
   ): KeyRepeats | null {
     const layers = layersOf(this.#config, key, tenant, keyClass);
     const perMinute = saidFirst(layers, 'identicalRpm')?.value ?? 0;
-    if (this.#repeats === null || perMinute === 0) return null;
+    const mode = modeOf(layers);
+    if (this.#repeats === null || perMinute === 0 || mode === 'off') return null;
     const name = keyText === null ? `${tenantText} vpc ${vpcText}` : `${tenantText} ${keyText}`;
-    const enforced = saidFirst(layers, 'mode')?.value !== 'warn';
-    return new KeyRepeats(this.#repeats, name, perMinute, keyClass, enforced);
+    return new KeyRepeats(this.#repeats, name, perMinute, keyClass, mode === 'enforce');
   }
 
   #put(key: string | null, tenant: string | null, minted: KeyClass): EffectivePolicy {

@@ -45,6 +45,18 @@ budget_usd_per_month = 0.3
 [policies.soft]
 budget_usd_per_day = 0.05
 mode = "warn"
+[policies.off]
+budget_usd_per_day = 0.05
+rpm = 1
+max_cost_per_request_usd = "0.01"
+identical_rpm = 1
+mode = "off"
+[policies.watched]
+budget_usd_per_day = 0.05
+mode = "warn"
+[policies.shared-instead]
+budget_usd_per_day = "0.25"
+on_exceeded = "small"
 [policies.each]
 max_cost_per_request_usd = "0.1"
 [policies.tokens]
@@ -62,6 +74,12 @@ budget_usd_per_day = 100
 budget_estimate = "strict"
 [tenants.50]
 policy = "month"
+[tenants.51]
+policy = "watched"
+[tenants.52]
+policy = "shared-instead"
+[tenants.53]
+policy = "day"
 [routes.small]
 targets = ["groq/small"]
 [routes.auto]
@@ -113,6 +131,8 @@ let config = `rate_limit_rps = 0\ndata_dir = ${JSON.stringify(folder)}\n${PRICES
   6: 'instead',
   7: 'elsewhere',
   8: 'strict',
+  12: 'off',
+  11: 'day',
   ...OWN,
 })}`;
 
@@ -338,6 +358,48 @@ describe('budgets', () => {
     const metrics = await scene.gateway.metrics();
     const passed = 'ai_budget_passed_total{scope="key",window="day"}';
     expect(metrics.get(passed)).toBe(3);
+  });
+
+  test('mode = "off" refuses nothing, counts nothing and shows no budget; its tenant’s holds all the same', async () => {
+    const key = token({ keyId: 12n });
+    for (let at = 0; at < 3; at++) expect((await post(key, { max: 1_000 })).status).toBe(200);
+    const page = await fetch(`${url}/sluice/budget`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
+    expect(await page.json()).toEqual({
+      object: 'budget',
+      budgets: [],
+      max_cost_per_request_usd: null,
+    });
+    const held = token({ tenantId: 53n, keyId: 12n });
+    const { status, error } = await post(held, { max: 1_000 });
+    expect([status, budgetOf(error)['scope']]).toEqual([402, 'tenant']);
+    const { stdout } = sluice(['check', '--effective', '--config', scene.gateway.file]);
+    expect(stdout).toMatch(
+      /budget_usd_per_day 0\.05 .*each key by itself; not counted, its mode is off/,
+    );
+    expect(stdout).toMatch(/mode +off /);
+  });
+
+  test('each budget has its own mode: a tenant’s is only watched while each key’s is enforced', async () => {
+    const key = token({ tenantId: 51n, keyId: 11n });
+    const statuses: number[] = [];
+    for (let at = 0; at < 4; at++) {
+      const { status, error } = await post(key);
+      statuses.push(status);
+      if (status === 402) expect(budgetOf(error)).toMatchObject({ scope: 'key' });
+      await settled(key);
+    }
+    expect(statuses).toEqual([200, 200, 200, 402]);
+    const metrics = await scene.gateway.metrics();
+    expect(metrics.get('ai_budget_passed_total{scope="tenant",window="day"}')).toBe(3);
+  });
+
+  test('on_exceeded of a tenant’s policy serves what the tenant’s budget has no room for', async () => {
+    const key = token({ tenantId: 52n, keyId: 900n });
+    const { status, fields } = await post(key, { max: 1_000 });
+    expect([status, fields.get('x-sluice-target')]).toEqual([200, 'groq/small']);
+    expect(fields.get('x-sluice-attempts')).toBe('openai/m 402, groq/small 200');
   });
 
   test('in Anthropic’s dialect a refusal is one of billing', async () => {
