@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire, stripTypeScriptTypes } from 'node:module';
-import { dirname, extname, join } from 'node:path';
+import { extname, join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { AdminSettings } from './admin-settings.ts';
 import type { CallFields } from './call-fields.ts';
@@ -156,13 +156,28 @@ function ours(): readonly string[] {
 
 function ownFile(name: string): Uint8Array | string {
   const content = readFileSync(join(OURS, name));
-  if (name.endsWith('.ts')) return module(stripTypeScriptTypes(content.toString()));
+  if (name.endsWith('.ts')) return module(bare(stripTypeScriptTypes(content.toString())));
   return name.endsWith('.js') ? module(content.toString()) : content;
 }
 
+/**
+ * Without what only readers of the source need: comments on lines of their own, indentation, and the blanks that types leave.
+ * An eighth of what the pages weigh.
+ */
+function bare(text: string): string {
+  return text
+    .replace(/^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/[ \t]*$/gm, '')
+    .replace(/^[ \t]*\/\/.*$/gm, '')
+    .replace(/[ \t]+$/gm, '')
+    .replace(/\n\s+/g, '\n');
+}
+
+/** Not every package lets its `package.json` be resolved: what it is imported as always can. */
 function packageFile(folder: string, file: string): string {
-  const { resolve } = createRequire(import.meta.url);
-  return readFileSync(join(dirname(resolve(`${folder}/package.json`)), file), 'utf8');
+  const entry = createRequire(import.meta.url).resolve(folder);
+  const inside = join('node_modules', folder, '/');
+  const root = entry.slice(0, entry.lastIndexOf(inside) + inside.length);
+  return readFileSync(join(root, file), 'utf8');
 }
 
 function libraryPath(name: string): string {

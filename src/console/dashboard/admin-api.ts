@@ -13,7 +13,7 @@ export class Refused extends Error {
     this.status = status;
     this.code = typeof problem['code'] === 'string' ? problem['code'] : '';
     this.title = typeof problem['title'] === 'string' ? problem['title'] : `Status ${status}.`;
-    this.parts = Array.isArray(problem['errors']) ? (problem['errors'] as readonly Part[]) : [];
+    this.parts = Array.isArray(problem['parts']) ? (problem['parts'] as readonly Part[]) : [];
   }
 }
 

@@ -1,7 +1,10 @@
 import type { VNode } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import UPlot from 'uplot';
+import type UPlot from 'uplot';
 import { html } from './html.ts';
+
+/** Loaded by the page as a script of its own, before this module. */
+const plotter = (): typeof UPlot => (globalThis as unknown as { uPlot: typeof UPlot }).uPlot;
 
 /** How many colours the style sheet has for series; what is left over has one of its own. */
 const SERIES_COLOURS = 8;
@@ -87,7 +90,7 @@ function options(
   const { kind, steps, format } = props;
   const line = resolved('var(--line)');
   const ink = resolved('var(--muted)');
-  const { paths } = UPlot;
+  const { paths } = plotter();
   const coloured = props.series.map((one, index) => resolved(colourOf(one, index)));
   const shape: Partial<UPlot.Series> =
     kind === 'bars'
@@ -153,7 +156,7 @@ export function Chart(props: ChartProps): VNode {
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const made = new UPlot(options(props, element.clientWidth, setStep), data, element);
+    const made = new (plotter())(options(props, element.clientWidth, setStep), data, element);
     plot.current = made;
     const watch = new ResizeObserver(() => {
       if (element.clientWidth > 0 && element.clientWidth !== made.width) {

@@ -11,10 +11,9 @@ interface SignInProps {
 /** How somebody can sign in here. */
 interface Ways {
   readonly token: boolean;
-  readonly oidc: boolean;
+  /** Where a sign-in by the organisation's own begins; null: there is none. */
+  readonly oidc: string | null;
 }
-
-const OIDC_BEGINS = '/admin/v1/oidc/begin';
 
 async function waysIn(): Promise<Ways> {
   const response = await fetch('/ui/sign-in.json');
@@ -23,7 +22,7 @@ async function waysIn(): Promise<Ways> {
 
 /** The token goes to the gateway once, which gives a session for it; the page keeps neither. */
 export function SignIn({ onSignedIn }: SignInProps): VNode {
-  const [ways, setWays] = useState<Ways>({ token: true, oidc: false });
+  const [ways, setWays] = useState<Ways>({ token: true, oidc: null });
   const [token, setToken] = useState('');
   const [refused, setRefused] = useState<Refused | null>(null);
   const [isBusy, setBusy] = useState(false);
@@ -48,8 +47,8 @@ export function SignIn({ onSignedIn }: SignInProps): VNode {
       <h1>Sluice</h1>
       <p class="says">Sign in to see what goes through this gateway.</p>
       ${
-        ways.oidc &&
-        html`<a class="button primary wide" href=${OIDC_BEGINS}>Sign in with your organisation</a>
+        ways.oidc !== null &&
+        html`<a class="button primary wide" href=${ways.oidc}>Sign in with your organisation</a>
         <p class="or">or</p>`
       }
       ${h(Field, {
