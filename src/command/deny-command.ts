@@ -1,8 +1,9 @@
 import { parseArgs } from 'node:util';
 import type { Config } from '../config/config-document.ts';
-import { DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
-import { denyKey, denySubject, denyValue } from '../deny/deny-entry.ts';
+import { type DenyBucket, NO_BUCKET, reasonOf } from '../deny/deny-bucket.ts';
+import { denySubject, denyValue } from '../deny/deny-entry.ts';
 import { denySource } from '../deny/deny-source.ts';
+import { allow, deny, HOLD_MAX_SECONDS, openDenySet } from '../deny/deny-write.ts';
 import { spanSeconds } from './time-span.ts';
 
 /** Text of `sluice deny --help`. */
@@ -43,8 +44,6 @@ interface DenyAsked {
   readonly config: string | null;
 }
 
-/** Ends are kept in 32 bits of Unix seconds. */
-const FOR_MAX_SECONDS = 20 * 365 * 86_400;
 const U64_MAX = 2n ** 64n - 1n;
 
 /** @throws Error that says how it is written */
@@ -77,7 +76,7 @@ export function denyArguments(command: 'deny' | 'allow', argv: readonly string[]
 
 function holdSeconds(text: string): number {
   const seconds = spanSeconds('--for', text);
-  if (seconds > FOR_MAX_SECONDS)
+  if (seconds > HOLD_MAX_SECONDS)
     throw new Error('--for takes at most 20 years; without it the hold does not end.');
   return seconds;
 }
@@ -94,11 +93,7 @@ export async function changeDenySet(asked: DenyAsked, config: Config): Promise<n
       'There is no NATS to tell: set nats_url in the configuration, or AI_NATS_URL, to the one that the gateways follow.',
     );
   }
-  const bucket = await DenyBucket.connect(source, asked.what === 'deny').catch((error: unknown) => {
-    throw new Error(
-      `Cannot reach NATS at ${source.urls.join(', ')} (${reasonOf(error)}). Check nats_url and nats_creds_file.`,
-    );
-  });
+  const bucket = await openDenySet(source, asked.what === 'deny');
   try {
     if (asked.what === 'list') await list(bucket);
     else await change(bucket, asked);
@@ -116,17 +111,14 @@ async function change(
   { what, kind, id, reason, forSeconds }: DenyAsked,
 ): Promise<void> {
   if (what === 'allow') {
-    await bucket.info();
-    await bucket.kv.delete(denyKey(kind, id));
+    await allow(bucket, kind, id);
     print(`${kind} ${id} is allowed.`);
     return;
   }
-  const exp = Math.floor(Date.now() / 1_000) + forSeconds;
-  const isPlain = forSeconds === 0 && !reason.startsWith('{');
-  const value = isPlain ? reason : JSON.stringify(forSeconds === 0 ? { reason } : { reason, exp });
-  const status = denyValue(value).reason === 'spend' ? '402 spend_limit' : '403 denied';
+  const value = await deny(bucket, kind, id, reason, forSeconds);
+  const { exp, reason: why } = denyValue(value);
+  const status = why === 'spend' ? '402 spend_limit' : '403 denied';
   const until = forSeconds === 0 ? '' : ` until ${timeOf(exp)}`;
-  await bucket.kv.put(denyKey(kind, id), value);
   print(`${kind} ${id} gets ${status}${until}.`);
 }
 

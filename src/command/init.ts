@@ -2,8 +2,8 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { newSecretKey, publicKeyOf } from '../keys/minting.ts';
 import { noPositionals, writeSecret } from '../keys/signing-secret.ts';
-import { createKey } from './keys-command.ts';
-import { overlaySourceOf } from './overlay-command.ts';
+import { createKey } from '../overlay/key-entries.ts';
+import { authorHere, overlaySourceOf } from './overlay-command.ts';
 
 /** Text of `sluice init --help`. */
 export const INIT_HELP = `sluice init [--mock]
@@ -54,6 +54,7 @@ export async function init(argv: readonly string[]): Promise<number> {
       expiresMs: null,
       keyId: null,
       secretFile: SECRET,
+      author: authorHere(),
       reason: 'sluice init',
     });
   });

@@ -1,19 +1,14 @@
-import { randomInt } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
-import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
-import { mintToken, publicKeyOf } from '../keys/minting.ts';
-import { readId, readSecret, SECRET_VARIABLE } from '../keys/signing-secret.ts';
+import { type ConfigSource, loadConfig } from '../config/config.ts';
+import { KEY_CLASSES } from '../keys/key-class.ts';
+import { readId, SECRET_VARIABLE } from '../keys/signing-secret.ts';
+import { changeKey, createKey } from '../overlay/key-entries.ts';
 import { knownConfig, madeByOf } from '../overlay/known-overlay.ts';
 import { openOverlayStore } from '../overlay/open-store.ts';
-import type { OverlayChange, OverlayEntry, OverlayValue } from '../overlay/overlay-entry.ts';
-import type { OverlayStore } from '../overlay/overlay-store.ts';
-import { putEntry } from '../overlay/write-entry.ts';
+import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import { effectivePolicies } from '../policy/effective-policies.ts';
 import type { KeySettings } from '../policy/policy-settings.ts';
-import { authorHere, entryAt, overlaySourceOf } from './overlay-command.ts';
+import { authorHere, overlaySourceOf } from './overlay-command.ts';
 import { spanSeconds } from './time-span.ts';
 
 /** Text of `sluice keys --help`. */
@@ -39,26 +34,6 @@ it (nats_url, else data_dir; sluice overlay --help says more). The key itself is
 expire ends a key now, or in a while with --in: also one that was made with "sluice mint". Gateways obey within seconds.`;
 
 const U64_MAX = 2n ** 64n - 1n;
-/** Ten digits: read out loud without a slip, and a guess hits none. */
-const ID_MIN = 1_000_000_000;
-const ID_MAX = 10_000_000_000;
-/** Two writers with one random id, so often in a row, are no accident. */
-const TRIES_MAX = 5;
-
-interface KeyWish {
-  readonly name: string;
-  readonly tenantId: bigint;
-  readonly vpcId: bigint;
-  readonly keyClass: KeyClass;
-  readonly policy: string | null;
-  readonly expiresMs: number | null;
-  /** Null: a random one. */
-  readonly keyId: bigint | null;
-  /** Null: looked for. */
-  readonly secretFile: string | null;
-  readonly reason: string;
-}
-
 /** @returns the exit code */
 export async function keysCommand(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -94,6 +69,7 @@ export async function keysCommand(argv: readonly string[]): Promise<number> {
       expiresMs: values.expires === undefined ? null : inSpan('--expires', values.expires),
       keyId: values.key === undefined ? null : readId('--key', values.key, U64_MAX),
       secretFile: values.secret ?? null,
+      author: authorHere(),
       reason,
     });
     process.stdout.write(`${token}\n`);
@@ -111,71 +87,6 @@ export async function keysCommand(argv: readonly string[]): Promise<number> {
   throw new Error('keys knows create, list, show ID and expire ID. sluice keys --help says more.');
 }
 
-/**
- * Mints a key and writes down what it is called and what holds for it.
- * @throws ConfigError where a gateway would refuse what is to be written; Error with one line that says what to do
- */
-export async function createKey(
-  source: ConfigSource,
-  wish: KeyWish,
-): Promise<{ readonly id: string; readonly token: string }> {
-  const written = loadConfig(source);
-  const { kid, secretKey } = signingSecret(written, wish.secretFile);
-  const value: OverlayValue = {
-    name: wish.name,
-    tenant: String(wish.tenantId),
-    class: wish.keyClass,
-    ...(wish.policy === null ? {} : { policy: wish.policy }),
-    ...(wish.expiresMs === null ? {} : { expires: new Date(wish.expiresMs).toISOString() }),
-  };
-  const store = await openOverlayStore(written.config, true);
-  try {
-    const keyId = wish.keyId ?? (await freeId(store, written));
-    const id = String(keyId);
-    const taken = await entryAt(store, { table: 'keys', name: id });
-    if (taken !== null || written.config.policy.keys.has(id))
-      throw new Error(`There is a key ${id} already: "sluice keys show ${id}" says whose it is.`);
-    await putEntry(source, store, changeOf(id, value, wish.reason), null);
-    const { tenantId, vpcId, keyClass } = wish;
-    return { id, token: mintToken(secretKey, { kid, tenantId, vpcId, keyId, keyClass }) };
-  } finally {
-    await store.close();
-  }
-}
-
-async function freeId(store: OverlayStore, { config }: LoadedConfig): Promise<bigint> {
-  const taken = new Set([
-    ...config.policy.keys.keys(),
-    ...(await store.list()).map(({ name }) => name),
-  ]);
-  for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const id = randomInt(ID_MIN, ID_MAX);
-    if (!taken.has(String(id))) return BigInt(id);
-  }
-  throw new Error('No free key id was found: say one with --key.');
-}
-
-/** The secret whose public half this configuration has. */
-function signingSecret({ config, source }: LoadedConfig, file: string | null) {
-  const folder = source === null ? '.' : dirname(source);
-  const beside = [...config.signingKeys.keys()]
-    .map((kid) => join(folder, `signing-${kid}.secret`))
-    .find((path) => existsSync(path));
-  const isNamed = file !== null || process.env[SECRET_VARIABLE] !== undefined;
-  const secret = readSecret(isNamed ? file : (beside ?? null), process.env);
-  const known = config.signingKeys.get(secret.kid);
-  if (known === undefined || !Buffer.from(publicKeyOf(secret.secretKey)).equals(known))
-    throw new Error(
-      `No gateway would take it: [signing_keys] of this configuration has no kid ${secret.kid} with the secret's public half.`,
-    );
-  return secret;
-}
-
-function changeOf(id: string, value: OverlayValue, reason: string): OverlayChange {
-  const place = { table: 'keys', name: id } as const;
-  return { ...place, value, author: authorHere(), reason, atMs: Date.now(), expiresMs: null };
-}
-
 function inSpan(option: string, text: string): number {
   return Date.now() + spanSeconds(option, text) * 1_000;
 }
@@ -188,19 +99,10 @@ async function expire(
 ): Promise<number> {
   const endMs = after === null ? Date.now() : inSpan('--in', after);
   const store = await openOverlayStore(loadConfig(source).config, true);
-  try {
-    const before = await entryAt(store, { table: 'keys', name: id });
-    const value = { ...before?.value, expires: new Date(endMs).toISOString() };
-    const kept = before === null ? {} : { expiresMs: before.expiresMs };
-    await putEntry(
-      source,
-      store,
-      { ...changeOf(id, value, reason), ...kept },
-      before?.revision ?? null,
-    );
-  } finally {
-    await store.close();
-  }
+  const wish = { id, author: authorHere(), reason };
+  await changeKey(source, store, wish, { expires: new Date(endMs).toISOString() }).finally(() =>
+    store.close(),
+  );
   const when = after === null ? 'has ended' : `ends ${timeOf(endMs)}`;
   process.stdout.write(`key ${id} ${when}.\n`);
   return 0;

@@ -7,14 +7,13 @@ import {
   isExpired,
   OVERLAY_TABLES,
   type OverlayChange,
-  type OverlayEntry,
   type OverlayValue,
   placeFrom,
   placeOf,
 } from '../overlay/overlay-entry.ts';
 import type { OverlayStore } from '../overlay/overlay-store.ts';
 import { overlayToml } from '../overlay/overlay-toml.ts';
-import { deleteEntry, putEntry } from '../overlay/write-entry.ts';
+import { deleteEntry, entryAt, putEntry } from '../overlay/write-entry.ts';
 import { spanSeconds } from './time-span.ts';
 
 /** Text of `sluice overlay --help`. */
@@ -109,14 +108,6 @@ export async function overlayCommand(argv: readonly string[]): Promise<number> {
   throw new Error(
     `overlay knows list, set TABLE.NAME '{ … }', delete TABLE.NAME and export; TABLE is one of ${OVERLAY_TABLES.join(', ')}. sluice overlay --help says more.`,
   );
-}
-
-/** What stands at a place of a store; null: nothing. */
-export async function entryAt(
-  store: OverlayStore,
-  place: Pick<OverlayChange, 'table' | 'name'>,
-): Promise<OverlayEntry | null> {
-  return (await store.list()).find((entry) => placeOf(entry) === placeOf(place)) ?? null;
 }
 
 async function withStore(

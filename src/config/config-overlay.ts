@@ -1,6 +1,13 @@
 /** What was made at run time, laid over what the file says, entry by entry and member by member. */
 
-import { isExpired, OVERLAY_TABLES, type OverlayEntry, placeOf } from '../overlay/overlay-entry.ts';
+import {
+  isExpired,
+  OVERLAY_TABLES,
+  type OverlayEntry,
+  type OverlayTable,
+  type OverlayValue,
+  placeOf,
+} from '../overlay/overlay-entry.ts';
 import { BUILT_IN_ALIASES } from '../plan/route-table.ts';
 import type { ConfigProblem } from './config-problem.ts';
 import { isPlainTable, OVERLAY, problemAt, type RawConfig } from './config-source.ts';
@@ -21,6 +28,23 @@ export function takeLocks(raw: RawConfig): void {
   }
 }
 
+/** What the file says of each entry that could be made at run time, by table and name, as TOML holds it. */
+export type WrittenEntries = ReadonlyMap<OverlayTable, ReadonlyMap<string, OverlayValue>>;
+
+/** To be asked before anything is laid over it. */
+export function writtenEntries({ values }: RawConfig): WrittenEntries {
+  return new Map(
+    OVERLAY_TABLES.map((table) => {
+      const entries = values.get(table);
+      const said = entries instanceof Map ? [...entries] : [];
+      const tables = said.filter((entry): entry is [string, OverlayValue] =>
+        isPlainTable(entry[1]),
+      );
+      return [table, new Map(tables)];
+    }),
+  );
+}
+
 /**
  * References have been resolved before: what is made at run time names no file and no variable of the gateway's.
  * @returns a problem for each entry that was passed over because the file has locked it
@@ -38,7 +62,8 @@ export function layOverlay(
     if (raw.locked.has(`${table}.${canonical(raw, table, name)}`)) {
       const expected = `none: ${raw.source} says locked = true there`;
       const at = [table, name];
-      passedOver.push({ file: OVERLAY, key: place, found: 'an entry', expected, at });
+      const found = 'an entry';
+      passedOver.push({ file: OVERLAY, key: place, found, expected, at, isLocked: true });
       continue;
     }
     const held = raw.values.get(table) ?? new Map<string, unknown>();

@@ -10,6 +10,8 @@ export interface ConfigProblem {
   readonly expected: string;
   /** Table, entry and, where it is about one, member of what was made at run time; absent: the file's or the environment's. */
   readonly at?: readonly string[];
+  /** The file says that it cannot be overridden at run time. */
+  readonly isLocked?: true;
 }
 
 /** Every problem of one configuration, found in one pass; the message has one line for each. */

@@ -11,7 +11,7 @@ import { ADMIN_KEYS, ADMIN_TOKEN_KEYS, OIDC_KEYS } from './admin-schema.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
-import { layOverlay, takeLocks } from './config-overlay.ts';
+import { layOverlay, takeLocks, type WrittenEntries, writtenEntries } from './config-overlay.ts';
 import { readPricing } from './config-prices.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
@@ -52,6 +52,8 @@ export interface LoadedConfig {
   /** Every file that the configuration came from (itself, what is behind `file:`, what keys name), and its signature. */
   readonly files: ReadonlyMap<string, string>;
   readonly overlay: LaidOverlay;
+  /** Of each value that somebody wrote, by `key` or `table.entry`: the file or `environment`, and the key or variable there. */
+  readonly origins: ReadonlyMap<string, { readonly file: string; readonly key: string }>;
 }
 
 /** What became of what was made at run time. */
@@ -62,6 +64,8 @@ export interface LaidOverlay {
   readonly counting: ReadonlyMap<string, OverlayEntry>;
   /** Entries that were passed over because the file has locked theirs. */
   readonly passedOver: readonly ConfigProblem[];
+  /** What the file alone says. */
+  readonly written: WrittenEntries;
 }
 
 /**
@@ -73,6 +77,7 @@ export interface LaidOverlay {
 export function loadConfig({ path, found, env, only, overlay }: ConfigSource): LoadedConfig {
   const raw = readSources(path, found ?? null, env, only ?? null);
   takeLocks(raw);
+  const written = writtenEntries(raw);
   const passedOver = layOverlay(raw, overlay ?? [], Date.now());
   for (const path of namedFiles(raw)) raw.files.set(path, fileSignature(path));
   const result = SETTINGS.safeParse(Object.fromEntries(raw.values));
@@ -89,9 +94,9 @@ export function loadConfig({ path, found, env, only, overlay }: ConfigSource): L
     throw new ConfigError(problems, raw.files);
   const document = documentOf(result.data, priced.pricing, env);
   const config = configFromDocument(document);
-  const { source, fileShape, files, locked, overlaid: counting } = raw;
-  const laid = { locked, counting, passedOver };
-  return { document, config, source, fileShape, files, overlay: laid };
+  const { source, fileShape, files, origins, locked, overlaid: counting } = raw;
+  const laid = { locked, counting, passedOver, written };
+  return { document, config, source, fileShape, files, origins, overlay: laid };
 }
 
 /** What is wrong between routes, and with names of models: loops, chains too deep, names that are nothing. */

@@ -1,22 +1,33 @@
 /** Every operation of the admin API, in the order in which its document has them. */
 
 import type { ConsoleRoom } from './console-room.ts';
+import { Denials } from './denials.ts';
 import type { Front } from './front.ts';
+import { KnownEntries } from './known-entries.ts';
 import type { Operation } from './operation.ts';
 import { auditOperations } from './operations/audit-trail.ts';
 import { documentOperations } from './operations/document.ts';
+import { entryOperations } from './operations/entry-operations.ts';
+import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
 import { requestOperations } from './operations/request-operations.ts';
 import { sessionOperations } from './operations/sign-in.ts';
+import { tenantOperations } from './operations/tenant-operations.ts';
 import { usageOperations } from './operations/usage-operations.ts';
 
 export function operationTable(room: ConsoleRoom, front: Front): readonly Operation[] {
+  const { view } = room;
+  const entries = new KnownEntries(view);
+  const denials = new Denials(view);
   return [
     ...documentOperations(room),
     ...sessionOperations(room, front),
     ...nodeOperations(room),
-    ...usageOperations(room.view),
-    ...requestOperations(room.view),
+    ...usageOperations(view),
+    ...requestOperations(view),
+    ...keyOperations(view, entries, denials),
+    ...tenantOperations(entries, denials),
+    ...entryOperations(view, entries),
     ...auditOperations(room),
   ];
 }

@@ -151,7 +151,7 @@ export const REQUEST = z.object({
 });
 
 /** Who wrote it at run time, and when; null: the file alone. */
-const ORIGIN = z.object({
+export const ORIGIN = z.object({
   file: z.boolean(),
   overlay: z
     .object({ author: z.string(), reason: z.string(), at: instant, expires: instant.nullable() })
@@ -171,6 +171,14 @@ export const KEY = z.object({
   state: z.enum(['active', 'expired', 'denied']),
   denied: DENIAL.nullable(),
   origin: ORIGIN,
+});
+
+/** Of any list: rows whose name holds `q`. */
+export const LIST_QUERY = z.object({
+  q: text.optional(),
+  limit,
+  cursor: cursor.optional(),
+  format: z.enum(['json', 'csv']).default('json'),
 });
 
 export const KEYS_QUERY = z.object({
@@ -203,6 +211,12 @@ export const KEY_CHANGE = z.strictObject({
   expires: instant.nullable().optional(),
   reason,
 });
+/** Without `in_seconds`: now. */
+export const EXPIRE_WISH = z.strictObject({
+  reason,
+  in_seconds: z.int().min(0).max(630_720_000).optional(),
+});
+
 export const DENY_WISH = z.strictObject({
   reason: z
     .string()

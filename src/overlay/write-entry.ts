@@ -68,3 +68,11 @@ function judge(
 function placeOfProblem({ at, key }: ConfigProblem): string {
   return at === undefined ? key : at.slice(0, 2).join('.');
 }
+
+/** What stands at a place of a store; null: nothing. */
+export async function entryAt(
+  store: OverlayStore,
+  place: Pick<OverlayChange, 'table' | 'name'>,
+): Promise<OverlayEntry | null> {
+  return (await store.list()).find((entry) => placeOf(entry) === placeOf(place)) ?? null;
+}
