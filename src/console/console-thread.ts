@@ -17,6 +17,7 @@ import type {
 } from './console-messages.ts';
 import { ConsoleRoom } from './console-room.ts';
 import { Front } from './front.ts';
+import { isOidcPath, OidcPages } from './oidc-pages.ts';
 import { operationTable } from './operation-table.ts';
 import { Problem } from './problem.ts';
 import { problemAnswer } from './problem-answer.ts';
@@ -63,6 +64,7 @@ const front = new Front(sessions, wrong, log, () => {
 room.operations = operationTable(room, front);
 const router = new Router(room.operations, front, audit, failed);
 const files = new StaticFiles();
+const oidcPages = new OidcPages(room, wrong);
 
 function failed(operation: string, error: unknown): void {
   const reason = error instanceof Error ? error.message : 'unknown';
@@ -72,7 +74,7 @@ function failed(operation: string, error: unknown): void {
 async function answer(call: number, asked: AskedCall): Promise<void> {
   const [path] = split(asked.target);
   if (path !== API_ROOT && !path.startsWith(`${API_ROOT}/`)) {
-    tell({ kind: 'answer', call, answer: page(asked, path) });
+    tell({ kind: 'answer', call, answer: await page(asked, path) });
     return;
   }
   const {
@@ -86,9 +88,11 @@ async function answer(call: number, asked: AskedCall): Promise<void> {
   else tell({ kind: 'answer', call, answer: told });
 }
 
-function page(asked: AskedCall, path: string): ToldAnswer {
+async function page(asked: AskedCall, path: string): Promise<ToldAnswer> {
   try {
-    return files.answer(asked.method, path, new CallFields(asked.fields), room.config.admin);
+    const fields = new CallFields(asked.fields);
+    if (isOidcPath(path)) return await oidcPages.answer(asked, fields);
+    return files.answer(asked.method, path, fields, room.config.admin);
   } catch (error) {
     if (error instanceof Problem) return problemAnswer(error);
     failed('pages', error);

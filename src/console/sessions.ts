@@ -5,7 +5,7 @@
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { AdminSettings } from './admin-settings.ts';
-import type { Caller } from './operation.ts';
+import { type Caller, ROLES } from './operation.ts';
 
 /** Sessions at the same time; the one that was used longest ago makes room. */
 export const SESSIONS_MAX = 1_024;
@@ -22,8 +22,15 @@ const ID = /^[A-Za-z0-9_-]{43}$/;
 export type Via =
   /** By a token, whose row in the configuration says what they may, as long as it is there. */
   | { readonly kind: 'token'; readonly name: string; readonly hash: string }
-  /** By an OpenID provider, which said so when they signed in. */
-  | { readonly kind: 'oidc'; readonly issuer: string; readonly caller: Caller };
+  /** By an OpenID provider: what it said of them then, and what that gives as the configuration is now. */
+  | {
+      readonly kind: 'oidc';
+      readonly issuer: string;
+      readonly name: string;
+      readonly groups: readonly string[];
+      /** Those they are held to; null: all. */
+      readonly tenants: readonly string[] | null;
+    };
 
 export interface Session {
   /** The hash of its id, hex: what names it inside. */
@@ -84,10 +91,25 @@ export class Sessions {
 }
 
 /** What a session's owner may do by this configuration; null: nothing any more. */
-export function callerOf({ via }: Session, admin: AdminSettings<unknown>): Caller | null {
-  if (via.kind === 'oidc') return via.issuer === admin.oidc?.issuer ? via.caller : null;
+export function callerOf(
+  { via }: Pick<Session, 'via'>,
+  admin: AdminSettings<unknown>,
+): Caller | null {
+  if (via.kind === 'oidc') return oidcCaller(via, admin.oidc);
   const row = admin.tokens.find(({ name, hash }) => name === via.name && hash === via.hash);
   return row === undefined ? null : tokenCaller(row);
+}
+
+/** Of several roles the highest counts. */
+function oidcCaller(
+  { issuer, name, groups, tenants }: Extract<Via, { readonly kind: 'oidc' }>,
+  oidc: AdminSettings<unknown>['oidc'],
+): Caller | null {
+  if (oidc === null || oidc.issuer !== issuer) return null;
+  const given = groups.map((group) => oidc.roles.get(group));
+  const role = ROLES.findLast((known) => given.includes(known));
+  if (role === undefined) return null;
+  return { name, role, tenants: tenants === null ? null : new Set(tenants) };
 }
 
 export function tokenCaller({
