@@ -135,7 +135,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const fleetRates =
     config.natsUrl === null
       ? null
-      : new FleetRates(name, config.configBucket, new LimitTable(limits, 0), connection, log);
+      : new FleetRates(name, config.configBucket, new LimitTable(limits, null), connection, log);
   let { withoutNats } = config.budgets;
   const grantStore =
     config.natsUrl === null ? null : new NatsGrants(config.configBucket, connection, log);
@@ -223,7 +223,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     );
   };
   const routing = new RoutingView(health, pins);
-  const purses = new LimitTable(limits, 0);
+  const purses = new LimitTable(limits, null);
   const nodeFacts = (): NodeFacts => ({
     isListening: supervisor.ready,
     isDenySetSettled: keeper.isSettled,

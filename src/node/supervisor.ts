@@ -4,6 +4,7 @@ import type { ConfigDocument } from '../config/config-document.ts';
 import type { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
+import { LimitTable } from '../policy/limit-table.ts';
 import type { StateKeeper } from '../stored/state-keeper.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
 import type { RefusalList } from './refusal-list.ts';
@@ -52,6 +53,7 @@ export class Supervisor {
   readonly #refusals: RefusalList;
   readonly #stored: StateKeeper;
   readonly #budgets: BudgetKeeper;
+  readonly #limits: LimitTable;
   readonly #ledger: LedgerKeeper | null;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
@@ -84,6 +86,7 @@ export class Supervisor {
     this.#refusals = refusals;
     this.#stored = stored;
     this.#budgets = budgets;
+    this.#limits = new LimitTable(shared.limits, null);
     this.#ledger = ledger;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
@@ -232,6 +235,7 @@ export class Supervisor {
     slot.state = 'closed';
     // At once: others may wait for what it holds.
     this.#budgets.forget(slot.index);
+    this.#limits.forget(slot.index);
     this.#changed();
     if (this.#stopping || bornDead) return;
     this.restarts++;

@@ -1,5 +1,5 @@
 /**
- * The state of all limits of the node: one table that every worker reads and writes, without a lock.
+ * The state of all limits of the node: one table that every worker reads and writes.
  *
  * A limit of so many a minute is a GCRA (the leaky bucket as a meter, as in `admit/rate.ts`): its whole state is one instant, the time
  * at which the bucket would be full again, in microseconds of the system's monotonic clock. A bucket holds one minute's worth, so in any
@@ -8,12 +8,16 @@
  * taken later, from whoever comes next. Given back is only what has not come back by itself: of a request that ends when its
  * reservation is replenished, giving it back as well would let a second minute's worth through at once.
  *
+ * What is taken of a row, and given back to it, is so under a lock of that row: a word that holds its owner, for a tenth of a
+ * microsecond. Swapping 64 bits without one makes bigints, which took three times as long. Who finds it held spins, then sleeps for what
+ * is left of a millisecond; an owner that died is let go of by the main thread (`forget`). Who only looks needs none.
+ *
  * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
  *
  * In a fleet a node paces each limit at its share of it, which the main thread sets (`fleet/rate-book.ts`). Time is what is
  * stored: what was half full is half full of more, unless it is said how full that is by which a share grows.
  *
- * Bounds: ROWS rows of 48 bytes, and 4 bytes a worker; 1.5 MiB and 128 KiB a worker. A row belongs to its name as long as the process
+ * Bounds: ROWS rows of 56 bytes, and 4 bytes a worker; 1.75 MiB and 128 KiB a worker. A row belongs to its name as long as the process
  * lives, so that no worker can find another one's in its place. The last RESERVED_ROWS are for purses that the configuration
  * names: however many keys pass by, a limit that somebody wrote down has its place. Who finds no room is not limited by that
  * row and counted (`ai_limit_rows_dropped_total`): the gateway fails open, as everywhere.
@@ -32,7 +36,7 @@ const PROBES = 64;
 /** How all rows stand: the share of limits nobody asks of, while they are shared with other nodes. */
 const HEAD_BYTES = 8;
 
-const ROW_CELLS = 6;
+const ROW_CELLS = 7;
 const PRINT = 0;
 const REQUESTS = 1;
 const TOKENS = 2;
@@ -42,6 +46,12 @@ const GIVEN_BACK = 3;
 const SHARES = 4;
 /** Requests and tokens that were ever asked for, served or not, a word each: they run over. */
 const ASKED = 5;
+/** Who changes the row just now, in its first word. */
+const LOCK = 6;
+
+/** Rounds of a lock before it sleeps, and for how long it sleeps, in milliseconds. */
+const SPINS = 200;
+const SLEEP_MS = 1;
 
 const WHOLE_SHARE = 1_000_000;
 
@@ -69,28 +79,40 @@ export function monotonicUs(): number {
 export class LimitTable {
   readonly #head: Int32Array<SharedArrayBuffer>;
   readonly #cells: BigInt64Array<SharedArrayBuffer>;
-  /** The same, for who only looks: an aligned float64 is not torn on any platform that we run on, and makes no bigint of itself. */
+  /** The same, as instants: an aligned float64 is not torn on any platform that we run on, and makes no bigint of itself. */
   readonly #instants: Float64Array<SharedArrayBuffer>;
   /** The same, by halves. */
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #inFlight: Int32Array<SharedArrayBuffer>;
   readonly #workers: number;
   readonly #worker: number;
-  // An instant as the 64 bits that are swapped.
-  readonly #instant = new Float64Array(1);
-  readonly #bits = new BigInt64Array(this.#instant.buffer);
+  readonly #owner: number;
   /** Of the last `take` that succeeded: when all of it will have come back, if nothing before it is given back. */
   takenUntilUs = 0;
 
-  /** @param memory from `createLimitTable`. @param worker whose counts in flight these are */
-  constructor(memory: SharedArrayBuffer, worker: number) {
+  /**
+   * @param memory from `createLimitTable`
+   * @param worker whose counts in flight these are; null on the main thread, which has none
+   */
+  constructor(memory: SharedArrayBuffer, worker: number | null) {
     this.#head = new Int32Array(memory, 0, HEAD_BYTES / 4);
     this.#cells = new BigInt64Array(memory, HEAD_BYTES, ROWS * ROW_CELLS);
     this.#instants = new Float64Array(memory, HEAD_BYTES, ROWS * ROW_CELLS);
     this.#words = new Int32Array(memory, HEAD_BYTES, ROWS * ROW_CELLS * 2);
     this.#inFlight = new Int32Array(memory, HEAD_BYTES + ROWS * ROW_CELLS * 8);
     this.#workers = this.#inFlight.length / ROWS;
-    this.#worker = worker;
+    this.#worker = worker ?? 0;
+    this.#owner = ownerOf(worker ?? -1);
+  }
+
+  /** A worker died: its locks are let go of. What it held one for may be half done, which is a request more or less. */
+  forget(worker: number): void {
+    const owner = ownerOf(worker);
+    for (let row = 0; row < ROWS; row++) {
+      const at = lockOf(row);
+      if (Atomics.compareExchange(this.#words, at, owner, 0) === owner)
+        Atomics.notify(this.#words, at);
+    }
   }
 
   /** What this worker's predecessor had in flight went with it. */
@@ -168,17 +190,15 @@ export class LimitTable {
   /** Takes it where it fits. @returns as `waitUs` */
   take(row: number, unit: MinuteUnit, nowUs: number, costUs: number, fullUs = MINUTE_US): number {
     const cell = cellOf(row, unit);
-    for (;;) {
-      const seen = Atomics.load(this.#cells, cell);
-      this.#bits[0] = seen;
-      const fullAt = this.#instant[0] ?? 0;
-      const waits = over(fullAt, nowUs, costUs, fullUs);
-      if (waits > 0) return waits;
-      const until = Math.max(fullAt, nowUs) + costUs;
-      if (!this.#swapped(cell, seen, until)) continue;
-      this.takenUntilUs = until;
-      return 0;
+    this.#lock(row);
+    const fullAt = this.#read(cell);
+    const waits = over(fullAt, nowUs, costUs, fullUs);
+    if (waits === 0) {
+      this.takenUntilUs = Math.max(fullAt, nowUs) + costUs;
+      this.#instants[cell] = this.takenUntilUs;
     }
+    this.#unlock(row);
+    return waits;
   }
 
   /** How much of a row's tokens was ever given back: what was taken before that comes back so much earlier. */
@@ -198,31 +218,28 @@ export class LimitTable {
     takenUntilUs: number,
     givenBackUs: number,
   ): void {
+    this.#lock(row);
     const since = this.givenBackUs(row) - givenBackUs;
     const left = Math.min(costUs, takenUntilUs - since - nowUs);
-    if (left <= 0) return;
-    this.#add(row * ROW_CELLS + GIVEN_BACK, left);
-    this.#add(cellOf(row, 'tokens'), -left);
+    if (left > 0) {
+      this.#add(row * ROW_CELLS + GIVEN_BACK, left);
+      this.#add(cellOf(row, 'tokens'), -left);
+    }
+    this.#unlock(row);
   }
 
+  /** Under the row's lock. */
   #add(cell: number, us: number): void {
-    for (;;) {
-      const seen = Atomics.load(this.#cells, cell);
-      this.#bits[0] = seen;
-      if (this.#swapped(cell, seen, (this.#instant[0] ?? 0) + us)) return;
-    }
+    this.#instants[cell] = this.#read(cell) + us;
   }
 
   /** Takes more whether it fits or not, or gives some back. @param costUs negative: back */
   correct(row: number, unit: MinuteUnit, nowUs: number, costUs: number): void {
     const cell = cellOf(row, unit);
-    for (;;) {
-      const seen = Atomics.load(this.#cells, cell);
-      this.#bits[0] = seen;
-      const fullAt = this.#instant[0] ?? 0;
-      const from = costUs > 0 ? Math.max(fullAt, nowUs) : fullAt;
-      if (this.#swapped(cell, seen, from + costUs)) return;
-    }
+    this.#lock(row);
+    const fullAt = this.#read(cell);
+    this.#instants[cell] = (costUs > 0 ? Math.max(fullAt, nowUs) : fullAt) + costUs;
+    this.#unlock(row);
   }
 
   /** Microseconds until all of the minute's worth is there again. */
@@ -312,10 +329,32 @@ export class LimitTable {
     return this.#instants[cell] ?? 0;
   }
 
-  #swapped(cell: number, seen: bigint, fullAt: number): boolean {
-    this.#instant[0] = fullAt;
-    return Atomics.compareExchange(this.#cells, cell, seen, this.#bits[0] ?? 0n) === seen;
+  #lock(row: number): void {
+    const at = lockOf(row);
+    if (Atomics.compareExchange(this.#words, at, 0, this.#owner) !== 0) this.#await(at);
   }
+
+  #await(at: number): void {
+    for (let round = 1; ; round++) {
+      const held = Atomics.compareExchange(this.#words, at, 0, this.#owner);
+      if (held === 0) return;
+      // Its owner is at another core's end, or has none just now: on a full machine spinning keeps it from going on.
+      if (round >= SPINS) Atomics.wait(this.#words, at, held, SLEEP_MS);
+    }
+  }
+
+  #unlock(row: number): void {
+    Atomics.store(this.#words, lockOf(row), 0);
+  }
+}
+
+function lockOf(row: number): number {
+  return (row * ROW_CELLS + LOCK) * 2;
+}
+
+/** The main thread is 1. */
+function ownerOf(worker: number): number {
+  return worker + 2;
 }
 
 function printOfName(name: string): bigint {

@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -148,6 +149,58 @@ describe('LimitTable', () => {
       ),
       { numRuns: 300 },
     );
+  });
+
+  it('threads that take and give back at the same moment lose nothing of each other', async () => {
+    const memory = createLimitTable(3);
+    const table = new LimitTable(memory, 2);
+    const row = table.place('key 1');
+    const rounds = 100_000;
+    // Whole numbers of microseconds, so that their sum is exact; far below what fits.
+    const code = `
+      const { workerData, parentPort } = require('node:worker_threads');
+      const { memory, worker, module, row, rounds } = workerData;
+      import(module).then(({ LimitTable }) => {
+        const table = new LimitTable(memory, worker);
+        let taken = 0;
+        for (let round = 0; round < rounds; round++) {
+          taken += table.take(row, 'requests', 0, 3, 1e12) === 0 ? 3 : 0;
+          table.correct(row, 'requests', 0, -2);
+          table.correct(row, 'tokens', 0, 5);
+          table.giveBack(row, 0, 4, 1e12, 0);
+        }
+        parentPort.postMessage(taken);
+      });`;
+    const module = new URL('../../../src/policy/limit-table.ts', import.meta.url).href;
+    const taken = await Promise.all(
+      [0, 1].map(
+        (worker) =>
+          new Promise<number>((resolve, reject) => {
+            const workerData = { memory, worker, module, row, rounds };
+            new Worker(code, { eval: true, workerData }).on('message', resolve).on('error', reject);
+          }),
+      ),
+    );
+    expect(taken).toEqual([3 * rounds, 3 * rounds]);
+    expect(table.fullInUs(row, 'requests', 0)).toBe(2 * rounds);
+    expect(table.givenBackUs(row)).toBe(8 * rounds);
+    expect(table.fullInUs(row, 'tokens', 0)).toBe(2 * rounds);
+  });
+
+  it('a worker that died within its lock holds up nobody', () => {
+    const memory = createLimitTable(2);
+    const main = new LimitTable(memory, null);
+    const living = new LimitTable(memory, 1);
+    const row = living.place('key 1');
+    living.take(row, 'requests', 0, 10);
+    // The lock is the first word of a row's last cell: it holds the first worker's mark, for ever.
+    const lock = new Int32Array(memory, 8 + (row * 7 + 6) * 8, 1);
+    lock[0] = 2;
+    main.forget(1);
+    expect(lock[0]).toBe(2);
+    main.forget(0);
+    expect(living.take(row, 'requests', 0, 10)).toBe(0);
+    expect(living.fullInUs(row, 'requests', 0)).toBe(20);
   });
 
   it('what is told to be the wait is true: a millisecond before it refuses, at it lets through', () => {
