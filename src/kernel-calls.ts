@@ -8,6 +8,8 @@ export interface KernelCalls {
   setsockopt(fd: number, level: number, name: number, value: Int32Array, bytes: number): number;
   /** poll(2). @param fds `struct pollfd`s @returns how many of them have something to tell, or -1 */
   poll(fds: Int32Array, count: number, timeoutMs: number): number;
+  /** send(2). @returns how many bytes the kernel took, or -1 */
+  send(fd: number, bytes: Uint8Array, count: number, flags: number): number;
 }
 
 let calls: KernelCalls | null | undefined;
@@ -33,6 +35,7 @@ function loaded(): KernelCalls | null {
         'int setsockopt(int fd, int level, int name, const void *value, uint32_t bytes)',
       ),
       poll: library.func('int poll(void *fds, unsigned long count, int timeout)'),
+      send: library.func('long send(int fd, const void *bytes, unsigned long count, int flags)'),
     };
   } catch {
     return null;

@@ -13,6 +13,8 @@ import { UploadBuffers } from './upload-buffers.ts';
 
 /** Where a call gets its connection. `Origin` is one. */
 export interface Connections {
+  /** A connection that stands takes at once what a request begins with (`direct-send.ts`). */
+  readonly takesAtOnce: boolean;
   /** @param fresh one on which nothing was ever sent */
   connection(fresh: boolean): Connection;
 }
@@ -22,6 +24,12 @@ const UPLOAD_BUFFERS = new UploadBuffers();
 
 /** A chunk's size in hexadecimal, and its two line ends, are no longer. */
 const FRAMING_BYTES = 32;
+
+/**
+ * Of this thread: what a request begins with is put together here where its connection takes it at once, and it is no
+ * larger; in bytes.
+ */
+const ROOM = Buffer.allocUnsafeSlow(65_536);
 
 const LAST_CHUNK = '0\r\n\r\n';
 const NOTHING: readonly Buffer[] = [];
@@ -72,10 +80,14 @@ export class Http1Call implements UpstreamCall, Carried {
     this.method = method;
     this.#coding = coding;
     this.#isEnded = whole;
-    const begin = message(`${requestHead(request, host)}\r\n`, coding, content, whole);
+    const isRepeatable = whole && IDEMPOTENT.has(method);
+    const room = connections.takesAtOnce && !isRepeatable ? ROOM : undefined;
+    const begin = message(`${requestHead(request, host)}\r\n`, coding, content, whole, room);
     this.#waiting = begin;
-    this.#repeatable = whole && IDEMPOTENT.has(method) ? begin : null;
+    this.#repeatable = isRepeatable ? begin : null;
     this.#connect(false);
+    // The connection does not stand yet, and the room is the next request's.
+    if (this.#waiting !== null && isLent(begin)) this.#waiting = Buffer.from(begin);
   }
 
   push(piece: Buffer): boolean {
@@ -129,9 +141,10 @@ export class Http1Call implements UpstreamCall, Carried {
     this.#waiting = null;
     this.#behind = null;
     if (waiting === null) return;
-    const takesMore = this.#connection?.write(
-      behind === null ? waiting : Buffer.concat([waiting, ...behind]),
-    );
+    const bytes = behind === null ? waiting : Buffer.concat([waiting, ...behind]);
+    const takesMore = isLent(bytes)
+      ? this.#connection?.writeLent(bytes)
+      : this.#connection?.write(bytes);
     if (this.#isEnded) this.#connection?.requestSent();
     else if (takesMore === true) this.#events.onUploadDrained();
   }
@@ -197,10 +210,14 @@ export class Http1Call implements UpstreamCall, Carried {
   }
 }
 
+function isLent(bytes: Buffer): boolean {
+  return bytes.buffer === ROOM.buffer;
+}
+
 /**
  * What goes onto the wire, in one buffer.
  * @param last the content ends behind the pieces
- * @param room where it is put, if it is not to have a buffer of its own; large enough
+ * @param room where it is put if there is room enough; else it has a buffer of its own
  */
 function message(
   head: string,
@@ -215,7 +232,10 @@ function message(
   const before = isChunked && bytes > 0 ? `${head}${bytes.toString(16)}\r\n` : head;
   const after = isChunked ? (bytes > 0 ? '\r\n' : '') + (last ? LAST_CHUNK : '') : '';
   const length = before.length + bytes + after.length;
-  const out = room?.subarray(0, length) ?? Buffer.allocUnsafe(length);
+  const out =
+    room === undefined || length > room.length
+      ? Buffer.allocUnsafe(length)
+      : room.subarray(0, length);
   let at = out.write(before, 'latin1');
   for (const piece of pieces) at += piece.copy(out, at);
   if (after !== '') out.write(after, at, 'latin1');

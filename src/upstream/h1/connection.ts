@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { Ticker } from '../../ticker.ts';
 import {
@@ -16,6 +17,7 @@ import {
 } from '../failure.ts';
 import type { UpstreamTimeouts } from '../target.ts';
 import type { Connector, SocketEvents } from './connector.ts';
+import { sendDirectly } from './direct-send.ts';
 import { isQuiet, peerAddress, wasReset } from './peer-state.ts';
 
 /** Whose request a connection carries. */
@@ -122,6 +124,15 @@ export class Connection implements SocketEvents, ResponseSink {
    */
   write(bytes: Buffer, written?: (error?: Error | null) => void): boolean {
     return this.#socket.write(bytes, written);
+  }
+
+  /**
+   * Writes what a request begins with, lent: at once where the kernel takes it, and what it does not take is copied.
+   * @returns as `write`
+   */
+  writeLent(bytes: Buffer): boolean {
+    const sent = sendDirectly(this.#socket, bytes);
+    return sent === bytes.length || this.#socket.write(Buffer.from(bytes.subarray(sent)));
   }
 
   /** The request's last byte was written: from now on it is the provider that is waited for. */

@@ -11,10 +11,12 @@ import { BusyList } from './busy-list.ts';
 import { type Connections, Http1Call } from './call.ts';
 import { Connection, type ConnectionHome } from './connection.ts';
 import { Connector } from './connector.ts';
+import { canSendDirectly } from './direct-send.ts';
 import { Replicas } from './replicas.ts';
 
 /** A provider's connections on this worker. */
 export class Origin implements Transport, Connections, ConnectionHome, Ticking {
+  readonly takesAtOnce: boolean;
   /** Value of the Host field. */
   readonly #host: string;
   readonly timeouts: UpstreamTimeouts;
@@ -33,6 +35,7 @@ export class Origin implements Transport, Connections, ConnectionHome, Ticking {
   constructor(target: UpstreamTarget, ticker: Ticker, report: (error: unknown) => void) {
     this.#report = report;
     this.#host = target.host;
+    this.takesAtOnce = !target.authority.tls && canSendDirectly();
     this.timeouts = target.timeouts;
     this.ticker = ticker;
     this.#connector = new Connector(target, (found) => this.#replicas.inTurn(found));

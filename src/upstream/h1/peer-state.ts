@@ -75,6 +75,6 @@ type Handled = Socket & {
 };
 
 /** @returns -1 when there is none */
-function descriptor(socket: Socket): number {
+export function descriptor(socket: Socket): number {
   return (socket as Handled)._handle?.fd ?? -1;
 }
