@@ -38,9 +38,9 @@ export const BODY_MS = 10_000;
 /** How long the thread may take for an answer, in milliseconds; behind it the caller gets 503. */
 export const ANSWER_MS = 30_000;
 
-/** Calls in a second, and how many may come at once: fifty open dashboards ask for less. */
+/** Calls in a second, and how many may come at once: fifty open dashboards ask for less, and one that opens asks for 50 files. */
 export const CALLS_PER_SECOND = 200;
-export const CALLS_BURST = 400;
+export const CALLS_BURST = 1_000;
 
 /**
  * How long a call that is one too many waits for its 429, in milliseconds: whoever asks as fast as it is answered does not ask

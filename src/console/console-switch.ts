@@ -26,9 +26,9 @@ export class ConsoleSwitch {
     return this.#wanted !== null;
   }
 
-  /** What was turned away since the start. */
-  get dropped(): { readonly calls: number; readonly readers: number } {
-    return this.#door?.dropped ?? { calls: 0, readers: 0 };
+  /** What was turned away since it is on; null: it is off. */
+  get dropped(): { readonly calls: number; readonly readers: number } | null {
+    return this.#door?.dropped ?? null;
   }
 
   /** @param config as it runs from now on */

@@ -268,6 +268,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           version: VERSION,
           workerRestarts: supervisor.restarts,
           logLinesDropped: out.linesDropped,
+          console: operatorConsole.dropped,
           usageFactsSpilled: out.factsSpilled,
           usageFactsLost: out.factsLost,
           denySetSize: keeper.size,

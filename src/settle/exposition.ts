@@ -23,6 +23,8 @@ interface NodeFacts {
   readonly version: string;
   readonly workerRestarts: number;
   readonly logLinesDropped: number;
+  /** What the console turned away; null: it is off. */
+  readonly console: { readonly calls: number; readonly readers: number } | null;
   readonly usageFactsSpilled: number;
   readonly usageFactsLost: number;
   readonly denySetSize: number;
@@ -443,6 +445,17 @@ export function exposition(
     'Such ids that found no room, displaced older ones, or could not be kept for a restart.',
     [['', node.storedStateDropped]],
   );
+  if (node.console !== null) {
+    page.add(
+      'ai_console_turned_away_total',
+      'counter',
+      'Calls of the admin API beyond their rate or number, and live screens without a place or that did not read.',
+      [
+        ['what="call"', node.console.calls],
+        ['what="live"', node.console.readers],
+      ],
+    );
+  }
   if (node.ledger !== null) {
     page.add('ai_ledger_facts_total', 'counter', 'Usage facts that the ledger has kept.', [
       ['', node.ledger.added],

@@ -25,6 +25,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   version: VERSION,
   workerRestarts: 0,
   logLinesDropped: 0,
+  console: { calls: 0, readers: 0 },
   usageFactsSpilled: 0,
   usageFactsLost: 0,
   denySetSize: 0,

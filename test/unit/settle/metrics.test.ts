@@ -7,6 +7,7 @@ const node = {
   version: '0',
   workerRestarts: 2,
   logLinesDropped: 3,
+  console: { calls: 0, readers: 0 },
   usageFactsSpilled: 0,
   usageFactsLost: 0,
   denySetSize: 3,
