@@ -261,6 +261,33 @@ describe('a request', () => {
     expect(asked('anthropic-messages', body)).toMatchObject({ kind: 'malformed', field });
   });
 
+  test.each([
+    ['openai-chat', 'gpt-4o'],
+    ['gemini', 'gemini-2.5-flash'],
+    ['ollama', 'qwen3'],
+  ] as const)('that names its schema as Anthropic’s beta did asks for it on the wire of %s', (to, model) => {
+    const schema = {
+      type: 'object',
+      properties: { name: { type: 'string' } },
+      required: ['name'],
+      additionalProperties: false,
+    };
+    const format = { type: 'json_schema', schema };
+    const written = (more: Json) => {
+      const asked = { model, max_tokens: 9, messages: [{ role: 'user', content: 'x' }], ...more };
+      const body = Buffer.from(JSON.stringify(asked));
+      const target = { provider: to, model, asksForUsage: true };
+      const request = translateRequest('anthropic-messages', to, body, target);
+      if (request instanceof Refusal) throw request;
+      return request.body.toString();
+    };
+    const now = written({ output_config: { format } });
+    expect(now).toContain(JSON.stringify(schema.properties));
+    expect(written({ output_format: format })).toBe(now);
+    // The new spelling wins, as it does at Anthropic's.
+    expect(written({ output_config: { format }, output_format: { type: 'text' } })).toBe(now);
+  });
+
   test('has a call’s results in front of what the user says beside them', () => {
     const content = [
       { type: 'text', text: 'first' },
