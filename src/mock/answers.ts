@@ -25,6 +25,9 @@ const ANSWERS: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
+/** A prompt that is answered with a call of each tool at once, where others are answered with one of the first. */
+export const EVERY_TOOL = 'Call every tool.';
+
 /** One piece is one token, as in the echo. */
 const PIECE = /\s*\S+/gu;
 

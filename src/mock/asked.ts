@@ -26,6 +26,11 @@ export function idFrom(seed: string, prefix: string, digits = 24): string {
   return prefix + seed.slice(0, digits);
 }
 
+/** The id of one of several things of an answer: the first one's is the seed's beginning, the others differ in front. */
+export function idAt(seed: string, prefix: string, at: number, digits = 24): string {
+  return at === 0 ? idFrom(seed, prefix, digits) : idFrom(seed, `${prefix}${at}`, digits - 1);
+}
+
 /** A size in bytes that a test asks for by the field `x-mock-bytes`; `fallback` where absent or no number. */
 export function askedBytes(asked: Asked, fallback: number, most: number): number {
   const text = asked.fields['x-mock-bytes'];

@@ -1,4 +1,4 @@
-import { type Asked, CREATED_S, idFrom } from './asked.ts';
+import { type Asked, CREATED_S, idAt, idFrom } from './asked.ts';
 import {
   CHAT_SHAPES,
   type ChatShape,
@@ -8,7 +8,7 @@ import {
 } from './chat-shapes.ts';
 import { numberAt, objectAt } from './json.ts';
 import { dataEvent, type EventsReply, jsonReply, type Reply } from './reply.ts';
-import { type Counts, type Said, say } from './said.ts';
+import { type Counts, type Said, say, type ToolCall } from './said.ts';
 import { errorReply, streamFailure } from './vendor-errors.ts';
 
 /** Choices answered at most (`n`). */
@@ -43,8 +43,8 @@ function countsFor(said: Said, choices: number): Counts {
   return { ...said.counts, output: spoken * choices + said.counts.reasoning };
 }
 
-function callId(asked: Asked): string {
-  return idFrom(asked.seed, 'call_');
+function callId(asked: Asked, at: number): string {
+  return idAt(asked.seed, 'call_', at);
 }
 
 function chatBody(
@@ -57,22 +57,20 @@ function chatBody(
   const visible = shape.thoughtDelta !== null && said.thought.length > 0 && shape.name !== 'xai';
   const message = {
     role: 'assistant',
-    content: said.tool === null ? said.text : null,
+    content: said.tools.length === 0 ? said.text : null,
     ...(visible ? { reasoning_content: said.thought.join('') } : {}),
-    ...(said.tool === null
+    ...(said.tools.length === 0
       ? {}
       : {
-          tool_calls: [
-            {
-              id: callId(asked),
-              type: 'function',
-              function: { name: said.tool.name, arguments: said.tool.arguments },
-            },
-          ],
+          tool_calls: said.tools.map((tool, at) => ({
+            id: callId(asked, at),
+            type: 'function',
+            function: { name: tool.name, arguments: tool.arguments },
+          })),
         }),
     refusal: null,
   };
-  const finish = said.tool === null ? 'stop' : 'tool_calls';
+  const finish = said.tools.length === 0 ? 'stop' : 'tool_calls';
   const choices = Array.from({ length: count }, (_, index) => ({
     index,
     message,
@@ -116,8 +114,11 @@ class ChatStream {
     this.#open();
     const contentAt = this.#events.length;
     this.#think();
-    if (this.#said.tool === null) this.#speak();
-    else this.#call();
+    if (this.#said.tools.length === 0) this.#speak();
+    else
+      this.#said.tools.forEach((tool, at) => {
+        this.#call(tool, at);
+      });
     this.#finish();
     const markerAt = done ? this.#events.push(dataEvent('[DONE]', lineEnd)) - 1 : -1;
     return {
@@ -155,20 +156,18 @@ class ChatStream {
     }
   }
 
-  #call(): void {
-    const tool = this.#said.tool;
-    if (tool === null) return;
+  #call(tool: ToolCall, at: number): void {
     const whole = this.#shape.wholeToolCalls;
     const opened = {
-      index: 0,
-      id: callId(this.#asked),
+      index: at,
+      id: callId(this.#asked, at),
       type: 'function',
       function: { name: tool.name, arguments: whole ? tool.arguments : '' },
     };
     for (let index = 0; index < this.#choices; index++) {
       this.#delta(index, JSON.stringify({ tool_calls: [opened] }));
       for (const piece of whole ? [] : tool.pieces) {
-        const part = `{"index":0,"function":{"arguments":${JSON.stringify(piece)}}}`;
+        const part = `{"index":${at},"function":{"arguments":${JSON.stringify(piece)}}}`;
         this.#delta(index, `{"tool_calls":[${part}]}`);
       }
     }
@@ -176,7 +175,7 @@ class ChatStream {
 
   #finish(): void {
     const { usagePlace, usageUnasked, finishDelta } = this.#shape;
-    const reason = this.#said.tool === null ? '"stop"' : '"tool_calls"';
+    const reason = this.#said.tools.length === 0 ? '"stop"' : '"tool_calls"';
     const told = usageUnasked || this.#includeUsage;
     const usage = this.#shape.usage(this.#counts);
     const within = usagePlace !== 'own' && usagePlace !== 'trailing';

@@ -61,7 +61,7 @@ function isUnsigned(content: unknown): boolean {
 class GeminiAnswer {
   readonly #asked: Asked;
   readonly #said: Said;
-  /** Of the call, or of a last part that says nothing else. */
+  /** Of the first call, or of a last part that says nothing else. */
   readonly #signature: string;
 
   constructor(asked: Asked) {
@@ -77,16 +77,16 @@ class GeminiAnswer {
   }
 
   get whole(): JsonObject {
-    const { thought, text, tool } = this.#said;
+    const { thought, text, tools } = this.#said;
     const thoughts = this.#showsThoughts ? [{ text: thought.join(''), thought: true }] : [];
-    const texts = tool === null ? [{ text }] : [];
+    const texts = tools.length === 0 ? [{ text }] : [];
     return this.#event([...thoughts, ...texts, ...this.#lastParts], true);
   }
 
   get events(): readonly JsonObject[] {
-    const { thought, pieces, tool } = this.#said;
+    const { thought, pieces, tools } = this.#said;
     const thoughts = this.#showsThoughts ? thought.map((text) => ({ text, thought: true })) : [];
-    const texts = tool === null ? pieces.map((text) => ({ text })) : [];
+    const texts = tools.length === 0 ? pieces.map((text) => ({ text })) : [];
     return [
       ...[...thoughts, ...texts].map((part) => this.#event([part], false)),
       this.#event(this.#lastParts, true),
@@ -99,12 +99,15 @@ class GeminiAnswer {
   }
 
   get #lastParts(): readonly JsonObject[] {
-    const { tool, thought } = this.#said;
+    const { tools, thought } = this.#said;
     const isSigned = thought.length > 0 || WANTS_SIGNATURES.test(this.#asked.model);
     const signature = isSigned ? { thoughtSignature: this.#signature } : {};
-    if (tool === null) return isSigned ? [{ text: '', ...signature }] : [];
-    const functionCall = { name: tool.name, args: JSON.parse(tool.arguments) };
-    return [{ functionCall, ...signature }];
+    if (tools.length === 0) return isSigned ? [{ text: '', ...signature }] : [];
+    // Of parallel calls the first one alone is signed.
+    return tools.map(({ name, arguments: args }, at) => ({
+      functionCall: { name, args: JSON.parse(args) },
+      ...(at === 0 ? signature : {}),
+    }));
   }
 
   /** What it cost is in every event; of what is not over yet, without what was written. */

@@ -1,4 +1,4 @@
-import { type Asked, idFrom } from './asked.ts';
+import { type Asked, idAt, idFrom } from './asked.ts';
 import { type EventsReply, jsonReply, namedEvent, type Reply, type Tokens } from './reply.ts';
 import { type Counts, countsOf, type Said, say, type ToolCall } from './said.ts';
 import { errorReply, streamFailure } from './vendor-errors.ts';
@@ -47,15 +47,15 @@ function head(asked: Asked): string {
 }
 
 function stopReason(said: Said): string {
-  return said.tool === null ? '"end_turn"' : '"tool_use"';
+  return said.tools.length === 0 ? '"end_turn"' : '"tool_use"';
 }
 
 function signature(asked: Asked): string {
   return Buffer.from(asked.seed, 'hex').toString('base64');
 }
 
-function toolBlock(asked: Asked, tool: ToolCall, input: string): string {
-  return `{"type":"tool_use","id":"${idFrom(asked.seed, 'toolu_')}","name":${JSON.stringify(tool.name)},"input":${input},"caller":{"type":"direct"}}`;
+function toolBlock(asked: Asked, tool: ToolCall, at: number, input: string): string {
+  return `{"type":"tool_use","id":"${idAt(asked.seed, 'toolu_', at)}","name":${JSON.stringify(tool.name)},"input":${input},"caller":{"type":"direct"}}`;
 }
 
 function messageBody(asked: Asked, said: Said): string {
@@ -64,8 +64,9 @@ function messageBody(asked: Asked, said: Said): string {
     const thinking = said.thought.join('');
     blocks.push(JSON.stringify({ type: 'thinking', thinking, signature: signature(asked) }));
   }
-  if (said.tool === null) blocks.push(JSON.stringify({ type: 'text', text: said.text }));
-  else blocks.push(toolBlock(asked, said.tool, said.tool.arguments));
+  if (said.tools.length === 0) blocks.push(JSON.stringify({ type: 'text', text: said.text }));
+  for (const [at, tool] of said.tools.entries())
+    blocks.push(toolBlock(asked, tool, at, tool.arguments));
   const usage = `{${inputUsage(said.counts)},${cacheCreation(said.counts)},${outputUsage(said.counts)},${TIER}}`;
   return `{${head(asked)},"content":[${blocks.join(',')}],"stop_reason":${stopReason(said)},"stop_sequence":null,"stop_details":null,"usage":${usage}}`;
 }
@@ -84,16 +85,16 @@ class MessageStream {
   }
 
   render(): EventsReply {
-    const { counts, thought, tool, pieces } = this.#said;
+    const { counts, thought, tools, pieces } = this.#said;
     const usage = `{${inputUsage(counts)},${cacheCreation(counts)},"output_tokens":1,${TIER}}`;
     this.#event(
       'message_start',
       `"message":{${head(this.#asked)},"content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":${usage}}`,
     );
     if (thought.length > 0) this.#think();
-    if (tool === null) this.#write('{"type":"text","text":""}', 'text_delta', 'text', pieces);
-    else {
-      const opened = toolBlock(this.#asked, tool, '{}');
+    if (tools.length === 0) this.#write('{"type":"text","text":""}', 'text_delta', 'text', pieces);
+    for (const [at, tool] of tools.entries()) {
+      const opened = toolBlock(this.#asked, tool, at, '{}');
       this.#write(opened, 'input_json_delta', 'partial_json', ['', ...tool.pieces]);
     }
     const delta = `"delta":{"stop_reason":${stopReason(this.#said)},"stop_sequence":null,"stop_details":null}`;

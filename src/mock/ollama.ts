@@ -1,4 +1,4 @@
-import { type Asked, idFrom } from './asked.ts';
+import { type Asked, idAt } from './asked.ts';
 import { vectorOf } from './embeddings.ts';
 import { isObject, type JsonObject, listAt, numberAt, objectAt } from './json.ts';
 import { type EventsReply, jsonReply, type Reply, type Tokens } from './reply.ts';
@@ -87,11 +87,11 @@ class OllamaLines {
   }
 
   streamed(failure: string): EventsReply {
-    const { thought, pieces, tool } = this.#said;
+    const { thought, pieces, tools } = this.#said;
     const lines = [
       ...thought.map((thinking) => this.#line({ content: '', thinking })),
       ...pieces.map((content) => this.#line({ content })),
-      ...(tool === null ? [] : [this.#line({ content: '', ...this.#calls() })]),
+      ...(tools.length === 0 ? [] : [this.#line({ content: '', ...this.#calls() })]),
       this.#line({ content: '' }, this.#last),
     ].map((line) => `${line}\n`);
     const usageAt = lines.length - 1;
@@ -109,10 +109,13 @@ class OllamaLines {
   }
 
   #calls(): object {
-    const { tool } = this.#said;
-    if (tool === null) return {};
-    const made = { name: tool.name, arguments: JSON.parse(tool.arguments) };
-    return { tool_calls: [{ id: idFrom(this.#asked.seed, 'call_', 8), function: made }] };
+    const { tools } = this.#said;
+    if (tools.length === 0) return {};
+    const calls = tools.map(({ name, arguments: args }, at) => ({
+      id: idAt(this.#asked.seed, 'call_', at, 8),
+      function: { name, arguments: JSON.parse(args) },
+    }));
+    return { tool_calls: calls };
   }
 
   get #last(): string {

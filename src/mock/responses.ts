@@ -1,4 +1,4 @@
-import { type Asked, CREATED_S, idFrom } from './asked.ts';
+import { type Asked, CREATED_S, idAt, idFrom } from './asked.ts';
 import { dataEvent, type EventsReply, jsonReply, namedEvent, type Reply } from './reply.ts';
 import { ResponseObject, responseUsage } from './response-object.ts';
 import { countsOf, type Said, say, type ToolCall } from './said.ts';
@@ -44,8 +44,8 @@ function textPart(text: string): string {
   return `{"type":"output_text","annotations":[],"logprobs":[],"text":${JSON.stringify(text)}}`;
 }
 
-function callItem(asked: Asked, tool: ToolCall, status: string, args: string): string {
-  return `{"id":"${idFrom(asked.seed, 'fc_', 48)}","type":"function_call","status":"${status}","arguments":${JSON.stringify(args)},"call_id":"${idFrom(asked.seed, 'call_')}","name":${JSON.stringify(tool.name)}}`;
+function callItem(asked: Asked, tool: ToolCall, at: number, status: string, args: string): string {
+  return `{"id":"${idAt(asked.seed, 'fc_', at, 48)}","type":"function_call","status":"${status}","arguments":${JSON.stringify(args)},"call_id":"${idAt(asked.seed, 'call_', at)}","name":${JSON.stringify(tool.name)}}`;
 }
 
 function reasoningItem(asked: Asked, summary: string): string {
@@ -60,9 +60,11 @@ function summaryPart(text: string): string {
 function outputItems(asked: Asked, said: Said): readonly string[] {
   const thought = said.thought.join('');
   const items = thought === '' ? [] : [reasoningItem(asked, thought)];
-  if (said.tool === null) items.push(messageItem(asked, 'completed', textPart(said.text)));
-  else items.push(callItem(asked, said.tool, 'completed', said.tool.arguments));
-  return items;
+  if (said.tools.length === 0) items.push(messageItem(asked, 'completed', textPart(said.text)));
+  const calls = said.tools.map((tool, at) =>
+    callItem(asked, tool, at, 'completed', tool.arguments),
+  );
+  return [...items, ...calls];
 }
 
 /** Renders one streamed response event by event. */
@@ -87,8 +89,8 @@ class ResponseStream {
     if (background) this.#state('response.queued', 'queued', '[]', 'null');
     this.#state('response.in_progress', 'in_progress', '[]', 'null');
     if (this.#said.thought.length > 0) this.#think();
-    if (this.#said.tool === null) this.#speak();
-    else this.#call(this.#said.tool);
+    if (this.#said.tools.length === 0) this.#speak();
+    for (const [index, tool] of this.#said.tools.entries()) this.#call(tool, index);
     const output = `[${outputItems(this.#asked, this.#said).join(',')}]`;
     this.#state('response.completed', 'completed', output, responseUsage(this.#said.counts));
     const usageAt = this.#events.length - 1;
@@ -145,16 +147,16 @@ class ResponseStream {
     this.#closed(messageItem(this.#asked, 'completed', textPart(this.#said.text)));
   }
 
-  #call(tool: ToolCall): void {
-    const at = `"item_id":"${idFrom(this.#asked.seed, 'fc_', 48)}","output_index":${this.#item}`;
-    this.#opened(callItem(this.#asked, tool, 'in_progress', ''));
+  #call(tool: ToolCall, index: number): void {
+    const at = `"item_id":"${idAt(this.#asked.seed, 'fc_', index, 48)}","output_index":${this.#item}`;
+    this.#opened(callItem(this.#asked, tool, index, 'in_progress', ''));
     for (const piece of tool.pieces) {
       const body = `${at},"delta":${JSON.stringify(piece)},"obfuscation":"abc"`;
       this.#event('response.function_call_arguments.delta', body);
     }
     const args = JSON.stringify(tool.arguments);
     this.#event('response.function_call_arguments.done', `${at},"arguments":${args}`);
-    this.#closed(callItem(this.#asked, tool, 'completed', tool.arguments));
+    this.#closed(callItem(this.#asked, tool, index, 'completed', tool.arguments));
   }
 
   #opened(item: string): void {

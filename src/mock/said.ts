@@ -1,4 +1,4 @@
-import { writtenAnswer } from './answers.ts';
+import { EVERY_TOOL, writtenAnswer } from './answers.ts';
 import { isObject, type JsonObject, listAt, numberAt, objectAt, stringAt } from './json.ts';
 import { pictureWord } from './pictures.ts';
 import { answerSchema } from './schema-answer.ts';
@@ -7,6 +7,9 @@ import { DEFAULT_PIECES, echoPieces, jsonPieces, promptTokens, THOUGHT_PIECES } 
 /** Prompts from this many tokens on are reported as half cached, as OpenAI caches prompts of 1,024 tokens and more. */
 const CACHE_FROM_TOKENS = 1_024;
 const CACHE_STEP_TOKENS = 128;
+
+/** A limit from here on, in tokens, is a model's own, which a library or a translation wrote: nobody asks for so much. */
+const MODELS_OWN_LIMIT = 32_000;
 
 /**
  * Token counts of one answer. `input` is the whole prompt, cached parts included; `output` is everything
@@ -32,21 +35,22 @@ export interface Said {
   readonly pieces: readonly string[];
   readonly text: string;
   readonly thought: readonly string[];
-  readonly tool: ToolCall | null;
+  /** One call, or of every tool one; none where it speaks. */
+  readonly tools: readonly ToolCall[];
   readonly counts: Counts;
 }
 
 /** What a generation request of any dialect is answered with: a pure function of its body. */
 export function say(body: JsonObject): Said {
-  const tool = toolCall(body);
-  const pieces = tool === null ? textPieces(body) : [];
+  const tools = toolCalls(body);
+  const pieces = tools.length === 0 ? textPieces(body) : [];
   const thought = wantsThought(body) ? THOUGHT_PIECES : [];
-  const spoken = tool === null ? pieces.length : tool.pieces.length;
+  const spoken = tools.reduce((sum, tool) => sum + tool.pieces.length, pieces.length);
   return {
     pieces,
     text: pieces.join(''),
     thought,
-    tool,
+    tools,
     counts: countsOf(body, spoken, thought.length),
   };
 }
@@ -68,10 +72,11 @@ export function countsOf(body: JsonObject, spoken: number, reasoning: number): C
 function textPieces(body: JsonObject): readonly string[] {
   const schema = wantedSchema(body);
   if (schema !== null) return jsonPieces(JSON.stringify(answerSchema(schema)));
-  const asked =
+  const limit =
     numberAt(body, 'max_completion_tokens') ??
     numberAt(body, 'max_tokens') ??
     numberAt(body, 'max_output_tokens');
+  const asked = limit !== null && limit >= MODELS_OWN_LIMIT ? null : limit;
   const prompt = lastUserText(body);
   return writtenAnswer(prompt, asked) ?? echoPieces(prompt, asked ?? DEFAULT_PIECES);
 }
@@ -116,15 +121,18 @@ function answersTool(item: JsonObject): boolean {
   );
 }
 
-function toolCall(body: JsonObject): ToolCall | null {
+function toolCalls(body: JsonObject): readonly ToolCall[] {
   const choice = body['tool_choice'];
   const kind = isObject(choice) ? choice['type'] : choice;
   // After a tool's result the answer is always text: a client's tool loop must end.
-  if (kind === 'none' || answersTool(lastItem(body))) return null;
+  if (kind === 'none' || answersTool(lastItem(body))) return [];
   const named = isObject(choice)
     ? (stringAt(choice, 'name') ?? stringAt(objectAt(choice, 'function'), 'name'))
     : null;
+  const calls: ToolCall[] = [];
+  const most = lastUserText(body) === EVERY_TOOL ? Number.POSITIVE_INFINITY : 1;
   for (const tool of listAt(body, 'tools')) {
+    if (calls.length >= most) break;
     // Server tools (web_search_…) are run by the provider, never called by the answer.
     if (!isObject(tool) || !/^(?:function|custom)$/u.test(stringAt(tool, 'type') ?? 'function')) {
       continue;
@@ -135,9 +143,9 @@ function toolCall(body: JsonObject): ToolCall | null {
     const schema =
       'input_schema' in row ? objectAt(row, 'input_schema') : objectAt(row, 'parameters');
     const text = JSON.stringify(answerSchema({ type: 'object', ...schema }));
-    return { name, arguments: text, pieces: jsonPieces(text) };
+    calls.push({ name, arguments: text, pieces: jsonPieces(text) });
   }
-  return null;
+  return calls;
 }
 
 function lastUserText(body: JsonObject): string {
@@ -148,7 +156,9 @@ function lastUserText(body: JsonObject): string {
   const turns = 'messages' in body ? listAt(body, 'messages') : listAt(body, 'input');
   for (let at = turns.length - 1; at >= 0; at--) {
     const turn = turns[at];
-    if (isObject(turn) && turn['role'] === 'user') return contentText(turn['content']);
+    const text = isObject(turn) && turn['role'] === 'user' ? contentText(turn['content']) : '';
+    // Where results stand in a turn of the user's, what was asked stands before it.
+    if (text !== '') return text;
   }
   return '';
 }

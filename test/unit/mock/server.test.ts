@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EVERY_TOOL } from '../../../src/mock/answers.ts';
 import { type RunningMock, startMock } from '../../../src/mock/server.ts';
 
 let mock: RunningMock;
@@ -252,5 +253,60 @@ describe("Ollama's own wire", () => {
     });
     expect(embeddings.map(({ length }) => length)).toEqual([3, 3]);
     expect(embeddings[0]).not.toEqual(embeddings[1]);
+  });
+});
+
+describe('a prompt that has every tool called', () => {
+  const schema = { type: 'object', properties: { x: { type: 'string' } } };
+  const called = (name: string) => ({ type: 'function', function: { name, parameters: schema } });
+  const body = {
+    model: 'm',
+    max_tokens: 9,
+    messages: [{ role: 'user', content: EVERY_TOOL }],
+    input: EVERY_TOOL,
+    stream: false,
+  };
+  const contents = [{ role: 'user', parts: [{ text: EVERY_TOOL }] }];
+
+  it.each([
+    ['/v1/chat/completions', { ...body, tools: ['one', 'two'].map(called) }, /"id":"(call_\w+)"/g],
+    [
+      '/v1/messages',
+      { ...body, tools: ['one', 'two'].map((name) => ({ name, input_schema: schema })) },
+      /"id":"(toolu_\w+)"/g,
+    ],
+    [
+      '/v1/responses',
+      {
+        ...body,
+        tools: ['one', 'two'].map((name) => ({ type: 'function', name, parameters: schema })),
+      },
+      /"call_id":"(call_\w+)"/g,
+    ],
+    ['/api/chat', { ...body, tools: ['one', 'two'].map(called) }, /"id":"(call_\w+)"/g],
+    [
+      '/v1beta/models/gemini-3-flash:generateContent',
+      {
+        contents,
+        tools: [
+          {
+            functionDeclarations: ['one', 'two'].map((name) => ({
+              name,
+              parametersJsonSchema: schema,
+            })),
+          },
+        ],
+      },
+      null,
+    ],
+  ])('is answered at %s with a call of each, with an id of its own where the wire has ids', async (path, asked, ids) => {
+    const { status, body: answer } = await ask(path, { authorization: 'Bearer x' }, asked);
+    const text = JSON.stringify(answer);
+    expect(status).toBe(200);
+    const names = [...text.matchAll(/"name":"(one|two)"/g)].map(([, name]) => name);
+    expect(names.slice(-2)).toEqual(['one', 'two']);
+    if (ids !== null) expect(new Set(text.match(ids)).size).toBe(2);
+    // Of parallel calls Gemini signs the first one alone.
+    else expect(text.match(/"thoughtSignature"/g)).toHaveLength(1);
   });
 });
