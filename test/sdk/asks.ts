@@ -1,7 +1,9 @@
+import { EVERY_TOOL } from '../../src/mock/answers.ts';
 import type { Dialect } from '../../src/rejection.ts';
 import type { Call, FailingCall, WorkCall } from './calls.ts';
-import type { WorkName } from './cases.ts';
+import { FAULTS, isOwn, type Lane, type WorkName } from './cases.ts';
 import type { Client } from './clients.ts';
+import { REFUSED_KEY, routeTo } from './routes.ts';
 import { LIMIT_BYTES, type Stage, TENANTS, virtualKey } from './stage.ts';
 
 /** One call as a program reads it: an item of the JSON list on its stdin. */
@@ -26,10 +28,6 @@ const MODELS: Readonly<Record<Dialect, string>> = {
   openai: 'gpt-4o-mini',
   anthropic: 'claude-sonnet-4-5',
 };
-const FAULTS: ReadonlyMap<string, string> = new Map([
-  ['retry', 'fault-429-once'],
-  ['cut-stream', 'fault-cut-6'],
-]);
 const EMBEDDING_MODEL = 'text-embedding-3-small';
 const OWN_KEY = 'sk-mine';
 /** The one key of each dialect that the mock refuses. */
@@ -53,36 +51,38 @@ export function askFor(call: Call, client: Client, stage: Stage): Ask {
     : failingAsk(call, client, stage);
 }
 
-function workAsk({ id, name, lane }: WorkCall, dialect: Dialect, { gateway }: Stage): Ask {
+function workAsk({ id, name, lane }: WorkCall, dialect: Dialect, stage: Stage): Ask {
+  const fault = FAULTS.get(name) ?? null;
   return {
     id,
     call: name,
-    url: baseUrl(gateway.origin, '', dialect),
+    url: baseUrl(stage.gatewayOf(lane).origin, '', dialect),
     key: lane === 'byo' ? OWN_KEY : virtualKey(id, TENANTS.calls),
-    model: name === 'embeddings' ? EMBEDDING_MODEL : modelFor(dialect, FAULTS.get(name) ?? null),
-    prompt: PROMPT,
+    model: name === 'embeddings' ? EMBEDDING_MODEL : modelFor(lane, dialect, fault),
+    prompt: name === 'parallel' ? EVERY_TOOL : PROMPT,
     attempts: 1,
     status: 0,
   };
 }
 
 function failingAsk(call: FailingCall, { dialect, remaps }: Client, stage: Stage): Ask {
-  const { id, name, failure } = call;
-  const { origin } = name === 'guardrail' ? stage.narrow : stage.gateway;
+  const { id, name, lane, failure } = call;
+  const { origin } = name === 'guardrail' ? stage.narrow : stage.gatewayOf(lane);
   return {
     id,
     call: failure.insists ? 'insists' : 'fails',
     url: baseUrl(origin, PREFIXES.get(name)?.[dialect] ?? '', dialect),
     key: failingKey(call, dialect),
-    model: modelFor(dialect, failure.fault),
+    model: modelFor(lane, dialect, name === 'pool-key' ? REFUSED_KEY : failure.fault),
     prompt: name === 'too-large' ? 'x'.repeat(LIMIT_BYTES) : PROMPT,
     attempts: failure.attempts,
-    status: remaps[name] ?? failure.status,
+    status: remaps[name] ?? failure.status[dialect],
   };
 }
 
 /** A fault is asked for as a fine-tuned model is: SDKs that know all models of OpenAI take that. */
-function modelFor(dialect: Dialect, fault: string | null): string {
+function modelFor(lane: Lane, dialect: Dialect, fault: string | null): string {
+  if (!isOwn(lane)) return routeTo(lane, dialect, fault);
   if (fault === null) return MODELS[dialect];
   return dialect === 'openai' ? `ft:${MODELS.openai}:${fault}` : fault;
 }

@@ -1,8 +1,10 @@
 import {
   FAILURES,
   type Failure,
+  isOwn,
   LANES,
   type Lane,
+  WIRES,
   WORKS,
   type Work,
   type WorkName,
@@ -32,17 +34,25 @@ export interface FailingCall extends Called {
 
 export type Call = WorkCall | FailingCall;
 
+/** What a client does with its own provider alone. */
+const OWN_WORKS: readonly WorkName[] = ['embeddings', 'count'];
+/** What a client does on other wires alone: its own provider shows no thoughts there, or has its own clients for them. */
+const OTHER_WORKS: readonly WorkName[] = ['reasoning'];
+
 /**
- * Every call of a client, in both lanes.
+ * Every call of a client, in all lanes: with both kinds of keys, and on each wire that is not its own.
  * @param firstId ids count up from here
  */
 export function callsOf(client: Client, firstId: number): readonly Call[] {
   let id = firstId;
-  return LANES.flatMap((lane): readonly Call[] => [
-    ...client.works.map((name): WorkCall => {
-      const work = WORKS[name];
-      return { kind: 'work', id: id++, lane, name, says: work.says, work };
-    }),
+  const wires = WIRES.filter((wire) => wire !== client.wire);
+  return [...LANES, ...wires].flatMap((lane): readonly Call[] => [
+    ...client.works
+      .filter((name) => !(isOwn(lane) ? OTHER_WORKS : OWN_WORKS).includes(name))
+      .map((name): WorkCall => {
+        const work = WORKS[name];
+        return { kind: 'work', id: id++, lane, name, says: work.says, work };
+      }),
     ...FAILURES.filter(
       ({ name, lanes, insists }) =>
         lanes.includes(lane) &&

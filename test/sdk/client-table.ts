@@ -15,6 +15,9 @@ const USUAL: readonly WorkName[] = [
 
 /** The other things, as the table calls them. */
 const WORDS: ReadonlyMap<WorkName, string> = new Map([
+  ['parallel', 'parallel tools'],
+  ['reasoning', 'reasoning'],
+  ['storeless', '`store: false`'],
   ['embeddings', 'embeddings'],
   ['responses', 'Responses API'],
   ['count', 'token counts'],
@@ -35,7 +38,8 @@ function moreCell({ works }: Client, more: readonly string[]): string {
   const known = [...USUAL, ...WORDS.keys()];
   const unnamed = works.filter((name) => !known.includes(name));
   if (unnamed.length > 0) throw new Error(`The table has no word for ${unnamed.join()}.`);
-  return works.includes('chat') ? more.join(', ') : 'no plain chat: each answer is an object';
+  const plain = works.includes('chat') ? [] : ['no plain chat: each answer is an object'];
+  return [...more, ...plain].join(', ');
 }
 
 function packagesOf({ toolchain, packages }: Client): string {

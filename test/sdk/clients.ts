@@ -1,5 +1,6 @@
+import type { CallerWire } from '../../src/dialect/wires.ts';
 import type { Dialect } from '../../src/rejection.ts';
-import type { WorkName } from './cases.ts';
+import type { Wire, WorkName } from './cases.ts';
 
 export type ToolchainName = 'node' | 'python' | 'go' | 'curl' | 'commands' | 'java';
 
@@ -13,7 +14,11 @@ export interface Client {
   /** File or folder in the toolchain's folder. */
   readonly program: string;
   readonly dialect: Dialect;
+  /** What it speaks: providers of other wires are reached through routes. */
+  readonly wire: CallerWire;
   readonly works: readonly WorkName[];
+  /** What it is refused on another wire, by the field that the refusal names. */
+  readonly untranslatable: Partial<Record<WorkName, Partial<Record<Wire, string>>>>;
   /** False: its errors do not carry the code of the body. */
   readonly tellsCode: boolean;
   /** False: it makes no call without a key. */
@@ -33,10 +38,23 @@ const OPENAI: readonly WorkName[] = [
 ];
 const ANTHROPIC: readonly WorkName[] = OPENAI.filter((name) => name !== 'embeddings');
 
-const USUAL = { dialect: 'openai', tellsCode: true, keyless: false, remaps: {} } as const;
+const USUAL = {
+  dialect: 'openai',
+  wire: 'openai-chat',
+  tellsCode: true,
+  keyless: false,
+  untranslatable: {},
+  remaps: {},
+} as const;
 const NODE = { ...USUAL, toolchain: 'node' } as const;
 const GO = { ...USUAL, toolchain: 'go', keyless: true } as const;
 const PYTHON = { ...USUAL, toolchain: 'python' } as const;
+
+/** Where the model thinks before it calls. */
+const STORED_THOUGHTS = {
+  'openai-chat': 'input[1].item_reference',
+  gemini: 'input[1].item_reference',
+} as const;
 
 /** Every client of the matrix. The table of docs/clients.md has a row for each. */
 export const CLIENTS: readonly Client[] = [
@@ -45,7 +63,15 @@ export const CLIENTS: readonly Client[] = [
     name: 'Node openai',
     packages: ['openai'],
     program: 'openai.ts',
-    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+    works: [...OPENAI, 'parallel', 'reasoning', 'plain-stream', 'responses', 'retry'],
+  },
+  {
+    ...NODE,
+    name: 'Node openai, Responses',
+    packages: ['openai'],
+    program: 'openai-responses.ts',
+    wire: 'openai-responses',
+    works: [...ANTHROPIC, 'parallel', 'reasoning', 'retry'],
   },
   {
     ...NODE,
@@ -53,21 +79,25 @@ export const CLIENTS: readonly Client[] = [
     packages: ['@anthropic-ai/sdk'],
     program: 'anthropic.ts',
     dialect: 'anthropic',
-    works: [...ANTHROPIC, 'count', 'retry'],
+    wire: 'anthropic-messages',
+    works: [...ANTHROPIC, 'parallel', 'reasoning', 'count', 'retry'],
   },
   {
     ...NODE,
     name: 'Vercel ai, openai (Responses)',
     packages: ['ai', '@ai-sdk/openai'],
     program: 'ai-openai.ts',
-    works: OPENAI,
+    wire: 'openai-responses',
+    works: [...OPENAI, 'parallel', 'storeless'],
+    // By default it points at what OpenAI is thought to have kept: a thought, and on later turns what was said.
+    untranslatable: { tools: STORED_THOUGHTS, parallel: STORED_THOUGHTS },
   },
   {
     ...NODE,
     name: 'Vercel ai, openai (chat)',
     packages: ['ai', '@ai-sdk/openai'],
     program: 'ai-openai-chat.ts',
-    works: ANTHROPIC,
+    works: [...ANTHROPIC, 'parallel'],
   },
   {
     ...NODE,
@@ -75,21 +105,22 @@ export const CLIENTS: readonly Client[] = [
     packages: ['ai', '@ai-sdk/anthropic'],
     program: 'ai-anthropic.ts',
     dialect: 'anthropic',
-    works: ANTHROPIC,
+    wire: 'anthropic-messages',
+    works: [...ANTHROPIC, 'parallel'],
   },
   {
     ...NODE,
     name: 'Vercel ai, openai-compatible',
     packages: ['ai', '@ai-sdk/openai-compatible'],
     program: 'ai-compatible.ts',
-    works: OPENAI,
+    works: [...OPENAI, 'parallel'],
   },
   {
     ...NODE,
     name: 'LangChain JS, openai',
     packages: ['@langchain/openai'],
     program: 'langchain-openai.ts',
-    works: [...OPENAI, 'responses'],
+    works: [...OPENAI, 'responses', 'parallel'],
   },
   {
     ...NODE,
@@ -97,7 +128,8 @@ export const CLIENTS: readonly Client[] = [
     packages: ['@langchain/anthropic'],
     program: 'langchain-anthropic.ts',
     dialect: 'anthropic',
-    works: ANTHROPIC,
+    wire: 'anthropic-messages',
+    works: [...ANTHROPIC, 'parallel'],
   },
   {
     ...GO,
@@ -112,6 +144,7 @@ export const CLIENTS: readonly Client[] = [
     packages: ['github.com/anthropics/anthropic-sdk-go'],
     program: 'anthropic_go',
     dialect: 'anthropic',
+    wire: 'anthropic-messages',
     works: [...ANTHROPIC, 'count', 'retry'],
     keyless: false,
   },
@@ -127,7 +160,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'Python openai, sync',
     packages: ['openai'],
     program: 'openai_sync.py',
-    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+    works: [...OPENAI, 'parallel', 'reasoning', 'plain-stream', 'responses', 'retry'],
   },
   {
     ...PYTHON,
@@ -138,32 +171,50 @@ export const CLIENTS: readonly Client[] = [
   },
   {
     ...PYTHON,
+    name: 'Python openai, Responses',
+    packages: ['openai'],
+    program: 'openai_responses.py',
+    wire: 'openai-responses',
+    works: [...ANTHROPIC, 'parallel', 'reasoning', 'retry'],
+  },
+  {
+    ...PYTHON,
     name: 'Python anthropic',
     packages: ['anthropic'],
     program: 'anthropic_sync.py',
     dialect: 'anthropic',
-    works: [...ANTHROPIC, 'count', 'retry'],
+    wire: 'anthropic-messages',
+    works: [...ANTHROPIC, 'parallel', 'reasoning', 'count', 'retry'],
   },
   {
     ...PYTHON,
     name: 'Python langchain-openai',
     packages: ['langchain-openai'],
     program: 'langchain_openai_chat.py',
-    works: [...OPENAI, 'responses'],
+    works: [...OPENAI, 'parallel', 'responses'],
   },
   {
     ...PYTHON,
     name: 'Python llama-index',
     packages: ['llama-index-llms-openai', 'llama-index-embeddings-openai'],
     program: 'llama_index_openai.py',
-    works: [...OPENAI, 'plain-stream'],
+    works: [...OPENAI, 'parallel', 'plain-stream'],
   },
   {
     ...PYTHON,
-    name: 'Python instructor',
+    name: 'Python instructor, openai',
     packages: ['instructor'],
     program: 'instructor_openai.py',
     works: ['stream', 'tools', 'structured', 'vision', 'cut-stream'],
+  },
+  {
+    ...PYTHON,
+    name: 'Python instructor, anthropic',
+    packages: ['instructor'],
+    program: 'instructor_anthropic.py',
+    dialect: 'anthropic',
+    wire: 'anthropic-messages',
+    works: ['stream', 'tools', 'vision'],
   },
   {
     ...PYTHON,
@@ -179,10 +230,11 @@ export const CLIENTS: readonly Client[] = [
     packages: ['litellm'],
     program: 'litellm_anthropic.py',
     dialect: 'anthropic',
+    wire: 'anthropic-messages',
     works: ANTHROPIC,
     tellsCode: false,
     // It knows no 413, and any `overloaded_error` is a 500 to it.
-    remaps: { 'too-large': 400, 'no-pool-key': 500 },
+    remaps: { 'too-large': 400, 'no-pool-key': 500, overloaded: 500 },
   },
   {
     ...USUAL,

@@ -2,11 +2,15 @@ import { expect } from 'vitest';
 import type { LogLine } from '../support/gateway.ts';
 import type { Ask } from './asks.ts';
 import type { Call } from './calls.ts';
+import { isOwn } from './cases.ts';
 import type { Client } from './clients.ts';
 import { TENANTS } from './stage.ts';
 
 /** Tokens of one billed call as the SDK told them. */
 type Used = readonly [input: number, output: number];
+
+/** What the mock's retry-after says, which every SDK's own wait is far below; a timer may ring a moment early. */
+const RETRY_MS = 990;
 
 /** What a program prints for each ask. */
 export interface Line {
@@ -23,8 +27,14 @@ export interface Line {
 
 /** Checks what the program says of one call: that it went well, or which error its SDK made of it. */
 export function expectLine(line: Line, call: Call, ask: Ask, client: Client): void {
+  const refused = refusedField(client, call);
+  if (refused !== null) {
+    expect([line.ok, line.detail]).toEqual([false, expect.stringContaining(`${refused}: `)]);
+    return;
+  }
   if (!line.ok) expect.fail(line.detail);
   if (call.kind === 'work') {
+    if (call.name === 'retry') expect(line.ms, 'retry-after').toBeGreaterThanOrEqual(RETRY_MS);
     for (const used of line.usage ?? []) {
       if (used !== null) expect(used[0], 'input tokens').toBeGreaterThan(0);
     }
@@ -32,6 +42,15 @@ export function expectLine(line: Line, call: Call, ask: Ask, client: Client): vo
   }
   expect(line.status).toBe(ask.status);
   if (client.tellsCode) expect(line.code ?? null).toBe(call.failure.told[client.dialect]);
+}
+
+/** The field that a client is told cannot be carried to this wire; null where all of the call can. */
+export function refusedField(
+  { untranslatable }: Client,
+  { kind, lane, name }: Call,
+): string | null {
+  if (kind !== 'work' || isOwn(lane)) return null;
+  return untranslatable[name]?.[lane] ?? null;
 }
 
 /**
@@ -58,6 +77,5 @@ export function tokensOf(fact: LogLine): readonly [unknown, unknown] {
 
 function unbilled(call: Call): number {
   if (call.kind === 'work') return call.work.unbilled;
-  // What the gateway refuses reached no provider.
-  return call.failure.rejection === null ? 1 : 0;
+  return call.failure.isAsked ? 1 : 0;
 }

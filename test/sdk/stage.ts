@@ -1,6 +1,8 @@
 import { type RunningMock, startMock } from '../../src/mock/server.ts';
-import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
-import { poolKeys, signingKeys, token } from '../support/managed.ts';
+
+import { until } from '../support/conditions.ts';
+import { authorities, type Gateway, type LogLine, startGateway } from '../support/gateway.ts';
+import { facts, poolKeys, signingKeys, token } from '../support/managed.ts';
 import {
   type DenyWriter,
   denyWriter,
@@ -8,6 +10,8 @@ import {
   type NatsServer,
   startNats,
 } from '../support/nats.ts';
+import { isOwn, type Lane } from './cases.ts';
+import { routedTables } from './routes.ts';
 
 /** A body over it is refused; all the others of the matrix are far smaller. */
 export const LIMIT_BYTES = 65_536;
@@ -22,6 +26,8 @@ export class Stage {
   readonly bills: readonly Bill[];
   readonly gateway: Gateway;
   readonly narrow: Gateway;
+  /** The one whose routes lead to providers of every wire. */
+  readonly routed: Gateway;
   readonly #spare: RunningMock;
   readonly #nats: Nats | null;
 
@@ -30,16 +36,40 @@ export class Stage {
     this.bills = parts.bills;
     this.gateway = parts.gateway;
     this.narrow = parts.narrow;
+    this.routed = parts.routed;
     this.#spare = parts.spare;
     this.#nats = parts.nats;
   }
 
+  /** The gateway that a lane's calls go through. */
+  gatewayOf(lane: Lane): Gateway {
+    return isOwn(lane) ? this.gateway : this.routed;
+  }
+
+  /** The facts printed so far, the narrow gateway's aside. */
+  facts(): readonly LogLine[] {
+    return [...facts(this.gateway), ...facts(this.routed)];
+  }
+
+  /** Resolves once nobody that a route leads to rests behind a failure: what failed for one client is asked by the next. */
+  async rested(): Promise<void> {
+    const url = `http://127.0.0.1:${this.routed.metricsPort}/targets`;
+    await until('every target to be asked again', async () => {
+      const { targets } = (await (await fetch(url)).json()) as Targets;
+      return targets.every(({ wait_ms }) => wait_ms === 0);
+    });
+  }
+
   async stop(): Promise<void> {
-    await Promise.all([this.gateway.stop(), this.narrow.stop()]);
+    await Promise.all([this.gateway.stop(), this.narrow.stop(), this.routed.stop()]);
     await Promise.all([this.mock.close(), this.#spare.close()]);
     await this.#nats?.writer.close();
     await this.#nats?.server.kill();
   }
+}
+
+interface Targets {
+  readonly targets: readonly { readonly wait_ms: number }[];
 }
 
 interface Nats {
@@ -57,6 +87,7 @@ interface Parts {
   readonly spare: RunningMock;
   readonly gateway: Gateway;
   readonly narrow: Gateway;
+  readonly routed: Gateway;
   readonly nats: Nats | null;
 }
 
@@ -70,7 +101,10 @@ async function startProvider(bills: Bill[]): Promise<RunningMock> {
     port: 0,
     eventDelayMs: 0,
     billed: ({ fields, model }, { input, output }) => {
-      const key = fields['x-api-key'] ?? fields.authorization?.replace('Bearer ', '');
+      const key =
+        fields['x-api-key'] ??
+        fields['x-goog-api-key'] ??
+        fields.authorization?.replace('Bearer ', '');
       if (key === POOL_KEY) bills.push([model, input, output]);
     },
   });
@@ -84,16 +118,17 @@ export async function startStage(): Promise<Stage> {
     startDenials(),
   ]);
   const deny = nats === null ? '' : `nats_url = "${nats.server.url}"\n`;
-  const [gateway, narrow] = await Promise.all([
+  const [gateway, narrow, routed] = await Promise.all([
     startGateway({
       config: `workers = 1\nmax_request_body_bytes = ${LIMIT_BYTES}\naccess_log = true\n${deny}${tables(mock.port)}${BUDGETS}`,
     }),
     startGateway({
       config: `workers = 1\nrate_limit_rps = 1\nbyo_rate_limit_rps = 1\n${tables(spare.port)}`,
     }),
+    startGateway({ config: `workers = 1\n${routedTables(mock.port, POOL_KEY)}` }),
   ]);
   if (nats !== null) await gateway.waitForLog(({ event }) => event === 'deny_set_synced');
-  return new Stage({ mock, bills, spare, gateway, narrow, nats });
+  return new Stage({ mock, bills, spare, gateway, narrow, routed, nats });
 }
 
 async function startDenials(): Promise<Nats | null> {

@@ -17,6 +17,7 @@ import {
   type Ask,
   type Call,
   expect,
+  expectCalls,
   expectPicture,
   expectSaid,
   expectVectors,
@@ -32,18 +33,32 @@ const weather = tool({
   execute: async ({ city }) => `Rain in ${city}.`,
 });
 
+const clock = tool({
+  description: 'The time in a zone',
+  inputSchema: z.object({ zone: z.string() }),
+  execute: async ({ zone }) => `Noon in ${zone}.`,
+});
+
 const used = ({ inputTokens, outputTokens }: LanguageModelUsage): Used => [
   inputTokens ?? 0,
   outputTokens ?? 0,
 ];
 
 type TextCalls = Readonly<
-  Record<'chat' | 'stream' | 'tools' | 'structured' | 'vision' | 'cut-stream', Call>
+  Record<'chat' | 'stream' | 'tools' | 'parallel' | 'structured' | 'vision' | 'cut-stream', Call>
 >;
 
-/** @param modelOf the model of one ask, as its provider package makes it */
-export function textCalls(modelOf: (ask: Ask) => LanguageModel): TextCalls {
-  const once = (ask: Ask) => ({ model: modelOf(ask), maxRetries: 0 });
+type ProviderOptions = NonNullable<Parameters<typeof generateText>[0]['providerOptions']>;
+
+/**
+ * @param modelOf the model of one ask, as its provider package makes it
+ * @param providerOptions said with each call
+ */
+export function textCalls(
+  modelOf: (ask: Ask) => LanguageModel,
+  providerOptions: ProviderOptions = {},
+): TextCalls {
+  const once = (ask: Ask) => ({ model: modelOf(ask), maxRetries: 0, providerOptions });
   return {
     chat: async (ask) => {
       const { text, usage } = await generateText({ ...once(ask), prompt: ask.prompt });
@@ -66,6 +81,30 @@ export function textCalls(modelOf: (ask: Ask) => LanguageModel): TextCalls {
       });
       expect(steps[0]?.toolResults[0]?.output === 'Rain in mock.', steps[0]?.toolResults);
       expect(text.startsWith('You said:'), text);
+      return steps.map(({ usage }) => used(usage));
+    },
+    parallel: async (ask) => {
+      let raised: unknown = null;
+      const streamed = streamText({
+        ...once(ask),
+        prompt: ask.prompt,
+        tools: { weather, clock },
+        stopWhen: stepCountIs(3),
+        onError: ({ error }) => {
+          raised = error;
+        },
+      });
+      const steps = await streamed.steps;
+      if (raised !== null) throw raised;
+      const [first, last] = [steps[0], steps.at(-1)];
+      expectCalls(
+        (first?.toolCalls ?? []).map(({ toolCallId, toolName, input }) => [
+          toolCallId,
+          toolName,
+          input,
+        ]),
+      );
+      expect(last?.text.startsWith('You said:') === true, last?.text);
       return steps.map(({ usage }) => used(usage));
     },
     structured: async (ask) => {

@@ -5,10 +5,16 @@ import { embeddingCall, readCallError, textCalls } from './ai-calls.ts';
 import { type Ask, run } from './contract.ts';
 
 const provider = ({ url, key }: Ask) => createOpenAI({ baseURL: url, apiKey: key });
-const calls = textCalls((ask) => provider(ask)(ask.model));
+const modelOf = (ask: Ask) => provider(ask)(ask.model);
+const calls = textCalls(modelOf);
+const storeless = textCalls(modelOf, { openai: { store: false } });
 
 await run(
-  { ...calls, embeddings: embeddingCall((ask) => provider(ask).embedding(ask.model)) },
+  {
+    ...calls,
+    storeless: storeless.tools,
+    embeddings: embeddingCall((ask) => provider(ask).embedding(ask.model)),
+  },
   calls.chat,
   readCallError,
 );

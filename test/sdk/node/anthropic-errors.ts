@@ -3,6 +3,7 @@ import type { Ask, Refusal } from './contract.ts';
 
 /** The classes that Anthropic's SDK raises, by status. What is built on it raises them too. */
 const RAISES = new Map<number, string>([
+  [400, Anthropic.BadRequestError.name],
   [401, Anthropic.AuthenticationError.name],
   [402, Anthropic.APIError.name],
   [403, Anthropic.PermissionDeniedError.name],
@@ -12,6 +13,7 @@ const RAISES = new Map<number, string>([
   [500, Anthropic.InternalServerError.name],
   [502, Anthropic.InternalServerError.name],
   [503, Anthropic.InternalServerError.name],
+  [529, Anthropic.InternalServerError.name],
 ]);
 
 type APIError = InstanceType<typeof Anthropic.APIError>;

@@ -7,17 +7,23 @@ import { readAnthropicError } from './anthropic-errors.ts';
 import {
   type Ask,
   expect,
+  expectCalls,
   expectPicture,
   expectRaised,
   expectSaid,
   PICTURE_BASE64,
   run,
+  THOUGHT,
   type Used,
 } from './contract.ts';
 
 const WEATHER: Anthropic.Tool = {
   name: 'weather',
   input_schema: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+};
+const CLOCK: Anthropic.Tool = {
+  name: 'clock',
+  input_schema: { type: 'object', properties: { zone: { type: 'string' } }, required: ['zone'] },
 };
 const Stone = z.object({ name: z.string(), weight: z.int(), colours: z.array(z.string()) });
 
@@ -50,24 +56,63 @@ async function stream(ask: Ask): Promise<readonly Used[]> {
   return [used(final.usage)];
 }
 
+const callsOf = ({ content }: Anthropic.Message) =>
+  content.filter((block) => block.type === 'tool_use');
+
+/** What was said and what came of its calls, as the next request's last turns. */
+function behind(answer: Anthropic.Message): Anthropic.MessageParam[] {
+  const results = callsOf(answer).map(({ id }) => ({
+    type: 'tool_result' as const,
+    tool_use_id: id,
+    content: 'Rain.',
+  }));
+  return [
+    { role: 'assistant', content: answer.content },
+    { role: 'user', content: results },
+  ];
+}
+
 async function tools(ask: Ask): Promise<readonly Used[]> {
   const client = once(ask);
   const params = { ...asked(ask), tools: [WEATHER] };
   const first = await client.messages.create(params);
-  const [call] = first.content;
-  expect(call?.type === 'tool_use' && call.name === 'weather', call);
-  const result = { type: 'tool_result' as const, tool_use_id: call.id, content: 'Rain.' };
-  const second = await client.messages
-    .stream({
-      ...params,
-      messages: [
-        ...params.messages,
-        { role: 'assistant', content: first.content },
-        { role: 'user', content: [result] },
-      ],
-    })
-    .finalMessage();
+  const [call] = callsOf(first);
+  expect(call?.name === 'weather', first);
+  const messages = [...params.messages, ...behind(first)];
+  const second = await client.messages.stream({ ...params, messages }).finalMessage();
   expect(second.stop_reason === 'end_turn', second);
+  return [used(first.usage), used(second.usage)];
+}
+
+async function parallel(ask: Ask): Promise<readonly Used[]> {
+  const client = once(ask);
+  const params = { ...asked(ask), tools: [WEATHER, CLOCK] };
+  const first = await client.messages.stream(params).finalMessage();
+  expectCalls(callsOf(first).map(({ id, name, input }) => [id, name, input]));
+  expect(first.stop_reason === 'tool_use', first);
+  const messages = [...params.messages, ...behind(first)];
+  const second = await client.messages.create({ ...params, messages });
+  expect(textOf(second).startsWith('You said:'), second);
+  return [used(first.usage), used(second.usage)];
+}
+
+const thoughtIn = ({ content }: Anthropic.Message): string =>
+  content.map((block) => (block.type === 'thinking' ? block.thinking : '')).join('');
+
+async function reasoning(ask: Ask): Promise<readonly Used[]> {
+  const client = once(ask);
+  const params = {
+    ...asked(ask),
+    max_tokens: 2_048,
+    thinking: { type: 'enabled' as const, budget_tokens: 1_024 },
+    tools: [WEATHER],
+  };
+  const first = await client.messages.create(params);
+  expect(thoughtIn(first) === THOUGHT && callsOf(first).length === 1, first);
+  const messages = [...params.messages, ...behind(first)];
+  const second = await client.messages.stream({ ...params, messages }).finalMessage();
+  expect(thoughtIn(second) === THOUGHT, second);
+  expectSaid(ask, textOf(second));
   return [used(first.usage), used(second.usage)];
 }
 
@@ -130,6 +175,8 @@ await run(
     chat,
     stream,
     tools,
+    parallel,
+    reasoning,
     structured,
     vision,
     count,

@@ -43,6 +43,19 @@ export function expectPicture(text: string | null | undefined): void {
   expect(text?.includes(`image/png:${bytes.length}:${hash}`) === true, text);
 }
 
+/** What the mock thinks before it speaks. */
+export const THOUGHT = 'Let me think about what was asked.';
+
+/** One call of a tool: its id, its name and its arguments as an object. */
+export type ToolCall = readonly [id: string, name: string, input: unknown];
+
+/** Both tools that were offered were called, `weather` with a city and `clock` with a zone, each call with an id of its own. */
+export function expectCalls(calls: readonly ToolCall[]): void {
+  const made = JSON.stringify(calls.map(([, name, input]) => [name, input]));
+  expect(made === '[["weather",{"city":"mock"}],["clock",{"zone":"mock"}]]', calls);
+  expect(new Set(calls.map(([id]) => id)).size === 2, calls);
+}
+
 /** The mock gives unit vectors, another one for each input. */
 export function expectVectors(vectors: readonly (readonly number[])[]): void {
   expect(vectors.length === 2 && vectors[0]?.[0] !== vectors[1]?.[0], 'two different vectors');

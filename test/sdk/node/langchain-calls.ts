@@ -13,6 +13,7 @@ import {
   type Ask,
   type Call,
   expect,
+  expectCalls,
   expectPicture,
   expectRaised,
   expectSaid,
@@ -27,6 +28,12 @@ const weather = tool(async ({ city }: { city: string }) => `Rain in ${city}.`, {
   schema: z.object({ city: z.string() }),
 });
 
+const clock = tool(async ({ zone }: { zone: string }) => `Noon in ${zone}.`, {
+  name: 'clock',
+  description: 'The time in a zone',
+  schema: z.object({ zone: z.string() }),
+});
+
 /** What a message says that it cost. */
 export function usedBy(message: AIMessage | AIMessageChunk): Used {
   const usage = message.usage_metadata as UsageMetadata | undefined;
@@ -34,7 +41,7 @@ export function usedBy(message: AIMessage | AIMessageChunk): Used {
 }
 
 type ChatCalls = Readonly<
-  Record<'chat' | 'stream' | 'tools' | 'structured' | 'vision' | 'cut-stream', Call>
+  Record<'chat' | 'stream' | 'tools' | 'parallel' | 'structured' | 'vision' | 'cut-stream', Call>
 >;
 
 /**
@@ -72,6 +79,27 @@ export function chatCalls(
       const second = await model.invoke([question, first, result]);
       expect(second.text.startsWith('You said:'), second);
       return [usedBy(first), usedBy(second)];
+    },
+    parallel: async (ask) => {
+      const model = modelOf(ask).bindTools?.([weather, clock]);
+      expect(model !== undefined, 'bindTools');
+      const question = new HumanMessage(ask.prompt);
+      let first: AIMessageChunk | null = null;
+      for await (const chunk of await model.stream([question])) {
+        first = first === null ? chunk : first.concat(chunk);
+      }
+      expect(first !== null, 'no chunk');
+      const calls = first.tool_calls ?? [];
+      expectCalls(calls.map(({ id, name, args }) => [id ?? '', name, args]));
+      const results = await Promise.all(
+        calls.map(async (call) => {
+          const made = { ...call, type: 'tool_call' as const };
+          return await (call.name === 'clock' ? clock.invoke(made) : weather.invoke(made));
+        }),
+      );
+      const second = await model.invoke([question, first, ...results]);
+      expect(second.text.startsWith('You said:'), second);
+      return [usedByStream(first), usedBy(second)];
     },
     structured: async (ask) => {
       const model = modelOf(ask).withStructuredOutput(Stone, { includeRaw: true });

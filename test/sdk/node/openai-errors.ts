@@ -3,6 +3,7 @@ import type { Ask, Refusal } from './contract.ts';
 
 /** The classes that openai raises, by status. What is built on openai raises them too. */
 const RAISES = new Map<number, new (...args: never[]) => { readonly status: unknown }>([
+  [400, OpenAI.BadRequestError],
   [401, OpenAI.AuthenticationError],
   [402, OpenAI.APIError],
   [403, OpenAI.PermissionDeniedError],

@@ -6,12 +6,14 @@ import { z } from 'zod';
 import {
   type Ask,
   expect,
+  expectCalls,
   expectPicture,
   expectRaised,
   expectSaid,
   expectVectors,
   PICTURE_URL,
   run,
+  THOUGHT,
   type Used,
 } from './contract.ts';
 import { readOpenAIError } from './openai-errors.ts';
@@ -21,6 +23,13 @@ const WEATHER: OpenAI.ChatCompletionTool = {
   function: {
     name: 'weather',
     parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+  },
+};
+const CLOCK: OpenAI.ChatCompletionTool = {
+  type: 'function',
+  function: {
+    name: 'clock',
+    parameters: { type: 'object', properties: { zone: { type: 'string' } }, required: ['zone'] },
   },
 };
 const Stone = z.object({ name: z.string(), weight: z.int(), colours: z.array(z.string()) });
@@ -86,6 +95,66 @@ async function tools(ask: Ask): Promise<readonly Used[]> {
   return [used(first.usage), used(second.usage)];
 }
 
+async function parallel(ask: Ask): Promise<readonly Used[]> {
+  const client = once(ask);
+  const params = { ...asked(ask), tools: [WEATHER, CLOCK] };
+  const streamed = client.chat.completions.stream({
+    ...params,
+    stream_options: { include_usage: true },
+  });
+  const first = await streamed.finalChatCompletion();
+  const message = first.choices[0]?.message;
+  const calls = (message?.tool_calls ?? []).filter((call) => call.type === 'function');
+  expectCalls(calls.map(({ id, function: made }) => [id, made.name, JSON.parse(made.arguments)]));
+  const results = calls.map(({ id }) => ({
+    role: 'tool' as const,
+    tool_call_id: id,
+    content: 'Rain.',
+  }));
+  const second = await client.chat.completions.create({
+    ...params,
+    messages: [...params.messages, ...(message ? [message] : []), ...results],
+  });
+  expect(second.choices[0]?.message.content?.startsWith('You said:') === true, second);
+  return [used(first.usage), used(second.usage)];
+}
+
+/** Not of OpenAI's own answers: what everybody else calls a thought on this wire. */
+interface Thinks {
+  readonly reasoning_content?: string;
+}
+
+async function reasoning(ask: Ask): Promise<readonly Used[]> {
+  const client = once(ask);
+  const params = { ...asked(ask), tools: [WEATHER], reasoning_effort: 'low' as const };
+  const first = await client.chat.completions.create(params);
+  const message = first.choices[0]?.message;
+  expect((message as Thinks | undefined)?.reasoning_content === THOUGHT, first);
+  const results = (message?.tool_calls ?? []).map(({ id }) => ({
+    role: 'tool' as const,
+    tool_call_id: id,
+    content: 'Rain.',
+  }));
+  const events = await client.chat.completions.create({
+    ...params,
+    messages: [...params.messages, ...(message ? [message] : []), ...results],
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  let thought = '';
+  let text = '';
+  let last: OpenAI.ChatCompletionChunk | null = null;
+  for await (const chunk of events) {
+    const delta = chunk.choices[0]?.delta;
+    thought += (delta as Thinks | undefined)?.reasoning_content ?? '';
+    text += delta?.content ?? '';
+    last = chunk;
+  }
+  expect(thought === THOUGHT, thought);
+  expectSaid(ask, text);
+  return [used(first.usage), used(last?.usage)];
+}
+
 async function structured(ask: Ask): Promise<readonly Used[]> {
   const answer = await once(ask).chat.completions.parse({
     ...asked(ask),
@@ -147,6 +216,8 @@ await run(
     stream,
     'plain-stream': plainStream,
     tools,
+    parallel,
+    reasoning,
     structured,
     vision,
     embeddings,

@@ -3,6 +3,7 @@
 import anthropic
 
 RAISES = {
+    400: anthropic.BadRequestError,
     401: anthropic.AuthenticationError,
     402: anthropic.PaymentRequiredError,
     403: anthropic.PermissionDeniedError,
@@ -12,6 +13,7 @@ RAISES = {
     500: anthropic.InternalServerError,
     502: anthropic.InternalServerError,
     503: anthropic.APIStatusError,
+    529: anthropic.APIStatusError,
 }
 
 

@@ -5,11 +5,27 @@ from anthropic import Anthropic
 from anthropic_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE_BASE64, Ask, expect, expect_picture, expect_said, fails, run
+from contract import (
+    PICTURE_BASE64,
+    THOUGHT,
+    Ask,
+    expect,
+    expect_answered,
+    expect_calls,
+    expect_picture,
+    expect_said,
+    fails,
+    run,
+)
 
 WEATHER = {
     "name": "weather",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+CLOCK = {
+    "name": "clock",
+    "input_schema": {"type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]},
 }
 
 
@@ -27,11 +43,15 @@ def used(usage):
     return (usage.input_tokens, usage.output_tokens)
 
 
+def text_of(message) -> str:
+    return "".join(block.text for block in message.content if block.type == "text")
+
+
 def chat(ask: Ask):
     answer = once(ask).messages.create(
         model=ask.model, max_tokens=40, messages=[{"role": "user", "content": ask.prompt}]
     )
-    expect_said(ask, answer.content[0].text)
+    expect_said(ask, text_of(answer))
     expect(answer.stop_reason == "end_turn", answer.stop_reason)
     return [used(answer.usage)]
 
@@ -46,18 +66,57 @@ def stream(ask: Ask):
     return [used(final.usage)]
 
 
+def calls_of(message):
+    return [block for block in message.content if block.type == "tool_use"]
+
+
+def behind(message):
+    """What was said and what came of its calls, as the next request's last messages."""
+    results = [
+        {"type": "tool_result", "tool_use_id": call.id, "content": "Rain."} for call in calls_of(message)
+    ]
+    return [{"role": "assistant", "content": message.content}, {"role": "user", "content": results}]
+
+
 def tools(ask: Ask):
     client = once(ask)
     messages = [{"role": "user", "content": ask.prompt}]
     first = client.messages.create(model=ask.model, max_tokens=40, messages=messages, tools=[WEATHER])
-    call = first.content[0]
-    expect((call.type, call.name, call.input) == ("tool_use", "weather", {"city": "mock"}), call)
-    messages += [
-        {"role": "assistant", "content": first.content},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."}]},
-    ]
+    (call,) = calls_of(first)
+    expect((call.name, call.input) == ("weather", {"city": "mock"}), call)
+    messages += behind(first)
     second = client.messages.create(model=ask.model, max_tokens=40, messages=messages, tools=[WEATHER])
     expect(second.stop_reason == "end_turn", second.stop_reason)
+    return [used(first.usage), used(second.usage)]
+
+
+def parallel(ask: Ask):
+    client = once(ask)
+    asked = {"model": ask.model, "max_tokens": 40, "tools": [WEATHER, CLOCK]}
+    messages = [{"role": "user", "content": ask.prompt}]
+    with client.messages.stream(**asked, messages=messages) as events:
+        first = events.get_final_message()
+    expect_calls([(call.id, call.name, call.input) for call in calls_of(first)])
+    second = client.messages.create(**asked, messages=[*messages, *behind(first)])
+    expect_answered(text_of(second))
+    return [used(first.usage), used(second.usage)]
+
+
+def reasoning(ask: Ask):
+    client = once(ask)
+    asked = {
+        "model": ask.model,
+        "max_tokens": 2048,
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "tools": [WEATHER],
+    }
+    messages = [{"role": "user", "content": ask.prompt}]
+    first = client.messages.create(**asked, messages=messages)
+    expect(first.content[0].thinking == THOUGHT, first)
+    with client.messages.stream(**asked, messages=[*messages, *behind(first)]) as events:
+        second = events.get_final_message()
+    expect(second.content[0].thinking == THOUGHT, second)
+    expect_said(ask, text_of(second))
     return [used(first.usage), used(second.usage)]
 
 
@@ -78,7 +137,7 @@ def vision(ask: Ask):
     answer = once(ask).messages.create(
         model=ask.model, max_tokens=40, messages=[{"role": "user", "content": content}]
     )
-    expect_picture(answer.content[0].text)
+    expect_picture(text_of(answer))
     return [used(answer.usage)]
 
 
@@ -95,7 +154,7 @@ def retry(ask: Ask):
     answer = client.messages.create(
         model=ask.model, max_tokens=40, messages=[{"role": "user", "content": ask.prompt}]
     )
-    expect_said(ask, answer.content[0].text)
+    expect_said(ask, text_of(answer))
     return [used(answer.usage)]
 
 
@@ -115,6 +174,8 @@ run(
         "chat": chat,
         "stream": stream,
         "tools": tools,
+        "parallel": parallel,
+        "reasoning": reasoning,
         "structured": structured,
         "vision": vision,
         "count": count,

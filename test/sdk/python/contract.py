@@ -55,6 +55,21 @@ def expect_picture(text: str | None) -> None:
     expect(text is not None and word in text, text)
 
 
+# What the mock thinks before it speaks.
+THOUGHT = "Let me think about what was asked."
+
+
+def expect_calls(calls: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Both tools that were offered were called, each call (id, name, arguments) with an id of its own."""
+    made = [(name, arguments) for _, name, arguments in calls]
+    expect(made == [("weather", {"city": "mock"}), ("clock", {"zone": "mock"})], calls)
+    expect(len({call_id for call_id, _, _ in calls}) == 2, calls)
+
+
+def expect_answered(text: str | None) -> None:
+    expect(text is not None and text.startswith("You said:"), text)
+
+
 def expect_vectors(vectors: list[list[float]]) -> None:
     """The mock gives unit vectors, another one for each input."""
     expect(len(vectors) == 2 and vectors[0] != vectors[1], "two different vectors")

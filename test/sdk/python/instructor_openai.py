@@ -63,8 +63,9 @@ def stream(ask: Ask):
 
 
 def cut_stream(ask: Ask):
+    """By a schema: some providers send a call whole, where nothing can be cut."""
     try:
-        for _ in once(ask).chat.completions.create_partial(
+        for _ in once(ask, instructor.Mode.JSON_SCHEMA).chat.completions.create_partial(
             model=ask.model,
             response_model=Stone,
             messages=[{"role": "user", "content": ask.prompt}],

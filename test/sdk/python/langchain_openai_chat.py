@@ -7,13 +7,30 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openai_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE_URL, Ask, expect, expect_picture, expect_said, expect_vectors, fails, run
+from contract import (
+    PICTURE_URL,
+    Ask,
+    expect,
+    expect_answered,
+    expect_calls,
+    expect_picture,
+    expect_said,
+    expect_vectors,
+    fails,
+    run,
+)
 
 
 @tool
 def weather(city: str) -> str:
     """The weather of a city."""
     return f"Rain in {city}."
+
+
+@tool
+def clock(zone: str) -> str:
+    """The time in a zone."""
+    return f"Noon in {zone}."
 
 
 class Stone(BaseModel):
@@ -57,6 +74,22 @@ def tools(ask: Ask):
     expect(isinstance(result, ToolMessage) and result.content == "Rain in mock.", result)
     second = model.invoke([*messages, first, result])
     expect_said(ask, second.content)
+    return [used(first), used(second)]
+
+
+def parallel(ask: Ask):
+    model = once(ask, stream_usage=True).bind_tools([weather, clock])
+    messages = [HumanMessage(ask.prompt)]
+    first = None
+    for chunk in model.stream(messages):
+        first = chunk if first is None else first + chunk
+    expect_calls([(call["id"], call["name"], call["args"]) for call in first.tool_calls])
+    results = [
+        (weather if call["name"] == "weather" else clock).invoke({**call, "type": "tool_call"})
+        for call in first.tool_calls
+    ]
+    second = model.invoke([*messages, first, *results])
+    expect_answered(second.text)
     return [used(first), used(second)]
 
 
@@ -106,6 +139,7 @@ run(
         "chat": chat,
         "stream": stream,
         "tools": tools,
+        "parallel": parallel,
         "structured": structured,
         "vision": vision,
         "embeddings": embeddings,

@@ -8,12 +8,28 @@ from llama_index.llms.openai import OpenAI
 from openai_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE, Ask, expect, expect_picture, expect_said, expect_vectors, fails, run
+from contract import (
+    PICTURE,
+    Ask,
+    expect,
+    expect_answered,
+    expect_calls,
+    expect_picture,
+    expect_said,
+    expect_vectors,
+    fails,
+    run,
+)
 
 
 def weather(city: str) -> str:
     """The weather of a city."""
     return f"Rain in {city}."
+
+
+def clock(zone: str) -> str:
+    """The time in a zone."""
+    return f"Noon in {zone}."
 
 
 class Stone(BaseModel):
@@ -70,6 +86,23 @@ def tools(ask: Ask):
     return [used(first), used(second)]
 
 
+def parallel(ask: Ask):
+    model = once(ask, additional_kwargs={"stream_options": {"include_usage": True}})
+    offered = [FunctionTool.from_defaults(fn=fn) for fn in (weather, clock)]
+    asked_with = {"user_msg": ask.prompt, "allow_parallel_tool_calls": True}
+    first = list(model.stream_chat_with_tools(offered, **asked_with))[-1]
+    calls = model.get_tool_calls_from_response(first)
+    expect_calls([(call.tool_id, call.tool_name, call.tool_kwargs) for call in calls])
+    results = [
+        ChatMessage(role="tool", content="Rain.", additional_kwargs={"tool_call_id": call.tool_id})
+        for call in calls
+    ]
+    history = [*asked(ask), first.message, *results]
+    second = once(ask).chat_with_tools(offered, chat_history=history, allow_parallel_tool_calls=True)
+    expect_answered(second.message.content)
+    return [used(first), used(second)]
+
+
 def structured(ask: Ask):
     answer = once(ask).as_structured_llm(Stone).chat(asked(ask))
     expect(isinstance(answer.raw, Stone), answer)
@@ -103,6 +136,7 @@ run(
         "stream": stream,
         "plain-stream": plain_stream,
         "tools": tools,
+        "parallel": parallel,
         "structured": structured,
         "vision": vision,
         "embeddings": embeddings,

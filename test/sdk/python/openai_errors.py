@@ -3,6 +3,7 @@
 import openai
 
 RAISES = {
+    400: openai.BadRequestError,
     401: openai.AuthenticationError,
     402: openai.APIStatusError,
     403: openai.PermissionDeniedError,

@@ -7,13 +7,33 @@ from openai import OpenAI
 from openai_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE_URL, Ask, expect, expect_picture, expect_said, expect_vectors, fails, run
+from contract import (
+    PICTURE_URL,
+    THOUGHT,
+    Ask,
+    expect,
+    expect_answered,
+    expect_calls,
+    expect_picture,
+    expect_said,
+    expect_vectors,
+    fails,
+    run,
+)
 
 WEATHER = {
     "type": "function",
     "function": {
         "name": "weather",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+CLOCK = {
+    "type": "function",
+    "function": {
+        "name": "clock",
+        "parameters": {"type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]},
     },
 }
 
@@ -77,6 +97,50 @@ def tools(ask: Ask):
     second = client.chat.completions.create(model=ask.model, messages=messages, tools=[WEATHER])
     expect_said(ask, second.choices[0].message.content)
     return [used(first.usage), used(second.usage)]
+
+
+def behind(messages, message):
+    """What was said and what came of its calls, as the next request's messages."""
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in message.tool_calls]
+    return [*messages, message, *results]
+
+
+def parallel(ask: Ask):
+    client = once(ask)
+    asked = {"model": ask.model, "tools": [WEATHER, CLOCK]}
+    messages = [{"role": "user", "content": ask.prompt}]
+    with client.chat.completions.stream(
+        **asked, messages=messages, stream_options={"include_usage": True}
+    ) as events:
+        first = events.get_final_completion()
+    message = first.choices[0].message
+    expect_calls([(call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls])
+    second = client.chat.completions.create(**asked, messages=behind(messages, message))
+    expect_answered(second.choices[0].message.content)
+    return [used(first.usage), used(second.usage)]
+
+
+def reasoning(ask: Ask):
+    """`reasoning_content` is what everybody but OpenAI calls a thought on this wire."""
+    client = once(ask)
+    asked = {"model": ask.model, "tools": [WEATHER], "reasoning_effort": "low"}
+    messages = [{"role": "user", "content": ask.prompt}]
+    first = client.chat.completions.create(**asked, messages=messages)
+    message = first.choices[0].message
+    expect(message.reasoning_content == THOUGHT, first)
+    chunks = list(
+        client.chat.completions.create(
+            **asked,
+            messages=behind(messages, message),
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    thought = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    expect(thought == THOUGHT, thought)
+    expect_said(ask, "".join(delta.content or "" for delta in deltas))
+    return [used(first.usage), used(chunks[-1].usage)]
 
 
 def structured(ask: Ask):
@@ -147,6 +211,8 @@ run(
         "stream": stream,
         "plain-stream": plain_stream,
         "tools": tools,
+        "parallel": parallel,
+        "reasoning": reasoning,
         "structured": structured,
         "vision": vision,
         "embeddings": embeddings,

@@ -56,12 +56,23 @@ func used(usage anthropic.Usage) contract.Used {
 	return contract.Used{usage.InputTokens, usage.OutputTokens}
 }
 
+// textOf is what an answer says, its thoughts aside.
+func textOf(answer *anthropic.Message) string {
+	text := ""
+	for _, block := range answer.Content {
+		if block.Type == "text" {
+			text += block.Text
+		}
+	}
+	return text
+}
+
 // answered checks that an answer repeats the prompt.
 func answered(ask contract.Ask, answer *anthropic.Message, err error) ([]contract.Used, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []contract.Used{used(answer.Usage)}, contract.ExpectSaid(ask, answer.Content[0].Text)
+	return []contract.Used{used(answer.Usage)}, contract.ExpectSaid(ask, textOf(answer))
 }
 
 func chat(ask contract.Ask) ([]contract.Used, error) {
@@ -95,7 +106,8 @@ func tools(ask contract.Ask) ([]contract.Used, error) {
 	if err != nil {
 		return nil, err
 	}
-	call := first.Content[0].AsToolUse()
+	// A thought may stand before it.
+	call := first.Content[len(first.Content)-1].AsToolUse()
 	if err := contract.ExpectJSON(string(call.Input), `{"city":"mock"}`); err != nil {
 		return nil, err
 	}
@@ -117,11 +129,11 @@ func structured(ask contract.Ask) ([]contract.Used, error) {
 		return nil, err
 	}
 	var made stone
-	if err := json.Unmarshal([]byte(answer.Content[0].Text), &made); err != nil {
+	if err := json.Unmarshal([]byte(textOf(answer)), &made); err != nil {
 		return nil, err
 	}
 	if made.Name == "" || made.Weight == 0 || len(made.Colours) == 0 {
-		return nil, errors.New(answer.Content[0].Text)
+		return nil, errors.New(textOf(answer))
 	}
 	return []contract.Used{used(answer.Usage)}, nil
 }
@@ -137,7 +149,7 @@ func vision(ask contract.Ask) ([]contract.Used, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []contract.Used{used(answer.Usage)}, contract.ExpectPicture(answer.Content[0].Text)
+	return []contract.Used{used(answer.Usage)}, contract.ExpectPicture(textOf(answer))
 }
 
 func count(ask contract.Ask) ([]contract.Used, error) {
