@@ -42,6 +42,14 @@ export const UNREADABLE: Failure = {
   status: null,
 };
 
+/** A whole answer that is larger than what is held of one. */
+export const TOO_LARGE: Failure = {
+  kind: 'server',
+  message:
+    "The answer is larger than this gateway can tell in another API than its provider's. Ask for a stream, or the provider by its own API.",
+  status: null,
+};
+
 /** Longer words are cut: an error is told, not relayed. */
 const MESSAGE_MAX_CHARS = 4_096;
 
@@ -86,6 +94,7 @@ const BY_WORD: readonly (readonly [RegExp, FailureKind])[] = [
  */
 export function failureOf(status: number | null, value: unknown): Failure {
   const root = Array.isArray(value) ? value[0] : value;
+  if (status === null && !saysError(root)) return UNREADABLE;
   const error = isObject(root) ? (objectIn(root, 'error') ?? root) : {};
   const told = isObject(root) ? (textIn(root, 'error') ?? messageOf(error)) : null;
   const message = (told ?? unread(status)).slice(0, MESSAGE_MAX_CHARS);
@@ -94,6 +103,13 @@ export function failureOf(status: number | null, value: unknown): Failure {
   const meant = isKeyInvalid && status === 400 ? 401 : status;
   const failure = { kind: kindOf(meant, error, message), message, status: meant };
   return retryAfterSeconds === null ? failure : { ...failure, retryAfterSeconds };
+}
+
+/** Else it is a success of some kind that nobody here knows. */
+function saysError(root: unknown): boolean {
+  if (!isObject(root)) return false;
+  const { error, type, message, detail } = root;
+  return (error ?? null) !== null || type === 'error' || (message ?? detail ?? null) !== null;
 }
 
 function messageOf(error: JsonObject): string | null {

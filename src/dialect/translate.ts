@@ -5,7 +5,8 @@
 
 import { Buffer } from 'node:buffer';
 import { EventData } from '../wire/event-data.ts';
-import { EventStream } from '../wire/event-stream.ts';
+import { type EventSink, EventStream } from '../wire/event-stream.ts';
+import { JsonElements } from '../wire/json-elements.ts';
 import { JsonLines } from '../wire/json-lines.ts';
 import type { AnswerSink, ReplyTerms } from './answer.ts';
 import { MessageAnswerReader } from './anthropic-messages/answer-reader.ts';
@@ -15,8 +16,8 @@ import { readCountRequest, readMessagesRequest } from './anthropic-messages/requ
 import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
-import { ReadEmbeddings, translateEmbeddings } from './embeddings/translation.ts';
-import { type Failure, failureOf, UNREADABLE } from './failures.ts';
+import { ReadEmbeddings } from './embeddings/translation.ts';
+import { type Failure, failureOf, TOO_LARGE, UNREADABLE } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
 import type { JsonObject } from './json-values.ts';
@@ -33,8 +34,9 @@ import { ResponseAnswerWriter } from './openai-responses/answer-writer.ts';
 import { readResponsesRequest } from './openai-responses/request-reader.ts';
 import { ResponseStreamWriter } from './openai-responses/stream-writer.ts';
 import { ToolNames } from './wire-names.ts';
-import type { AskedWire, CallerWire, TargetWire } from './wires.ts';
+import { type AskedWire, type CallerWire, streamsLines, type TargetWire } from './wires.ts';
 
+export { TranslatedVectors } from './embeddings/translation.ts';
 export { withoutForeignThoughts } from './foreign-thoughts.ts';
 
 /** What a request is written for. */
@@ -116,8 +118,6 @@ interface TargetDoors {
     names: ToolNames,
   ) => object;
   readonly reader: (sink: AnswerSink) => AnswerReader;
-  /** Its streams are lines of JSON, and no events. */
-  readonly streamsLines?: true;
 }
 
 /** A status, and the body that goes with it. */
@@ -129,6 +129,8 @@ interface Told {
 export interface ToldError extends Told {
   /** When to try again, where only the body said so; null: it did not. */
   readonly retryAfterSeconds: number | null;
+  /** What came was a success, and none that could be read: it may be billed. */
+  readonly isUnread: boolean;
 }
 
 const CALLERS: Readonly<Record<CallerWire, CallerDoors>> = {
@@ -181,7 +183,6 @@ const TARGETS: Readonly<Record<TargetWire, TargetDoors>> = {
     nameMaxChars: 64,
     write: (said, { model }, losses, names) => writeOllamaRequest(said, model, losses, names),
     reader: (sink) => new OllamaAnswerReader(sink),
-    streamsLines: true,
   },
 };
 
@@ -315,19 +316,29 @@ export function translateAnswer(
   }
   const { failure } = writer;
   if (failure !== null) return toldError(to, failure);
-  return { status: 200, body: writer.answer, retryAfterSeconds: null };
+  return { status: 200, body: writer.answer, retryAfterSeconds: null, isUnread: false };
 }
 
-/** A whole answer of vectors, with a status of success. @returns as `translateAnswer` */
-export function translateVectors(
+/**
+ * A whole answer where a stream was asked for.
+ * @returns the stream's text, from its opening to its end, or an error as `translateAnswer` has it
+ */
+export function translateAsStream(
   from: TargetWire,
+  to: CallerWire,
   body: Buffer,
-  model: string,
-  isPacked: boolean,
-): ToldError {
-  const told = translateEmbeddings(from, body, model, isPacked);
-  if (told === null) return toldError('openai-chat', UNREADABLE);
-  return { status: 200, body: told, retryAfterSeconds: null };
+  terms: ReplyTerms,
+): Buffer | ToldError {
+  const told = translateAnswer(from, to, body, terms);
+  if (told.status !== 200) return told;
+  const writer = CALLERS[to].streamWriter(terms);
+  TARGETS[from].reader(writer).whole(body.toString());
+  return Buffer.from(writer.take());
+}
+
+/** @param isTooLarge else it is no answer at all */
+export function untoldAnswer(to: CallerWire, isTooLarge: boolean): ToldError {
+  return toldError(to, isTooLarge ? TOO_LARGE : UNREADABLE);
 }
 
 /** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */
@@ -336,7 +347,11 @@ export function translateError(to: CallerWire, status: number, body: Buffer): To
 }
 
 function toldError(to: CallerWire, failure: Failure): ToldError {
-  return { ...CALLERS[to].error(failure), retryAfterSeconds: failure.retryAfterSeconds ?? null };
+  return {
+    ...CALLERS[to].error(failure),
+    retryAfterSeconds: failure.retryAfterSeconds ?? null,
+    isUnread: failure === UNREADABLE || failure === TOO_LARGE,
+  };
 }
 
 function parsedJson(text: string): unknown {
@@ -355,29 +370,79 @@ const UNIT_BYTES = 2;
 /** Of all that is kept of a stream, in bytes: more ends it with an error. */
 const KEPT_MAX_BYTES = 32 * 1024 * 1024;
 
+/** How a stream is made of its events. */
+type Tokenizer = Pick<EventStream, 'begin' | 'read' | 'finish' | 'wasError'>;
+
+/** All of a text is one: an error, or a whole answer where a stream was asked for. */
+class WholeText implements Tokenizer {
+  readonly wasError = false;
+
+  begin(): number {
+    return 0;
+  }
+
+  read(chunk: Buffer, from: number, sink: EventSink): number {
+    sink.onData(chunk, from, chunk.length);
+    return -1;
+  }
+
+  finish(): void {}
+}
+
+const SPACE = 0x20;
+const OPEN_BRACKET = 0x5b;
+const OPEN_BRACE = 0x7b;
+const BYTE_ORDER_MARK: ReadonlySet<number> = new Set([0xef, 0xbb, 0xbf]);
+
+/** @returns where the first byte is that says what a text is made of; -1: it has not come */
+function firstByteAt(piece: Buffer): number {
+  return piece.findIndex((byte) => byte > SPACE && !BYTE_ORDER_MARK.has(byte));
+}
+
+/**
+ * By its first byte, since relays and small servers send streams under every type: an array's elements are events (Gemini
+ * without `alt=sse`), an object is one line of several, or an answer of its own.
+ */
+function tokenizerOf(from: TargetWire, first: number): Tokenizer {
+  if (first === OPEN_BRACKET) return new JsonElements();
+  if (first === OPEN_BRACE) return streamsLines(from) ? new JsonLines() : new WholeText();
+  return new EventStream();
+}
+
 /** An event stream on its way from one wire to another: each event leaves in the turn in which its last byte came. */
 export class TranslatedStream {
-  readonly #events: EventStream | JsonLines;
+  readonly #from: TargetWire;
+  /** Null until its first byte has come. */
+  #events: Tokenizer | null = null;
   readonly #data = new EventData(EVENT_MAX_BYTES);
   readonly #reader: AnswerReader;
   readonly #writer: StreamWriter;
 
   constructor(from: TargetWire, to: CallerWire, terms: ReplyTerms) {
-    this.#events = TARGETS[from].streamsLines === true ? new JsonLines() : new EventStream();
+    this.#from = from;
     this.#writer = CALLERS[to].streamWriter(terms);
     this.#reader = TARGETS[from].reader(this.#writer);
   }
 
   /** @param piece lent @returns what it amounts to, perhaps nothing */
   push(piece: Buffer): Buffer {
-    let at = this.#events.begin(piece);
+    const events = this.#events ?? this.#recognised(piece);
+    if (events === null) return NO_BYTES;
+    let at = events.begin(piece);
     while (at >= 0 && at < piece.length) {
-      at = this.#events.read(piece, at, this.#data);
-      if (at >= 0) this.#tell();
+      at = events.read(piece, at, this.#data);
+      if (at >= 0) this.#tell(events);
     }
     this.#data.keep();
     if (this.keptBytes > KEPT_MAX_BYTES) this.#reader.cut();
     return this.#taken();
+  }
+
+  #recognised(piece: Buffer): Tokenizer | null {
+    const at = firstByteAt(piece);
+    if (at < 0) return null;
+    this.#events = tokenizerOf(this.#from, piece[at] ?? 0);
+    return this.#events;
   }
 
   /** Bytes that are kept from one piece to the next: of an open event, of its reader, of its writer. */
@@ -393,8 +458,10 @@ export class TranslatedStream {
 
   /** The upstream ended its message in good order. */
   end(): Buffer {
-    this.#events.finish();
-    this.#tell();
+    const events = this.#events;
+    events?.finish();
+    if (events instanceof WholeText) this.#tellWhole();
+    else if (events !== null) this.#tell(events);
     this.#reader.end();
     return this.#taken();
   }
@@ -405,23 +472,37 @@ export class TranslatedStream {
     return this.#taken();
   }
 
-  #tell(): void {
+  #tell({ wasError }: Tokenizer): void {
     const data = this.#data.take();
     if (data === null) this.#reader.cut();
-    else this.#tellEvent(data);
+    else
+      try {
+        this.#reader.event(data, wasError);
+      } catch (error) {
+        this.#broke(error);
+      }
   }
 
-  #tellEvent(data: string): void {
-    try {
-      this.#reader.event(data, this.#events.wasError);
-    } catch (error) {
-      if (!isTooDeep(error)) throw error;
-      this.#writer.failed(UNREADABLE);
-      this.#reader.cut();
-    }
+  #tellWhole(): void {
+    const data = this.#data.take();
+    if (data === null) this.#reader.cut();
+    else
+      try {
+        this.#reader.whole(data);
+      } catch (error) {
+        this.#broke(error);
+      }
+  }
+
+  #broke(error: unknown): void {
+    if (!isTooDeep(error)) throw error;
+    this.#writer.failed(UNREADABLE);
+    this.#reader.cut();
   }
 
   #taken(): Buffer {
     return Buffer.from(this.#writer.take());
   }
 }
+
+const NO_BYTES = Buffer.alloc(0);

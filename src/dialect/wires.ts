@@ -4,6 +4,11 @@ export type CallerWire = 'openai-chat' | 'openai-responses' | 'anthropic-message
 /** The wires that a request can be written for. */
 export type TargetWire = 'openai-chat' | 'anthropic-messages' | 'gemini' | 'ollama';
 
+/** Its streams are lines of JSON, and no events. */
+export function streamsLines(wire: TargetWire): boolean {
+  return wire === 'ollama';
+}
+
 /** What a request that can be written anew is written in: a conversation, or texts to be made vectors of, as OpenAI has them. */
 export type AskedWire = CallerWire | 'openai-embeddings';
 

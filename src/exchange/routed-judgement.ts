@@ -28,7 +28,9 @@ const UNREAD = ' ';
  * What a status says of its target where its body is not held. A 403 that comes this far speaks of what the caller wrote:
  * one that means the key has ended its attempt.
  */
-export function failureOfUnread(status: number): Failed | null {
+export function failureOfUnread({ status, asksInstead }: ResponseHead): Failed | null {
+  if (asksInstead === 'nobody') return null;
+  if (asksInstead === 'another') return FAILURES.unreadable;
   return status === 403 ? null : failureOfStatus(status, UNREAD);
 }
 

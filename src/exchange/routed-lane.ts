@@ -233,6 +233,7 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
   #goOn(failed: Failed, word: string): boolean {
     const trial = this.#trial;
     if (trial === null) return false;
+    if (this.#head?.asksInstead !== undefined) failed = FAILURES.unreadable;
     const waitMs = this.waitMs();
     this.#tellPlanner(failed);
     const walk = this.#walk;
@@ -307,9 +308,10 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
       this.#context.planner.spent(this.#trial, attempt.spentMs);
     if (this.#rest !== null && this.#state === 'resuming') return this.#rest.head(head);
     const { streamSafety } = this.#settings;
-    const mode = this.#hasAlternative ? holdModeOf(head, streamSafety) : null;
+    const isHeld = this.#hasAlternative && head.asksInstead !== 'nobody';
+    const mode = isHeld ? holdModeOf(head, streamSafety) : null;
     if (mode === null) {
-      const failed = failureOfUnread(head.status);
+      const failed = failureOfUnread(head);
       // No other target, but the same one may be asked once more.
       if (failed?.again === true) {
         if (this.#goOn(failed, String(head.status))) return 'next';

@@ -273,7 +273,7 @@ export class RoutedRest {
   /** The head of whoever was asked for the rest: the client has one already. */
   head(head: ResponseHead): Verdict {
     if (head.status === 200 && head.eventStream) return 'commit';
-    this.failed(failureOfUnread(head.status), String(head.status));
+    this.failed(failureOfUnread(head), String(head.status));
     return 'next';
   }
 

@@ -1,25 +1,39 @@
 import { Buffer } from 'node:buffer';
 import type { ReplyTerms } from '../dialect/answer.ts';
-import type { ToldError, TranslatedRequest, TranslatedStream } from '../dialect/translate.ts';
+import type {
+  ToldError,
+  TranslatedRequest,
+  TranslatedStream,
+  TranslatedVectors,
+} from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
-import { type AskedWire, type CallerWire, type TargetWire, tellingWire } from '../dialect/wires.ts';
+import {
+  type AskedWire,
+  type CallerWire,
+  streamsLines,
+  type TargetWire,
+  tellingWire,
+} from '../dialect/wires.ts';
 import type { Rejection } from '../rejection.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
+import { FormatProbe } from '../wire/body-format.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import { NO_ROOM } from './routed-judgement.ts';
 
-/** Of a whole answer, in bytes: the most that the lane holds of one. */
+/** Of a whole answer, in bytes: the most that the lane holds of one, and 0.1 s of a worker that reads it at once. */
 const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
-/** Of vectors, in bytes: 2,048 of 1,024 numbers each, which take some 12 bytes. */
+/** Of vectors, in bytes, as they came: 2,048 of 1,024 numbers each, which take some 12 bytes. */
 const VECTORS_MAX_BYTES = 32 * 1024 * 1024;
 /** Of an error's body: what is told of it is a sentence. */
 const ERROR_MAX_BYTES = 64 * 1024;
 
 /** Of a stream, in bytes: up to here what is kept of it is not counted, as with any other stream. */
 const FREE_BYTES = 16 * 1024;
+
+const OPEN_BRACKET = 0x5b;
 
 /** Fields of a head that say what its content is. */
 const OF_CONTENT = /^content-type:[^\n]*\n/gim;
@@ -39,9 +53,14 @@ export class TranslatedAnswer implements AttemptSink {
   readonly #budget: KeptBudget;
   readonly #metrics: WorkerMetrics;
   #stream: TranslatedStream | null = null;
-  /** Of what is told whole: its head, and its content so far. */
+  /** Its own type says that it is no stream: until its first byte has said what it is. */
+  #probe: FormatProbe | null = null;
+  /** Of what is told whole: its head, and its content so far; of vectors it is what is told of them. */
   #head: ResponseHead | null = null;
   #whole: HeldBytes | null = null;
+  #vectorsSoFar: TranslatedVectors | null = null;
+  /** Of what is told whole, as it came. */
+  #bytes = 0;
   /** Of the node's budget, for what is kept of a stream. */
   #takenBytes = 0;
 
@@ -82,17 +101,28 @@ export class TranslatedAnswer implements AttemptSink {
 
   head(attempt: Attempt, head: ResponseHead, _followed: boolean): Verdict {
     const isLines = this.#isStream && head.format === 'lines';
-    if (head.status === 200 && (head.eventStream || isLines)) {
-      const { TranslatedStream } = translator();
-      this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
-      // Its first bytes need not come to anything in this turn.
-      const told = isLines ? asEvents(head) : this.#asAsked(head);
-      return this.#lane.head(attempt, { ...told, head: withId(told.head, this.#to) }, false);
-    }
+    if (head.status === 200 && (head.eventStream || isLines))
+      return this.#begin(attempt, isLines ? asEvents(head) : this.#asAsked(head));
     this.#head = head;
     this.#whole = new HeldBytes(this.#budget);
+    if (head.status === 200 && head.format !== null) {
+      if (this.#isStream) this.#probe = new FormatProbe(head.format);
+      else if (this.#vectors !== null) this.#vectorsSoFar = this.#newVectors();
+    }
     // The lane sees none of what comes: the attempt itself looks for a refusal of the pool key in it.
     return 'commit';
+  }
+
+  #begin(attempt: Attempt, told: ResponseHead): Verdict {
+    const { TranslatedStream } = translator();
+    this.#stream = new TranslatedStream(this.#from, this.#to, this.#terms);
+    // Its first bytes need not come to anything in this turn.
+    return this.#lane.head(attempt, { ...told, head: withId(told.head, this.#to) }, false);
+  }
+
+  #newVectors(): TranslatedVectors {
+    const { TranslatedVectors } = translator();
+    return new TranslatedVectors(this.#from, this.#terms.model, this.#vectors === 'base64');
   }
 
   /** Its own request need not say that it is a stream. */
@@ -105,12 +135,35 @@ export class TranslatedAnswer implements AttemptSink {
     const head = this.#head;
     const whole = this.#whole;
     if (head === null || whole === null) return true;
-    const most = this.#vectors === null ? WHOLE_MAX_BYTES : VECTORS_MAX_BYTES;
-    const room = (head.status < 300 ? most : ERROR_MAX_BYTES) - whole.length;
-    // What is cut off is no JSON any more, and told as such.
-    if (room > 0) whole.append(piece.subarray(0, room));
+    if (this.#probe !== null && this.#turnsOutAsStream(this.#probe, piece)) {
+      this.#probe = this.#head = null;
+      this.drop();
+      if (this.#begin(attempt, asEvents(head)) === 'next') return true;
+      return this.#stream === null || this.#tellMore(attempt, this.#stream, piece);
+    }
+    const room = (head.status < 300 ? this.#mostBytes : ERROR_MAX_BYTES) - this.#bytes;
+    this.#bytes += piece.length;
+    // Of what is cut off nothing is told: it is read to its end for what it cost.
+    if (room > 0) whole.append(this.#held(piece.subarray(0, room)));
     if (whole.isOver) this.#endWith(attempt, NO_ROOM);
     return true;
+  }
+
+  get #mostBytes(): number {
+    return this.#vectors === null ? WHOLE_MAX_BYTES : VECTORS_MAX_BYTES;
+  }
+
+  #held(piece: Buffer): Buffer {
+    return this.#vectorsSoFar === null ? piece : this.#vectorsSoFar.push(piece);
+  }
+
+  /** One object of a wire that streams events is an answer of its own, or an error: it has to be whole. */
+  #turnsOutAsStream(probe: FormatProbe, piece: Buffer): boolean {
+    const at = probe.push(piece);
+    if (at < 0) return false;
+    this.#probe = null;
+    if (probe.format === 'events' || probe.format === 'lines') return true;
+    return probe.format === 'json' && (streamsLines(this.#from) || piece[at] === OPEN_BRACKET);
   }
 
   #tellMore(attempt: Attempt, stream: TranslatedStream, piece: Buffer): boolean {
@@ -151,7 +204,7 @@ export class TranslatedAnswer implements AttemptSink {
     if (end.failure === null) {
       if (this.#stream !== null) this.#tell(attempt, this.#stream.end(), true);
       else if (this.#head !== null && whole !== null)
-        isTaken = this.#tellWhole(attempt, this.#head, whole.joined());
+        isTaken = this.#tellWhole(attempt, this.#head, whole);
     }
     this.drop();
     if (isTaken) this.#lane.over(attempt, end);
@@ -163,32 +216,74 @@ export class TranslatedAnswer implements AttemptSink {
   }
 
   /** @returns false when another attempt takes its place */
-  #tellWhole(attempt: Attempt, head: ResponseHead, came: Buffer): boolean {
-    const { status, body, retryAfterSeconds } = this.#translated(head, came);
-    const told = Buffer.from(JSON.stringify(body));
-    const shown: ResponseHead = {
+  #tellWhole(attempt: Attempt, head: ResponseHead, whole: HeldBytes): boolean {
+    const told = this.#translated(head, whole);
+    if (told instanceof HeldBytes) return this.#tellVectors(attempt, head, told);
+    if (Buffer.isBuffer(told)) {
+      const shown = asEvents(head);
+      const named = { ...shown, head: withId(shown.head, this.#to) };
+      return this.#tellAll(attempt, named, told);
+    }
+    const { status, body, retryAfterSeconds, isUnread } = told;
+    const text = Buffer.from(JSON.stringify(body));
+    const shown = this.#wholeHead(head, status, retryAfterSeconds, text.length);
+    if (!isUnread) return this.#tellAll(attempt, shown, text);
+    const asksInstead = this.#isTooLarge ? 'nobody' : 'another';
+    return this.#tellAll(attempt, { ...shown, asksInstead }, text);
+  }
+
+  #wholeHead(
+    head: ResponseHead,
+    status: number,
+    retryAfterSeconds: number | null,
+    size: number,
+  ): ResponseHead {
+    return {
       ...head,
       status,
       head: withId(headAs(head, status, retryAfterSeconds), this.#to),
-      size: told.length,
+      size,
       eventStream: false,
       format: 'json',
     };
+  }
+
+  #tellAll(attempt: Attempt, shown: ResponseHead, told: Buffer): boolean {
     if (this.#lane.head(attempt, shown, true) === 'next') return false;
     this.#lane.piece(attempt, told, true);
     return true;
   }
 
-  #translated({ status }: ResponseHead, came: Buffer): ToldError {
+  #tellVectors(attempt: Attempt, head: ResponseHead, told: HeldBytes): boolean {
+    const shown = this.#wholeHead(head, head.status, null, told.length);
+    if (this.#lane.head(attempt, shown, true) === 'next') return false;
+    for (let piece = told.shift(); piece !== null; piece = told.shift())
+      this.#lane.piece(attempt, piece, told.length === 0);
+    return true;
+  }
+
+  get #isTooLarge(): boolean {
+    return this.#bytes > this.#mostBytes;
+  }
+
+  #translated({ status }: ResponseHead, whole: HeldBytes): ToldError | Buffer | HeldBytes {
+    const { translateError, translateAnswer, translateAsStream, untoldAnswer } = translator();
     if (status >= 300 && status < 400) {
       // Where it leads nobody takes a request of this wire.
-      return { ...translator().translateError(this.#to, status, NOTHING), status: BAD_GATEWAY };
+      return { ...translateError(this.#to, status, NOTHING), status: BAD_GATEWAY };
     }
-    if (status >= 400) return translator().translateError(this.#to, status, came);
-    const vectors = this.#vectors;
-    if (vectors === null)
-      return translator().translateAnswer(this.#from, this.#to, came, this.#terms);
-    return translator().translateVectors(this.#from, came, this.#terms.model, vectors === 'base64');
+    if (status >= 400) return translateError(this.#to, status, whole.joined());
+    if (this.#isTooLarge) return untoldAnswer(this.#to, true);
+    if (this.#vectors !== null) {
+      const end = this.#vectorsSoFar?.end() ?? null;
+      if (end === null) return untoldAnswer(this.#to, false);
+      whole.append(end);
+      return whole;
+    }
+    const came = whole.joined();
+    return this.#isStream
+      ? translateAsStream(this.#from, this.#to, came, this.#terms)
+      : translateAnswer(this.#from, this.#to, came, this.#terms);
   }
 
   refused(attempt: Attempt, why: Rejection): void {

@@ -40,6 +40,7 @@ export const FAILURES = {
   rate_limit: { reason: 'rate_limit', blames: 'key', again: false },
   key_refused: { reason: 'auth', blames: 'key', again: false },
   server_error: { reason: 'server_error', blames: 'target', again: true },
+  unreadable: { reason: 'server_error', blames: 'target', again: false },
   timeout: { reason: 'timeout', blames: 'target', again: false },
   unreachable: { reason: 'server_error', blames: 'provider', again: false },
   unreachable_in_time: { reason: 'timeout', blames: 'provider', again: false },

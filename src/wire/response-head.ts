@@ -21,6 +21,11 @@ export interface ResponseHead {
   readonly streamAsked: boolean;
   /** How the body is made of JSON texts, if it is; null when its bytes are compressed. */
   readonly format: BodyFormat | null;
+  /**
+   * Its provider answered with a success, which it may bill, and nothing of that can be told: who may be asked in its place.
+   * Absent: whoever its status says.
+   */
+  readonly asksInstead?: 'another' | 'nobody';
 }
 
 /** The same head with other lines. Written out: copies of objects by spreading cost 0.1 us each. */

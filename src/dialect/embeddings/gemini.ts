@@ -1,5 +1,5 @@
-import { isObject, listIn, measuredObject, numberIn, objectIn } from '../json-values.ts';
-import { type AskedVectors, type Vectors, vectorsOf } from './vectors.ts';
+import { isObject, type JsonObject, numberIn, objectIn } from '../json-values.ts';
+import { type AskedVectors, vectorOf } from './vectors.ts';
 
 export interface GeminiEmbedding {
   readonly model: string;
@@ -30,15 +30,12 @@ export function geminiEmbeddingsPath(model: string): string {
   return `/models/${encodeURIComponent(model.toWellFormed())}:batchEmbedContents`;
 }
 
-/** @returns null where the answer is none */
-export function readGeminiEmbeddings(text: string): Vectors | null {
-  const body = measuredObject(text);
-  if (body === null) return null;
-  const values = listIn(body, 'embeddings').map((one) => (isObject(one) ? one['values'] : null));
-  const vectors = vectorsOf(values);
-  if (vectors === null) return null;
-  return {
-    vectors,
-    tokens: numberIn(objectIn(body, 'usageMetadata') ?? {}, 'promptTokenCount') ?? 0,
-  };
+/** @param one of `embeddings`. @returns null where it is none */
+export function geminiVector(one: unknown): readonly number[] | null {
+  return isObject(one) ? vectorOf(one['values']) : null;
+}
+
+/** @param answer without its vectors. @returns null where it does not tell */
+export function geminiTokens(answer: JsonObject): number | null {
+  return numberIn(objectIn(answer, 'usageMetadata') ?? {}, 'promptTokenCount');
 }

@@ -1,5 +1,5 @@
-import { listIn, measuredObject, numberIn } from '../json-values.ts';
-import { type AskedVectors, type Vectors, vectorsOf } from './vectors.ts';
+import { type JsonObject, numberIn } from '../json-values.ts';
+import type { AskedVectors } from './vectors.ts';
 
 export interface OllamaEmbeddings {
   readonly model: string;
@@ -19,10 +19,7 @@ export function writeOllamaEmbeddings(
   };
 }
 
-/** @returns null where the answer is none */
-export function readOllamaEmbeddings(text: string): Vectors | null {
-  const body = measuredObject(text);
-  const vectors = body === null ? null : vectorsOf(listIn(body, 'embeddings'));
-  if (body === null || vectors === null) return null;
-  return { vectors, tokens: numberIn(body, 'prompt_eval_count') ?? 0 };
+/** @param answer without its vectors. @returns null where it does not tell */
+export function ollamaTokens(answer: JsonObject): number | null {
+  return numberIn(answer, 'prompt_eval_count');
 }

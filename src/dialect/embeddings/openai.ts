@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer';
 import { parsedObject } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
 import { numberWish } from '../wishes.ts';
-import type { AskedVectors, Vectors } from './vectors.ts';
+import type { AskedVectors } from './vectors.ts';
 
 /**
  * A body of `POST /v1/embeddings` (OpenAI API reference, "Embeddings").
@@ -38,29 +38,22 @@ interface Embedding {
   readonly embedding: readonly number[] | string;
 }
 
-export interface EmbeddingsAnswer {
-  readonly object: 'list';
-  readonly data: readonly Embedding[];
-  readonly model: string;
-  readonly usage: { readonly prompt_tokens: number; readonly total_tokens: number };
+/** What an answer of vectors begins with: as text, since it is told vector by vector. */
+export const EMBEDDINGS_OPENING = '{"object":"list","data":[';
+
+/** @param tokens of all texts */
+export function embeddingsEnd(model: string, tokens: number): string {
+  const usage = { prompt_tokens: tokens, total_tokens: tokens };
+  return `],"model":${JSON.stringify(model)},"usage":${JSON.stringify(usage)}}`;
 }
 
 /** @param isPacked as base64, which OpenAI's SDKs ask for where their callers say nothing */
-export function writeEmbeddings(
-  { vectors, tokens }: Vectors,
-  model: string,
+export function writeEmbedding(
+  vector: readonly number[],
+  index: number,
   isPacked: boolean,
-): EmbeddingsAnswer {
-  return {
-    object: 'list',
-    data: vectors.map((vector, index) => ({
-      object: 'embedding',
-      index,
-      embedding: isPacked ? packed(vector) : vector,
-    })),
-    model,
-    usage: { prompt_tokens: tokens, total_tokens: tokens },
-  };
+): Embedding {
+  return { object: 'embedding', index, embedding: isPacked ? packed(vector) : vector };
 }
 
 const FLOAT_BYTES = 4;

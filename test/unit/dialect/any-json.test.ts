@@ -210,7 +210,7 @@ describe.each(PAIRS)('from %s to %s', (from, to) => {
     const event = from === 'ollama' ? `${deepAnswer}\n` : `data: ${deepAnswer}\n\n`;
     const told = stream.push(Buffer.from(event.repeat(2))).toString() + stream.end().toString();
     expect(stream.hasFailed).toBe(true);
-    expect(told.match(/"message":"The provider sent what cannot be read/g)).toHaveLength(1);
+    expect(told.match(/^data: .*The provider sent what cannot be read/gm)).toHaveLength(1);
   });
 
   test('an event of more than sixteen megabytes is an error, and nothing behind it is told', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   ReadEmbeddings,
-  translateEmbeddings,
+  TranslatedVectors,
   type WrittenEmbeddings,
 } from '../../../src/dialect/embeddings/translation.ts';
 import { Refusal } from '../../../src/dialect/losses.ts';
@@ -21,6 +21,29 @@ function written(body: object, to: TargetWire = 'gemini', model = 'some-model'):
   const request = read.writtenFor(to, model);
   if (request instanceof Refusal) throw request;
   return request;
+}
+
+interface EmbeddingsAnswer {
+  readonly data: readonly { readonly index: number; readonly embedding: unknown }[];
+}
+
+/** An answer as it is told, its pieces as long as they are said to be, and lent. @returns null: it is none */
+function translateEmbeddings(
+  from: TargetWire,
+  body: Buffer,
+  model: string,
+  isPacked: boolean,
+  pieceBytes = body.length,
+): EmbeddingsAnswer | null {
+  const vectors = new TranslatedVectors(from, model, isPacked);
+  let told = '';
+  for (let at = 0; at < body.length; at += pieceBytes) {
+    const lent = Buffer.from(body.subarray(at, at + pieceBytes));
+    told += vectors.push(lent).toString();
+    lent.fill(0x7b);
+  }
+  const end = vectors.end();
+  return end === null ? null : (JSON.parse(told + end.toString()) as EmbeddingsAnswer);
 }
 
 /** Either of Gemini's two calls may be right. */
@@ -136,4 +159,44 @@ test('whoever speaks a wire without vectors is not asked for any', () => {
   const read = ReadEmbeddings.of(Buffer.from('{"input":"a"}'));
   if (read instanceof Refusal) throw read;
   expect(read.writtenFor('anthropic-messages', 'm')).toMatchObject({ kind: 'untranslatable' });
+});
+
+describe('an answer of vectors', () => {
+  const answer = Buffer.from(
+    JSON.stringify(
+      {
+        model: '"embeddings":[',
+        embeddings: [{ values: [0.25, -1e-7] }, { values: [1], shape: [1] }],
+        usageMetadata: { promptTokenCount: 4 },
+      },
+      null,
+      1,
+    ),
+  );
+
+  test('is told the same, however it is cut', () => {
+    const whole = translateEmbeddings('gemini', answer, 'm', true);
+    for (const bytes of [1, 2, 7, 64])
+      expect(translateEmbeddings('gemini', answer, 'm', true, bytes)).toEqual(whole);
+    expect(whole).toMatchObject({
+      data: [{ index: 0 }, { index: 1 }],
+      model: 'm',
+      usage: { prompt_tokens: 4, total_tokens: 4 },
+    });
+  });
+
+  test('that ends too early is none, wherever that is', () => {
+    for (let at = 0; at < answer.length; at++)
+      expect(translateEmbeddings('gemini', answer.subarray(0, at), 'm', false)).toBeNull();
+  });
+
+  test('keeps nothing of a vector that was told', () => {
+    const vectors = new TranslatedVectors('ollama', 'm', false);
+    const told = vectors.push(Buffer.from('{"embeddings":[[1,2],[3')).toString();
+    expect(told).toBe(
+      '{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,2]}',
+    );
+    expect(vectors.push(Buffer.from(',4]')).toString()).toBe('');
+    expect(vectors.push(Buffer.from(']')).toString()).toContain('"embedding":[3,4]');
+  });
 });
