@@ -383,9 +383,16 @@ export class BudgetTable {
   /** How a row stands; null where it is another one's, or was never used. */
   read(name: RowName, row: number): RowState | null {
     this.#lock(row);
-    const isOf = this.#isOf(row, name);
+    const state = this.peek(name, row);
+    this.#unlock(row);
+    return state;
+  }
+
+  /** The same without its lock, for whoever only shows it: its members may be of two moments, a microsecond apart. */
+  peek(name: RowName, row: number): RowState | null {
+    if (!this.#isOf(row, name)) return null;
     const base = row * ROW_FLOATS;
-    const state = {
+    return {
       label: this.#ints[row * ROW_INTS + LABEL] ?? 0,
       limit: this.#floats[base + LIMIT] ?? 0,
       granted: this.#isWhole
@@ -397,8 +404,6 @@ export class BudgetTable {
       elsewhere: this.#floats[base + ELSEWHERE] ?? 0,
       told: this.#floats[base + TOLD] ?? 0,
     };
-    this.#unlock(row);
-    return isOf ? state : null;
   }
 
   /** The row of a name, where it has one. Looks only. */

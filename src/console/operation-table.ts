@@ -4,12 +4,16 @@ import type { ConsoleRoom } from './console-room.ts';
 import { Denials } from './denials.ts';
 import type { Front } from './front.ts';
 import { KnownEntries } from './known-entries.ts';
+import { LivePlans } from './live-plans.ts';
 import type { Operation } from './operation.ts';
 import { auditOperations } from './operations/audit-trail.ts';
+import { configOperations } from './operations/config-operations.ts';
 import { documentOperations } from './operations/document.ts';
 import { entryOperations } from './operations/entry-operations.ts';
 import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
+import { providerOperations } from './operations/provider-operations.ts';
+import { purseOperations } from './operations/purse-operations.ts';
 import { requestOperations } from './operations/request-operations.ts';
 import { sessionOperations } from './operations/sign-in.ts';
 import { tenantOperations } from './operations/tenant-operations.ts';
@@ -19,6 +23,7 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
   const { view } = room;
   const entries = new KnownEntries(view);
   const denials = new Denials(view);
+  const live = new LivePlans(view);
   return [
     ...documentOperations(room),
     ...sessionOperations(room, front),
@@ -28,6 +33,9 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),
     ...entryOperations(view, entries),
+    ...purseOperations(view),
+    ...providerOperations(view, live),
+    ...configOperations(view, entries),
     ...auditOperations(room),
   ];
 }

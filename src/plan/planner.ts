@@ -443,6 +443,32 @@ export class Planner implements KnownTargets {
     wasTold(trial);
   }
 
+  /** Until a pool key of a provider may be asked again, in milliseconds, whatever the model; 0 = now. */
+  keyRestMs({ name }: Provider, key: PoolKey): number {
+    return this.#health.waitMs(this.#health.place(keySubject(name, key)));
+  }
+
+  /** How a provider is doing by itself, its targets apart. */
+  conditionOf({ name }: Provider): Condition {
+    return this.#health.condition(this.#health.place(providerSubject(name)));
+  }
+
+  /** An operator's word that a target is well: its breaker closes, and what rests of its keys for it is awake. */
+  reset(target: Target): void {
+    const { target: own, keys } = this.#placesOf(target);
+    this.#health.reset(own);
+    for (const { ofModel, spent } of keys)
+      for (const at of [ofModel, spent]) this.#health.reset(at);
+  }
+
+  /** The same of a provider, and of everything of it that the configuration names. */
+  resetProvider(provider: Provider): void {
+    this.#health.reset(this.#health.place(providerSubject(provider.name)));
+    for (const key of this.#poolKeys.of(provider))
+      this.#health.reset(this.#health.place(keySubject(provider.name, key)));
+    for (const target of this.#table.targets) if (target.provider === provider) this.reset(target);
+  }
+
   printOf(target: Target): number {
     return this.#placesOf(target).print;
   }
@@ -498,16 +524,24 @@ export class Planner implements KnownTargets {
     return {
       print: textHash(name),
       target: place(`target ${name}`),
-      provider: this.#health.place(`provider ${provider.name}`),
+      provider: this.#health.place(providerSubject(provider.name)),
       keys: this.#poolKeys.of(provider).map((key) => ({
         key,
-        ofModel: place(`key ${provider.name} ${key.print} ${model}`),
-        ofKey: this.#health.place(`key ${provider.name} ${key.print}`),
+        ofModel: place(`${keySubject(provider.name, key)} ${model}`),
+        ofKey: this.#health.place(keySubject(provider.name, key)),
         spent: place(`spent ${provider.name} ${key.print} ${model}`),
       })),
       marks,
     };
   }
+}
+
+function providerSubject(name: string): string {
+  return `provider ${name}`;
+}
+
+function keySubject(provider: string, key: PoolKey): string {
+  return `key ${provider} ${key.print}`;
 }
 
 function isUnfit({ leftOut }: Planned): boolean {

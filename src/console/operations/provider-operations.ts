@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import { UsageReport } from '../../ledger/usage-report.ts';
+import type { Condition } from '../../plan/health.ts';
+import type { Target } from '../../plan/route-table.ts';
+import type { Provider } from '../../providers/providers.ts';
+import { type GatewayView, ledgerOf } from '../gateway-view.ts';
+import type { Live, LivePlans } from '../live-plans.ts';
+import { type Operation, operation } from '../operation.ts';
+import { Problem } from '../problem.ts';
+import { NAME_PATH, NO_PATH, NO_QUERY, type PROVIDER, PROVIDERS_PAGE } from '../shapes.ts';
+
+type Row = z.output<typeof PROVIDER>;
+type Attempts = Pick<Row, 'statuses' | 'attempts' | 'mean_ms'>;
+
+const DAY_MS = 86_400_000;
+
+/** A key of fewer characters would be half told by four of them. */
+const SHOWN_KEY_MIN = 12;
+
+const REASON = z.strictObject({ reason: z.string().max(1_000).default('') }).prefault({});
+
+const NO_ATTEMPTS: Attempts = { statuses: {}, attempts: 0, mean_ms: null };
+
+/** How providers are doing, and an operator's word that one is well again. */
+export function providerOperations(view: GatewayView, live: LivePlans): readonly Operation[] {
+  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+  const reset = {
+    method: 'POST',
+    tag: 'providers',
+    role: 'operator',
+    isNodeWide: true,
+    pathShape: NAME_PATH,
+    queryShape: NO_QUERY,
+    bodyShape: REASON,
+    answers: { 204: { says: 'It is asked again from now on.' } },
+    problems: ['not_found'],
+    writes: true,
+  } as const;
+  return [
+    operation({
+      id: 'providers',
+      method: 'GET',
+      path: '/providers',
+      summary: 'Providers that have a key, a target or requests: how each is doing on this node.',
+      tag: 'providers',
+      role: 'viewer',
+      isNodeWide: true,
+      pathShape: NO_PATH,
+      queryShape: NO_QUERY,
+      bodyShape: null,
+      answers: { 200: { says: 'All of them.', schema: PROVIDERS_PAGE } },
+      problems: ['unavailable'],
+      writes: false,
+      run: () => {
+        const nowMs = view.now();
+        const { ledger: isKept, dataDir } = view.running();
+        const attempts = isKept && dataDir !== null ? attemptsOf(ledger, nowMs) : new Map();
+        const { now } = live;
+        const rows = now.providers
+          .map((provider) => rowOf(now, provider, attempts.get(provider.name) ?? NO_ATTEMPTS))
+          .filter((row) => row.keys.length + row.targets.length + row.attempts > 0);
+        return { status: 200, body: { rows } };
+      },
+    }),
+    operation({
+      ...reset,
+      id: 'resetProvider',
+      path: '/providers/{name}/reset',
+      summary:
+        'Closes the breakers of a provider and of its targets, and ends the rests of its keys.',
+      run: ({ path: { name } }) => {
+        const { providers, plans } = live.now;
+        const provider = providers.find((row) => row.name === name);
+        if (provider === undefined) throw new Problem('not_found', 'There is no such provider.');
+        const before = plans.planner.conditionOf(provider);
+        plans.planner.resetProvider(provider);
+        return { status: 204, audited: { before: stateShown(before) } };
+      },
+    }),
+    operation({
+      ...reset,
+      id: 'resetTarget',
+      path: '/targets/{name}/reset',
+      summary: 'Closes the breaker of one target, and ends the rests of its keys for it.',
+      run: ({ path: { name } }) => {
+        const { plans } = live.now;
+        const target = plans.table.target(name);
+        if (target === null) throw new Problem('not_found', 'There is no such target.');
+        const before = plans.planner.condition(target);
+        plans.planner.reset(target);
+        return { status: 204, audited: { before: stateShown(before) } };
+      },
+    }),
+  ];
+}
+
+/** What the ledger has of the last day, by provider; nothing where it does not answer. */
+function attemptsOf(ledger: () => UsageReport, nowMs: number): ReadonlyMap<string, Attempts> {
+  const rows = report(ledger, nowMs);
+  const found = new Map<string, { statuses: Record<string, number>; facts: number; ms: number }>();
+  for (const { by, usage } of rows) {
+    const [name = '', status = ''] = by;
+    const of = found.get(name) ?? { statuses: {}, facts: 0, ms: 0 };
+    of.statuses[status] = usage.facts;
+    of.facts += usage.facts;
+    of.ms += usage.duration_ms;
+    found.set(name, of);
+  }
+  return new Map(
+    [...found].map(([name, { statuses, facts, ms }]) => [
+      name,
+      { statuses, attempts: facts, mean_ms: facts === 0 ? null : Math.round(ms / facts) },
+    ]),
+  );
+}
+
+function report(ledger: () => UsageReport, nowMs: number) {
+  try {
+    return ledger().by(['provider', 'status'], { fromMs: nowMs - DAY_MS, toMs: nowMs });
+  } catch (error) {
+    // How a provider is doing is told all the same.
+    if (error instanceof Problem) return [];
+    throw error;
+  }
+}
+
+function rowOf({ config, keys, plans }: Live, provider: Provider, attempts: Attempts): Row {
+  const { name, authority, authScheme, dialect, nativeWire } = provider;
+  const { planner } = plans;
+  const secrets = config.poolKeys.get(name) ?? [];
+  const own = keys.of(provider);
+  return {
+    name,
+    origin: originOf(authority),
+    wire: nativeWire?.wire ?? dialect,
+    auth: authScheme,
+    keys: secrets.flatMap((secret, at) => {
+      const key = own[at];
+      if (key === undefined) return [];
+      return [{ last4: last4Of(secret.reveal()), rests_ms: planner.keyRestMs(provider, key) }];
+    }),
+    ...stateShown(planner.conditionOf(provider)),
+    targets: plans.targets
+      .filter((target) => target.provider.name === name)
+      .map((target) => targetShown(target, planner.condition(target))),
+    ...attempts,
+  };
+}
+
+function targetShown(
+  { name }: Target,
+  { state, waitMs, ttftMs }: Condition,
+): Row['targets'][number] {
+  return { name, state, wait_ms: waitMs, ttft_ms: ttftMs };
+}
+
+function stateShown({ state, waitMs }: Condition): Pick<Row, 'state' | 'wait_ms'> {
+  return { state, wait_ms: waitMs };
+}
+
+/** Of a key by which people tell it from its neighbours. */
+function last4Of(key: string): string {
+  return key.length < SHOWN_KEY_MIN ? '****' : key.slice(-4);
+}
+
+/** Where a provider is asked. */
+export function originOf({ host, port, tls }: Provider['authority']): string {
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
