@@ -10,6 +10,7 @@ import { auditOperations } from './operations/audit-trail.ts';
 import { configOperations } from './operations/config-operations.ts';
 import { documentOperations } from './operations/document.ts';
 import { entryOperations } from './operations/entry-operations.ts';
+import { explainOperations } from './operations/explain-operation.ts';
 import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
 import { providerOperations } from './operations/provider-operations.ts';
@@ -36,6 +37,7 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
     ...purseOperations(view),
     ...providerOperations(view, live),
     ...configOperations(view, entries),
+    ...explainOperations(view, live),
     ...auditOperations(room),
   ];
 }

@@ -1,11 +1,10 @@
-/** What `sluice explain --key` adds: the key's policy, how its budgets stand by the journal, and whether each target has room in them. */
+/** What explaining for a key adds: its policy, how its budgets stand, and whether each target has room in them. */
 
-import { join } from 'node:path';
 import type { Candidate } from '../budget/alternatives.ts';
 import { BudgetCalendar, labelOf, labelText, windowOf } from '../budget/budget-calendar.ts';
-import { readJournal } from '../budget/budget-journal.ts';
 import { nanoUsd } from '../budget/budget-refusals.ts';
-import { BudgetTable, createBudgetTable, rowName } from '../budget/budget-table.ts';
+import type { BudgetScope } from '../budget/budget-settings.ts';
+import { BudgetTable, createBudgetTable, NO_ROW, rowName } from '../budget/budget-table.ts';
 import { DefaultRates } from '../budget/default-rate.ts';
 import { OutputSizes } from '../budget/output-sizes.ts';
 import { type KeySpending, type SpendingQuestion, WAITS } from '../budget/spending.ts';
@@ -28,6 +27,27 @@ export interface Holder {
   readonly key: string;
   readonly tenant: string;
   readonly keyClass: KeyClass;
+}
+
+/** How a budget's window stands; amounts in nano-dollars. */
+export interface BudgetRowNow {
+  readonly scope: BudgetScope;
+  /** As the journal names it: `1/7` of a key, `1` of a tenant. */
+  readonly name: string;
+  /** `2026-11-28`, `2026-11`. */
+  readonly label: string;
+  readonly limit: number;
+  readonly spent: number;
+  /** Held by requests that are under way. */
+  readonly reserved: number;
+  readonly told: number;
+}
+
+/** How budgets stand. */
+export interface KnownBudgets {
+  of(holder: Holder): readonly BudgetRowNow[];
+  /** Where that is from, behind what is left. */
+  readonly says: string;
 }
 
 const ID = /^(?:0|[1-9][0-9]{0,19})$/;
@@ -59,9 +79,9 @@ export function holderOf(
 export class ExplainedKey {
   readonly policy: EffectivePolicy;
   readonly #holder: Holder;
-  readonly #isKept: boolean;
+  readonly #from: string;
 
-  /** @throws Error when the journal cannot be read */
+  /** @throws Error when it cannot be told how its budgets stand */
   constructor(
     config: Config,
     book: PriceBook,
@@ -69,15 +89,19 @@ export class ExplainedKey {
     canonical: (name: string) => string,
     candidates: readonly Candidate[],
     holder: Holder,
+    known: KnownBudgets,
   ) {
-    const { budgets, dataDir } = config;
+    const { budgets } = config;
+    // A table of its own: what is tried in it is nobody's.
     const table = new BudgetTable(createBudgetTable(1, true), 0);
-    const journal = dataDir === null ? null : readJournal(join(dataDir, 'budgets'));
-    for (const { scope, name, label, limit, spent, told } of journal?.rows ?? []) {
+    for (const { scope, name, label, limit, spent, reserved, told } of known.of(holder)) {
       const own = labelOf(label);
-      table.restore(rowName(`${scope} ${name} ${windowOf(own)}`), own, limit, spent, told);
+      const row = rowName(`${scope} ${name} ${windowOf(own)}`);
+      table.restore(row, own, limit, spent, told);
+      if (reserved > 0)
+        table.reserve([{ name: row, row: NO_ROW, label: own, limit, enforced: false }], reserved);
     }
-    this.#isKept = journal !== null;
+    this.#from = known.says;
     this.#holder = holder;
     const counts = {
       limitReached() {},
@@ -117,20 +141,19 @@ export class ExplainedKey {
     const { spending, name, keyClass, onExceeded } = this.policy;
     const { key, tenant } = this.#holder;
     const title = `key ${key} of tenant ${tenant}, class ${keyClass}, policy ${name ?? 'none'}`;
-    if (spending === null) return [title, '  no budget limits it'];
-    const from = this.#isKept ? 'by the journal' : 'there is no journal';
+    if (spending === null) return [title, 'no budget limits it'];
     const views = spending.views().map(({ scope, window, label, limit, spent, enforced }) => {
       const left = nanoUsd(limit - spent);
       const counted = enforced ? '' : ', counted only';
-      return `  budget of the ${scope}, ${labelText(label)}: $${nanoUsd(spent)} of $${nanoUsd(limit)} a ${window} spent, $${left} left (${from})${counted}`;
+      return `budget of the ${scope}, ${labelText(label)}: $${nanoUsd(spent)} of $${nanoUsd(limit)} a ${window} spent, $${left} left (${this.#from})${counted}`;
     });
     const most = spending.maxCostNano;
     return [
       title,
       ...views,
-      ...(most > 0 ? [`  a request may cost $${nanoUsd(most)}`] : []),
+      ...(most > 0 ? [`a request may cost $${nanoUsd(most)}`] : []),
       ...(body === null ? [] : fits(spending, scanner, body, targets)),
-      ...(onExceeded === null ? [] : [`  what has no room goes to ${onExceeded}`]),
+      ...(onExceeded === null ? [] : [`what has no room goes to ${onExceeded}`]),
     ];
   }
 }
@@ -162,11 +185,11 @@ function fits(
       isUncapped: false,
     };
     const came = spending.reserve(question, false);
-    if (came === WAITS) return `  ${name}: waits for its grant`;
+    if (came === WAITS) return `${name}: waits for its grant`;
     if ('code' in came)
-      return `  ${name}: ${REJECTIONS[came.code].status} ${came.code}. ${came.detail}`;
+      return `${name}: ${REJECTIONS[came.code].status} ${came.code}. ${came.detail}`;
     came.settle(0);
-    return `  ${name}: $${nanoUsd(came.reserved)} would be reserved, which there is`;
+    return `${name}: $${nanoUsd(came.reserved)} would be reserved, which there is`;
   });
 }
 

@@ -1,13 +1,19 @@
-/** The limits of one key, as `sluice explain` tells them: what they are, and what a running gateway has left of them. */
+/** The limits of one key, as they are explained: what they are, and what a running gateway has left of them. */
 
-import type { ListenAddress } from '../config/config-document.ts';
 import type { KeyLimits, PurseView } from '../policy/limiter.ts';
 import type { PurseState } from '../policy/purse-states.ts';
-import { purseStatesAt } from './running-gateway.ts';
 
 const MINUTE_MS = 60_000;
 /** Rounding of what is left, far below one. */
 const ROUNDING = 1e-6;
+
+/** How purses stand, as somebody who runs knows it. */
+export interface KnownPurses {
+  /** @returns those that have a place, by their names; null: nobody answers */
+  of(names: readonly string[]): Promise<ReadonlyMap<string, PurseState> | null>;
+  /** A sentence on where that is from. @param isKnown false: nobody has answered */
+  says(isKnown: boolean): string;
+}
 
 /** A target that a request may go to: of its model and its provider are limits, too. */
 interface Asked {
@@ -19,30 +25,24 @@ interface Asked {
 /**
  * @param limits null: nothing limits the key
  * @param targets that may be tried
- * @param shown the gateway's admin listener, as it is printed
  */
 export async function limitLines(
   limits: KeyLimits | null,
   targets: readonly Asked[],
-  address: ListenAddress,
-  shown: string,
+  known: KnownPurses,
 ): Promise<readonly string[]> {
   const purses = new Map<string, PurseView>();
   // What limits the key holds wherever its request goes, and where it goes nowhere.
   for (const { provider, name } of targets.length === 0 ? [NOBODY] : targets)
     for (const purse of limits?.purses(provider, name) ?? []) purses.set(purse.name, purse);
-  if (limits === null || purses.size === 0) return ['  no limit holds for it'];
-  const states = await purseStatesAt(address, [...purses.keys()]);
+  if (limits === null || purses.size === 0) return ['no limit holds for it'];
+  const states = await known.of([...purses.keys()]);
   const lines = [...purses.values()].map((purse) => {
     const counted = purse.enforced ? '' : ', counted only';
     const state = states === null ? null : (states.get(purse.name) ?? UNTOUCHED);
-    return `  limit of the ${purse.label}: ${parts(purse, state).join(', ')}${counted}`;
+    return `limit of the ${purse.label}: ${parts(purse, state).join(', ')}${counted}`;
   });
-  const from =
-    states === null
-      ? `  what is left of them is not known: no gateway answers at ${shown}`
-      : `  what is left of them is what the gateway at ${shown} has left`;
-  return [...lines, from];
+  return [...lines, known.says(states !== null)];
 }
 
 const NOBODY: Asked = { provider: '', name: '/' };
