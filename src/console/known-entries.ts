@@ -8,6 +8,7 @@ import {
   type LoadedConfig,
 } from '../config/config.ts';
 import { configFromDocument } from '../config/config-document.ts';
+import { OVERLAY } from '../config/config-source.ts';
 import { fileSignature } from '../config/file-signature.ts';
 import { loadEffective } from '../overlay/effective-config.ts';
 import { openOverlayStore } from '../overlay/open-store.ts';
@@ -23,7 +24,7 @@ import { OverlayConflict, type OverlayStore } from '../overlay/overlay-store.ts'
 import { deleteEntry, putEntry } from '../overlay/write-entry.ts';
 import type { GatewayView } from './gateway-view.ts';
 import type { Caller } from './operation.ts';
-import { Problem } from './problem.ts';
+import { Problem, type ProblemPart } from './problem.ts';
 import type { ORIGIN } from './shapes.ts';
 import { instantText } from './usage-wish.ts';
 
@@ -79,7 +80,7 @@ export class KnownEntries {
       if (!(error instanceof ConfigError)) throw error;
       if (before === null)
         throw new Problem('unavailable', 'The configuration on the disk is not valid.', {
-          parts: error.problems,
+          parts: partsOf(error),
         });
       // What it said last goes on, as in the gateway itself.
       return { ...before, entries: byPlace, refused: [...before.refused, ...error.problems] };
@@ -215,9 +216,18 @@ function problemOf(error: unknown): Problem {
   if (error instanceof OverlayConflict) return new Problem('changed_meanwhile', error.message);
   if (error instanceof ConfigError) {
     const isLocked = error.problems.every((problem) => problem.isLocked === true);
-    return new Problem(isLocked ? 'locked' : 'invalid', '', { parts: error.problems });
+    return new Problem(isLocked ? 'locked' : 'invalid', '', { parts: partsOf(error) });
   }
   return new Problem('unavailable', messageOf(error), { retryAfter: 1 });
+}
+
+/** What is told of them: where they stand in the gateway's own tables is nobody's business. */
+function partsOf({ problems }: ConfigError): readonly ProblemPart[] {
+  return problems.map(({ file, key, found, expected }) => ({
+    key: file === OVERLAY ? key : `${file}: ${key}`,
+    found,
+    expected,
+  }));
 }
 
 function messageOf(error: unknown): string {
