@@ -41,7 +41,7 @@ export function problemAnswer(problem: Problem, fields: readonly string[] = []):
     status,
     detail,
     code,
-    parts: [...parts],
+    parts: parts.map(({ key, found, expected }) => ({ key, found, expected })),
   };
   const wait = retryAfter === null ? [] : ['retry-after', String(Math.ceil(retryAfter))];
   const known =
