@@ -5,6 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ROOT } from '../test/support/gateway.ts';
+import { MODEL } from './chat.ts';
+import type { CallerWireName, UpstreamWireName } from './ends/stream-wires.ts';
 import type { Peer } from './peers/peer.ts';
 import { FOLDER, Running } from './peers/processes.ts';
 import { cpuMicros } from './process-cpu.ts';
@@ -151,27 +153,61 @@ export interface StreamRun {
   readonly p99Ms: number;
 }
 
+/** A result of `StreamLoad.runOpening`: of the streams that were opened beside, milliseconds from their due moment to their text. */
+export interface OpeningRun extends StreamRun {
+  readonly firstP50Ms: number;
+  readonly firstP99Ms: number;
+}
+
 /** Both ends of event streams. */
 export class StreamLoad {
   readonly #end = new End('stream-ends.ts');
+  readonly #wire: UpstreamWireName;
+  readonly #caller: CallerWireName;
+  #upstream = 0;
+
+  /** @param wire what the upstream writes. @param caller what the clients ask in */
+  constructor(wire: UpstreamWireName = 'openai-chat', caller: CallerWireName = 'openai-chat') {
+    this.#wire = wire;
+    this.#caller = caller;
+  }
 
   /** @returns the port of the upstream */
   async listen(): Promise<number> {
-    const { port } = await this.#end.ask<{ readonly port: number }>('listen');
+    const asked = { wire: this.#wire };
+    const { port } = await this.#end.ask<{ readonly port: number }>('listen', asked);
     this.#upstream = port;
     return port;
   }
-  #upstream = 0;
 
   /** Opens further streams through a peer, null for straight to the upstream; resolves when each had an event. */
   async open(port: number, peer: Peer | null, streams: number): Promise<void> {
-    const fields = peer?.fields(this.#upstream) ?? '';
-    await this.#end.ask('open', { port, key: peer?.key ?? 'sk-own', fields, streams });
+    await this.#end.ask('open', {
+      port,
+      key: peer?.key ?? 'sk-own',
+      fields: peer?.fields(this.#upstream) ?? '',
+      caller: this.#caller,
+      path: peer?.path ?? null,
+      model: peer?.model ?? MODEL,
+      streams,
+    });
   }
 
-  /** Events over all streams in turn, at a constant rate; resolves when the last one has arrived. */
-  async run(perSecond: number, seconds: number): Promise<StreamRun> {
-    return await this.#end.ask('run', { perSecond, seconds });
+  /**
+   * Events over all streams in turn, at a constant rate; resolves when the last one has arrived.
+   * @param atOnce events of one stream that are one write
+   */
+  async run(perSecond: number, seconds: number, atOnce = 1): Promise<StreamRun> {
+    return await this.#end.ask('run', { perSecond, seconds, atOnce, openedPerSecond: 0 });
+  }
+
+  /** As `run`, while further streams are opened beside, which end behind their first text. */
+  async runOpening(
+    perSecond: number,
+    seconds: number,
+    openedPerSecond: number,
+  ): Promise<OpeningRun> {
+    return await this.#end.ask('run', { perSecond, seconds, atOnce: 1, openedPerSecond });
   }
 
   /** Ends all streams. @throws when one of them lacked an event, or a clean end */

@@ -7,7 +7,7 @@ import { against } from './against.ts';
 import { forgetResults, warnWhenBusy } from './results.ts';
 import { AGAINST, extent, QUICK } from './rounds.ts';
 
-const PARTS = ['micro', 'start', 'e2e', 'streams', 'bodies', 'growth'];
+const PARTS = ['micro', 'start', 'e2e', 'streams', 'translation', 'bodies', 'growth'];
 
 function everything(): void {
   forgetResults();
