@@ -1,6 +1,7 @@
 import { type AnswerSink, CALL_UNITS, type ReplyTerms, type Stop, type Tokens } from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
+import { KeptText } from '../kept-text.ts';
 import {
   chatUsage,
   finishOf,
@@ -23,7 +24,7 @@ export class ChatStreamWriter implements AnswerSink {
   #hasBegun = false;
   #isOver = false;
   hasFailed = false;
-  #thought = '';
+  #thought = new KeptText();
   /** Gemini's, until the call that it belongs to. */
   #seal = '';
   #callCount = 0;
@@ -69,7 +70,7 @@ export class ChatStreamWriter implements AnswerSink {
   }
 
   thought(text: string): void {
-    if (this.#thought.length + text.length <= THOUGHT_MAX_UNITS) this.#thought += text;
+    if (this.#thought.length + text.length <= THOUGHT_MAX_UNITS) this.#thought.append(text);
     this.#delta({ reasoning_content: text });
   }
 
@@ -78,8 +79,8 @@ export class ChatStreamWriter implements AnswerSink {
       this.#seal = data;
       return;
     }
-    this.#delta({ thinking_blocks: [thinkingBlock(this.#thought, maker, data)] });
-    this.#thought = '';
+    this.#delta({ thinking_blocks: [thinkingBlock(this.#thought.toString(), maker, data)] });
+    this.#thought = new KeptText();
   }
 
   redacted(maker: Maker, data: string): void {

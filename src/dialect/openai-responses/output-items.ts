@@ -2,6 +2,7 @@ import type { ReplyTerms } from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import { JsonDepth } from '../json-depth.ts';
 import { listIn, parsedObject, textIn } from '../json-values.ts';
+import { KeptText } from '../kept-text.ts';
 import { shortHash } from '../wire-names.ts';
 import { itemId } from './item-ids.ts';
 import { sealedContent } from './sealed-thoughts.ts';
@@ -18,7 +19,7 @@ interface OpenText {
   readonly kind: 'text' | 'refusal' | 'thought';
   readonly id: string;
   readonly index: number;
-  text: string;
+  readonly kept: KeptText;
 }
 
 interface OpenCall {
@@ -27,7 +28,7 @@ interface OpenCall {
   readonly callId: string;
   readonly tool: OwnTool;
   readonly depth: JsonDepth;
-  input: string;
+  readonly kept: KeptText;
   isClosed: boolean;
 }
 
@@ -91,7 +92,7 @@ export class OutputItems {
   /** The thought so far is over, and this proves it; one may come without any text. */
   sealed(maker: Maker, data: string): void {
     if (this.#open?.kind === 'thought') {
-      const sealed = sealedContent(maker, this.#open.text, data);
+      const sealed = sealedContent(maker, this.#open.kept.toString(), data);
       this.#closeThought(this.#open, sealed);
       this.#open = null;
     } else this.#hidden(sealedContent(maker, '', data));
@@ -119,17 +120,17 @@ export class OutputItems {
       callId: id === '' ? `${this.#terms.id}-${ordinal}` : id,
       tool,
       depth: new JsonDepth(),
-      input: '',
+      kept: new KeptText(),
       isClosed: false,
     };
     this.#calls[ordinal] = call;
-    this.#added(call.index, callItem(call, 'in_progress'));
+    this.#added(call.index, callItem(call, '', 'in_progress'));
   }
 
   input(ordinal: number, text: string): void {
     const call = this.#calls[ordinal];
     if (call === undefined || call.isClosed || text === '') return;
-    call.input += text;
+    call.kept.append(text);
     call.depth.push(text);
     // Of text as it is nothing can be told before its JSON is whole.
     if (!call.tool.isFree) this.#tellInput(call, text);
@@ -152,14 +153,14 @@ export class OutputItems {
 
   #opened(kind: OpenText['kind'], text: string): OpenText {
     if (this.#open?.kind !== kind) this.#open = this.#begun(kind);
-    this.#open.text += text;
+    this.#open.kept.append(text);
     return this.#open;
   }
 
   #begun(kind: OpenText['kind']): OpenText {
     this.#closeFinished();
     const { id, index } = this.#placed(kind === 'thought' ? 'rs' : 'msg');
-    const open: OpenText = { kind, id, index, text: '' };
+    const open: OpenText = { kind, id, index, kept: new KeptText() };
     const of = { item_id: id, output_index: index };
     if (kind === 'thought') {
       this.#added(index, { id, type: 'reasoning', summary: [] });
@@ -167,8 +168,8 @@ export class OutputItems {
       const type = 'response.reasoning_summary_part.added';
       this.#events?.tell({ type, ...of, summary_index: 0, part });
     } else {
-      this.#added(index, { ...messageItem(open, 'in_progress'), content: [] });
-      const part = contentPart(open);
+      this.#added(index, { ...messageItem(open, '', 'in_progress'), content: [] });
+      const part = contentPart(open, '');
       this.#events?.tell({ type: 'response.content_part.added', ...of, content_index: 0, part });
     }
     return open;
@@ -188,7 +189,8 @@ export class OutputItems {
     else this.#closeMessage(open, status);
   }
 
-  #closeThought({ id, index, text }: OpenText, sealed: string | null): void {
+  #closeThought({ id, index, kept }: OpenText, sealed: string | null): void {
+    const text = kept.toString();
     const of = { item_id: id, output_index: index, summary_index: 0 } as const;
     const part = { type: 'summary_text', text } as const;
     this.#events?.tell({ type: 'response.reasoning_summary_text.done', ...of, text });
@@ -199,33 +201,39 @@ export class OutputItems {
   }
 
   #closeMessage(open: OpenText, status: ItemStatus): void {
-    const { id, index, text } = open;
+    const { id, index } = open;
+    const text = open.kept.toString();
     const of = { item_id: id, output_index: index, content_index: 0 } as const;
     if (open.kind === 'text')
       this.#events?.tell({ type: 'response.output_text.done', ...of, text, logprobs: [] });
     else this.#events?.tell({ type: 'response.refusal.done', ...of, refusal: text });
-    this.#events?.tell({ type: 'response.content_part.done', ...of, part: contentPart(open) });
-    this.#done(index, messageItem(open, status));
+    this.#events?.tell({
+      type: 'response.content_part.done',
+      ...of,
+      part: contentPart(open, text),
+    });
+    this.#done(index, messageItem(open, text, status));
   }
 
   #closeCall(call: OpenCall, status: ItemStatus): void {
     if (call.isClosed) return;
     call.isClosed = true;
     const of = { item_id: call.id, output_index: call.index };
+    const kept = call.kept.toString();
     if (call.tool.isFree) {
-      const input = freeInput(call.input);
+      const input = freeInput(kept);
       this.#events?.tell({ type: 'response.custom_tool_call_input.delta', ...of, delta: input });
       this.#events?.tell({ type: 'response.custom_tool_call_input.done', ...of, input });
     } else {
-      if (call.input === '') this.#tellInput(call, NO_ARGUMENTS);
-      const input = call.input || NO_ARGUMENTS;
+      if (kept === '') this.#tellInput(call, NO_ARGUMENTS);
+      const input = kept || NO_ARGUMENTS;
       this.#events?.tell({
         type: 'response.function_call_arguments.done',
         ...of,
         arguments: input,
       });
     }
-    this.#done(call.index, callItem(call, status));
+    this.#done(call.index, callItem(call, kept, status));
   }
 
   #tellInput({ id, index }: OpenCall, delta: string): void {
@@ -245,19 +253,20 @@ export class OutputItems {
 
 const NO_ARGUMENTS = '{}';
 
-function contentPart({ kind, text }: OpenText): MessageItem['content'][number] {
+function contentPart({ kind }: OpenText, text: string): MessageItem['content'][number] {
   if (kind === 'refusal') return { type: 'refusal', refusal: text };
   return { type: 'output_text', text, annotations: [], logprobs: [] };
 }
 
-function messageItem(open: OpenText, status: ItemStatus): MessageItem {
-  const content = [contentPart(open)];
+function messageItem(open: OpenText, text: string, status: ItemStatus): MessageItem {
+  const content = [contentPart(open, text)];
   return { id: open.id, type: 'message', role: 'assistant', status, content };
 }
 
 /** An open one has said nothing so far. */
 function callItem(
-  { id, callId, tool: { namespace, name, isFree }, input, isClosed }: OpenCall,
+  { id, callId, tool: { namespace, name, isFree }, isClosed }: OpenCall,
+  input: string,
   status: ItemStatus,
 ): OutputItem {
   const of = { id, call_id: callId, name, ...(namespace === null ? {} : { namespace }) };
