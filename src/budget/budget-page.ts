@@ -1,5 +1,5 @@
 import { labelText } from './budget-calendar.ts';
-import { nanoUsd } from './budget-refusals.ts';
+import { nanoUsd, shareMembers } from './budget-refusals.ts';
 import type { KeySpending } from './spending.ts';
 
 /** How a key's budgets stand, as JSON for whoever holds it; null: it has none. */
@@ -12,6 +12,7 @@ export function budgetPage(spending: KeySpending | null): string {
     spent_usd: nanoUsd(view.spent),
     reserved_usd: nanoUsd(view.reserved),
     left_usd: nanoUsd(Math.max(0, view.limit - view.spent - view.reserved)),
+    ...shareMembers(view.share),
     renews_at: new Date(view.renewsMs).toISOString(),
     mode: view.enforced ? 'enforce' : 'warn',
   }));

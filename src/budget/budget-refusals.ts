@@ -19,6 +19,30 @@ export function nanoUsd(nano: number): string {
   return usdText(BigInt(Math.max(0, nano)) * PICO_PER_NANO);
 }
 
+/** What a gateway of a fleet has of a budget; nano-dollars. */
+export interface FleetShare {
+  /** What other gateways were granted, as far as this one knows: it counts as spent, whether they have or not. */
+  readonly elsewhere: number;
+  /** What this one may spend of it, has spent of that, and holds for requests under way. */
+  readonly granted: number;
+  readonly spent: number;
+  readonly reserved: number;
+}
+
+/** The same as members of JSON; none where there is no fleet. */
+export function shareMembers(share: FleetShare | null): object {
+  if (share === null) return {};
+  const { elsewhere, granted, spent, reserved } = share;
+  return {
+    granted_elsewhere_usd: nanoUsd(elsewhere),
+    here: {
+      granted_usd: nanoUsd(granted),
+      spent_usd: nanoUsd(spent),
+      left_usd: nanoUsd(granted - spent - reserved),
+    },
+  };
+}
+
 /** How the budget stands that keeps a request away. */
 export interface SpentBudget {
   readonly scope: BudgetScope;
@@ -32,6 +56,8 @@ export interface SpentBudget {
   readonly renewsMs: number;
   /** `partition`: its limit has room, and what this node was granted of it has not. */
   readonly reason: 'spent' | 'partition';
+  /** Null: there is no fleet. */
+  readonly share: FleetShare | null;
   /** What there is room for; null: nothing that its caller may ask for. */
   readonly alternative: Alternative | null;
 }
@@ -73,6 +99,7 @@ function refusal(status: BudgetStatus, budget: SpentBudget, what: string): Rejec
     spent_usd: nanoUsd(spent),
     reserved_usd: nanoUsd(reserved),
     asked_usd: nanoUsd(asked),
+    ...shareMembers(budget.share),
     renews_at: renewsAt,
     reason,
     alternative:

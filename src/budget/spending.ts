@@ -13,6 +13,7 @@ import {
   type BudgetStatus,
   budgetExceeded,
   budgetStopped,
+  type FleetShare,
   NO_BUDGET_ROW,
   type SpentBudget,
   tooDear,
@@ -20,7 +21,7 @@ import {
   unpriced,
 } from './budget-refusals.ts';
 import type { BudgetLimits, BudgetScope, BudgetWindow, UnpricedWay } from './budget-settings.ts';
-import { type BudgetTable, type Claim, NO_ROW, rowName } from './budget-table.ts';
+import { type BudgetTable, type Claim, NO_ROW, type RowState, rowName } from './budget-table.ts';
 import type { ChainSpending, ChainTarget } from './chain-spending.ts';
 import type { DefaultRates } from './default-rate.ts';
 import { highestCost, isBounded } from './highest-cost.ts';
@@ -120,6 +121,8 @@ export interface BudgetView {
   readonly reserved: number;
   readonly renewsMs: number;
   readonly enforced: boolean;
+  /** Null: there is no fleet. */
+  readonly share: FleetShare | null;
 }
 
 const NOTHING_ASKED: AskedSpending = {
@@ -136,6 +139,8 @@ const NOTHING_ASKED: AskedSpending = {
   toolUses: 0,
   named: 0,
 };
+
+const NOTHING_GRANTED: FleetShare = { elsewhere: 0, granted: 0, spent: 0, reserved: 0 };
 
 /** This node's part of a budget is too small, and may grow within milliseconds: it is to be asked again then. */
 export const WAITS = 'waits';
@@ -412,6 +417,7 @@ export class KeySpending {
       reserved: Math.max(0, (state?.reserved ?? 0) - before),
       asked,
       renewsMs: line.window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
+      share: this.#shareIn(state),
       reason: of === 'grant' && !this.#isSpent(at, claims, asked - before) ? 'partition' : 'spent',
       alternative,
     };
@@ -527,8 +533,14 @@ export class KeySpending {
         reserved: isNow ? state.reserved : 0,
         renewsMs: window === 'day' ? windows.dayEndsMs : windows.monthEndsMs,
         enforced,
+        share: this.#shareIn(isNow ? state : null),
       };
     });
+  }
+
+  /** What this node has of a budget that it shares with others. */
+  #shareIn(state: RowState | null): FleetShare | null {
+    return this.#context.table.isWhole ? null : (state ?? NOTHING_GRANTED);
   }
 
   get maxCostNano(): number {

@@ -34,7 +34,7 @@ export function budgetArguments(argv: readonly string[]): BudgetArguments {
  */
 export function budget(
   { json }: BudgetArguments,
-  { dataDir, budgets }: Pick<Config, 'dataDir' | 'budgets'>,
+  { dataDir, budgets, natsUrl }: Pick<Config, 'dataDir' | 'budgets' | 'natsUrl'>,
   nowMs: number,
 ): number {
   if (dataDir === null)
@@ -51,7 +51,9 @@ export function budget(
       return own >= (windowOf(own) === 'day' ? day : month);
     })
     .toSorted((a, b) => shareOf(b) - shareOf(a));
-  const text = json ? JSON.stringify(rows.map(objectOf), null, 2) : tableOf(rows);
+  const alone =
+    natsUrl === null ? '' : '\nWhat other gateways of the fleet have spent is not in it.';
+  const text = json ? JSON.stringify(rows.map(objectOf), null, 2) : `${tableOf(rows)}${alone}`;
   process.stdout.write(`${text}\n`);
   return 0;
 }

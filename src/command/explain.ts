@@ -146,11 +146,12 @@ function linesOf(told: Explained, isKnown: boolean, config: Config): readonly st
 const NOBODYS: KnownBudgets = { of: () => [], says: '' };
 
 /** How budgets stand by the journal in `data_dir`. @throws Error when it cannot be read */
-function journalBudgets({ dataDir }: Config): KnownBudgets {
+function journalBudgets({ dataDir, natsUrl }: Config): KnownBudgets {
+  const says = natsUrl === null ? 'by the journal' : 'by the journal of this gateway alone';
   const journal = dataDir === null ? null : readJournal(join(dataDir, 'budgets'));
   return {
     of: () => (journal?.rows ?? []).map((row) => ({ ...row, reserved: 0 })),
-    says: journal === null ? 'there is no journal' : 'by the journal',
+    says: journal === null ? 'there is no journal' : says,
   };
 }
 

@@ -56,6 +56,20 @@ async function reachable(gateway: Gateway, is: 0 | 1): Promise<void> {
   });
 }
 
+/** As it is told. */
+interface Budget {
+  readonly window: string;
+  readonly limit_usd: string;
+  readonly spent_usd: string;
+  readonly left_usd: string;
+  readonly granted_elsewhere_usd: string;
+  readonly here: {
+    readonly granted_usd: string;
+    readonly spent_usd: string;
+    readonly left_usd: string;
+  };
+}
+
 interface Told {
   readonly status: number;
   readonly reason: string | null;
@@ -108,6 +122,45 @@ describe('a budget of two gateways', () => {
     expect(2 + served + rest).toBeLessThanOrEqual(30);
     // At most a slice is left at the first one.
     expect(2 + served + rest).toBeGreaterThanOrEqual(27);
+  });
+
+  it('tells what is left for all, with what others hold counted as spent, and beside it its own part', async () => {
+    const [first, second] = [await node(2), await node(2)];
+    await reachable(first, 1);
+    await reachable(second, 1);
+    for (let at = 0; at < 10; at++) await spendOne(first);
+    await spendOne(second);
+    const day = async ({ origin }: Gateway) => {
+      const headers = { authorization: `Bearer ${token({ keyId: 1n })}` };
+      const page = await (await fetch(`${origin}/sluice/budget`, { headers })).json();
+      const { budgets } = page as { readonly budgets: readonly Budget[] };
+      return budgets.find(({ window }) => window === 'day');
+    };
+    const told = await until('the second to know what the first one holds', async () => {
+      const budget = await day(second);
+      const elsewhere = Number(budget?.granted_elsewhere_usd);
+      return elsewhere >= 0.1 && budget;
+    });
+    const { limit_usd: limit, spent_usd: spent, left_usd: left, here } = told;
+    expect(here.spent_usd).toBe('0.01');
+    expect(Number(spent)).toBeCloseTo(0.01 + Number(told.granted_elsewhere_usd), 9);
+    expect(Number(left)).toBeCloseTo(Number(limit) - Number(spent), 9);
+    // Its own part is of what is left for all.
+    expect(Number(here.left_usd)).toBeCloseTo(Number(here.granted_usd) - 0.01, 9);
+    expect(Number(here.left_usd)).toBeLessThanOrEqual(Number(left));
+    const { origin } = second;
+    const refused = await fetch(`${origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token({ keyId: 1n })}`,
+        'content-type': 'application/json',
+      },
+      body: '{"model":"m","max_tokens":5000,"messages":[]}',
+    });
+    expect(refused.status).toBe(402);
+    const { error } = (await refused.json()) as { readonly error: { readonly budget: Budget } };
+    expect(error.budget).toMatchObject({ window: 'day', here: { spent_usd: '0.01' } });
+    expect(Number(error.budget.granted_elsewhere_usd)).toBeGreaterThanOrEqual(0.1);
   });
 
   it('that one of them held and did not spend is the other’s when it ends', async () => {
