@@ -4,7 +4,7 @@ import { SkipReporter } from './test/support/skip-reporter.ts';
 // `house` and `unit` are pure, the others drive real processes. Three of their files at a time, on two cores: most claims wait
 // for a timer of the platform or a slow reader, and no timing decides a result; a limit of time only ends what hangs. Attacks
 // and faults load the machine themselves: two. The long ones measure memory and load both cores: one after the other. `sdk`
-// runs stock clients of several languages, which it installs first.
+// runs stock clients of several languages, which it installs first; `browser` looks at the dashboard in a real one.
 const project = (name: string, timeoutMs: number, filesAtOnce: number) => ({
   test: {
     name,
@@ -28,6 +28,7 @@ export default defineConfig({
       project('faults', 120_000, 2),
       project('long', 900_000, 1),
       project('sdk', 600_000, 2),
+      project('browser', 120_000, 1),
     ],
   },
 });

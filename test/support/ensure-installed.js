@@ -10,25 +10,33 @@ if (!current) {
   execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { stdio: 'inherit' });
 }
 
-// The deny-set is tested against a real nats-server. Nobody's machine gets a package that nobody asked for: it is installed
-// in CI (the variable CI is set, as every CI does) and with SLUICE_INSTALL=1. Else its tests say so and are skipped.
+// The deny-set is tested against a real nats-server, the dashboard in a real Chromium (with the argument `browser`). Nobody's
+// machine gets a package that nobody asked for: they are installed in CI (the variable CI is set, as every CI does) and with
+// SLUICE_INSTALL=1. Else their tests say so and are skipped.
 const PLACES = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
-const isWanted = process.argv[2] !== 'packages';
-if (isWanted && !PLACES.some((folder) => existsSync(`${folder}/nats-server`))) {
+const isHere = (name) => PLACES.some((folder) => existsSync(`${folder}/${name}`));
+
+function need(name, alternatives = []) {
+  if ([name, ...alternatives].some(isHere)) return;
   const isAsked = Boolean(process.env.CI) || process.env.SLUICE_INSTALL === '1';
   const say = (why) =>
     process.stderr.write(
-      `nats-server is not here${why}: its tests are skipped. To have them: apt-get install nats-server (or brew install nats-server).\n`,
+      `${name} is not here${why}: its tests are skipped. To have them: apt-get install ${name} (or brew install ${name}).\n`,
     );
   const apt = (...args) => execFileSync('apt-get', ['-qq', ...args], { stdio: 'inherit' });
-  if (!isAsked) say('');
-  else {
-    try {
-      if (process.getuid?.() !== 0) throw new Error('only root may install packages');
-      apt('update');
-      apt('install', '-y', '--no-install-recommends', 'nats-server');
-    } catch (error) {
-      say(` and could not be installed (${error.message})`);
-    }
+  if (!isAsked) {
+    say('');
+    return;
+  }
+  try {
+    if (process.getuid?.() !== 0) throw new Error('only root may install packages');
+    apt('update');
+    apt('install', '-y', '--no-install-recommends', name);
+  } catch (error) {
+    say(` and could not be installed (${error.message})`);
   }
 }
+
+const wanted = process.argv[2];
+if (wanted !== 'packages') need('nats-server');
+if (wanted === 'browser') need('chromium', ['chromium-browser', 'google-chrome']);

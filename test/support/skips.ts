@@ -30,6 +30,10 @@ const NEEDS: readonly Need[] = [
     says: /^needs nats-server\b/,
     isMet: () => isOnPath('nats-server') || process.getuid?.() === 0,
   },
+  {
+    says: /^needs chromium\b/,
+    isMet: () => isOnPath('chromium') || process.getuid?.() === 0,
+  },
   // Debian's package; nobody installs a whole server for one file of tests.
   { says: /^needs postgresql\b/, isMet: () => existsSync('/usr/lib/postgresql') },
   { says: /^needs chdb\b/, isMet: () => works('python3', '-c', 'import chdb') },

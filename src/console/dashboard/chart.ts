@@ -98,11 +98,13 @@ function options(
       : { paths: paths.spline?.() ?? (() => null), width: 1.5 };
   const ordered = kind === 'bars' ? coloured.toReversed() : coloured;
   const axis = { stroke: ink, font: FONT, ticks: { show: false } };
-  const apart = Math.max(1, Math.ceil(steps.length / Math.max(2, Math.floor(width / 90))));
+  const least = Math.max(1, Math.ceil(steps.length / Math.max(2, Math.floor(width / 90))));
+  // Of lines the last step is named, and then every tenth or twentieth before it.
+  const apart = kind === 'lines' ? Math.ceil(least / 10) * 10 : least;
   return {
     width,
     height: props.height ?? 240,
-    padding: [10, 8, 0, 0],
+    padding: [10, 20, 0, 0],
     legend: { show: false },
     cursor: { points: { show: kind === 'lines' }, drag: { x: false, y: false }, y: false },
     scales: {

@@ -3,7 +3,6 @@ import { useState } from 'preact/hooks';
 import { type Address, changed, hrefOf } from './address.ts';
 import { useAsked, write } from './admin-api.ts';
 import {
-  badge,
   button,
   empty,
   pager,
@@ -50,7 +49,7 @@ function Origins({ config }: { readonly config: Config }): VNode {
               },
               {
                 head: 'Said by',
-                cell: (row) => badge(row.origin === 'overlay' ? 'accent' : 'quiet', row.origin),
+                cell: (row) => html`<span class="mono">${row.origin}</span>`,
               },
               {
                 head: 'Where',
@@ -219,10 +218,9 @@ export function ConfigScreen({ address }: { readonly address: Address }): VNode 
         title: 'Reload the configuration',
         says: 'The file is read again. If something in it is wrong, what runs goes on.',
         doing: 'Reload',
-        asksReason: false,
         onClose: () => setReloading(false),
-        run: async () => {
-          const { value } = await write<Reloaded>('POST', '/config/reload', undefined);
+        run: async (reason) => {
+          const { value } = await write<Reloaded>('POST', '/config/reload', { reason });
           setProblems(value.ok ? [] : value.problems.map(written));
           scene.say(value.ok ? 'The configuration is read again.' : 'The file was not taken.');
           asked.again();

@@ -6,7 +6,7 @@ import { h, html } from './html.ts';
 import { originNote } from './origin.ts';
 import { useScene } from './scene.ts';
 import { instantText } from './time-range.ts';
-import type { Entry } from './told.ts';
+import type { Entry, Tenant } from './told.ts';
 
 /** What a table of the configuration may hold, as its editor asks for it. */
 export interface Member {
@@ -164,13 +164,23 @@ function parsed(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
+/** A tenant is told with what else is known of it; what can be edited are these two. */
+function asEntry(told: Entry | Tenant): Entry {
+  if ('value' in told) return told;
+  const { id, name, policy, origin } = told;
+  const value = { ...(name === null ? {} : { name }), ...(policy === null ? {} : { policy }) };
+  return { name: id, value, members: {}, origin };
+}
+
 /** Edits one table of the configuration: what it is now is read first, so that nobody's change is lost. */
 export function EntryDialog(props: EntryDialogProps): VNode {
   const { collection, name, kind, onClose } = props;
-  const asked = useAsked<Entry>(name === null ? null : `${collection}/${encodeURIComponent(name)}`);
+  const asked = useAsked<Entry | Tenant>(
+    name === null ? null : `${collection}/${encodeURIComponent(name)}`,
+  );
   if (name === null) return h(EntryForm, { ...props, entry: null, etag: null });
   if (asked.value !== null && asked.refused === null) {
-    return h(EntryForm, { ...props, entry: asked.value, etag: asked.etag });
+    return h(EntryForm, { ...props, entry: asEntry(asked.value), etag: asked.etag });
   }
   return h(
     Dialog,

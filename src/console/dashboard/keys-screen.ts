@@ -248,7 +248,7 @@ function keyDialog(props: KeyDialogProps): VNode {
 
 function Keys({ address }: { readonly address: Address }): VNode {
   const scene = useScene();
-  const { zone } = scene;
+  const { zone, session } = scene;
   const [typed, setTyped] = useState(address.query['q'] ?? '');
   const [doing, setDoing] = useState<readonly [Key, Doing] | null>(null);
   const [isMinting, setMinting] = useState(false);
@@ -260,7 +260,10 @@ function Keys({ address }: { readonly address: Address }): VNode {
     limit: '50',
   };
   const page = useAsked<Page<Key>>('/keys', query);
-  const policies = useAsked<Page<{ readonly name: string }>>('/policies', { limit: '1000' });
+  const policies = useAsked<Page<{ readonly name: string }>>(
+    session.tenants === null ? '/policies' : null,
+    { limit: '1000' },
+  );
   const names = policies.value?.rows.map(({ name }) => name) ?? [];
   const mayWrite = whyNot(scene, 'operator');
   const action = (key: Key, what: Doing, text: string, why = mayWrite): VNode =>
@@ -285,8 +288,8 @@ function Keys({ address }: { readonly address: Address }): VNode {
     {
       head: 'Policy',
       cell: (key) =>
-        key.policy === null
-          ? '–'
+        key.policy === null || session.tenants !== null
+          ? (key.policy ?? '–')
           : html`<a href=${hrefOf(['policies'], { q: key.policy })}>${key.policy}</a>`,
     },
     {

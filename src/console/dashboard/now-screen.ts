@@ -19,8 +19,8 @@ import { h, html } from './html.ts';
 import { useScene } from './scene.ts';
 import type { Now, Refusals } from './told.ts';
 
-/** Seconds that the page keeps of what it was told. */
-const KEPT = 120;
+/** Seconds that the page keeps of what it was told: two minutes, both ends with them. */
+const KEPT = 121;
 
 interface Live {
   readonly past: readonly Now[];
@@ -104,7 +104,10 @@ function conditions(now: Now): VNode {
 
 function LiveChart({ past }: { readonly past: readonly Now[] }): VNode {
   const steps = useMemo(
-    () => Array.from({ length: KEPT }, (_, index) => `${KEPT - 1 - index} s ago`),
+    () =>
+      Array.from({ length: KEPT }, (_, index) =>
+        index === KEPT - 1 ? 'now' : `${KEPT - 1 - index} s ago`,
+      ),
     [],
   );
   const series = useMemo(() => {

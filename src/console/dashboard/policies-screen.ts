@@ -373,9 +373,21 @@ function Limits({ address }: { readonly address: Address }): VNode {
   );
 }
 
+const TABS = [
+  ['policies', 'Policies'],
+  ['limits', 'Limits'],
+  ['tenants', 'Tenants'],
+  ['prices', 'Prices'],
+] as const;
+const OF_TENANTS: readonly string[] = ['limits', 'tenants'];
+
 export function PoliciesScreen({ address }: { readonly address: Address }): VNode {
+  const { session } = useScene();
+  // Policies and prices are the whole node's.
+  const shown =
+    session.tenants === null ? TABS : TABS.filter(([name]) => OF_TENANTS.includes(name));
   const said = address.query['tab'] ?? '';
-  const tab = said === 'limits' || Object.hasOwn(KINDS, said) ? said : 'policies';
+  const tab = shown.find(([name]) => name === said)?.[0] ?? shown[0]?.[0] ?? 'limits';
   const body = (): VNode => {
     switch (tab) {
       case 'limits':
@@ -392,11 +404,10 @@ export function PoliciesScreen({ address }: { readonly address: Address }): VNod
     hrefOf(['policies'], name === 'policies' ? {} : { tab: name });
   return html`
     <header class="screen-head"><h1>Policies and limits</h1></header>
-    ${tabs('Policies and limits', tab, [
-      { name: 'policies', text: 'Policies', href: href('policies') },
-      { name: 'limits', text: 'Limits', href: href('limits') },
-      { name: 'tenants', text: 'Tenants', href: href('tenants') },
-      { name: 'prices', text: 'Prices', href: href('prices') },
-    ])}
+    ${tabs(
+      'Policies and limits',
+      tab,
+      shown.map(([name, text]) => ({ name, text, href: href(name) })),
+    )}
     ${body()}`;
 }

@@ -14,6 +14,7 @@ import {
 import { compact, counted, duration } from './format.ts';
 import { h, html } from './html.ts';
 import { breaker } from './now-screen.ts';
+import { toneOf } from './requests-screen.ts';
 import { useScene, whyNot } from './scene.ts';
 import type { Provider } from './told.ts';
 
@@ -26,18 +27,14 @@ interface Reset {
 function statuses({ statuses: told, attempts }: Provider): VNode {
   const rows = Object.entries(told).sort(([, one], [, other]) => other - one);
   if (attempts === 0) return html`<p class="muted">No attempt in the last day.</p>`;
-  const tone = (status: string): string => {
-    if (status.startsWith('2')) return 'good';
-    return status.startsWith('4') ? 'warn' : 'bad';
-  };
   return html`<div>
     <div class="bar statuses" aria-hidden="true">${rows.map(
       ([status, count]) =>
-        html`<i class=${tone(status)} style=${{ width: `${(100 * count) / attempts}%` }}></i>`,
+        html`<i class=${toneOf(status)} style=${{ width: `${(100 * count) / attempts}%` }}></i>`,
     )}</div>
     <p class="row wrap">${rows.map(
       ([status, count]) =>
-        html`<a class="status-count" href=${`#/requests?status=${encodeURIComponent(status)}&attempts=all`}>${status === '' ? 'none' : status} <b>${compact(count)}</b></a>`,
+        html`<a class="status-count" href=${`#/requests?status=${encodeURIComponent(status)}&attempts=all`}>${status.replaceAll('_', ' ')} <b>${compact(count)}</b></a>`,
     )}</p>
   </div>`;
 }
@@ -158,10 +155,9 @@ export function ProvidersScreen(): VNode {
         title: `Reset ${reset.what}`,
         says: 'Its breaker is closed and its rests end now: the next request asks it. If it still fails, it rests again.',
         doing: 'Reset',
-        asksReason: false,
         onClose: () => setReset(null),
-        run: async () => {
-          await write('POST', reset.path, undefined);
+        run: async (reason) => {
+          await write('POST', reset.path, { reason });
           scene.say(`The ${reset.what} is asked again.`);
           asked.again();
         },

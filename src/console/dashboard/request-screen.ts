@@ -5,7 +5,7 @@ import { badge, button, costOf, money, panel, refusedNote, skeleton, table } fro
 import { Explain } from './explain.ts';
 import { counted, duration, instant } from './format.ts';
 import { h, html } from './html.ts';
-import { outcomeBadge, statusBadge } from './requests-screen.ts';
+import { statusBadge } from './requests-screen.ts';
 import { useScene } from './scene.ts';
 import type { Request } from './told.ts';
 
@@ -67,7 +67,7 @@ function attempt(fact: Fact): VNode {
   return html`<li class="attempt ${fact['final'] === true ? 'final' : ''}">
     <header class="row wrap">
       <b>${target === '' ? `${text(fact, 'provider')} ${text(fact, 'model')}` : target}</b>
-      ${statusBadge(text(fact, 'upstream_status'))} ${outcomeBadge(text(fact, 'outcome'))}
+      ${statusBadge(text(fact, 'upstream_status'))} ${statusBadge(text(fact, 'outcome'))}
       ${fact['final'] === true && badge('accent', 'final')}
       ${fact['resumed'] === true && badge('warn', 'resumed')}
       <span class="push">${costOf(cost, text(fact, 'cost_status'))}</span>

@@ -38,14 +38,23 @@ const OUTCOMES = {
   gateway_error: 'gateway_error',
 } as const;
 
-export function outcomeBadge(outcome: string): VNode {
-  const quiet: Tone = outcome === 'client_gone' || outcome === 'drained' ? 'warn' : 'bad';
-  return badge(outcome === 'complete' ? 'good' : quiet, outcome.replaceAll('_', ' '));
+const TONES: Readonly<Record<string, Tone>> = {
+  '2': 'good',
+  '3': 'quiet',
+  '4': 'warn',
+  '5': 'bad',
+  complete: 'good',
+  client_gone: 'warn',
+  drained: 'warn',
+};
+
+/** A status of HTTP, or how a request ended. */
+export function toneOf(status: string): Tone {
+  return TONES[/^\d/.test(status) ? (status[0] ?? '') : status] ?? 'bad';
 }
 
 export function statusBadge(status: string): VNode {
-  const tones: Readonly<Record<string, Tone>> = { '2': 'good', '3': 'quiet', '4': 'warn' };
-  return badge(tones[status[0] ?? ''] ?? 'bad', status === '' ? '–' : status);
+  return badge(toneOf(status), status === '' ? '–' : status.replaceAll('_', ' '));
 }
 
 export function RequestsScreen({ address }: { readonly address: Address }): VNode {
@@ -75,7 +84,7 @@ export function RequestsScreen({ address }: { readonly address: Address }): VNod
     {
       head: 'Status',
       cell: (row) =>
-        html`${statusBadge(row.status)} ${row.outcome !== 'complete' && outcomeBadge(row.outcome)}`,
+        html`${statusBadge(row.status)} ${row.outcome !== 'complete' && row.outcome !== row.status && statusBadge(row.outcome)}`,
     },
     {
       head: 'Model',

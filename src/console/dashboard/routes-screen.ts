@@ -174,15 +174,8 @@ const EMPTY: RouteForm = formOf({ targets: [''] });
 function LockedNote({ name }: { readonly name: string }): VNode {
   const { session } = useScene();
   const config = useAsked<Config>(session.tenants === null ? '/config' : null);
-  const place = config.value?.origins.find(
-    ({ key }) =>
-      key === `routes.${name}.locked` ||
-      key === `routes.${name}` ||
-      key.startsWith(`routes.${name}.`),
-  )?.place;
-  return html`<p class="note">${icon('lock')} The file says that this route is locked: it is changed there${
-    place == null ? '' : html`, at <code>${place}</code>`
-  }, and not here.</p>`;
+  const file = config.value?.source ?? null;
+  return html`<p class="note">${icon('lock')} The file says that this route is locked: it is changed in its table <code>[routes.${name}]</code>${file !== null && html` of <code>${file}</code>`}, and not here.</p>`;
 }
 
 function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {

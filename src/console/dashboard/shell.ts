@@ -44,7 +44,7 @@ const SCREENS: Readonly<Record<string, Screen>> = {
     isNodeWide: false,
     show: (address) => h(KeysScreen, { key: address.query['q'] ?? '', address }),
   },
-  routes: { text: 'Routes', isNodeWide: false, show: (address) => h(RoutesScreen, { address }) },
+  routes: { text: 'Routes', isNodeWide: true, show: (address) => h(RoutesScreen, { address }) },
   providers: { text: 'Providers', isNodeWide: true, show: () => h(ProvidersScreen, {}) },
   policies: {
     text: 'Policies and limits',
@@ -58,15 +58,26 @@ const SCREENS: Readonly<Record<string, Screen>> = {
   },
 };
 
+/** Names that browsers know by older ones. */
+const RENAMED: Readonly<Record<string, string>> = {
+  'Asia/Calcutta': 'Asia/Kolkata',
+  'Asia/Katmandu': 'Asia/Kathmandu',
+  'Asia/Rangoon': 'Asia/Yangon',
+  'Asia/Saigon': 'Asia/Ho_Chi_Minh',
+  'Europe/Kiev': 'Europe/Kyiv',
+};
+
 function zones(): readonly string[] {
-  return ['UTC', ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC')];
+  const known = Intl.supportedValuesOf('timeZone').map((zone) => RENAMED[zone] ?? zone);
+  return ['UTC', ...known.filter((zone) => zone !== 'UTC').sort()];
 }
 
 /** @returns `fallback` for what no browser knows */
 function knownZone(name: string | undefined, fallback: string): string {
   if (name === undefined) return fallback;
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return name;
   } catch {
     return fallback;
   }
