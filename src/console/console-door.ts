@@ -38,6 +38,9 @@ export const BODY_MS = 10_000;
 /** How long the thread may take for an answer, in milliseconds; behind it the caller gets 503. */
 export const ANSWER_MS = 30_000;
 
+/** How long a thread that left a call without an answer may take to say that it is there, in milliseconds: else it is replaced. */
+export const PONG_MS = 5_000;
+
 /** Calls in a second, and how many may come at once: fifty open dashboards ask for less, and one that opens asks for 50 files. */
 export const CALLS_PER_SECOND = 200;
 export const CALLS_BURST = 1_000;
@@ -100,6 +103,7 @@ export class ConsoleDoor {
   #uploads = 0;
   readonly #live = new Set<LiveReader>();
   #beat: NodeJS.Timeout | null = null;
+  #pong: NodeJS.Timeout | null = null;
   /** Calls that may come now, and as of when. */
   #allowed = CALLS_BURST;
   #allowedAtMs = performance.now();
@@ -238,6 +242,7 @@ export class ConsoleDoor {
     const call = this.#nextCall++;
     const limit = setTimeout(() => {
       this.#calls.delete(call);
+      this.#ping();
       this.#refuse(request, response, 'unavailable', 'The console did not answer in time.', 1);
     }, ANSWER_MS);
     this.#calls.set(call, { response, isHead: request.method === 'HEAD', limit });
@@ -249,6 +254,22 @@ export class ConsoleDoor {
       peer: request.socket.remoteAddress ?? '',
     };
     this.#tell({ kind: 'call', call, asked });
+  }
+
+  /** What it waits for may be slow; a thread that does nothing else any more is none. */
+  #ping(): void {
+    const thread = this.#thread;
+    if (thread === null || this.#pong !== null) return;
+    this.#pong = setTimeout(() => {
+      this.#options.log.write('error', 'console_hangs');
+      void thread.terminate();
+    }, PONG_MS);
+    this.#tell({ kind: 'ping' });
+  }
+
+  #ponged(): void {
+    if (this.#pong !== null) clearTimeout(this.#pong);
+    this.#pong = null;
   }
 
   #refuse(
@@ -281,6 +302,9 @@ export class ConsoleDoor {
         this.#options.log.write('debug', 'console_ready', {
           took_ms: Math.round(performance.now() - this.#startedAtMs),
         });
+        break;
+      case 'pong':
+        this.#ponged();
         break;
       case 'answer': {
         const open = this.#take(message.call);
@@ -377,6 +401,7 @@ export class ConsoleDoor {
 
   #onExit(): void {
     this.#thread = null;
+    this.#ponged();
     this.#failAll();
     for (const reader of this.#live) this.#endLive(reader);
     if (this.#isStopping) return;

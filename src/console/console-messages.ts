@@ -72,10 +72,13 @@ export type ToConsole =
   | { readonly kind: 'call'; readonly call: number; readonly asked: AskedCall }
   | { readonly kind: 'config'; readonly config: ConsoleConfig }
   | { readonly kind: 'told'; readonly question: number; readonly answer: unknown }
+  /** Answered in the thread's next turn, if it has one. */
+  | { readonly kind: 'ping' }
   | { readonly kind: 'stop' };
 
 export type FromConsole =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'pong' }
   | { readonly kind: 'answer'; readonly call: number; readonly answer: ToldAnswer }
   /** The call is to be told what happens, as it happens. @see ConsoleDoor */
   | {

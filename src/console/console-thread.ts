@@ -111,6 +111,9 @@ parentPort?.on('message', (message: ToConsole) => {
     case 'told':
       room.told(message.question, message.answer);
       break;
+    case 'ping':
+      tell({ kind: 'pong' });
+      break;
     case 'stop':
       parentPort?.close();
       break;
