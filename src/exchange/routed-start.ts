@@ -3,7 +3,7 @@
 import type { Routed } from '../admit/admission.ts';
 import type { Maker } from '../dialect/conversation.ts';
 import { makerAt } from '../dialect/seals.ts';
-import { writtenWire } from '../dialect/wires.ts';
+import { type AskedWire, writtenWire } from '../dialect/wires.ts';
 import type { Homes } from '../plan/offers.ts';
 import type { Plan, Planned } from '../plan/plan.ts';
 import type { Planner, Trial } from '../plan/planner.ts';
@@ -231,7 +231,7 @@ function namedStart(
   if (isElsewhere && !isHomeLeft && targets.length === 0) return STATE_ELSEWHERE;
   const isForEver = made.leftOut.every(({ waitMs }) => waitMs === 0);
   if (translation?.refusal != null && isForEver) return untranslated(translation.refusal);
-  if (!isWhole && callerWire(routed.suffix) !== null && isForEver && isOfAnotherWire(made))
+  if (!isWhole && isForEver && couldBeWritten(made, callerWire(routed.suffix)))
     return body.notWhole;
   return notPaidFor(made) ?? noTarget(made);
 }
@@ -241,9 +241,14 @@ function isStrict(fields: readonly string[], { settings }: Route, { policy }: Ro
   return settings.isStrict || policy.isStrict || fieldValue(fields, 'x-sluice-strict') === 'true';
 }
 
-/** It could be asked if the body were written anew for it. */
-function isOfAnotherWire({ leftOut }: Plan): boolean {
-  return leftOut.some(({ leftOut: why }) => why === 'other_wire');
+/** Somebody could be asked if the body were there whole, to be written anew. @param asked null: it goes as it comes */
+function couldBeWritten({ leftOut }: Plan, asked: AskedWire | null): boolean {
+  if (asked === null) return false;
+  return leftOut.some(({ leftOut: why, target }) => {
+    // Vectors are made on own wires alone.
+    const isAsked = asked !== 'openai-embeddings' || target.provider.nativeWire !== null;
+    return why === 'other_wire' && isAsked;
+  });
 }
 
 /** Whose seals of a request a provider can open; null: none of them. */

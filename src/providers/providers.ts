@@ -215,7 +215,7 @@ export interface ProviderOverride {
   readonly dialect?: Dialect;
   readonly authScheme?: AuthScheme;
   readonly streamUsage?: StreamUsage;
-  /** All that it speaks. */
+  /** All of OpenAI's wires that it speaks, and its vendor's own where a row of its name has none. */
   readonly wires?: readonly SpokenWire[];
 }
 
@@ -292,7 +292,9 @@ function builtInRow(
   const saidWires = said?.wires;
   // What speaks another dialect than this row's is another service under its name.
   const isRows = said?.dialect === undefined || said.dialect === dialect;
-  const asked = saidWires === undefined ? (isRows ? ownWire : null) : ownOf(saidWires);
+  const named = saidWires === undefined ? null : ownOf(saidWires);
+  // What is said of OpenAI's wires says nothing of its vendor's.
+  const asked = named ?? (isRows ? ownWire : null);
   const api = asked ?? ownWire;
   const authority = said?.authority ?? usual;
   if (authority === '' && said === undefined) return null;

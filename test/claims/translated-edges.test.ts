@@ -97,6 +97,22 @@ describe('a body that is more than may be kept', () => {
     expect(error.message).toContain('262144 bytes');
   });
 
+  test('of texts is none too large for who makes no vectors, whatever is written', async () => {
+    scene.plays({});
+    const input = 'x'.repeat(1_000_000);
+    const ask = async (body: object) => {
+      const client = new RawClient(scene.gateway.port).send(
+        post(scene.key, '/v1/embeddings', JSON.stringify(body)),
+      );
+      const answer = await client.response();
+      client.close();
+      return [answer.status, JSON.parse(answer.body.toString()).error.code];
+    };
+    expect(await ask({ model: 'elsewhere', input })).toEqual([503, 'no_target']);
+    expect(await ask({ model: 'elsewhere', input: 'x' })).toEqual([503, 'no_target']);
+    expect(scene.asked).toEqual({});
+  });
+
   test("goes to a target of its caller's wire", async () => {
     scene.plays({ groq: answers(200, WHOLE) });
     const content = 'x'.repeat(1_000_000);

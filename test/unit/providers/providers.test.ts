@@ -56,7 +56,6 @@ describe('the provider table', () => {
   it.each([
     [['gemini'], [], 'gemini'],
     [['openai-chat', 'gemini'], ['openai-chat'], 'gemini'],
-    [['openai-chat'], ['openai-chat'], undefined],
     [['ollama'], [], 'ollama'],
   ] as const)('whoever is said to speak %j gets requests of %j as they came, and others in %s', (wires, callers, own) => {
     for (const name of ['gemini', 'box']) {
@@ -64,6 +63,22 @@ describe('the provider table', () => {
       const row = providerTable([{ name, wires, ...authority }]).find((one) => one.name === name);
       expect([row?.wires, row?.nativeWire?.wire]).toEqual([callers, own]);
     }
+  });
+
+  it('keeps a built-in provider’s own wire where something is said of OpenAI’s alone, and gives none to others', () => {
+    const wires = ['openai-chat', 'openai-responses'] as const;
+    for (const [name, own] of [
+      ['gemini', 'gemini'],
+      ['ollama', 'ollama'],
+      ['xai', undefined],
+      ['box', undefined],
+    ] as const) {
+      const authority = name === 'box' ? { authority: 'http://box:1' } : {};
+      const row = providerTable([{ name, wires, ...authority }]).find((one) => one.name === name);
+      expect([row?.wires, row?.nativeWire?.wire]).toEqual([wires, own]);
+    }
+    const other = providerTable([{ name: 'gemini', dialect: 'anthropic' }]);
+    expect(other.find(({ name }) => name === 'gemini')?.nativeWire).toBeNull();
   });
 
   it('reaches what a provider of one’s own has on the wire that is its only one', () => {
