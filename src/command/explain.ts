@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readJournal } from '../budget/budget-journal.ts';
 import type { Config } from '../config/config-document.ts';
+import { ASKED_PATHS, askedAt } from '../explain/asked-there.ts';
 import { holderOf, type KnownBudgets } from '../explain/explained-key.ts';
 import type { KnownPurses } from '../explain/explained-limits.ts';
 import { type Explained, type ExplainedTarget, explained } from '../explain/explained-plan.ts';
@@ -20,14 +21,17 @@ import { providerTable } from '../providers/providers.ts';
 import { purseStatesAt, targetStatesAt } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
-export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--max-cost USD] [--seed N]
-               [--key ID [--tenant ID] [--class CLASS]] [--config FILE]
+export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--path PATH] [--max-cost USD] [--seed N]
+               [--strict] [--key ID [--tenant ID] [--class CLASS]] [--config FILE]
 
 Says where a request for MODEL goes with this configuration: each target in the order in which it is tried, and why one is
 left out. No provider is asked. What breakers and resting keys leave out is told by the gateway that runs with this
 configuration, if one answers at its metrics_listen; else the plan says that nothing is known of them.
 
   --body FILE       a request's body: what it asks of a model, and may cost at each
+  --path PATH       where it is sent, /v1/embeddings for one: else its body says what it asks, a chat, a response, a message,
+                    a count of tokens or vectors
+  --strict          as x-sluice-strict says it: what would lose something is passed over
   --max-cost USD    as x-sluice-max-cost says it
   --key ID          for a key of this id: what it may ask for, how its budgets stand by the journal in data_dir, and with --body
                     whether each target has room in them; the class is the one that it was minted with (application)
@@ -39,6 +43,8 @@ interface ExplainArguments {
   readonly dialect: 'openai' | 'anthropic';
   readonly seed: number;
   readonly body: string | null;
+  readonly path: string | null;
+  readonly isStrict: boolean;
   readonly maxCostPico: number;
   readonly config: string | null;
   readonly key: string | null;
@@ -55,6 +61,8 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
       seed: { type: 'string', default: '1' },
       config: { type: 'string' },
       body: { type: 'string' },
+      path: { type: 'string' },
+      strict: { type: 'boolean', default: false },
       'max-cost': { type: 'string', default: '0' },
       key: { type: 'string' },
       tenant: { type: 'string' },
@@ -75,9 +83,22 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
   const maxCostPico = decimalOf(values['max-cost'], 12);
   if (maxCostPico === null)
     throw new Error(`--max-cost is "${values['max-cost']}"; expected USD as a decimal text`);
-  const { config = null, body = null, key = null, tenant = null, class: keyClass } = values;
-  const seed = Number(values.seed);
-  return { model, dialect: wire, seed, config, body, maxCostPico, key, tenant, keyClass };
+  const { config = null, body = null, path = null, key = null, tenant = null } = values;
+  if (path !== null && askedAt(path) === null)
+    throw new Error(`--path is "${path}"; expected one of ${ASKED_PATHS.join(', ')}`);
+  return {
+    model,
+    dialect: wire,
+    seed: Number(values.seed),
+    config,
+    body,
+    path,
+    isStrict: values.strict,
+    maxCostPico,
+    key,
+    tenant,
+    keyClass: values.class,
+  };
 }
 
 /**
@@ -85,7 +106,18 @@ export function explainArguments(argv: readonly string[]): ExplainArguments {
  * @returns the exit code: 1 where a request would be refused
  */
 export async function explain(
-  { model, dialect, seed, body: file, maxCostPico, key, tenant, keyClass }: ExplainArguments,
+  {
+    model,
+    dialect,
+    seed,
+    body: file,
+    path,
+    isStrict,
+    maxCostPico,
+    key,
+    tenant,
+    keyClass,
+  }: ExplainArguments,
   config: Config,
 ): Promise<number> {
   const body = file === null ? null : readFileSync(file);
@@ -102,7 +134,7 @@ export async function explain(
   let isKnown = false;
   const told = await explained(
     { config, providers, keys, book, plans, purses, budgets },
-    { model, dialect, seed, body, maxCostPico, holder },
+    { model, dialect, seed, body, path, isStrict, maxCostPico, holder },
     async (planner, names) => {
       const states = await targetStatesAt(config.metricsListen, names);
       isKnown = states !== null;

@@ -5,10 +5,9 @@
 
 import { candidatesOf } from '../budget/alternatives.ts';
 import type { Config } from '../config/config-document.ts';
-import { parsedObject } from '../dialect/json-values.ts';
 import { Refusal } from '../dialect/losses.ts';
-import { ReadRequest } from '../dialect/translate.ts';
-import { type CallerWire, type TargetWire, WIRES, writtenWire } from '../dialect/wires.ts';
+import type { ReadAsked } from '../dialect/translate.ts';
+import { type TargetWire, writtenWire } from '../dialect/wires.ts';
 import { highestCost, inputTokensHigh } from '../plan/estimate.ts';
 import type { Plans } from '../plan/open-planner.ts';
 import type { Planned } from '../plan/plan.ts';
@@ -25,6 +24,7 @@ import { NamedTexts } from '../wire/named-texts.ts';
 import { needsOf, needsOfSize, type RequestNeeds } from '../wire/request-needs.ts';
 import { RequestOutline } from '../wire/request-outline.ts';
 import { REQUEST_STATE, SEALED, TOOL_TYPE } from '../wire/state-places.ts';
+import { askedIn, readAs } from './asked-there.ts';
 import { ExplainedKey, type Holder, type KnownBudgets } from './explained-key.ts';
 import { type KnownPurses, limitLines } from './explained-limits.ts';
 
@@ -46,6 +46,10 @@ export interface ExplainWish {
   readonly seed: number;
   /** A request's body; null: nothing is known of it. */
   readonly body: Buffer | null;
+  /** Where it is sent; absent or null: its body tells. */
+  readonly path?: string | null;
+  /** Nothing may be lost on the way to another wire, whatever the route and the policy say. */
+  readonly isStrict?: boolean;
   /** 0 = off. */
   readonly maxCostPico: number;
   /** Null: for nobody in particular. */
@@ -115,9 +119,10 @@ export async function explained<Kind extends Planner>(
     };
   }
   const route = resolved.kind === 'route' ? resolved.route : planner.routeOf(resolved.target);
+  const asked = askedIn(dialect, body, wish.path ?? null);
   const wishes = {
     dialect,
-    mayTranslate: true,
+    mayTranslate: asked.wire === 'openai-embeddings' ? ('vectors' as const) : true,
     order: [],
     only: [],
     session: 0,
@@ -132,17 +137,17 @@ export async function explained<Kind extends Planner>(
     [...unknowing.targets, ...unknowing.leftOut].map((planned) => planned.target.name),
   );
   const made = planner.plan(route, wishes);
-  const caller = callerOf(dialect, body);
-  const read = body === null ? null : ReadRequest.of(caller, body);
+  const read = body === null ? null : readAs(asked, body);
+  const isStrict = wish.isStrict === true || route.settings.isStrict || key?.policy.isStrict;
   const targets = [...made.targets, ...made.leftOut].map((planned): ExplainedTarget => {
     const { provider, model } = planned.target;
-    const wire = writtenWire(caller, provider);
+    const wire = writtenWire(asked.wire, provider);
     const cost = costAt(planned.target, needs, plans.prices);
     return {
       planned,
       origin: originOf(provider.authority),
       ...cost,
-      translation: wire === null ? null : lossesAt(provider, model, wire, read),
+      translation: wire === null ? null : lossesAt(provider, model, wire, read, !isStrict),
     };
   });
   return {
@@ -198,13 +203,6 @@ function routeNotes({ settings }: Route): readonly string[] {
   ];
 }
 
-/** OpenAI has two wires: a body of the Responses API says `input` where a chat has `messages`. */
-function callerOf(dialect: 'openai' | 'anthropic', body: Buffer | null): CallerWire {
-  if (dialect === 'anthropic' || body === null) return WIRES[dialect];
-  const { input, messages } = parsedObject(body.toString('utf8')) ?? {};
-  return input !== undefined && messages === undefined ? 'openai-responses' : WIRES[dialect];
-}
-
 const STREAM_SAFETY: Readonly<Record<StreamSafety, string>> = {
   relay: '',
   hold: 'a stream is held to its end before the caller sees its first byte',
@@ -220,19 +218,26 @@ function keptOf({ length }: Buffer, maxBytes: number): readonly string[] {
       ];
 }
 
-/** What becomes of a request that is written anew for a target of another wire. @param read null: it is not known */
+/**
+ * What becomes of a request that is written anew for a target of another wire.
+ * @param read null: it is not known
+ * @param loses false: nothing may be lost on the way
+ */
 function lossesAt(
   provider: Provider,
   model: string,
   wire: TargetWire,
-  read: ReadRequest | Refusal | null,
+  read: ReadAsked | Refusal | null,
+  loses: boolean,
 ): string {
   if (read === null) return 'translated';
   const asked = { provider: provider.name, model, asksForUsage: true };
   const written = read instanceof Refusal ? read : read.writtenFor(wire, asked);
   if (written instanceof Refusal) return `passed over: ${written.message}`;
   const lost = [...written.dropped, ...written.adjusted];
-  return lost.length === 0 ? 'translated' : `translated without ${lost.join(', ')}`;
+  if (lost.length === 0) return 'translated';
+  const names = lost.join(', ');
+  return loses ? `translated without ${names}` : `passed over: strict, and it would lose ${names}`;
 }
 
 const SEALS: ReadonlySet<string> = new Set(Object.values(SEALED));

@@ -6,7 +6,7 @@ import { sluice } from '../support/gateway.ts';
 import { poolKeys } from '../support/managed.ts';
 
 const CONFIG = `replay_max_bytes = 4096
-${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too', cerebras: 'sk-3' })}
+${poolKeys({ openai: 'sk-explained', groq: 'sk-explained-too', cerebras: 'sk-3', gemini: 'sk-4' })}
 [routes.chat]
 targets = ["openai/gpt-4o", "inner"]
 fallbacks = ["mistral/large"]
@@ -18,6 +18,9 @@ targets = ["openai/gpt-4o"]
 stream_safety = "hold"
 [routes.claude]
 targets = ["anthropic/claude"]
+[routes.careful]
+strict = true
+targets = ["cerebras/llama"]
 [policies.agents]
 models = ["chat", "groq/*"]
 [classes]
@@ -126,6 +129,44 @@ describe('sluice explain', () => {
     expect(at('groq/llama')).not.toContain('translated');
   });
 
+  const of = (body: object): string => {
+    const file = join(mkdtempSync(join(tmpdir(), 'sluice explain ')), 'body.json');
+    writeFileSync(file, JSON.stringify(body));
+    return file;
+  };
+
+  test('a body of embeddings is one of texts, and no response', () => {
+    const texts = of({ input: ['a', 'b'] });
+    expect(explained('cerebras/e', '--body', texts).stdout).not.toContain('translated');
+    const tokens = of({ input: [[1, 2]], encoding_format: 'float' });
+    expect(explained('cerebras/e', '--body', tokens).stdout).not.toContain('passed over');
+    // One text may be either.
+    const text = of({ input: 'a', store: true });
+    expect(explained('cerebras/e', '--body', text).stdout).toContain('translated without store');
+    const there = explained('cerebras/e', '--body', text, '--path', '/v1/embeddings').stdout;
+    expect(there).not.toContain('translated');
+  });
+
+  test('a body whose tokens are counted needs no limit, and one that is sent does', () => {
+    const file = of({ messages: [{ role: 'user', content: 'x' }] });
+    const at = (...argv: readonly string[]) =>
+      explained('groq/llama', '--wire', 'anthropic', '--body', file, ...argv).stdout;
+    expect(at()).toMatch(/groq\/llama at .* translated$/m);
+    expect(at('--path', '/v1/messages')).toContain('passed over: max_tokens');
+    expect(at('--path', '/v1/messages/count_tokens')).toMatch(/groq\/llama at .* translated$/m);
+  });
+
+  test('where nothing may be lost, what would lose something is passed over', () => {
+    const file = of({ input: 'x', store: true });
+    expect(explained('careful', '--body', file).stdout).toContain(
+      'passed over: strict, and it would lose store',
+    );
+    expect(explained('cerebras/llama', '--body', file, '--strict').stdout).toContain(
+      'passed over: strict, and it would lose store',
+    );
+    expect(explained('careful', '--body', of({ input: 'x' })).stdout).toMatch(/translated$/m);
+  });
+
   test.each([
     [['claude'], 1, '503 no_pool_key: nothing is left to try'],
     [['claude', '--wire', 'anthropic'], 1, '503 no_pool_key: nothing is left to try'],
@@ -143,6 +184,7 @@ describe('sluice explain', () => {
     [['a', 'b'], 'explain takes one model'],
     [['a', '--wire', 'x'], '--wire is "x"; expected openai or anthropic'],
     [['a', '--seed', '-1'], 'seed'],
+    [['a', '--path', '/v1/files'], '--path is "/v1/files"; expected one of /chat/completions'],
     [['a', '--max-cost', 'x'], '--max-cost is "x"; expected USD'],
     [['openai/a', '--body', '/dev/null'], 'is not JSON'],
   ])('%j is told in one line', (argv, says) => {
