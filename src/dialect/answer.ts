@@ -43,7 +43,7 @@ export interface Stop {
 
 /**
  * Told in order: `began` once and first, content, `stopped` and `usage` in any order and the last one counts, then `ended`
- * or `failed`, once and last. A failure may come before `began`.
+ * or `failed`, once and last. A failure may come before `began`, and so may a `usage` that a provider tells as early.
  */
 export interface AnswerSink {
   /** @param id `''` where the provider gives none */

@@ -57,8 +57,13 @@ function messageUsage(tokens: Tokens, tier: string | null): MessageUsage {
   };
 }
 
-/** As a stream opens with it: nothing is known of what it will cost. */
-export function openingMessage(id: string, model: string): MessageAnswer {
+/** As a stream opens with it, with what is known by then of what it costs: `NO_TOKENS`, null where nothing is. */
+export function openingMessage(
+  id: string,
+  model: string,
+  tokens: Tokens,
+  tier: string | null,
+): MessageAnswer {
   return {
     id,
     type: 'message',
@@ -70,7 +75,7 @@ export function openingMessage(id: string, model: string): MessageAnswer {
     stop_details: null,
     container: null,
     diagnostics: null,
-    usage: messageUsage(NO_TOKENS, null),
+    usage: messageUsage(tokens, tier),
   };
 }
 
@@ -210,11 +215,10 @@ export class MessageAnswerWriter implements AnswerSink {
       );
     });
     return {
-      ...openingMessage(this.#id || id, this.#model || model),
+      ...openingMessage(this.#id || id, this.#model || model, this.#tokens, this.#tier),
       content: content.filter((block) => block !== null),
       stop_reason: stopReason(this.#stop, this.#calls.length > 0, this.#hasRefused),
       stop_sequence: this.#stop?.sequence ?? null,
-      usage: messageUsage(this.#tokens, this.#tier),
     };
   }
 }

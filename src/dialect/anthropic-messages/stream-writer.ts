@@ -60,7 +60,10 @@ export class MessageStreamWriter implements AnswerSink {
   }
 
   began(id: string, model: string): void {
-    const message = openingMessage(id || this.#terms.id, model || this.#terms.model);
+    const { id: ownId, model: asked } = this.#terms;
+    // LangChain reads the input here alone, and adds the output to what the end tells.
+    const tokens = { ...this.#tokens, output: 0, reasoning: null };
+    const message = openingMessage(id || ownId, model || asked, tokens, null);
     this.#write({ type: 'message_start', message });
   }
 

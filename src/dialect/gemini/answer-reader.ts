@@ -101,11 +101,12 @@ export class GeminiAnswerReader {
   }
 
   #tell(event: JsonObject): void {
+    this.#report(objectIn(event, 'usageMetadata'));
     if (!this.#hasBegun) {
       this.#hasBegun = true;
+      if (this.#usage !== null) this.#sink.usage(this.#tokens, this.#tier);
       this.#sink.began(textIn(event, 'responseId') ?? '', textIn(event, 'modelVersion') ?? '');
     }
-    this.#report(objectIn(event, 'usageMetadata'));
     this.#tellBlock(objectIn(event, 'promptFeedback'));
     for (const candidate of listIn(event, 'candidates')) {
       if (!isObject(candidate) || (candidate['index'] ?? 0) !== 0) continue;

@@ -97,14 +97,19 @@ export class ChatAnswerReader {
   #end(): void {
     this.#isOver = true;
     this.#begin({});
-    this.#sink.usage(tokensOf(this.#usage, false), this.#tier);
+    this.#tellUsage();
     this.#sink.ended();
+  }
+
+  #tellUsage(): void {
+    this.#sink.usage(tokensOf(this.#usage, false), this.#tier);
   }
 
   /** Azure's first chunk has no choice, no id and no model: the answer begins with the next one. */
   #begin(chunk: JsonObject): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
+    if (this.#usage !== null) this.#tellUsage();
     this.#sink.began(textIn(chunk, 'id') ?? '', textIn(chunk, 'model') ?? '');
   }
 

@@ -176,7 +176,8 @@ export class ChatAnswerWriter implements AnswerSink {
   }
 }
 
-function tierOf(tier: string | null): 'default' | 'priority' | null {
+/** @returns null where this wire has no word for it */
+export function tierOf(tier: string | null): 'default' | 'priority' | null {
   if (tier === 'standard' || tier === 'default') return 'default';
   return tier === 'priority' ? tier : null;
 }

@@ -8,6 +8,7 @@ import {
   googleContent,
   redactedBlock,
   thinkingBlock,
+  tierOf,
 } from './answer-writer.ts';
 import { chatError } from './errors.ts';
 import type { ChatDelta, ChatFinish, ChatUsage } from './shapes.ts';
@@ -32,6 +33,7 @@ export class ChatStreamWriter implements AnswerSink {
   readonly #bare = new Set<number>();
   #stop: Stop | null = null;
   #usage: ChatUsage | null = null;
+  #tier: ReturnType<typeof tierOf> = null;
 
   constructor(terms: ReplyTerms) {
     this.#terms = terms;
@@ -109,8 +111,9 @@ export class ChatStreamWriter implements AnswerSink {
     this.#stop = stop;
   }
 
-  usage(tokens: Tokens): void {
+  usage(tokens: Tokens, tier: string | null): void {
     this.#usage = chatUsage(tokens);
+    this.#tier = tierOf(tier);
   }
 
   ended(): void {
@@ -120,7 +123,7 @@ export class ChatStreamWriter implements AnswerSink {
     if (explanation !== null) this.#delta({ refusal: explanation });
     this.#chunk({}, finishOf(this.#stop, this.#callCount > 0));
     if (this.#terms.wantsUsage)
-      this.#written += `${this.#opening}],"usage":${JSON.stringify(this.#usage)}}\n\n`;
+      this.#written += `${this.#opening}],"usage":${JSON.stringify(this.#usage)}${this.#told}}\n\n`;
     this.#written += 'data: [DONE]\n\n';
     this.#isOver = true;
   }
@@ -141,6 +144,12 @@ export class ChatStreamWriter implements AnswerSink {
     const told = JSON.stringify(delta);
     const reason = finish === null ? 'null' : `"${finish}"`;
     const usage = this.#terms.wantsUsage ? ',"usage":null' : '';
-    this.#written += `${this.#opening}{"index":0,"delta":${told},"logprobs":null,"finish_reason":${reason}}]${usage}}\n\n`;
+    const tier = finish === null ? '' : this.#told;
+    this.#written += `${this.#opening}{"index":0,"delta":${told},"logprobs":null,"finish_reason":${reason}}]${usage}${tier}}\n\n`;
+  }
+
+  /** The tier that served, as a member behind others: known for sure at the end alone. */
+  get #told(): string {
+    return this.#tier === null ? '' : `,"service_tier":"${this.#tier}"`;
   }
 }

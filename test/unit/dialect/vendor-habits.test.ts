@@ -131,6 +131,43 @@ describe('calls on OpenAI’s wire, told on Anthropic’s', () => {
   });
 });
 
+describe('the opening of a stream on Anthropic’s wire', () => {
+  const usage = {
+    prompt_tokens: 9,
+    completion_tokens: 4,
+    total_tokens: 13,
+    prompt_tokens_details: { cached_tokens: 2 },
+  };
+  const ofChat = (more: Json): string =>
+    `data: ${JSON.stringify({ id: 'c', model: 'm', choices: [{ index: 0, delta: { content: 'x' }, finish_reason: null }], ...more })}\n\n`;
+  const ofGemini = (more: Json): string =>
+    `data: ${JSON.stringify({ candidates: [{ content: { parts: [{ text: 'x' }] } }], ...more })}\n\n`;
+  const usageMetadata = {
+    promptTokenCount: 9,
+    cachedContentTokenCount: 2,
+    candidatesTokenCount: 4,
+    totalTokenCount: 13,
+  };
+
+  test.each([
+    ['chat where usage is in every chunk', 'openai-chat', ofChat({ usage }), [7, 2]],
+    ['chat where it is not', 'openai-chat', ofChat({}), [0, 0]],
+    ['Gemini', 'gemini', ofGemini({ usageMetadata }), [7, 2]],
+    ['Gemini where its first event has none', 'gemini', ofGemini({}), [0, 0]],
+  ] as const)('tells what went in, of %s, and nothing of what comes out', (_name, from, body, input) => {
+    const stream = new TranslatedStream(from, 'anthropic-messages', TERMS);
+    const text = Buffer.from(stream.push(Buffer.from(body))).toString();
+    const [, data = ''] = /^data: (\{"type":"message_start".*)$/m.exec(text) ?? [];
+    const { message } = JSON.parse(data) as { message: { usage: Json } };
+    expect(message.usage).toMatchObject({
+      input_tokens: input[0],
+      cache_read_input_tokens: input[1],
+      output_tokens: 0,
+      output_tokens_details: null,
+    });
+  });
+});
+
 describe('the end of a stream', () => {
   const types = (events: readonly Json[]) => events.map(({ type }) => type);
 
