@@ -21,6 +21,7 @@ import {
   type Wishes,
 } from './offers.ts';
 import type { Pins } from './pins.ts';
+import { GUESTS_MAX, type KeyPlaces, PlaceBook } from './place-book.ts';
 import { type Barred, type Plan, type Planned, plan } from './plan.ts';
 import { NO_PRICES, type PriceDoor } from './price-door.ts';
 import {
@@ -33,26 +34,6 @@ import {
 } from './route-table.ts';
 import { AUTO } from './small-models.ts';
 
-/** A pool key and where its rests stand: those of one model (429), and those of the key as a whole (401, quota). */
-interface KeyPlaces {
-  readonly key: PoolKey;
-  readonly ofModel: number;
-  readonly ofKey: number;
-  /** Nothing is left of a limit: others first. */
-  readonly spent: number;
-}
-
-/** What is kept of a target, looked up once. */
-interface TargetPlaces {
-  /** Tells targets apart in pins. */
-  readonly print: number;
-  readonly target: number;
-  readonly provider: number;
-  readonly keys: readonly KeyPlaces[];
-  /** Of a name that only callers know: what `Health.mark` said of its own places. */
-  readonly marks: readonly (readonly [place: number, mark: number])[];
-}
-
 /** One target with one of its keys: what an attempt goes to. */
 export interface Trial {
   readonly target: Target;
@@ -63,9 +44,6 @@ export interface Trial {
   /** Another one is asked in its place, so that what comes says nothing of it. */
   isRehearsal: boolean;
 }
-
-/** Names that callers spelled whose places are remembered: as many as have one. */
-const GUESTS_MAX = 1024;
 
 /** A plan, and why none of it may be paid for; null where that is not what is in the way. */
 export interface PricedPlan extends Plan {
@@ -81,10 +59,7 @@ export class Planner implements KnownTargets {
   readonly #poolKeys: PoolKeys;
   readonly #pins: Pins;
   readonly #prices: PriceDoor;
-  /** Of the targets that the configuration names. */
-  readonly #places = new Map<string, TargetPlaces>();
-  /** Of those that callers spelled, GUESTS_MAX of them: beyond it, all are forgotten and looked up again. */
-  readonly #guests = new Map<string, TargetPlaces>();
+  readonly #places: PlaceBook;
   /** Targets of plain names by their model, of each default provider; as many, and forgotten alike. */
   readonly #plain = new Map<Provider, Map<string, Target>>();
   #turn = 0;
@@ -103,10 +78,11 @@ export class Planner implements KnownTargets {
     this.#poolKeys = poolKeys;
     this.#pins = pins;
     this.#prices = prices;
-    for (const target of table.targets) this.#places.set(target.name, this.#placesFor(target));
+    this.#places = new PlaceBook(health, poolKeys);
+    for (const target of table.targets) this.#places.enter(target);
     for (const name of described) {
       const target = table.target(name);
-      if (target !== null) this.#places.set(target.name, this.#placesFor(target));
+      if (target !== null) this.#places.enter(target);
     }
   }
 
@@ -189,7 +165,7 @@ export class Planner implements KnownTargets {
   hasChoice({ groups }: Route): boolean {
     const only = onlyEntry(groups);
     if (only === null || 'route' in only) return true;
-    return this.#placesOf(only.target).keys.length > 1;
+    return this.#places.of(only.target).keys.length > 1;
   }
 
   /** Whether what a request asks for has a say in where it goes: only then is it read. */
@@ -206,7 +182,7 @@ export class Planner implements KnownTargets {
    * @param tokens of the prompt, as the provider counted them
    */
   keep({ target, key }: Trial, session: number, lifeMs: number, tokens: number): void {
-    this.#pins.keep(session, this.#placesOf(target).print, key.print, lifeMs, tokens);
+    this.#pins.keep(session, this.#places.of(target).print, key.print, lifeMs, tokens);
   }
 
   /**
@@ -233,11 +209,11 @@ export class Planner implements KnownTargets {
     const pin = this.#pins.find(session);
     const [wanted] = targets;
     if (pin === null || wanted === undefined) return targets;
-    const home = targets.find(({ target }) => this.#placesOf(target).print === pin.target);
+    const home = targets.find(({ target }) => this.#places.of(target).print === pin.target);
     if (home === undefined || home === wanted) return targets;
     // What its cache is worth is in its price there (A1).
     if (route.settings.balance === 'cost' && home.group === wanted.group) return targets;
-    const isCached = this.#placesOf(wanted.target).print === pin.before;
+    const isCached = this.#places.of(wanted.target).print === pin.before;
     if (isCached && this.#isWorthIt(wanted, home, needs ?? NO_NEEDS)) return targets;
     return [home, ...targets.filter((planned) => planned !== home)];
   }
@@ -268,7 +244,7 @@ export class Planner implements KnownTargets {
 
   /** How a target is doing: its own breaker, its provider's, and whether any of its keys is awake. */
   condition(target: Target): Condition {
-    const places = this.#placesOf(target);
+    const places = this.#places.of(target);
     const health = this.#health;
     const own = health.state(places.target);
     let keysMs = places.keys.length === 0 ? 0 : Number.POSITIVE_INFINITY;
@@ -295,7 +271,7 @@ export class Planner implements KnownTargets {
     homes: Homes = null,
     settled = 0,
   ): Trial | null {
-    const places = this.#placesOf(target);
+    const places = this.#places.of(target);
     const awake = this.#awake(target, places.keys, tried, homes);
     const chosen = this.#chosen(this.#unspent(awake), session, places.print, settled);
     if (chosen === undefined) return null;
@@ -346,7 +322,7 @@ export class Planner implements KnownTargets {
 
   /** Whether `enter` has a chance. */
   mayEnter(target: Target, tried: readonly PoolKey[], homes: Homes = null): boolean {
-    const places = this.#placesOf(target);
+    const places = this.#places.of(target);
     if (this.#health.waitMs(places.provider) > 0 || this.#health.waitMs(places.target) > 0)
       return false;
     for (const key of places.keys) if (this.#mayTry(target, key, tried, homes)) return true;
@@ -381,7 +357,7 @@ export class Planner implements KnownTargets {
    * @param ms until it is whole again: a forecast, for which others go first, and nobody is refused
    */
   spent({ target, key, isRehearsal }: Trial, ms: number): void {
-    const places = this.#placesOf(target).keys.find((known) => known.key === key);
+    const places = this.#places.of(target).keys.find((known) => known.key === key);
     if (places !== undefined && !isRehearsal) this.#health.rest(places.spent, ms);
   }
 
@@ -393,7 +369,7 @@ export class Planner implements KnownTargets {
 
   /** All keys of it that could be asked have nothing left. */
   #isSpent(target: Target): boolean {
-    const { keys } = this.#placesOf(target);
+    const { keys } = this.#places.of(target);
     for (const key of keys) if (this.#health.waitMs(key.spent) === 0) return false;
     return keys.length > 0;
   }
@@ -404,7 +380,7 @@ export class Planner implements KnownTargets {
       this.left(trial);
       return;
     }
-    const places = this.#placesOf(trial.target);
+    const places = this.#places.of(trial.target);
     this.#health.succeeded(places.provider, -1, trial.providerLease);
     this.#health.succeeded(places.target, ttftMs, trial.targetLease);
     wasTold(trial);
@@ -417,7 +393,7 @@ export class Planner implements KnownTargets {
       return;
     }
     const { target, key, providerLease, targetLease } = trial;
-    const places = this.#placesOf(target);
+    const places = this.#places.of(target);
     const keyPlaces = places.keys.find((known) => known.key === key);
     if (reason === 'rate_limit' && keyPlaces !== undefined)
       this.#health.rest(keyPlaces.ofModel, waitMs ?? RATE_REST_MS);
@@ -437,7 +413,7 @@ export class Planner implements KnownTargets {
 
   /** An attempt ended without saying anything of its target. */
   left(trial: Trial): void {
-    const places = this.#placesOf(trial.target);
+    const places = this.#places.of(trial.target);
     this.#health.left(places.provider, trial.providerLease);
     this.#health.left(places.target, trial.targetLease);
     wasTold(trial);
@@ -445,17 +421,17 @@ export class Planner implements KnownTargets {
 
   /** Until a pool key of a provider may be asked again, in milliseconds, whatever the model; 0 = now. */
   keyRestMs({ name }: Provider, key: PoolKey): number {
-    return this.#health.waitMs(this.#health.place(keySubject(name, key)));
+    return this.#health.waitMs(this.#places.ofKey(name, key));
   }
 
   /** How a provider is doing by itself, its targets apart. */
   conditionOf({ name }: Provider): Condition {
-    return this.#health.condition(this.#health.place(providerSubject(name)));
+    return this.#health.condition(this.#places.ofProvider(name));
   }
 
   /** An operator's word that a target is well: its breaker closes, and what rests of its keys for it is awake. */
   reset(target: Target): void {
-    const { target: own, keys } = this.#placesOf(target);
+    const { target: own, keys } = this.#places.of(target);
     this.#health.reset(own);
     for (const { ofModel, spent } of keys)
       for (const at of [ofModel, spent]) this.#health.reset(at);
@@ -463,18 +439,18 @@ export class Planner implements KnownTargets {
 
   /** The same of a provider, and of everything of it that the configuration names. */
   resetProvider(provider: Provider): void {
-    this.#health.reset(this.#health.place(providerSubject(provider.name)));
+    this.#health.reset(this.#places.ofProvider(provider.name));
     for (const key of this.#poolKeys.of(provider))
-      this.#health.reset(this.#health.place(keySubject(provider.name, key)));
+      this.#health.reset(this.#places.ofKey(provider.name, key));
     for (const target of this.#table.targets) if (target.provider === provider) this.reset(target);
   }
 
   printOf(target: Target): number {
-    return this.#placesOf(target).print;
+    return this.#places.of(target).print;
   }
 
   barredByKeys(target: Target, homes: Homes): Barred | null {
-    const { keys } = this.#placesOf(target);
+    const { keys } = this.#places.of(target);
     if (keys.length === 0) return 'no_pool_key';
     if (homes === null) return null;
     return keys.some(({ key }) => homes(target.provider, key)) ? null : 'other_account';
@@ -499,49 +475,6 @@ export class Planner implements KnownTargets {
   #keyWaitMs({ ofModel, ofKey }: KeyPlaces): number {
     return Math.max(this.#health.waitMs(ofModel), this.#health.waitMs(ofKey));
   }
-
-  #placesOf(target: Target): TargetPlaces {
-    const known = this.#places.get(target.name) ?? this.#guests.get(target.name);
-    if (known !== undefined && this.#areIts(known)) return known;
-    if (this.#guests.size >= GUESTS_MAX) this.#guests.clear();
-    const places = this.#placesFor(target, true);
-    this.#guests.set(target.name, places);
-    return places;
-  }
-
-  #areIts({ marks }: TargetPlaces): boolean {
-    for (const [place, mark] of marks) if (this.#health.mark(place) !== mark) return false;
-    return true;
-  }
-
-  #placesFor({ name, provider, model }: Target, isGuest = false): TargetPlaces {
-    const marks: (readonly [number, number])[] = [];
-    const place = (subject: string) => {
-      const at = this.#health.place(subject, isGuest);
-      if (isGuest) marks.push([at, this.#health.mark(at)]);
-      return at;
-    };
-    return {
-      print: textHash(name),
-      target: place(`target ${name}`),
-      provider: this.#health.place(providerSubject(provider.name)),
-      keys: this.#poolKeys.of(provider).map((key) => ({
-        key,
-        ofModel: place(`${keySubject(provider.name, key)} ${model}`),
-        ofKey: this.#health.place(keySubject(provider.name, key)),
-        spent: place(`spent ${provider.name} ${key.print} ${model}`),
-      })),
-      marks,
-    };
-  }
-}
-
-function providerSubject(name: string): string {
-  return `provider ${name}`;
-}
-
-function keySubject(provider: string, key: PoolKey): string {
-  return `key ${provider} ${key.print}`;
 }
 
 function isUnfit({ leftOut }: Planned): boolean {
