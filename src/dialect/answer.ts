@@ -10,6 +10,21 @@ import type { JsonObject } from './json-values.ts';
 /** What a call counts that is remembered, in UTF-16 units: its id, its place, and the objects that hold them. */
 export const CALL_UNITS = 128;
 
+/** Of a media type, in characters: longer ones are none. */
+const TYPE_MAX_CHARS = 64;
+
+/**
+ * What a model made that is no text, in words: callers' wires have no place for it that all clients know, and it is not lost
+ * without one.
+ * @param type as its provider names it
+ * @param base64Chars of its data
+ */
+export function leftOut(type: string, base64Chars: number): string {
+  const shown = type.replace(/[^\w/.+-]/g, '').slice(0, TYPE_MAX_CHARS) || 'data';
+  const bytes = Math.floor((base64Chars * 3) / 4);
+  return `[Left out: ${shown}, ${bytes} bytes, which an answer in this API cannot hold.]`;
+}
+
 /** Why a model stopped; null: its provider did not say. */
 export type StopReason = 'end' | 'stop_sequence' | 'length' | 'calls' | 'filtered';
 

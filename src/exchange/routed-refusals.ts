@@ -23,9 +23,13 @@ export function noTarget({ targets, leftOut, waitMs }: Omit<Plan, 'settings'>): 
   const shown = leftOut.map(({ target, leftOut: why }) => `${target.name}: ${why}`).join(', ');
   const isForEver =
     targets.length === 0 && leftOut.length > 0 && leftOut.every((planned) => planned.waitMs === 0);
-  const told = shown === '' ? '' : `${shown}.`;
+  const isForeign = leftOut.some(({ leftOut: why }) => why === 'other_wire');
+  const told = shown === '' ? '' : `${shown}.${isForeign ? OF_OTHER_WIRES : ''}`;
   return rejection('no_target', told, isForEver ? NO_RETRY : retryAfter(waitMs));
 }
+
+const OF_OTHER_WIRES =
+  ' other_wire: it speaks another API, and what is asked here is not written anew for it.';
 
 /** Retried, it would be refused again (A4): both stock Node SDKs obey the field. */
 const NO_RETRY = 'x-should-retry: false\r\n';

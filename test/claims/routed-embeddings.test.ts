@@ -236,5 +236,5 @@ test.each([
   const body = JSON.stringify({ model: 'ollama/qwen3:8b', prompt: 'x', input: 'x' });
   const answer = await scene.ask('', { path, body });
   expect([answer.status, scene.asked]).toEqual([503, {}]);
-  expect(answer.text).toContain('other_wire');
+  expect(answer.text).toContain('other_wire: it speaks another API');
 });

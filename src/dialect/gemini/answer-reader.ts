@@ -1,5 +1,5 @@
 import { count, type UsageCounts } from '../../wire/usage-counters.ts';
-import type { AnswerSink, StopReason, Tokens } from '../answer.ts';
+import { type AnswerSink, leftOut, type StopReason, type Tokens } from '../answer.ts';
 import { CUT, type Failure, failureOf, UNREADABLE } from '../failures.ts';
 import {
   isObject,
@@ -158,6 +158,9 @@ export class GeminiAnswerReader {
     }
     if (signature !== '') this.#sink.sealed('gemini', signature);
     if (text !== '') this.#sink.text(text);
+    const made = objectIn(part, 'inlineData');
+    if (made !== null)
+      this.#sink.text(leftOut(textIn(made, 'mimeType') ?? '', textIn(made, 'data')?.length ?? 0));
     const call = objectIn(part, 'functionCall');
     if (call !== null) this.#tellCall(call);
   }

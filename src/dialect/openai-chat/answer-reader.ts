@@ -1,5 +1,6 @@
 import type { UsageCounts } from '../../wire/usage-counters.ts';
-import { type AnswerSink, CALL_UNITS, type StopReason } from '../answer.ts';
+import { type AnswerSink, CALL_UNITS, leftOut, type StopReason } from '../answer.ts';
+import { mediaOf } from '../data-url.ts';
 import { CUT, failureOf, UNREADABLE } from '../failures.ts';
 import {
   isObject,
@@ -140,6 +141,13 @@ export class ChatAnswerReader {
     });
   }
 
+  #tellImage(image: unknown): void {
+    const told = isObject(image) ? objectIn(image, 'image_url') : null;
+    const media = mediaOf((told === null ? null : textIn(told, 'url')) ?? '');
+    const isInline = media?.from === 'inline';
+    this.#tellText(leftOut(isInline ? media.type : 'image', isInline ? media.base64.length : 0));
+  }
+
   #tellDelta(delta: JsonObject): void {
     const thought = thoughtOf(delta);
     if (thought !== '') this.#sink.thought(thought);
@@ -148,6 +156,8 @@ export class ChatAnswerReader {
     const { content } = delta;
     if (typeof content === 'string') this.#tellText(content);
     else if (Array.isArray(content)) for (const part of content) this.#tellPart(part);
+    // As OpenRouter and LiteLLM tell what a model drew.
+    for (const image of listIn(delta, 'images')) this.#tellImage(image);
     const refusal = textIn(delta, 'refusal') ?? '';
     if (refusal !== '') this.#sink.refusal(refusal);
     for (const call of listIn(delta, 'tool_calls')) if (isObject(call)) this.#tellCall(call);

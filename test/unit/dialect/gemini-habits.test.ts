@@ -356,3 +356,49 @@ describe('an error', () => {
     expect(JSON.stringify(told(400, [], message).body)).toContain('prompt is too long');
   });
 });
+
+describe('what a model makes that is no text', () => {
+  const made = { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } };
+  const named = '[Left out: image/png, 9 bytes, which an answer in this API cannot hold.]';
+  const callers = ['openai-chat', 'openai-responses', 'anthropic-messages'] as const;
+
+  test.each(callers)('is named to a caller of %s, in a whole answer and in a stream', (to) => {
+    const parts = [{ text: 'Here: ' }, made];
+    const candidates = [{ content: { parts }, finishReason: 'STOP' }];
+    const whole = translateAnswer('gemini', to, Buffer.from(JSON.stringify({ candidates })), TERMS);
+    expect([whole.status, JSON.stringify(whole.body)]).toEqual([
+      200,
+      expect.stringContaining(named),
+    ]);
+    const stream = new TranslatedStream('gemini', to, TERMS);
+    const told = stream.push(Buffer.from(event(parts, { finishReason: 'STOP' }))).toString();
+    expect(told + stream.end().toString()).toContain(named);
+    expect(stream.hasFailed).toBe(false);
+  });
+
+  test.each(
+    callers.slice(1),
+  )('is named to a caller of %s where it came on OpenAI’s chat wire', (to) => {
+    const images = [
+      { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } },
+      { type: 'image_url', image_url: { url: 'https://x.example/y.png' } },
+    ];
+    const choices = [{ message: { content: null, images }, finish_reason: 'stop' }];
+    const { body } = translateAnswer(
+      'openai-chat',
+      to,
+      Buffer.from(JSON.stringify({ choices })),
+      TERMS,
+    );
+    expect(JSON.stringify(body)).toContain(named);
+    expect(JSON.stringify(body).match(/Left out/g)?.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test('has a type of the provider’s that writes nothing else', () => {
+    const odd = { inlineData: { mimeType: `x\n"]${'y'.repeat(100)}`, data: 7 } };
+    const answer = answered({ candidates: [{ content: { parts: [odd] }, finishReason: 'STOP' }] });
+    expect(answer['content']).toMatchObject([
+      { text: `[Left out: x${'y'.repeat(63)}, 0 bytes, which an answer in this API cannot hold.]` },
+    ]);
+  });
+});
