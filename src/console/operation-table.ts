@@ -1,8 +1,10 @@
 /** Every operation of the admin API, in the order in which its document has them. */
 
+import { UsageReport } from '../ledger/usage-report.ts';
 import type { ConsoleRoom } from './console-room.ts';
 import { Denials } from './denials.ts';
 import type { Front } from './front.ts';
+import { ledgerOf } from './gateway-view.ts';
 import { KnownEntries } from './known-entries.ts';
 import { LivePlans } from './live-plans.ts';
 import type { Operation } from './operation.ts';
@@ -25,17 +27,19 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
   const entries = new KnownEntries(view);
   const denials = new Denials(view);
   const live = new LivePlans(view);
+  // One for all: what it has answered it knows.
+  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
   return [
     ...documentOperations(room),
     ...sessionOperations(room, front),
     ...nodeOperations(room),
-    ...usageOperations(view),
+    ...usageOperations(view, ledger),
     ...requestOperations(view),
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),
     ...entryOperations(view, entries),
-    ...purseOperations(view),
-    ...providerOperations(view, live),
+    ...purseOperations(view, ledger),
+    ...providerOperations(view, live, ledger),
     ...configOperations(view, entries),
     ...explainOperations(view, live),
     ...auditOperations(room),

@@ -4,8 +4,8 @@ import { type DayNumber, dayOf, LedgerFiles } from './ledger-files.ts';
 /** Looked at for one question: some 30 ms. Who looks for something rare comes again from where this one came to. */
 const LOOKS_MAX = 65_536;
 
-/** Days that are open at a time: those of a quarter of a year. */
-const READERS_MAX = 128;
+/** Days that are open at a time: those of a month. Each is three file descriptors, and some memory of SQLite. */
+const READERS_MAX = 40;
 
 /** Where a search goes on. */
 export interface FactPlace {

@@ -42,6 +42,8 @@ export const NO_FILTERS: UsageFilters = {};
 export interface UsageSeries {
   /** Empty where nothing was to be told apart. */
   readonly value: string;
+  /** Of all values that have no series of their own. */
+  readonly isRest: boolean;
   /** Null: nothing. */
   readonly usage: readonly (Usage | null)[];
 }
@@ -65,18 +67,22 @@ class FileGone extends Error {}
 
 /** A file of which sums are asked. */
 interface SumsFile {
+  readonly path: string;
   readonly sql: SqlFile;
   /** Restricts its rows to those that count. */
   readonly only: string;
   /** Whether an hour or a day, in quarters, is added up by each view. */
   readonly isClosed: (span: number, quarter: number) => boolean;
+  readonly contents: Contents;
 }
 
-type Query = (file: SumsFile, found: (by: readonly string[], row: SqlRow) => void) => void;
+/** @param sign -1: it is taken away again */
+type Found = (by: readonly string[], usage: Usage, sign: 1 | -1) => void;
 
 /** The sums of a ledger, read beside whoever writes it. */
 export class UsageReport {
   readonly #files: LedgerFiles;
+  readonly #known = new KnownAnswers();
 
   /** @param dataDir the configuration's `data_dir` */
   constructor(dataDir: string) {
@@ -96,45 +102,36 @@ export class UsageReport {
     span: Span,
     filters: UsageFilters = NO_FILTERS,
   ): readonly UsageRow[] {
-    const asked = new Question(dimensions, filters);
-    const rows = this.#read(span.fromMs, (file, found) => {
-      const edges = edgesOf(file);
-      if (edges === null) return;
-      for (const part of parts(file, edges, span))
-        asked.ask(file, part, (by, row) => found(by, row));
-    });
-    return [...rows].sort(dearestFirst);
+    return this.#reading(span.fromMs, (files) =>
+      sumsBy(files, new Question(dimensions, filters, null, this.#known), span),
+    );
   }
 
   /**
    * Usage over time.
    * @param dimension whose values are told apart; null: all together
    * @param starts instants at which steps begin, whole quarters of an hour, the oldest first; the last one ends at `toMs`
+   * @param top how many values have a series of their own: the dearest; the others are one, behind them
    */
   series(
     dimension: Dimension | null,
     starts: readonly number[],
     toMs: number,
     filters: UsageFilters = NO_FILTERS,
+    top = Number.POSITIVE_INFINITY,
   ): readonly UsageSeries[] {
-    const asked = new Question(dimension === null ? [] : [dimension], filters);
-    const rows = this.#read(starts[0] ?? toMs, (file, found) => {
-      const edges = edgesOf(file);
-      if (edges === null) return;
-      for (const [step, fromMs] of starts.entries()) {
-        const span = { fromMs, toMs: starts[step + 1] ?? toMs };
-        for (const part of parts(file, edges, span))
-          asked.ask(file, part, (by, row) => found([by[0] ?? '', String(step)], row));
-      }
+    const fromMs = starts[0] ?? toMs;
+    return this.#reading(fromMs, (files) => {
+      const question = (own: readonly string[] | null): Question =>
+        new Question(dimension === null ? [] : [dimension], filters, own, this.#known);
+      if (dimension === null) return [...seriesOf(files, question(null), starts, toMs).values()];
+      const values = sumsBy(files, question(null), { fromMs, toMs }).map(({ by }) => by[0] ?? '');
+      const own = values.slice(0, top);
+      const series = seriesOf(files, question(own), starts, toMs);
+      const named = own.map((value) => series.get(value)).filter((one) => one !== undefined);
+      const rest = series.get(null);
+      return rest === undefined ? named : [...named, rest];
     });
-    const series = new Map<string, (Usage | null)[]>();
-    for (const { by, usage } of rows) {
-      const [value = '', step] = by;
-      const steps = series.get(value) ?? starts.map(() => null);
-      series.set(value, steps);
-      steps[Number(step)] = usage;
-    }
-    return [...series].map(([value, usage]) => ({ value, usage }));
   }
 
   /** Usage by days as a zone counts them, the oldest first; days without any are left out. */
@@ -142,41 +139,34 @@ export class UsageReport {
     const from = quarterOf(span.fromMs);
     const to = Math.ceil(span.toMs / QUARTER_MS);
     const days = new Map<number, string>();
-    const rows = this.#read(span.fromMs, ({ sql: file, only }, found) => {
-      const sql = `SELECT quarter, ${ADDED} FROM total_quarter WHERE quarter >= ? AND quarter < ? ${only} GROUP BY quarter`;
-      for (const row of file.prepare(sql).all(from, to)) {
-        const quarter = Number(row['quarter']);
-        const day = days.get(quarter) ?? zone.dayOf(quarter * QUARTER_MS);
-        days.set(quarter, day);
-        found([day], row);
-      }
-    });
+    const rows = this.#reading(span.fromMs, (files) =>
+      summed(files, ({ sql: file, only }, found) => {
+        const sql = `SELECT quarter, ${ADDED} FROM total_quarter WHERE quarter >= ? AND quarter < ? ${only} GROUP BY quarter`;
+        for (const row of file.prepare(sql).all(from, to)) {
+          const quarter = Number(row['quarter']);
+          const day = days.get(quarter) ?? zone.dayOf(quarter * QUARTER_MS);
+          days.set(quarter, day);
+          found([day], usageOf(row), 1);
+        }
+      }),
+    );
     return [...rows].sort((a, b) => compare(a.by[0] ?? '', b.by[0] ?? ''));
   }
 
-  /** What a query of each file finds, added up. */
-  #read(fromMs: number, query: Query): readonly UsageRow[] {
+  /** Works on each file that may hold sums from an instant on, as they all are at one moment. */
+  #reading<Result>(fromMs: number, work: (files: readonly SumsFile[]) => Result): Result {
     for (let tries = 1; ; tries++) {
-      const sums = new Map<string, UsageRow>();
       try {
-        this.#each(fromMs, (file) =>
-          query(file, (by, row) => {
-            // The sum of nothing.
-            if (row['facts'] === null) return;
-            const key = by.join('\0');
-            sums.set(key, { by, usage: together(sums.get(key)?.usage ?? null, usageOf(row)) });
-          }),
-        );
-        return [...sums.values()];
+        return this.#opened(fromMs, work);
       } catch (error) {
         if (!(error instanceof FileGone) || tries === TRIES) throw error;
       }
     }
   }
 
-  /** Each file that may hold sums from an instant on. */
-  #each(fromMs: number, read: (file: SumsFile) => void): void {
+  #opened<Result>(fromMs: number, work: (files: readonly SumsFile[]) => Result): Result {
     const kept = openSqlite(this.#files.kept, 'read');
+    const open: SumsFile[] = [];
     try {
       checkVersion(kept, this.#files.kept);
       // One look at what is folded: what is folded meanwhile is read from its own file.
@@ -184,19 +174,19 @@ export class UsageReport {
       const folded = this.#foldedDays(kept);
       // Facts are never in a file that is older than they are, but may be in one that is younger.
       const days = this.#files.days().filter((day) => day >= dayOf(fromMs) && !folded.has(day));
-      const open = days.map((day) => this.#openDay(day));
-      try {
-        for (const file of open) read(file);
-      } finally {
-        for (const { sql } of open) sql.close();
-      }
-      if (folded.size > 0)
-        read({
-          sql: kept,
-          only: 'AND file IN (SELECT file FROM folded)',
-          isClosed: (span) => span === QUARTERS_A_DAY,
-        });
+      for (const day of days) open.push(this.#openDay(day));
+      if (folded.size === 0) return work(open);
+      const only = 'AND file IN (SELECT file FROM folded)';
+      const old: SumsFile = {
+        path: this.#files.kept,
+        sql: kept,
+        only,
+        isClosed: (span) => span === QUARTERS_A_DAY,
+        contents: new Contents(kept, only, QUARTERS_A_DAY),
+      };
+      return work([...open, old]);
     } finally {
+      for (const { sql } of open) sql.close();
       kept.close();
     }
   }
@@ -226,7 +216,13 @@ export class UsageReport {
               .all()
               .map(({ span, quarter }) => `${span} ${quarter}`),
       );
-      return { sql, only: '', isClosed: (span, quarter) => closed.has(`${span} ${quarter}`) };
+      return {
+        path,
+        sql,
+        only: '',
+        isClosed: (span, quarter) => closed.has(`${span} ${quarter}`),
+        contents: new Contents(sql, '', 1),
+      };
     } catch (error) {
       sql.close();
       throw error;
@@ -234,16 +230,82 @@ export class UsageReport {
   }
 }
 
+/** What a query of each file finds, added up. */
+function summed(
+  files: readonly SumsFile[],
+  query: (file: SumsFile, found: Found) => void,
+): readonly UsageRow[] {
+  const sums = new Map<string, UsageRow>();
+  const found: Found = (by, usage, sign) => {
+    const key = by.join('\0');
+    const before = sums.get(key)?.usage ?? null;
+    sums.set(key, { by, usage: sign > 0 ? together(before, usage) : without(before, usage) });
+  };
+  for (const file of files) query(file, found);
+  // Of a span out of which another was taken, nothing may be left.
+  return [...sums.values()].filter(({ usage }) => usage.facts > 0);
+}
+
+function sumsBy(files: readonly SumsFile[], asked: Question, span: Span): readonly UsageRow[] {
+  const rows = summed(files, (file, found) => {
+    for (const part of parts(file, span))
+      for (const { by, usage } of asked.ask(file, part)) found(by, usage, part.sign);
+  });
+  return [...rows].sort(dearestFirst);
+}
+
+/** @returns series by their value; null: of all that have none of their own */
+function seriesOf(
+  files: readonly SumsFile[],
+  asked: Question,
+  starts: readonly number[],
+  toMs: number,
+): ReadonlyMap<string | null, UsageSeries> {
+  const rows = summed(files, (file, found) => {
+    for (const [step, fromMs] of starts.entries()) {
+      const span = { fromMs, toMs: starts[step + 1] ?? toMs };
+      for (const part of parts(file, span))
+        for (const { by, usage } of asked.ask(file, part))
+          found([String(step), ...by], usage, part.sign);
+    }
+  });
+  const series = new Map<
+    string | null,
+    { value: string; isRest: boolean; usage: (Usage | null)[] }
+  >();
+  for (const { by, usage } of rows) {
+    const [step, value = ''] = by;
+    const isRest = value === REST;
+    const key = isRest ? null : value;
+    const own = series.get(key) ?? { value: key ?? '', isRest, usage: starts.map(() => null) };
+    series.set(key, own);
+    own.usage[Number(step)] = usage;
+  }
+  return series;
+}
+
+/** Stands for all values but some: no fact can say it, for facts have no control characters. */
+const REST = '\u0000rest';
+
 /** One question, as it is put to each file. */
 class Question {
   readonly #dimensions: readonly Dimension[];
   readonly #view: number;
   readonly #only: string;
   readonly #values: readonly string[];
+  readonly #told: readonly string[];
   readonly #columns: string;
   readonly #groups: string;
+  readonly #known: KnownAnswers;
 
-  constructor(dimensions: readonly Dimension[], filters: UsageFilters) {
+  /** @param own the values of the one dimension that are told apart; null: all of all */
+  constructor(
+    dimensions: readonly Dimension[],
+    filters: UsageFilters,
+    own: readonly string[] | null,
+    known: KnownAnswers,
+  ) {
+    this.#known = known;
     const named = Object.entries(filters) as readonly (readonly [Dimension, readonly string[]])[];
     this.#dimensions = dimensions;
     this.#view = viewFor(new Set([...dimensions, ...named.map(([name]) => name)]));
@@ -251,26 +313,41 @@ class Question {
       .map(([name]) => ` AND groups.${name} IN (SELECT value FROM json_each(?))`)
       .join('');
     this.#values = named.map(([, values]) => JSON.stringify(values));
-    this.#columns = [...dimensions.map((name) => `groups.${name}`), ADDED].join(', ');
+    this.#told = own === null ? [] : [JSON.stringify(own)];
+    const columns = dimensions.map((name) =>
+      own === null
+        ? `groups.${name}`
+        : `CASE WHEN groups.${name} IN (SELECT value FROM json_each(?)) THEN groups.${name} END AS ${name}`,
+    );
+    this.#columns = [...columns, ADDED].join(', ');
     const places = dimensions.map((_, at) => String(at + 1)).join(', ');
     this.#groups = places === '' ? '' : `GROUP BY ${places}`;
   }
 
-  ask(
-    { sql, only }: SumsFile,
-    { quarters, from, to }: Part,
-    found: (by: readonly string[], row: SqlRow) => void,
-  ): void {
+  ask(file: SumsFile, part: Part): readonly UsageRow[] {
+    const { path, contents } = file;
+    const facts = contents.facts(part.from, part.to);
+    if (facts === 0) return [];
+    const words = [path, part.quarters, part.from, part.to, facts, this.#columns, this.#only];
+    const name = [...words, ...this.#told, ...this.#values].join('\0');
+    return this.#known.of(name, () => this.#ask(file, part));
+  }
+
+  #ask({ sql, only }: SumsFile, { quarters, from, to }: Part): readonly UsageRow[] {
     const where =
       quarters === 1
         ? 'rollup_quarter JOIN groups ON groups.id = grp WHERE'
         : `sums JOIN groups ON groups.id = grp WHERE view = ${this.#view} AND span = ${quarters} AND`;
     const text = `SELECT ${this.#columns} FROM ${where} quarter >= ? AND quarter < ? ${only}${this.#only} ${this.#groups}`;
-    for (const row of sql.prepare(text).all(from, to, ...this.#values))
-      found(
-        this.#dimensions.map((name) => String(row[name])),
-        row,
-      );
+    return sql
+      .prepare(text)
+      .all(...this.#told, from, to, ...this.#values)
+      .flatMap((row) => {
+        // The sum of nothing.
+        if (row['facts'] === null) return [];
+        const by = this.#dimensions.map((name) => String(row[name] ?? REST));
+        return [{ by, usage: usageOf(row) }];
+      });
   }
 }
 
@@ -287,45 +364,113 @@ interface Part {
   readonly quarters: 1 | typeof QUARTERS_AN_HOUR | typeof QUARTERS_A_DAY;
   readonly from: number;
   to: number;
+  /** -1: it was read as a part of something larger, and does not count. */
+  readonly sign: 1 | -1;
 }
 
-/** The whole days that a file has sums of, in quarters; null: it has none. */
-function edgesOf({ sql, only }: SumsFile): { readonly from: number; readonly to: number } | null {
-  const edge = (order: '' | 'DESC'): number | null => {
-    const first = sql
-      .prepare(
-        `SELECT quarter FROM total_quarter WHERE true ${only} ORDER BY quarter ${order} LIMIT 1`,
-      )
-      .first();
-    return first === null ? null : Number(first['quarter']);
-  };
-  const oldest = edge('');
-  const youngest = edge('DESC');
-  if (oldest === null || youngest === null) return null;
-  return {
-    from: oldest - (oldest % QUARTERS_A_DAY),
-    to: youngest - (youngest % QUARTERS_A_DAY) + QUARTERS_A_DAY,
-  };
+/** What a file has, in so many quarters at a time: facts are only ever added, so what has as many as before is what it was. */
+class Contents {
+  readonly #facts: ReadonlyMap<number, number>;
+  readonly #quarters: number;
+  /** The whole days that it has sums of, in quarters; null: it has none. */
+  readonly edges: { readonly from: number; readonly to: number } | null;
+
+  constructor(sql: SqlFile, only: string, quarters: number) {
+    const text = `SELECT quarter / ${quarters} AS at, sum(facts) AS facts FROM total_quarter WHERE true ${only} GROUP BY 1 ORDER BY 1`;
+    const rows = sql.prepare(text).all();
+    this.#facts = new Map(rows.map(({ at, facts }) => [Number(at), Number(facts)]));
+    this.#quarters = quarters;
+    const [oldest, youngest] = [rows.at(0), rows.at(-1)].map((row) =>
+      row === undefined ? null : Number(row['at']) * quarters,
+    );
+    const dayOf = (quarter: number): number => quarter - (quarter % QUARTERS_A_DAY);
+    this.edges =
+      oldest == null || youngest == null
+        ? null
+        : { from: dayOf(oldest), to: dayOf(youngest) + QUARTERS_A_DAY };
+  }
+
+  /** How many facts there are from a quarter up to another one, or a few more. */
+  facts(from: number, to: number): number {
+    let sum = 0;
+    for (let at = Math.floor(from / this.#quarters); at * this.#quarters < to; at++)
+      sum += this.#facts.get(at) ?? 0;
+    return sum;
+  }
 }
 
+/** Rows that are kept of earlier answers, of 300 bytes each; the oldest go. */
+const KNOWN_ROWS_MAX = 50_000;
+
+/** Answers of files to parts of questions: a screen asks the same again every few seconds. */
+class KnownAnswers {
+  readonly #answers = new Map<string, readonly UsageRow[]>();
+  #rows = 0;
+
+  of(name: string, ask: () => readonly UsageRow[]): readonly UsageRow[] {
+    const known = this.#answers.get(name);
+    if (known !== undefined) return known;
+    const answer = ask();
+    this.#answers.set(name, answer);
+    // What has nothing takes room, too.
+    this.#rows += 1 + answer.length;
+    for (const [oldest, rows] of this.#answers) {
+      if (this.#rows <= KNOWN_ROWS_MAX) break;
+      this.#answers.delete(oldest);
+      this.#rows -= 1 + rows.length;
+    }
+    return answer;
+  }
+}
+
+/**
+ * Of a day or an hour that is added up, and of which more than half is asked for, what is not asked for is taken away: a day as
+ * Kathmandu counts it is a few hours of each of two days' files, and not all of them.
+ */
 function parts(
-  { isClosed }: SumsFile,
-  edges: { readonly from: number; readonly to: number },
+  { isClosed, contents: { edges } }: SumsFile,
   { fromMs, toMs }: Span,
 ): readonly Part[] {
-  const to = Math.min(Math.ceil(toMs / QUARTER_MS), edges.to);
   const all: Part[] = [];
-  let at = Math.max(quarterOf(fromMs), edges.from);
-  while (at < to) {
-    const quarters =
-      ([QUARTERS_A_DAY, QUARTERS_AN_HOUR] as const).find(
-        (span) => at % span === 0 && at + span <= to && isClosed(span, at),
-      ) ?? 1;
+  const put = (quarters: Part['quarters'], from: number, to: number, sign: 1 | -1): void => {
     const last = all.at(-1);
-    if (last?.quarters === quarters) last.to = at + quarters;
-    else all.push({ quarters, from: at, to: at + quarters });
-    at += quarters;
-  }
+    if (last?.quarters === quarters && last.to === from && last.sign === sign) last.to = to;
+    else if (from < to) all.push({ quarters, from, to, sign });
+  };
+  const within = (
+    span: typeof QUARTERS_A_DAY | typeof QUARTERS_AN_HOUR,
+    first: number,
+    from: number,
+    to: number,
+    sign: 1 | -1,
+  ): void => {
+    const end = first + span;
+    if (isClosed(span, first) && 2 * (to - from) > span) {
+      put(span, first, end, sign);
+      below(span, first, from, sign > 0 ? -1 : 1);
+      below(span, to, end, sign > 0 ? -1 : 1);
+    } else below(span, from, to, sign);
+  };
+  const below = (span: number, from: number, to: number, sign: 1 | -1): void => {
+    if (span === QUARTERS_AN_HOUR) put(1, from, to, sign);
+    else each(QUARTERS_AN_HOUR, from, to, sign);
+  };
+  const each = (
+    span: typeof QUARTERS_A_DAY | typeof QUARTERS_AN_HOUR,
+    from: number,
+    to: number,
+    sign: 1 | -1,
+  ): void => {
+    for (let at = from; at < to; ) {
+      const first = at - (at % span);
+      const end = Math.min(to, first + span);
+      within(span, first, at, end, sign);
+      at = end;
+    }
+  };
+  if (edges === null) return [];
+  const from = Math.max(quarterOf(fromMs), edges.from);
+  each(QUARTERS_A_DAY, from, Math.min(Math.ceil(toMs / QUARTER_MS), edges.to), 1);
   return all;
 }
 
@@ -361,6 +506,22 @@ function together(a: Usage | null, b: Usage): Usage {
     cost: a.cost + b.cost,
     unpriced: a.unpriced + b.unpriced,
     estimated: a.estimated + b.estimated,
+  };
+}
+
+function without(a: Usage | null, b: Usage): Usage {
+  return {
+    facts: (a?.facts ?? 0) - b.facts,
+    requests: (a?.requests ?? 0) - b.requests,
+    input: (a?.input ?? 0) - b.input,
+    output: (a?.output ?? 0) - b.output,
+    cache_read: (a?.cache_read ?? 0) - b.cache_read,
+    cache_write: (a?.cache_write ?? 0) - b.cache_write,
+    reasoning: (a?.reasoning ?? 0) - b.reasoning,
+    duration_ms: (a?.duration_ms ?? 0) - b.duration_ms,
+    cost: (a?.cost ?? 0n) - b.cost,
+    unpriced: (a?.unpriced ?? 0) - b.unpriced,
+    estimated: (a?.estimated ?? 0) - b.estimated,
   };
 }
 

@@ -1,11 +1,17 @@
 import { createBudgetTable } from '../../src/budget/budget-table.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import type { GatewayView } from '../../src/console/gateway-view.ts';
+import { type GatewayView, ledgerOf } from '../../src/console/gateway-view.ts';
 import type { Answer, Caller, Operation } from '../../src/console/operation.ts';
 import { createDenyTable } from '../../src/deny/deny-table.ts';
+import { UsageReport } from '../../src/ledger/usage-report.ts';
 import { createHealthTable } from '../../src/plan/health.ts';
 import { createPinTable } from '../../src/plan/pins.ts';
 import { createLimitTable } from '../../src/policy/limit-table.ts';
+
+/** The ledger of a view, as operations are given it. */
+export function reportOf(view: GatewayView): () => UsageReport {
+  return ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+}
 
 /** May everything, and sees everybody. */
 export const OWNER: Caller = { name: 'olive', role: 'owner', tenants: null };

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { UsageReport } from '../../ledger/usage-report.ts';
+import type { UsageReport } from '../../ledger/usage-report.ts';
 import type { Condition } from '../../plan/health.ts';
 import type { Target } from '../../plan/route-table.ts';
 import type { Provider } from '../../providers/providers.ts';
-import { type GatewayView, ledgerOf } from '../gateway-view.ts';
+import type { GatewayView } from '../gateway-view.ts';
 import type { Live, LivePlans } from '../live-plans.ts';
 import { type Operation, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
@@ -22,8 +22,11 @@ const REASON = z.strictObject({ reason: z.string().max(1_000).default('') }).pre
 const NO_ATTEMPTS: Attempts = { statuses: {}, attempts: 0, mean_ms: null };
 
 /** How providers are doing, and an operator's word that one is well again. */
-export function providerOperations(view: GatewayView, live: LivePlans): readonly Operation[] {
-  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+export function providerOperations(
+  view: GatewayView,
+  live: LivePlans,
+  ledger: () => UsageReport,
+): readonly Operation[] {
   const reset = {
     method: 'POST',
     tag: 'providers',

@@ -11,7 +11,7 @@ import {
 import { BudgetTable, NO_ROW as NO_BUDGET_ROW, rowName } from '../../budget/budget-table.ts';
 import { DEFAULT_CLASS, KEY_CLASSES, type KeyClass } from '../../keys/key-class.ts';
 import { TimeZone } from '../../ledger/time-zone.ts';
-import { UsageReport } from '../../ledger/usage-report.ts';
+import type { UsageReport } from '../../ledger/usage-report.ts';
 import { type Limits, limitsSomething } from '../../policy/limit-settings.ts';
 import { LimitTable, MINUTE_US, monotonicUs, NO_ROW } from '../../policy/limit-table.ts';
 import { spellingsOf } from '../../policy/model-spelling.ts';
@@ -25,7 +25,7 @@ import {
   tenantLayers,
   tenantLimitsOf,
 } from '../../policy/policy-settings.ts';
-import { type GatewayView, ledgerOf } from '../gateway-view.ts';
+import type { GatewayView } from '../gateway-view.ts';
 import { holds, listAnswer } from '../lists.ts';
 import { type Caller, type Operation, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
@@ -55,8 +55,10 @@ interface Holder {
 }
 
 /** How much is left of budgets and limits, on this node. */
-export function purseOperations(view: GatewayView): readonly Operation[] {
-  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+export function purseOperations(
+  view: GatewayView,
+  ledger: () => UsageReport,
+): readonly Operation[] {
   const budgets = new BudgetTable(view.memory.budgets, null);
   const limits = new LimitTable(view.memory.limits, 0);
   const base = {

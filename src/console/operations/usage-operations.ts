@@ -5,12 +5,12 @@ import { TimeZone } from '../../ledger/time-zone.ts';
 import {
   totalOf,
   type Usage,
-  UsageReport,
+  type UsageReport,
   type UsageRow,
   type UsageSeries,
 } from '../../ledger/usage-report.ts';
 import { stepsOf } from '../../ledger/usage-steps.ts';
-import { type GatewayView, ledgerOf } from '../gateway-view.ts';
+import type { GatewayView } from '../gateway-view.ts';
 import { type Answer, type Operation, operation } from '../operation.ts';
 import { pageOf } from '../pages.ts';
 import { Problem } from '../problem.ts';
@@ -31,8 +31,10 @@ const STEPS_MAX = 1_000;
 const USAGE_MEMBERS = Object.keys(USAGE.shape) as readonly (keyof z.output<typeof USAGE>)[];
 
 /** What was used and what it cost: as one table, and over time. */
-export function usageOperations(view: GatewayView): readonly Operation[] {
-  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+export function usageOperations(
+  view: GatewayView,
+  ledger: () => UsageReport,
+): readonly Operation[] {
   return [
     operation({
       id: 'usage',
@@ -94,13 +96,13 @@ export function usageOperations(view: GatewayView): readonly Operation[] {
           throw new Problem('malformed', `That is more than ${STEPS_MAX} steps.`, {
             parts: [{ key: 'step', found: step, expected: 'larger steps, or a shorter time' }],
           });
-        const all = ledger().series(by, starts, span.toMs, filtersOf(caller, query));
-        const series = dearest(all, by === null ? 1 : top, starts.length);
+        const told = ledger().series(by, starts, span.toMs, filtersOf(caller, query), top);
+        const series = told.length > 0 ? told : [nothingOver(starts.length)];
         const total = usageShown(totalOf(series.flatMap(({ usage }) => usage.flatMap(asRow))));
         if (query.format === 'csv') {
-          const rows = series.flatMap(({ name, isRest, usage }) =>
+          const rows = series.flatMap(({ value, isRest, usage }) =>
             usage.map((of, at) => ({
-              by: [instantText(starts[at] ?? 0), isRest ? '(others)' : name],
+              by: [instantText(starts[at] ?? 0), isRest ? '(others)' : value],
               usage: usageShown(of),
             })),
           );
@@ -112,8 +114,8 @@ export function usageOperations(view: GatewayView): readonly Operation[] {
           zone: zone.name,
           step,
           starts: starts.map(instantText),
-          series: series.map(({ name, isRest, usage }) => ({
-            name,
+          series: series.map(({ value, isRest, usage }) => ({
+            name: value,
             is_rest: isRest,
             usage: usage.map(usageShown),
           })),
@@ -197,32 +199,7 @@ function asRow(usage: Usage | null): readonly UsageRow[] {
   return usage === null ? [] : [{ by: [], usage }];
 }
 
-interface TopSeries {
-  readonly name: string;
-  readonly isRest: boolean;
-  readonly usage: readonly (Usage | null)[];
-}
-
-/** The series that cost most by themselves, the rest added up. Always one, so that an empty time has its zeros. */
-function dearest(all: readonly UsageSeries[], top: number, steps: number): readonly TopSeries[] {
-  const weighed = all
-    .map((series) => ({ series, total: totalOf(series.usage.flatMap(asRow)) }))
-    .sort((a, b) => compared(a.total, b.total) || (a.series.value < b.series.value ? -1 : 1));
-  const first = weighed
-    .slice(0, top)
-    .map(({ series: { value, usage } }) => ({ name: value, isRest: false, usage }));
-  const rest = weighed.slice(top);
-  if (first.length === 0)
-    return [{ name: '', isRest: false, usage: Array.from({ length: steps }, () => null) }];
-  if (rest.length === 0) return first;
-  const usage = Array.from({ length: steps }, (_, step) =>
-    totalOf(rest.flatMap(({ series }) => asRow(series.usage[step] ?? null))),
-  );
-  return [...first, { name: '', isRest: true, usage }];
-}
-
-function compared(a: Usage | null, b: Usage | null): number {
-  const [costA, costB] = [a?.cost ?? 0n, b?.cost ?? 0n];
-  if (costA !== costB) return costA > costB ? -1 : 1;
-  return (b?.facts ?? 0) - (a?.facts ?? 0);
+/** So that an empty time has its zeros. */
+function nothingOver(steps: number): UsageSeries {
+  return { value: '', isRest: false, usage: Array.from({ length: steps }, () => null) };
 }

@@ -142,7 +142,7 @@ describe('explain', () => {
                 ? { tools: [{ type: 'function', function: { name: 'f', parameters: {} } }] }
                 : {}),
             };
-      const isKeys = next() < 0.5;
+      const isKeys = next() < 0.15;
       const wish = {
         model,
         wire: dialect,
@@ -186,7 +186,7 @@ describe('explain', () => {
       ).toEqual(places);
       expect(refused === null, at).toBe(made.targets.length > 0);
     }
-  });
+  }, 600_000);
 
   test('tells a key’s budgets and limits as the workers have them, and whether each target has room', async () => {
     const nano = 1_000_000_000;

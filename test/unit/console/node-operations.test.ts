@@ -20,7 +20,7 @@ import type {
 } from '../../../src/console/shapes.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { LimitTable, monotonicUs } from '../../../src/policy/limit-table.ts';
-import { called, gatewayView, viewerOf } from '../../support/console.ts';
+import { called, gatewayView, reportOf, viewerOf } from '../../support/console.ts';
 import { linesOf, requestIdOf } from '../../support/facts.ts';
 
 /** The middle of a day, and of a month. */
@@ -71,8 +71,8 @@ beforeEach(() => {
   view = gatewayView(config, { now: () => NOON });
   live = new LivePlans(view);
   operations = [
-    ...providerOperations(view, live),
-    ...purseOperations(view),
+    ...providerOperations(view, live, reportOf(view)),
+    ...purseOperations(view, reportOf(view)),
     ...configOperations(view, new KnownEntries(view)),
   ];
 });
@@ -215,7 +215,7 @@ describe('limits', () => {
       `data_dir = ${JSON.stringify(folder)}\n${FILE}\n[policies.default]\nrpm = 10\n`,
     );
     view = gatewayView(config, { now: () => NOON });
-    operations = purseOperations(view);
+    operations = purseOperations(view, reportOf(view));
     use('3', '99');
     const table = new LimitTable(view.memory.limits, 0);
     const row = table.place('key 3 99');

@@ -13,7 +13,7 @@ import { LedgerFiles } from '../../../src/ledger/ledger-files.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { openSqlite } from '../../../src/ledger/sqlite.ts';
 import { usdText } from '../../../src/prices/money.ts';
-import { called, gatewayView, OWNER, viewerOf } from '../../support/console.ts';
+import { called, gatewayView, OWNER, reportOf, viewerOf } from '../../support/console.ts';
 import { linesOf, requestIdOf } from '../../support/facts.ts';
 
 const HOUR_MS = 3_600_000;
@@ -56,7 +56,7 @@ beforeAll(() => {
   const config = join(folder, 'config.toml');
   writeFileSync(config, `data_dir = ${JSON.stringify(folder)}\n`);
   view = gatewayView(config, { now: () => END_MS });
-  operations = usageOperations(view);
+  operations = usageOperations(view, reportOf(view));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -301,7 +301,8 @@ describe('spend', () => {
 test('without a ledger it is said what to do', async () => {
   const config = join(folder, 'bare.toml');
   writeFileSync(config, '');
-  const bare = usageOperations(gatewayView(config));
+  const nothing = gatewayView(config);
+  const bare = usageOperations(nothing, reportOf(nothing));
   await expect(called(bare, 'usage')).rejects.toMatchObject({ code: 'unavailable' });
   expect(view.running().dataDir).toBe(folder);
 });

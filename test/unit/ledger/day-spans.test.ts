@@ -150,3 +150,29 @@ test('files of the first version are read as they are, and brought up when they 
   expect(ofThese()).toEqual(before.slice(2 * QUESTIONS.length));
   expect(closed()).toBe(61);
 });
+
+test('a report that was asked before tells what has come since, also into an hour that was over', () => {
+  ledger.add(linesOf(facts));
+  while (ledger.sumUp(END_MS));
+  const report = new UsageReport(folder);
+  const asked = () => [
+    report.by(['tenant'], { fromMs: BEGAN_MS, toMs: END_MS }),
+    report.series('tenant', [BEGAN_MS, BEGAN_MS + DAY_MS + HOUR_MS / 4], END_MS, {}, 1),
+  ];
+  const before = asked();
+  expect(asked()).toEqual(before);
+  const late = {
+    timeMs: BEGAN_MS + HOUR_MS,
+    requestId: requestIdOf(99_999),
+    tenantId: '1',
+    input: 5,
+  };
+  ledger.add(linesOf([late]));
+  const open = asked();
+  expect(open).not.toEqual(before);
+  expect(open[0]).toEqual(
+    new UsageReport(folder).by(['tenant'], { fromMs: BEGAN_MS, toMs: END_MS }),
+  );
+  while (ledger.sumUp(END_MS));
+  expect(asked()).toEqual(open);
+});
