@@ -5,11 +5,17 @@ import { writeMessagesRequest } from '../../../src/dialect/anthropic-messages/re
 import type { MessageAnswer } from '../../../src/dialect/anthropic-messages/shapes.ts';
 import type { Conversation, Part, Turn } from '../../../src/dialect/conversation.ts';
 import { writeGeminiRequest } from '../../../src/dialect/gemini/request-writer.ts';
-import { Losses } from '../../../src/dialect/losses.ts';
+import { Losses, Refusal } from '../../../src/dialect/losses.ts';
 import { readChatRequest } from '../../../src/dialect/openai-chat/request-reader.ts';
 import { writeChatRequest } from '../../../src/dialect/openai-chat/request-writer.ts';
-import { TranslatedStream, translateAnswer } from '../../../src/dialect/translate.ts';
+import { readResponsesRequest } from '../../../src/dialect/openai-responses/request-reader.ts';
+import {
+  TranslatedStream,
+  translateAnswer,
+  translateRequest,
+} from '../../../src/dialect/translate.ts';
 import { ToolNames } from '../../../src/dialect/wire-names.ts';
+import type { CallerWire } from '../../../src/dialect/wires.ts';
 
 // Generated conversations, written and read again: what a wire can say comes back as it was.
 
@@ -118,16 +124,21 @@ const conversation = fc.record({
   echoed: fc.constant(null),
 }) satisfies fc.Arbitrary<Conversation>;
 
-/** Neighbouring turns of one role as one, which is how wires have them; what is told by its name alone. */
-function told({ turns: all, ...rest }: Conversation): unknown {
-  const joined: { role: string; parts: Part[] }[] = [];
+/** Neighbouring turns of one role as one, which is how wires have them. */
+function joinedTurns(all: readonly Turn[]): Turn[] {
+  const joined: { role: Turn['role']; parts: Part[] }[] = [];
   for (const { role, parts } of all) {
     const last = joined.at(-1);
     // Pictures and texts of one turn come back in one message, results in front of them.
     if (last?.role === role) last.parts.push(...parts);
     else joined.push({ role, parts: [...parts] });
   }
-  return JSON.parse(JSON.stringify({ ...rest, turns: joined }));
+  return joined;
+}
+
+/** What is told by its name alone. */
+function told({ turns: all, ...rest }: Conversation): unknown {
+  return JSON.parse(JSON.stringify({ ...rest, turns: joinedTurns(all) }));
 }
 
 const asWritten = <T extends { readonly value: number } | null>(limit: T): number | null =>
@@ -221,6 +232,188 @@ describe('a generated conversation', () => {
         expect(after.tools).toEqual(before.tools);
         expect(after.contents.slice(0, before.contents.length)).toEqual(before.contents);
         expect(JSON.stringify(write(one.turns))).toBe(JSON.stringify(before));
+      }),
+    );
+  });
+});
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** As the Responses API has it, by hand: the gateway reads this wire and never writes it. */
+function asResponses(one: Conversation): Json {
+  const input = one.turns.flatMap(({ role, parts }) => parts.map((part) => itemOf(role, part)));
+  return {
+    model: one.model,
+    input,
+    tools: one.tools.map((tool) =>
+      tool.kind === 'function'
+        ? {
+            type: 'function',
+            name: tool.name,
+            ...(tool.description === null ? {} : { description: tool.description }),
+            parameters: tool.schema,
+            strict: tool.isStrict,
+          }
+        : {},
+    ),
+    ...(one.maxTokens === null ? {} : { max_output_tokens: one.maxTokens.value }),
+    ...(one.temperature === null ? {} : { temperature: one.temperature.value }),
+    ...(one.user === null ? {} : { safety_identifier: one.user }),
+    stream: one.isStream,
+    store: false,
+  };
+}
+
+function itemOf(role: Turn['role'], part: Part): Json {
+  switch (part.kind) {
+    case 'call':
+      return {
+        type: 'function_call',
+        call_id: part.id,
+        name: part.name,
+        arguments: part.input,
+      };
+    case 'result':
+      return {
+        type: 'function_call_output',
+        call_id: part.id,
+        output: part.parts.map((inner) => (inner.kind === 'text' ? inner.text : '')).join(''),
+      };
+    case 'image': {
+      const { media } = part;
+      const image_url =
+        media.from === 'url' ? media.url : `data:${media.type};base64,${media.base64}`;
+      return { type: 'message', role, content: [{ type: 'input_image', image_url }] };
+    }
+    case 'text': {
+      const type = role === 'assistant' ? 'output_text' : 'input_text';
+      return { type: 'message', role, content: [{ type, text: part.text }] };
+    }
+    default:
+      throw new Error(`No part of kind ${part.kind} is generated.`);
+  }
+}
+
+describe('a generated conversation on the Responses API', () => {
+  test('is read as it was, byte for byte in its arguments', () => {
+    fc.assert(
+      fc.property(conversation, (one) => {
+        const read = readResponsesRequest(JSON.stringify(asResponses(one)));
+        const { maxTokens } = one;
+        expect(asWritten(read.maxTokens)).toBe(asWritten(maxTokens));
+        expect(told({ ...read, maxTokens, echoed: null })).toEqual(told(one));
+      }),
+    );
+  });
+});
+
+describe('a generated conversation of each of the three callers’ wires', () => {
+  const chatTarget = { provider: 'openai', model: 'gpt-4o', asksForUsage: true };
+  /** The same conversation, as the caller of each wire would write it. */
+  const askedIn = (one: Conversation): Readonly<Record<CallerWire, unknown>> => ({
+    'openai-chat': writeChatRequest(one, chatTarget, new Losses(), new ToolNames(64)),
+    'anthropic-messages': writeMessagesRequest(
+      one,
+      'claude-sonnet-4-5',
+      new Losses(),
+      new ToolNames(128),
+    ),
+    'openai-responses': asResponses(one),
+  });
+
+  test.each([
+    ['openai-chat', 'groq', 'llama-3.3-70b'],
+    ['anthropic-messages', 'anthropic', 'claude-sonnet-4-5'],
+    ['gemini', 'gemini', 'gemini-3-flash-preview'],
+    ['ollama', 'ollama', 'qwen3'],
+  ] as const)('is the same request on the wire of %s', (to, provider, model) => {
+    fc.assert(
+      fc.property(conversation, (generated) => {
+        // On the chat wire two turns of one role in a row stay two: no caller has them so.
+        const one = { ...generated, turns: joinedTurns(generated.turns) };
+        const target = { provider, model, asksForUsage: true };
+        const written = Object.entries(askedIn(one)).map(([from, body]) => {
+          const asked = Buffer.from(JSON.stringify(body));
+          const request = translateRequest(from as CallerWire, to, asked, target);
+          // What no picture's address can be sent to is refused, whoever asks.
+          return request instanceof Refusal
+            ? request.kind
+            : [JSON.parse(request.body.toString()), request.path, request.isStream];
+        });
+        expect(written[1]).toEqual(written[0]);
+        expect(written[2]).toEqual(written[0]);
+      }),
+    );
+  });
+});
+
+describe('a generated answer of OpenAI’s', () => {
+  const count = fc.nat({ max: 1_000_000 });
+  const terms = {
+    model: 'm',
+    id: 'i',
+    created: 1,
+    wantsUsage: true,
+    echoed: null,
+    toolNames: new Map<string, string>(),
+  };
+
+  test('told on Anthropic’s wire and back is what it was: text, calls, end and every count (T8)', () => {
+    const calls = fc.array(fc.tuple(name, input), { maxLength: 3 });
+    const counts = fc.tuple(count, count, count, count);
+    fc.assert(
+      fc.property(text, calls, counts, (said, made, [fresh, read, output, reasoning]) => {
+        const tool_calls = made.map(([called, args], at) => ({
+          id: `call_${at}`,
+          type: 'function',
+          function: { name: called, arguments: args },
+        }));
+        const usage = {
+          prompt_tokens: fresh + read,
+          completion_tokens: output + reasoning,
+          total_tokens: fresh + read + output + reasoning,
+          prompt_tokens_details: { cached_tokens: read },
+          completion_tokens_details: { reasoning_tokens: reasoning },
+        };
+        const finish_reason = made.length > 0 ? 'tool_calls' : 'stop';
+        const message = {
+          role: 'assistant',
+          content: said,
+          ...(made.length > 0 ? { tool_calls } : {}),
+        };
+        const chat = {
+          id: 'i',
+          model: 'm',
+          choices: [{ index: 0, message, finish_reason }],
+          usage,
+        };
+        const there = translateAnswer(
+          'openai-chat',
+          'anthropic-messages',
+          Buffer.from(JSON.stringify(chat)),
+          terms,
+        );
+        const back = translateAnswer(
+          'anthropic-messages',
+          'openai-chat',
+          Buffer.from(JSON.stringify(there.body)),
+          terms,
+        );
+        const { choices, usage: counted } = back.body as unknown as typeof chat;
+        expect(counted).toMatchObject(usage);
+        expect(choices[0]?.finish_reason).toBe(finish_reason);
+        const { content, tool_calls: again } = (choices[0]?.message ?? {}) as typeof message & {
+          tool_calls?: typeof tool_calls;
+        };
+        expect(content).toBe(said);
+        // As values: on Anthropic’s wire they are objects.
+        const asValues = (all: typeof tool_calls) =>
+          all.map(({ id, function: { name: called, arguments: args } }) => [
+            id,
+            called,
+            JSON.parse(args),
+          ]);
+        expect(asValues(again ?? [])).toEqual(asValues(tool_calls));
       }),
     );
   });
