@@ -35,11 +35,20 @@ const TERMS = {
 /** Up to here a stream is cut at every byte, bytes; longer ones around their line ends and at random. */
 const CUT_TO_BYTES_MAX = 32_768;
 
-function told(from: TargetWire, to: CallerWire, pieces: readonly Buffer[]): string {
+function told(
+  from: TargetWire,
+  to: CallerWire,
+  pieces: readonly Buffer[],
+  end: 'end' | 'cut' = 'end',
+): string {
   const stream = new TranslatedStream(from, to, TERMS);
   const out = pieces.map((piece) => Buffer.from(stream.push(piece)));
-  return Buffer.concat([...out, stream.end()]).toString();
+  return Buffer.concat([...out, stream[end]()]).toString();
 }
+
+/** The event behind which nothing follows where all is well. */
+const TERMINAL =
+  /^data: (?:\[DONE\]|\{"type":"(?:message_stop|response\.(?:completed|incomplete))")/m;
 
 /** What a message says, in words that all wires have. */
 interface Said {
@@ -198,6 +207,12 @@ describe.each(PAIRS)('%s told as %s', (from, to) => {
       const answer = translateAnswer(from, to, Buffer.from(JSON.stringify(whole)), TERMS);
       expect(answer.status).toBe(200);
       expect(await helper(text)).toEqual(saidIn(answer.body));
+    }
+    // However much of it was told, a break is no end (T6).
+    for (const share of [0.1, 0.5, 0.9]) {
+      const part = body.subarray(0, Math.floor(body.length * share));
+      const broken = told(from, to, [part], 'cut');
+      if (!TERMINAL.test(broken)) await expect(helper(broken)).rejects.toThrow();
     }
   });
 });
