@@ -150,7 +150,8 @@ async function standing(key: string) {
 }
 
 const EVENT_OF_OPENAI = /\n\ndata: (\{"error":\{.*\}\})\n\n$/;
-const EVENT_OF_ANTHROPIC = /\n\nevent: error\ndata: (\{.*\})\n\n$/;
+/** Anthropic's, and that of the Responses API. */
+const NAMED_EVENT = /\n\nevent: error\ndata: (\{.*\})\n\n$/;
 
 describe.each([
   ['chat on the relay lane', '/openai/v1/chat/completions', 'm', 'openai', chat, 'openai'],
@@ -218,9 +219,8 @@ describe.each([
       ...(path.includes('responses') ? { input: 'hi', messages: undefined } : {}),
     });
     expect({ status, cut }).toEqual({ status: 200, cut: true });
-    const event = (dialect === 'openai' ? EVENT_OF_OPENAI : EVENT_OF_ANTHROPIC).exec(
-      text.replaceAll('\r', ''),
-    );
+    const isNamed = dialect === 'anthropic' || path.endsWith('/responses');
+    const event = (isNamed ? NAMED_EVENT : EVENT_OF_OPENAI).exec(text.replaceAll('\r', ''));
     const { error } = JSON.parse(event?.[1] ?? 'null') as { error: Record<string, unknown> };
     expect(error).toMatchObject({
       type: dialect === 'openai' ? 'insufficient_quota' : 'billing_error',
