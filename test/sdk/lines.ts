@@ -4,7 +4,20 @@ import type { Ask } from './asks.ts';
 import type { Call } from './calls.ts';
 import { isOwn } from './cases.ts';
 import type { Client } from './clients.ts';
-import { TENANTS } from './stage.ts';
+import { ALTERNATIVE, BUDGET_USD, TENANTS } from './stage.ts';
+
+/** Those whose errors hold all of the body: what is built on them may hand it on or not. */
+const STOCK: ReadonlySet<string> = new Set([
+  'Node openai',
+  'Node openai, Responses',
+  'Node @anthropic-ai/sdk',
+  'Go openai-go',
+  'Go anthropic-sdk-go',
+  'Python openai, sync',
+  'Python openai, async',
+  'Python openai, Responses',
+  'Python anthropic',
+]);
 
 /** Tokens of one billed call as the SDK told them. */
 type Used = readonly [input: number, output: number];
@@ -21,6 +34,8 @@ export interface Line {
   readonly usage?: readonly (Used | null)[];
   readonly status?: number;
   readonly code?: string | null;
+  /** What the error says of a budget, as far as the SDK keeps it. */
+  readonly budget?: unknown;
   /** How long the call took. */
   readonly ms: number;
 }
@@ -42,6 +57,15 @@ export function expectLine(line: Line, call: Call, ask: Ask, client: Client): vo
   }
   expect(line.status).toBe(ask.status);
   if (client.tellsCode) expect(line.code ?? null).toBe(call.failure.told[client.dialect]);
+  if (call.name !== 'budget' || !STOCK.has(client.name)) return;
+  // What a caller may do: how much there is, until when, and what there is room for.
+  expect(line.budget).toMatchObject({
+    scope: 'tenant',
+    limit_usd: BUDGET_USD,
+    asked_usd: expect.stringMatching(/^0\.\d+$/),
+    renews_at: expect.stringMatching(/T00:00:00\.000Z$/),
+    alternative: { model: ALTERNATIVE, asked_usd: '0' },
+  });
 }
 
 /** The field that a client is told cannot be carried to this wire; null where all of the call can. */

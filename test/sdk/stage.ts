@@ -140,8 +140,13 @@ async function startDenials(): Promise<Nats | null> {
   return { server, writer };
 }
 
-/** A tenant whose budget is less than any request. */
-const BUDGETS = `[tenants.${TENANTS.budget}]\npolicy = "broke"\n[policies.broke]\nbudget_usd_per_day = 0.000001\n`;
+/** What a refused caller may ask for instead: it costs nothing, and `auto` leads to it. */
+export const ALTERNATIVE = 'openai/gpt-5-mini';
+/** USD a day: less than any request but those. */
+export const BUDGET_USD = '0.000001';
+
+/** A tenant whose budget is less than nearly any request. */
+const BUDGETS = `[prices."${ALTERNATIVE}"]\nfree = true\n[tenants.${TENANTS.budget}]\npolicy = "broke"\n[policies.broke]\nbudget_usd_per_day = "${BUDGET_USD}"\n`;
 
 /** Port 9 is discard: nobody listens there. */
 function tables(port: number): string {

@@ -35,5 +35,7 @@ export function isAnthropicError(error: unknown): boolean {
 export function readAnthropicError(error: unknown, { status }: Ask): Refusal | null {
   if (!descends(error, RAISES.get(status) ?? '')) return null;
   const body = error.error as Anthropic.ErrorResponse | undefined;
-  return { detail: error.constructor.name, status: error.status, code: body?.error.type };
+  const { budget } = (body?.error ?? {}) as { readonly budget?: unknown };
+  const detail = error.constructor.name;
+  return { detail, status: error.status, code: body?.error.type, budget };
 }

@@ -14,6 +14,8 @@ export interface Refusal {
   readonly detail: string;
   readonly status: number | undefined;
   readonly code?: unknown;
+  /** What the error says of a budget, as the SDK keeps it; left out where there is none. */
+  readonly budget?: unknown;
 }
 
 /** Makes a call and gives the usage of each billed request. */

@@ -20,5 +20,6 @@ export function readOpenAIError(error: unknown, { status }: Ask): Refusal | null
   const raised = RAISES.get(status);
   if (raised === undefined || !(error instanceof raised)) return null;
   if (!(error instanceof OpenAI.APIError)) return null;
-  return { detail: error.constructor.name, status: error.status, code: error.code };
+  const { budget } = (error.error ?? {}) as { readonly budget?: unknown };
+  return { detail: error.constructor.name, status: error.status, code: error.code, budget };
 }

@@ -18,4 +18,5 @@ RAISES = {
 
 
 def tell(error: anthropic.APIStatusError):
-    return {"status": error.status_code, "code": error.body["error"]["type"]}
+    said = error.body["error"]
+    return {"status": error.status_code, "code": said["type"], "budget": said.get("budget")}

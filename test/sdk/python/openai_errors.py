@@ -17,4 +17,5 @@ RAISES = {
 
 
 def tell(error: openai.APIStatusError):
-    return {"status": error.status_code, "code": error.code}
+    said = error.body if isinstance(error.body, dict) else {}
+    return {"status": error.status_code, "code": error.code, "budget": said.get("budget")}

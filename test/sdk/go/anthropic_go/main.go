@@ -183,7 +183,16 @@ func read(err error) (contract.Refusal, bool) {
 	if !errors.As(err, &typed) {
 		return contract.Refusal{}, false
 	}
-	return contract.Refusal{Class: "anthropic.Error", Status: typed.StatusCode, Code: string(typed.Type())}, true
+	var body struct {
+		Error struct{ Budget json.RawMessage }
+	}
+	_ = json.Unmarshal([]byte(typed.RawJSON()), &body)
+	return contract.Refusal{
+		Class:  "anthropic.Error",
+		Status: typed.StatusCode,
+		Code:   string(typed.Type()),
+		Budget: body.Error.Budget,
+	}, true
 }
 
 func main() {

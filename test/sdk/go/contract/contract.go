@@ -38,19 +38,22 @@ type Refusal struct {
 	Class  string
 	Status int
 	Code   string
+	// What the error says of a budget, as the SDK keeps it; nil where there is none.
+	Budget json.RawMessage
 }
 
 // Reads an error of the SDK; false where it is not of the class that users match on.
 type Reader func(error) (Refusal, bool)
 
 type line struct {
-	ID     int     `json:"id"`
-	OK     bool    `json:"ok"`
-	Detail string  `json:"detail"`
-	Usage  []Used  `json:"usage,omitempty"`
-	Status *int    `json:"status,omitempty"`
-	Code   *string `json:"code"`
-	Ms     float64 `json:"ms"`
+	ID     int             `json:"id"`
+	OK     bool            `json:"ok"`
+	Detail string          `json:"detail"`
+	Usage  []Used          `json:"usage,omitempty"`
+	Status *int            `json:"status,omitempty"`
+	Code   *string         `json:"code"`
+	Budget json.RawMessage `json:"budget,omitempty"`
+	Ms     float64         `json:"ms"`
 }
 
 // One red pixel: the mock answers with its media type, size and hash.
@@ -147,7 +150,7 @@ func refused(ask Ask, chat Call, read Reader) line {
 			continue
 		}
 		refusal, typed := read(err)
-		said := line{ID: ask.ID, OK: typed, Detail: refusal.Class, Status: &refusal.Status}
+		said := line{ID: ask.ID, OK: typed, Detail: refusal.Class, Status: &refusal.Status, Budget: refusal.Budget}
 		if refusal.Code != "" {
 			said.Code = &refusal.Code
 		}

@@ -221,7 +221,11 @@ func read(err error) (contract.Refusal, bool) {
 	if !errors.As(err, &typed) {
 		return contract.Refusal{}, false
 	}
-	return contract.Refusal{Class: "openai.Error", Status: typed.StatusCode, Code: typed.Code}, true
+	refusal := contract.Refusal{Class: "openai.Error", Status: typed.StatusCode, Code: typed.Code}
+	if budget := typed.JSON.ExtraFields["budget"].Raw(); budget != "" {
+		refusal.Budget = []byte(budget)
+	}
+	return refusal, true
 }
 
 func main() {
