@@ -63,7 +63,7 @@ const NOT_BILLED = '"cost_status":"not_billed","unpriced_reason":null';
 const noise = (n: number): number => Math.abs(Math.sin(n * 12.9898) * 43_758.5453) % 1;
 
 /** Lines of facts of the days before now, busier by day than by night and at weekends less. */
-function* history(days: number): Generator<string> {
+function* history(days: number, oddName: string): Generator<string> {
   const now = Date.now();
   let n = 0;
   for (let at = now - days * DAY_MS; at < now - STEP_MS; at += STEP_MS) {
@@ -85,7 +85,7 @@ function* history(days: number): Generator<string> {
           tenantId: kind.tenant,
           keyId: kind.key,
           provider: kind.provider,
-          model: n % 97 === 0 ? SCRIPT : kind.model,
+          model: n % 97 === 0 ? oddName : kind.model,
           status,
           outcome: isServed ? (n % 41 === 0 ? 'client_gone' : 'complete') : 'upstream_error',
           input: isServed ? Math.round(1_800 * size) : null,
@@ -101,10 +101,10 @@ function* history(days: number): Generator<string> {
   }
 }
 
-function writeHistory(folder: string, days: number): void {
+function writeHistory(folder: string, days: number, oddName: string): void {
   mkdirSync(folder, { recursive: true });
   const ledger = new SqliteLedger(folder);
-  const lines = [...history(days)];
+  const lines = [...history(days, oddName)];
   for (let from = 0; from < lines.length; from += 5_000) {
     ledger.add(Buffer.from(`${lines.slice(from, from + 5_000).join('\n')}\n`));
   }
@@ -112,7 +112,7 @@ function writeHistory(folder: string, days: number): void {
   ledger.close();
 }
 
-const tables = `
+const tables = (oddName: string): string => `
 [policies.default]
 rpm = 600
 [policies.agents]
@@ -128,7 +128,7 @@ budget_usd_per_month = 3000
 name = "Acme"
 policy = "wide"
 [tenants.8]
-name = '${SCRIPT}'
+name = '${oddName}'
 [tenants.9]
 name = "Initech"
 
@@ -138,7 +138,7 @@ tenant = "7"
 class = "application"
 policy = "agents"
 [keys.1002]
-name = '${SCRIPT}'
+name = '${oddName}'
 tenant = "7"
 class = "agent"
 policy = "agents"
@@ -157,6 +157,9 @@ targets = ["openai/gpt-5-mini", { to = "groq/llama-3.3-70b-versatile", weight = 
 fallbacks = ["anthropic/claude-sonnet-4-5"]
 balance = "weight"
 [routes.fragile]
+targets = ["openai/fault-500"]
+fallbacks = ["anthropic/claude-sonnet-4-5"]
+[routes.editable]
 targets = ["openai/fault-500"]
 fallbacks = ["anthropic/claude-sonnet-4-5"]
 [routes.locked-one]
@@ -181,11 +184,14 @@ export interface DashboardScene {
   stop(): Promise<void>;
 }
 
-/** @param days of history */
-export async function startDashboardScene(days = 31): Promise<DashboardScene> {
+/**
+ * @param oddName a model, a tenant and a key are called so
+ * @param days of history
+ */
+export async function startDashboardScene(oddName = SCRIPT, days = 31): Promise<DashboardScene> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-dashboard-'));
   const dataDir = join(folder, 'data');
-  writeHistory(dataDir, days);
+  writeHistory(dataDir, days, oddName);
   const nats: NatsServer | null = NATS_MISSING === null ? await startNats() : null;
   if (nats !== null) await (await denyWriter(nats)).close();
   const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
@@ -220,7 +226,7 @@ ${nats === null ? '' : `nats_url = "${nats.url}"`}
 [provider_authorities]
 ${providers.map((name) => `${name} = "${mock.origin}"`).join('\n')}
 ${poolKeys({ openai: ['sk-pool-one-aaaa', 'sk-pool-two-bbbb'], anthropic: 'sk-ant-pool-cccc', groq: 'gsk-pool-dddd', mistral: 'mk-pool-eeee' })}
-${tables}
+${tables(oddName)}
 ${signing}`;
   const scene = new ConsoleScene([owner, operator, viewer, tenant], {
     config,

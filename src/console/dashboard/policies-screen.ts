@@ -101,12 +101,18 @@ const KINDS = {
   },
 } as const satisfies Record<string, Kind>;
 
+function shownMember(value: unknown): string {
+  if (Array.isArray(value) && value.every((one) => typeof one === 'string'))
+    return value.join(', ');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
 /** What a table says, in one line. */
 function valueLine(value: Readonly<Record<string, unknown>>): VNode {
   const members = Object.entries(value).filter(([, one]) => one !== null && one !== '');
   return html`<span class="members">${members.map(
     ([name, one]) =>
-      html`<span class="member"><span class="muted">${name}</span> ${typeof one === 'object' ? JSON.stringify(one) : String(one)}</span>`,
+      html`<span class="member"><span class="muted">${name}</span> ${shownMember(one)}</span>`,
   )}</span>`;
 }
 
@@ -251,7 +257,9 @@ function Entries({ address, kind }: ListProps): VNode {
       columns,
       isPrice
         ? empty(
-            'No price is called so.',
+            address.query['q'] === undefined
+              ? 'There is no price of your own.'
+              : 'No price is called so.',
             'Prices of models that providers publish are in the book; what you pay instead is written here.',
           )
         : empty(

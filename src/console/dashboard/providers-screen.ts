@@ -26,7 +26,7 @@ interface Reset {
 /** What the attempts of a day ended in, as one bar; the numbers stand beside it. */
 function statuses({ statuses: told, attempts }: Provider): VNode {
   const rows = Object.entries(told).sort(([, one], [, other]) => other - one);
-  if (attempts === 0) return html`<p class="muted">No attempt in the last day.</p>`;
+  if (attempts === 0) return html`<p class="muted idle">No attempt in the last day.</p>`;
   return html`<div>
     <div class="bar statuses" aria-hidden="true">${rows.map(
       ([status, count]) =>

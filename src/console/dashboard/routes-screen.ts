@@ -186,6 +186,7 @@ function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {
   const now = useAsked<Now>(scene.session.tenants === null ? '/now' : null);
   const routes = useAsked<Page<Entry>>('/routes', { limit: '1000' });
   const [asks, setAsks] = useState<Readonly<Record<string, string>> | null>(null);
+  const [questions, setQuestions] = useState(0);
   const [keyClass, setKeyClass] = useState('application');
   const [key, setKey] = useState('');
   const isLocked = entry?.origin.locked === true;
@@ -271,6 +272,7 @@ function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {
           null,
           html`<form class="explain-form" onSubmit=${(event: Event) => {
             event.preventDefault();
+            setQuestions(questions + 1);
             setAsks({ model: name, class: keyClass, ...(key === '' ? {} : { key }) });
           }}>
             <p class="says">Where a request for this route goes now, as it is saved.</p>
@@ -280,7 +282,7 @@ function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {
               <button type="submit">Explain</button>
             </div>
           </form>
-          ${asks !== null && h(Explain, { wish: asks })}`,
+          ${asks !== null && h(Explain, { key: questions, wish: asks })}`,
         )
       }
     </div>

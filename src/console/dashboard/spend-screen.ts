@@ -239,14 +239,13 @@ function UsageTable({ address, by }: { readonly address: Address; readonly by: s
         ? skeleton()
         : page.value.rows.length === 0
           ? empty('Nothing was used here.', 'Take a longer range, or take a filter away.')
-          : html`<div class=${page.isLoading ? 'stale' : ''}>
+          : html`
             ${table(`Usage by ${by}`, columns, page.value.rows)}
             ${pager(
               page.value.next === null ? null : changed(address, { cursor: page.value.next }),
               address.query['cursor'] === undefined ? null : changed(address, {}),
               `${page.value.rows.length} rows`,
-            )}
-          </div>`,
+            )}`,
   );
 }
 
