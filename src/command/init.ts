@@ -1,20 +1,24 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { newAdminToken } from '../console/admin-token.ts';
 import { newSecretKey, publicKeyOf } from '../keys/minting.ts';
 import { noPositionals, writeSecret } from '../keys/signing-secret.ts';
 import { createKey } from '../overlay/key-entries.ts';
+import { adminTokenTable } from './admin-token.ts';
 import { authorHere, overlaySourceOf } from './overlay-command.ts';
 
 /** Text of `sluice init --help`. */
 export const INIT_HELP = `sluice init [--mock]
 
-Writes a first configuration into this folder, and prints a first virtual key:
+Writes a first configuration into this folder, and prints a first virtual key, and a token for the dashboard:
 
-  config.toml        a signing key, data_dir, a policy for each class of keys, limits, budgets and one route
+  config.toml        a signing key, data_dir, a policy for each class of keys, limits, budgets, one route and who may use the
+                     dashboard
   signing-1.secret   the secret half of the signing key: mints keys; only you may read it
   .env               where the providers' keys go; only you may read it
 
-It refuses to overwrite any of them. Standard output gets the key and nothing else.
+It refuses to overwrite any of them. Standard output gets the key and nothing else,
+standard error the token and what to do.
 
   --mock   sends everything to "sluice mock" at 127.0.0.1:8081 in place of OpenAI and Anthropic`;
 
@@ -39,12 +43,13 @@ export async function init(argv: readonly string[]): Promise<number> {
     throw new Error(
       `${taken.join(' and ')} exist${taken.length === 1 ? 's' : ''} here already, and nothing was written. Go to an empty folder.`,
     );
+  const adminToken = newAdminToken();
   const { id, token } = await undoing([CONFIG, SECRET, ENV, DATA], async () => {
     const secretKey = newSecretKey();
     writeSecret(SECRET, { kid: KID, secretKey });
     write(ENV, isMock ? MOCK_ENV : EMPTY_ENV, 0o600);
     const publicKey = Buffer.from(publicKeyOf(secretKey)).toString('base64');
-    write(CONFIG, configText(publicKey, isMock), 0o644);
+    write(CONFIG, configText(publicKey, isMock, adminToken), 0o644);
     return await createKey(overlaySourceOf(CONFIG), {
       name: 'first',
       tenantId: 1n,
@@ -71,6 +76,9 @@ ${CONFIG}, ${SECRET} and ${ENV} are written; the virtual key above has the id ${
 3. Ask, in another terminal:
    curl http://localhost:8080/v1/chat/completions -H "authorization: Bearer ${shown}" \\
      -H 'content-type: application/json' -d '{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
+
+The dashboard is at http://localhost:9090 as soon as the gateway runs. Its token, which is shown this one time, too:
+   ${adminToken}
 
 More keys: ./sluice keys create --name ci --tenant 7 --class agent
 `);
@@ -117,8 +125,8 @@ openai = "http://127.0.0.1:8081"
 anthropic = "http://127.0.0.1:8081"
 `;
 
-/** @param publicKey in base64 */
-function configText(publicKey: string, isMock: boolean): string {
+/** @param publicKey in base64. @param adminToken its hash is what is written */
+function configText(publicKey: string, isMock: boolean, adminToken: string): string {
   return `# Written by "sluice init". Every key is explained in config.example.toml; "sluice check --effective" says what holds for whom.
 
 # What has to outlive the gateway: keys made with "sluice keys", what was used and spent. From where the gateway is started.
@@ -160,5 +168,7 @@ models = ["chat", "openai/gpt-4o-mini", "anthropic/claude-haiku-4-5"]
 # All agents together: what runs wild leaves room for the others.
 [limits.classes.agent]
 max_in_flight = 64
-`;
+
+# Who may use the dashboard and the admin API, at metrics_listen. "sluice admin-token NAME --role viewer" makes one for somebody else.
+${adminTokenTable('owner', adminToken, 'owner', [])}`;
 }

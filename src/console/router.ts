@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { Audit } from './audit.ts';
 import type { AskedCall, ToldAnswer } from './console-messages.ts';
 import type { Front } from './front.ts';
-import { type Answer, type Caller, type Operation, ROLES, type Role } from './operation.ts';
+import { type Answer, type Caller, type Operation, ROLES } from './operation.ts';
 import { Problem, type ProblemPart } from './problem.ts';
 import { problemAnswer, SAFE_FIELDS } from './problem-answer.ts';
 
@@ -288,9 +288,4 @@ function answerOf({ id }: Operation, answer: Answer): ToldAnswer {
 function reasonOf(body: unknown): string {
   if (typeof body !== 'object' || body === null || !('reason' in body)) return '';
   return typeof body.reason === 'string' ? body.reason : '';
-}
-
-/** Whether a role may do what another one may. */
-export function mayAct(role: Role, needed: Role): boolean {
-  return ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { Gateway, sluice } from '../support/gateway.ts';
 import { factOf } from '../support/managed.ts';
 import { startUpstream } from '../support/scripted-upstream.ts';
@@ -20,6 +21,7 @@ it('init in an empty folder writes a configuration with which its first key is s
   expect(status).toBe(0);
   expect(stdout).toMatch(/^bai_v3\.1\.\S+\n$/);
   expect(stderr).not.toContain(stdout.trim());
+  const [adminToken = ''] = /sat_[\w-]{43}/.exec(stderr) ?? [];
   const written = ['.env', 'config.toml', 'signing-1.secret', 'sluice-data'];
   expect(readdirSync(folder).sort()).toEqual(written);
   for (const file of ['.env', 'signing-1.secret'])
@@ -56,6 +58,15 @@ it('init in an empty folder writes a configuration with which its first key is s
       policy: 'developers',
       cost_status: 'priced',
     });
+    // Nothing that was written signs anybody in; what was shown does.
+    for (const file of ['config.toml', '.env']) expect(text(file)).not.toContain(adminToken);
+    const headers = { authorization: `Bearer ${adminToken}` };
+    const at = `http://127.0.0.1:${gateway.metricsPort}/admin/v1/session`;
+    const session = await until('the console', async () => {
+      const told = await fetch(at, { headers });
+      return told.status === 200 && told;
+    });
+    expect(await session.json()).toMatchObject({ name: 'owner', role: 'owner', tenants: null });
   } finally {
     await gateway.stop();
     await upstream.close();
