@@ -16,7 +16,7 @@ import type { AdminSettings } from './admin-settings.ts';
 import type { CallFields } from './call-fields.ts';
 import type { ToldAnswer } from './console-messages.ts';
 import { Problem } from './problem.ts';
-import { SAFE_FIELDS } from './problem-answer.ts';
+import { problemAnswer, SAFE_FIELDS } from './problem-answer.ts';
 
 const OURS = join(import.meta.dirname, 'dashboard');
 
@@ -92,7 +92,8 @@ export class StaticFiles {
     fields: CallFields,
     admin: AdminSettings<unknown> | null,
   ): ToldAnswer {
-    if (method !== 'GET' && method !== 'HEAD') throw new Problem('method_not_allowed');
+    if (method !== 'GET' && method !== 'HEAD')
+      return problemAnswer(new Problem('method_not_allowed'), ['allow', 'GET, HEAD']);
     if (path === '/ui/sign-in.json') return waysIn(admin);
     const kept = this.#kept.get(path) ?? this.#keep(path);
     if (kept === null) throw new Problem('not_found');

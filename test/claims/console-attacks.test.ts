@@ -160,6 +160,8 @@ describe('paths', () => {
   it('take the methods that the document says, and say which', async () => {
     const told = await scene.call(owner, 'DELETE', '/node');
     expect([told.status, told.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
+    const page = await scene.page('/', { method: 'PUT' });
+    expect([page.status, page.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
     const headed = await scene.page('/admin/v1/node', { method: 'HEAD', headers: bearer(owner) });
     expect([headed.status, headed.text]).toEqual([200, '']);
     expect(Number(headed.headers.get('content-length'))).toBeGreaterThan(0);
