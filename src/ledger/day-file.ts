@@ -258,6 +258,8 @@ export interface DaySearch {
   readonly seq: number;
   /** When the last one that was looked at is of; null where none was. */
   readonly atMs: number | null;
+  /** How many were looked at. */
+  readonly looks: number;
 }
 
 /** How many digits of its number an id must have that the index is asked for it: 65,536 facts at most. */
@@ -335,24 +337,23 @@ export class DayReader {
    * @param limit so many are given back, at most
    */
   search(wish: FactWish, before: number, looks: number, limit: number): DaySearch {
-    const { fromMs, toMs, outcome, onlyFinal, idPrefix } = wish;
-    const nothing = { found: [], seq: 0, atMs: null };
-    const groups = this.#groupsFor(wish);
+    const { fromMs, toMs, onlyFinal, idPrefix } = wish;
+    const nothing = { found: [], seq: 0, atMs: null, looks: 0 };
+    const kinds = this.#kindsFor(wish);
     const ids = this.#idsFor(idPrefix);
-    if (groups === null || ids === null) return nothing;
+    if (kinds === null || ids === null) return nothing;
     const lowest = ids.isFew ? 0 : Math.max(0, before - looks);
     const sql = `SELECT seq, (SELECT text FROM origins WHERE id = facts.origin) AS origin, number, attempt, at_ms, kind, input, output, parts
-      FROM facts WHERE seq < ? AND seq >= ? AND at_ms >= ? AND at_ms < ?${groups.sql}${ids.sql} ORDER BY seq DESC LIMIT ?`;
+      FROM facts WHERE seq < ? AND seq >= ? AND at_ms >= ? AND at_ms < ?${kinds.sql}${ids.sql} ORDER BY seq DESC LIMIT ?`;
     const statement = this.#file.prepare(sql);
     const found: FoundFact[] = [];
     for (let at = before; ; ) {
       const wanted = limit - found.length;
-      const rows = statement.all(at, lowest, fromMs, toMs, ...groups.values, ...ids.values, wanted);
+      const rows = statement.all(at, lowest, fromMs, toMs, ...kinds.values, ...ids.values, wanted);
       for (const row of rows) {
         at = Number(row['seq']);
-        const kind = this.#kindOf(row);
-        if ((onlyFinal && !kind.isFinal) || (outcome !== null && kind.outcome !== outcome))
-          continue;
+        const kind = this.#kindAt(Number(row['kind']));
+        if (onlyFinal && !kind.isFinal) continue;
         if (idPrefix !== '' && !requestIdOf(row).startsWith(idPrefix)) continue;
         found.push({
           seq: at,
@@ -363,23 +364,30 @@ export class DayReader {
           line: this.#line(row),
         });
       }
-      if (found.length === limit) return { found, seq: at, atMs: found.at(-1)?.atMs ?? null };
-      if (rows.length < wanted) return { found, seq: lowest, atMs: this.#timeAt(lowest) };
+      if (found.length === limit) {
+        const atMs = found.at(-1)?.atMs ?? null;
+        return { found, seq: at, atMs, looks: ids.isFew ? found.length : before - at };
+      }
+      if (rows.length < wanted) {
+        const looks = ids.isFew ? found.length : before - lowest;
+        return { found, seq: lowest, atMs: this.#timeAt(lowest), looks };
+      }
     }
   }
 
-  /** @returns null where nothing of this day is of such a group */
-  #groupsFor({ filters }: FactWish): Restriction | null {
+  /** @returns null where nothing of this day is of such a group, or ended so */
+  #kindsFor({ filters, outcome }: FactWish): Restriction | null {
     const named = Object.entries(filters);
-    if (named.length === 0) return { sql: '', values: [] };
+    if (named.length === 0 && outcome === null) return { sql: '', values: [] };
     const where = named.map(([name]) => `groups.${name} IN (SELECT value FROM json_each(?))`);
     const values = named.map(([, of]) => JSON.stringify(of));
     const kinds = this.#file
       .prepare(
-        `SELECT kinds.id FROM kinds JOIN groups ON groups.id = kinds.grp WHERE ${where.join(' AND ')}`,
+        `SELECT kinds.id FROM kinds JOIN groups ON groups.id = kinds.grp WHERE ${['true', ...where].join(' AND ')}`,
       )
       .all(...values)
-      .map(({ id }) => Number(id));
+      .map(({ id }) => Number(id))
+      .filter((id) => outcome === null || this.#kindAt(id).outcome === outcome);
     const sql = ' AND +kind IN (SELECT value FROM json_each(?))';
     return kinds.length === 0 ? null : { sql, values: [JSON.stringify(kinds)] };
   }
@@ -419,7 +427,7 @@ export class DayReader {
   }
 
   #line(row: SqlRow): string {
-    const kind = this.#kindOf(row);
+    const kind = this.#kindAt(Number(row['kind']));
     const known = kind.known(Number(row['at_ms']), requestIdOf(row), Number(row['attempt']));
     const parts = row['parts'];
     return kind.line(
@@ -427,8 +435,7 @@ export class DayReader {
     );
   }
 
-  #kindOf(row: SqlRow): FactKind {
-    const id = Number(row['kind']);
+  #kindAt(id: number): FactKind {
     const known = this.#kinds.get(id);
     if (known !== undefined) return known;
     const kind = new FactKind(String(this.#kind.first(id)?.['template']));

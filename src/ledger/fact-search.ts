@@ -63,7 +63,7 @@ export class FactSearch {
       if (left <= 0) return { found, next: { day, seq: before }, searchedToMs: span.toMs };
       const came = reader.search(wish, before, left, limit - found.length);
       found.push(...came.found);
-      left -= before - came.seq;
+      left -= came.looks;
       const isWhole = came.seq <= 1;
       if (found.length === limit && isWhole) return { found, ...this.#behind(wish, day) };
       if (!isWhole)

@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import type { Operation } from '../../../src/console/operation.ts';
 import { requestOperations } from '../../../src/console/operations/request-operations.ts';
 import type { REQUEST, REQUESTS_PAGE } from '../../../src/console/shapes.ts';
-import { FactSearch } from '../../../src/ledger/fact-search.ts';
+import { type FactPage, type FactPlace, FactSearch } from '../../../src/ledger/fact-search.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { called, gatewayView, OWNER, viewerOf } from '../../support/console.ts';
 import { factLine, linesOf, requestIdOf } from '../../support/facts.ts';
@@ -118,27 +118,40 @@ test('its pages together are what was asked for, each once, the youngest first, 
 
 test('a search looks at so many facts and no more, says how far it came, and goes on there', () => {
   const search = new FactSearch(folder);
+  // The first minute of a day: everything behind it has to be looked at.
   const wish = {
     fromMs: BEGAN_MS,
-    toMs: END_MS,
+    toMs: BEGAN_MS + 60_000,
     filters: {},
-    outcome: 'nothing',
+    outcome: null,
     onlyFinal: false,
     idPrefix: '',
   };
-  let place = null;
-  let calls = 0;
-  const came: number[] = [];
-  do {
-    const page: ReturnType<FactSearch['page']> = search.page(wish, place, 10, 100);
-    expect(page.found).toEqual([]);
-    if (page.searchedToMs !== null) came.push(page.searchedToMs);
+  const pages: FactPage[] = [];
+  for (let place: FactPlace | null = null; ; ) {
+    const page = search.page(wish, place, 10, 100);
+    pages.push(page);
     place = page.next;
-    calls++;
-  } while (place !== null);
+    if (place === null) break;
+  }
   search.close();
-  expect(calls).toBeGreaterThanOrEqual(FACTS / 100);
+  expect(pages.length).toBeGreaterThanOrEqual(FACTS / DAYS / 100);
+  expect(pages.slice(0, -1).map(({ found }) => found.length)).toEqual(pages.slice(1).map(() => 0));
+  expect(pages.at(-1)?.found.map(({ atMs }) => atMs)).toEqual([BEGAN_MS]);
+  const came = pages.flatMap(({ searchedToMs }) => searchedToMs ?? []);
+  expect(came).toHaveLength(pages.length - 1);
   expect(came).toEqual(came.toSorted((a, b) => b - a));
+});
+
+test('days on which nobody had such a key or such an end are passed over without a look at their facts', () => {
+  const search = new FactSearch(folder);
+  const wish = { fromMs: BEGAN_MS, toMs: END_MS, filters: {}, onlyFinal: false, idPrefix: '' };
+  const nothing = { found: [], next: null, searchedToMs: null };
+  expect(search.page({ ...wish, outcome: 'nothing' }, null, 10, 1)).toEqual(nothing);
+  expect(search.page({ ...wish, outcome: null, filters: { key: ['99'] } }, null, 10, 1)).toEqual(
+    nothing,
+  );
+  search.close();
 });
 
 test('a row says what its fact says', async () => {
