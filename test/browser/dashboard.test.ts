@@ -498,6 +498,7 @@ describe('a write', () => {
         await plan.waitFor();
         return (await plan.innerText()).includes('groq/');
       });
+      expect(await page.evaluate(OVERHANG)).toBe(0);
       await page.getByRole('button', { name: 'Back to the file' }).click();
       await write(page, {}, 'Take back');
       await until('the file to hold', async () => {

@@ -18,8 +18,8 @@ export function short(value: number): VNode {
 
 /** What one attempt cost, as its fact says. */
 export function costOf(usd: string | null, status: string): VNode {
-  if (usd !== null) return money(usd);
   if (status === 'not_billed') return html`<span class="muted">not billed</span>`;
+  if (usd !== null) return money(usd);
   return html`<span class="unpriced">unpriced</span>`;
 }
 

@@ -21,9 +21,21 @@ function sentences(title: string, texts: readonly string[]): VNode | false {
   );
 }
 
+/** How it came into the plan, and whether the caller's words are written anew for it. */
+function whyThere({ fallback, through, translation }: Target): string {
+  const parts = [fallback === 0 ? 'wanted' : `fallback ${fallback}`];
+  if (through.length > 0) parts.push(`through ${through.join(', ')}`);
+  if (translation !== null) parts.push(translation);
+  return parts.join(', ');
+}
+
 export function explained(told: Explained): VNode {
   let place = 0;
   const places = told.targets.map((target) => (target.left_out === null ? ++place : null));
+  const placeOf = (row: Target): string => {
+    const at = places[told.targets.indexOf(row)] ?? null;
+    return at === null ? '' : `${at}. `;
+  };
   return html`<div class="explained">
     ${
       told.refused === null
@@ -36,26 +48,22 @@ export function explained(told: Explained): VNode {
         : table(
             'The plan',
             [
-              { head: '#', cell: (row: Target) => places[told.targets.indexOf(row)] ?? '–' },
               {
                 head: 'Target',
                 cell: (row: Target) => html`<span class="two"
-                  ><b>${row.name}</b
-                  ><span class="muted">${
-                    row.fallback === 0 ? 'wanted' : `fallback ${row.fallback}`
-                  }${row.through.length > 0 ? `, through ${row.through.join(', ')}` : ''}</span></span
+                  ><b>${placeOf(row)}${row.name}</b
+                  ><span class="muted">${whyThere(row)}</span></span
                 >`,
               },
               {
                 head: 'State',
                 cell: (row: Target) =>
                   row.left_out !== null
-                    ? html`${badge('quiet', 'left out')} <span class="muted">${row.left_out}</span>`
+                    ? html`${badge('quiet', 'left out')} <span class="muted">${row.left_out.replaceAll('_', ' ')}</span>`
                     : row.wait_ms > 0
                       ? badge('warn', `waits ${duration(row.wait_ms)}`)
                       : badge('good', 'in the plan'),
               },
-              { head: 'Translated', cell: (row: Target) => row.translation ?? 'no', isExtra: true },
               { head: 'At most', cell: (row: Target) => money(row.most_usd), isNumber: true },
             ],
             told.targets,
