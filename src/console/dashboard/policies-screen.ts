@@ -39,7 +39,7 @@ const POLICY: readonly Member[] = [
     hint: 'Names with commas between; * at the end stands for the rest',
   },
   { name: 'unpriced', label: 'What has no price', kind: ['deny', 'tokens', 'default_rate'] },
-  { name: 'mode', label: 'Mode', kind: ['enforce', 'warn'] },
+  { name: 'mode', label: 'Mode', kind: ['enforce', 'warn', 'off'] },
   {
     name: 'on_exceeded',
     label: 'When it is spent',
