@@ -270,6 +270,9 @@ const NUMBER_DIGITS = 8;
 export class DayReader {
   readonly #file: SqlFile;
   readonly #kinds = new Map<number, FactKind>();
+  /** How facts of each kind ended, up to the kind of that id. */
+  readonly #outcomes = new Map<number, string>();
+  #outcomesTo = 0;
   readonly #kind: SqlStatement;
   readonly #find: SqlStatement;
   readonly #from: SqlStatement;
@@ -343,20 +346,30 @@ export class DayReader {
     const ids = this.#idsFor(idPrefix);
     if (kinds === null || ids === null) return nothing;
     const lowest = ids.isFew ? 0 : Math.max(0, before - looks);
+    // A few are looked up by their places, whatever else is asked of them.
+    const at = ids.isFew ? '+seq' : 'seq';
     const sql = `SELECT seq, (SELECT text FROM origins WHERE id = facts.origin) AS origin, number, attempt, at_ms, kind, input, output, parts
-      FROM facts WHERE seq < ? AND seq >= ? AND at_ms >= ? AND at_ms < ?${kinds.sql}${ids.sql} ORDER BY seq DESC LIMIT ?`;
+      FROM facts WHERE ${at} < ? AND ${at} >= ? AND at_ms >= ? AND at_ms < ?${kinds.sql}${ids.sql} ORDER BY seq DESC LIMIT ?`;
     const statement = this.#file.prepare(sql);
     const found: FoundFact[] = [];
-    for (let at = before; ; ) {
+    for (let last = before; ; ) {
       const wanted = limit - found.length;
-      const rows = statement.all(at, lowest, fromMs, toMs, ...kinds.values, ...ids.values, wanted);
+      const rows = statement.all(
+        last,
+        lowest,
+        fromMs,
+        toMs,
+        ...kinds.values,
+        ...ids.values,
+        wanted,
+      );
       for (const row of rows) {
-        at = Number(row['seq']);
+        last = Number(row['seq']);
         const kind = this.#kindAt(Number(row['kind']));
         if (onlyFinal && !kind.isFinal) continue;
         if (idPrefix !== '' && !requestIdOf(row).startsWith(idPrefix)) continue;
         found.push({
-          seq: at,
+          seq: last,
           atMs: Number(row['at_ms']),
           kind,
           input: Number(row['input']),
@@ -366,7 +379,7 @@ export class DayReader {
       }
       if (found.length === limit) {
         const atMs = found.at(-1)?.atMs ?? null;
-        return { found, seq: at, atMs, looks: ids.isFew ? found.length : before - at };
+        return { found, seq: last, atMs, looks: ids.isFew ? found.length : before - last };
       }
       if (rows.length < wanted) {
         const looks = ids.isFew ? found.length : before - lowest;
@@ -379,6 +392,7 @@ export class DayReader {
   #kindsFor({ filters, outcome }: FactWish): Restriction | null {
     const named = Object.entries(filters);
     if (named.length === 0 && outcome === null) return { sql: '', values: [] };
+    if (outcome !== null) this.#readOutcomes();
     const where = named.map(([name]) => `groups.${name} IN (SELECT value FROM json_each(?))`);
     const values = named.map(([, of]) => JSON.stringify(of));
     const kinds = this.#file
@@ -387,9 +401,20 @@ export class DayReader {
       )
       .all(...values)
       .map(({ id }) => Number(id))
-      .filter((id) => outcome === null || this.#kindAt(id).outcome === outcome);
+      .filter((id) => outcome === null || this.#outcomes.get(id) === outcome);
     const sql = ' AND +kind IN (SELECT value FROM json_each(?))';
     return kinds.length === 0 ? null : { sql, values: [JSON.stringify(kinds)] };
+  }
+
+  /** Kinds are only ever added: those that are new. */
+  #readOutcomes(): void {
+    const rows = this.#file
+      .prepare('SELECT id, template FROM kinds WHERE id > ? ORDER BY id')
+      .all(this.#outcomesTo);
+    for (const { id, template } of rows) {
+      this.#outcomesTo = Number(id);
+      this.#outcomes.set(this.#outcomesTo, kindOf(String(template)).outcome);
+    }
   }
 
   /** @returns null where no id of this day begins so */
@@ -406,9 +431,10 @@ export class DayReader {
     if (!isFew) return { sql: ' AND +origin IN (SELECT value FROM json_each(?))', values, isFew };
     const least = Number.parseInt(digits.padEnd(NUMBER_DIGITS, '0'), 16);
     const most = Number.parseInt(digits.padEnd(NUMBER_DIGITS, 'f'), 16);
-    const sql = ` AND seq IN (SELECT seq FROM facts WHERE origin IN (SELECT value FROM json_each(?))
-      AND (number = -1 OR (number >= ${least} AND number <= ${most})))`;
-    return { sql, values, isFew };
+    // Apart, so that each is a range of the index.
+    const of = 'SELECT seq FROM facts WHERE origin IN (SELECT value FROM json_each(?)) AND number';
+    const sql = ` AND seq IN (${of} >= ${least} AND number <= ${most} UNION ALL ${of} = -1)`;
+    return { sql, values: [...values, ...values], isFew };
   }
 
   #timeAt(seq: number): number | null {
@@ -438,10 +464,21 @@ export class DayReader {
   #kindAt(id: number): FactKind {
     const known = this.#kinds.get(id);
     if (known !== undefined) return known;
-    const kind = new FactKind(String(this.#kind.first(id)?.['template']));
+    const kind = kindOf(String(this.#kind.first(id)?.['template']));
     remember(this.#kinds, id, kind);
     return kind;
   }
+}
+
+/** Of all days that are read: the same kinds come on each. */
+const READ_KINDS = new Map<string, FactKind>();
+
+function kindOf(template: string): FactKind {
+  const known = READ_KINDS.get(template);
+  if (known !== undefined) return known;
+  const kind = new FactKind(template);
+  remember(READ_KINDS, template, kind);
+  return kind;
 }
 
 /** A piece of a statement, and what it is given. */
