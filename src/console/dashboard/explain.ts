@@ -64,7 +64,11 @@ export function explained(told: Explained): VNode {
                       ? badge('warn', `waits ${duration(row.wait_ms)}`)
                       : badge('good', 'in the plan'),
               },
-              { head: 'At most', cell: (row: Target) => money(row.most_usd), isNumber: true },
+              {
+                head: 'At most',
+                cell: (row: Target) => (row.most_usd === null ? '–' : money(row.most_usd)),
+                isNumber: true,
+              },
             ],
             told.targets,
             (row) => (row.left_out === null ? '' : 'left-out'),
