@@ -1,5 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { loadConfig } from '../config/config.ts';
+import { authorityHere } from '../config/config-address.ts';
 import { newAdminToken } from '../console/admin-token.ts';
 import { newSecretKey, publicKeyOf } from '../keys/minting.ts';
 import { noPositionals, writeSecret } from '../keys/signing-secret.ts';
@@ -44,13 +46,14 @@ export async function init(argv: readonly string[]): Promise<number> {
       `${taken.join(' and ')} exist${taken.length === 1 ? 's' : ''} here already, and nothing was written. Go to an empty folder.`,
     );
   const adminToken = newAdminToken();
-  const { id, token } = await undoing([CONFIG, SECRET, ENV, DATA], async () => {
+  const { id, token, metricsListen } = await undoing([CONFIG, SECRET, ENV, DATA], async () => {
     const secretKey = newSecretKey();
     writeSecret(SECRET, { kid: KID, secretKey });
     write(ENV, isMock ? MOCK_ENV : EMPTY_ENV, 0o600);
     const publicKey = Buffer.from(publicKeyOf(secretKey)).toString('base64');
     write(CONFIG, configText(publicKey, isMock, adminToken), 0o644);
-    return await createKey(overlaySourceOf(CONFIG), {
+    const { config } = loadConfig({ path: CONFIG, env: process.env, only: ['metrics_listen'] });
+    const made = await createKey(overlaySourceOf(CONFIG), {
       name: 'first',
       tenantId: 1n,
       vpcId: 0n,
@@ -62,6 +65,7 @@ export async function init(argv: readonly string[]): Promise<number> {
       author: authorHere(),
       reason: 'sluice init',
     });
+    return { ...made, metricsListen: config.metricsListen };
   });
   process.stdout.write(`${token}\n`);
   const shown = process.stdout.isTTY ? token : '$(cat the.key)';
@@ -77,7 +81,7 @@ ${CONFIG}, ${SECRET} and ${ENV} are written; the virtual key above has the id ${
    curl http://localhost:8080/v1/chat/completions -H "authorization: Bearer ${shown}" \\
      -H 'content-type: application/json' -d '{"model":"chat","messages":[{"role":"user","content":"Hello"}]}'
 
-The dashboard is at http://localhost:9090 as soon as the gateway runs. Its token, which is shown this one time, too:
+The dashboard is at http://${authorityHere(metricsListen)}/ as soon as the gateway runs. Its token, which is shown this one time, too:
    ${adminToken}
 
 More keys: ./sluice keys create --name ci --tenant 7 --class agent

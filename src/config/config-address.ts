@@ -37,6 +37,15 @@ export function isAuthority(text: string): boolean {
   return isHost(text.includes('[') ? `[${authority.host}]` : authority.host);
 }
 
+/** Wherever a listener listens, and not at one address of it. */
+const ANYWHERE = new Set(['0.0.0.0', '::']);
+
+/** The authority under which somebody on this machine reaches a listener, as it stands in a URL. */
+export function authorityHere(address: { readonly host: string; readonly port: number }): string {
+  const { host, port } = address;
+  return ANYWHERE.has(host) ? `localhost:${port}` : formatListen(address);
+}
+
 function isHost(host: string): boolean {
   if (host.startsWith('[')) return isIPv6(host.slice(1, -1));
   if (isIP(host) === 4) return true;

@@ -1,3 +1,4 @@
+import { authorityHere } from '../config/config-address.ts';
 import type { Config, ListenAddress } from '../config/config-document.ts';
 import type { Provider } from '../providers/providers.ts';
 import { VERSION } from '../version.ts';
@@ -11,17 +12,17 @@ interface BannerFacts {
   readonly providers: readonly Provider[];
 }
 
-const ANY = new Set(['0.0.0.0', '::']);
-
 /** @returns the greeting for a terminal, ended by a newline */
 export function banner({ config, listen, metricsListen, source, providers }: BannerFacts): string {
   const scheme = config.tlsCertFile === null ? 'http' : 'https';
-  const base = `${scheme}://${host(listen)}:${listen.port}`;
+  const base = `${scheme}://${authorityHere(listen)}`;
+  const admin = `http://${authorityHere(metricsListen)}`;
   const limit = (value: number, unit: string): string => (value === 0 ? 'off' : `${value} ${unit}`);
   return `Sluice ${VERSION}
 
   clients    ${base}   (${config.workers} workers, TLS ${scheme === 'https' ? 'on' : 'off'})
-  metrics    http://${host(metricsListen)}:${metricsListen.port}/metrics
+  metrics    ${admin}/metrics
+  dashboard  ${config.admin === null ? 'off: no [admin]' : `${config.admin.origin ?? admin}/`}
   config     ${source ?? 'none: defaults, callers bring their own keys'}
   providers  ${providers.map(({ name }) => name).join(' ')}
   limits     body ${limit(config.maxRequestBodyBytes, 'bytes')}, in flight ${limit(config.maxInFlight, 'exchanges')}
@@ -36,9 +37,4 @@ Try it:
 
 Stop with Ctrl-C: what is in flight finishes first; a second Ctrl-C ends it at once.
 `;
-}
-
-function host({ host: name }: ListenAddress): string {
-  if (ANY.has(name)) return 'localhost';
-  return name.includes(':') ? `[${name}]` : name;
 }

@@ -73,6 +73,48 @@ it('init in an empty folder writes a configuration with which its first key is s
   }
 });
 
+it('init turns the dashboard on: its token is shown once, beside the address, and only its hash is kept', async () => {
+  const env = { AI_METRICS_LISTEN: '127.0.0.1:9190' };
+  const { stdout, stderr } = sluice(['init', '--mock'], { cwd: folder, env });
+  const [token = ''] = /sat_\S+/.exec(stderr) ?? [];
+  expect(stderr.split(token)).toHaveLength(2);
+  expect(stderr).toContain('http://127.0.0.1:9190/');
+  expect(stdout).not.toContain('sat_');
+  for (const file of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!file.isFile()) continue;
+    const kept = readFileSync(join(file.parentPath, file.name), 'latin1');
+    expect(kept, file.name).not.toContain(token);
+  }
+  const config = text('config.toml').replace(
+    '"sluice-data"',
+    JSON.stringify(join(folder, 'sluice-data')),
+  );
+  const gateway = new Gateway({
+    config,
+    env: { AI_POOL_KEY_OPENAI: 'a', AI_POOL_KEY_ANTHROPIC: 'b' },
+  });
+  try {
+    await gateway.ready();
+    const at = `http://127.0.0.1:${gateway.metricsPort}`;
+    const session = async (authorization: string) =>
+      await fetch(`${at}/admin/v1/session`, { headers: { authorization } });
+    const told = await until('the console to answer', async () => {
+      const response = await session(`Bearer ${token}`);
+      return response.status === 503 ? null : response;
+    });
+    expect(told.status).toBe(200);
+    expect(await told.json()).toMatchObject({ name: 'owner', role: 'owner', tenants: null });
+    expect((await session(`Bearer sat_${'A'.repeat(43)}`)).status).toBe(401);
+    const page = await fetch(`${at}/`);
+    expect([page.status, page.headers.get('content-type')]).toEqual([
+      200,
+      'text/html; charset=utf-8',
+    ]);
+  } finally {
+    await gateway.stop();
+  }
+});
+
 it('init refuses to overwrite, and writes nothing then', () => {
   for (const file of ['config.toml', '.env', 'signing-1.secret']) {
     writeFileSync(join(folder, file), '# mine\n');
