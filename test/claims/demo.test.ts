@@ -1,13 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { UsageReport } from '../../src/ledger/usage-report.ts';
+import { writeHistory } from '../demo/history.ts';
 import { until } from '../support/conditions.ts';
 import { ROOT } from '../support/gateway.ts';
 import { NATS_MISSING } from '../support/nats.ts';
 
 /** Ten seconds on a machine that does nothing else, in milliseconds. */
 const STORY_MS = 90_000;
+
+const DAY_MS = 86_400_000;
+
+/** By what the demo's week is told. */
+const WORDS = ['tenant', 'class', 'provider', 'model', 'route', 'status'] as const;
 
 class Demo {
   readonly child: ChildProcess;
@@ -28,6 +37,57 @@ class Demo {
     return this.said.replaceAll(/\s+/g, ' ');
   }
 }
+
+/** By the address and the token that it ends with. */
+async function showsItsWeek(said: string): Promise<void> {
+  const [, at, token] = /(http:\S+)\/\n +token +(sat_\S+)/.exec(said) ?? [];
+  const asked = async (path: string): Promise<unknown> => {
+    const response = await fetch(`${at}/admin/v1${path}`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(response.status).toBe(200);
+    return await response.json();
+  };
+  expect(await asked('/node')).toMatchObject({ demo: true, ledger: 'node' });
+  const since = new Date(Date.now() - 8 * DAY_MS).toISOString();
+  const used = (await asked(`/usage?by=tenant&since=${since}&order=name`)) as {
+    readonly rows: readonly { readonly by: { readonly tenant: string } }[];
+  };
+  expect(used.rows.map(({ by }) => by.tenant).sort()).toEqual(['42', '7', '8', '9']);
+  expect(await asked('/keys')).toMatchObject({ rows: expect.objectContaining({ length: 5 }) });
+}
+
+it("the week of the demo's dashboard is the same each time, of several tenants, models and statuses; a fallback answers, and what has no price says so", () => {
+  const nowMs = Date.parse('2026-11-28T09:30:00Z');
+  const [week = [], again] = [1, 2].map(() => {
+    const folder = mkdtempSync(join(tmpdir(), 'sluice-week-'));
+    try {
+      expect(writeHistory(folder, nowMs)).toBeGreaterThan(1_000);
+      const span = { fromMs: nowMs - 8 * DAY_MS, toMs: nowMs };
+      return new UsageReport(folder).by(WORDS, span);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+  expect(again).toEqual(week);
+  const rows = week.map(({ by, usage }) => {
+    const [tenant = '', kind = '', provider = '', model = '', route = '', status = ''] = by;
+    return { tenant, kind, provider, model, route, status, unpriced: usage.unpriced };
+  });
+  const values = (name: 'tenant' | 'kind' | 'status'): readonly string[] =>
+    [...new Set(rows.map((row) => row[name]))].sort();
+  expect(values('tenant')).toEqual(['7', '8', '9']);
+  expect(values('kind')).toEqual(['agent', 'application', 'developer']);
+  expect(values('status')).toEqual(['200', '429', '503', 'client_gone', 'upstream_error']);
+  expect(rows).toContainEqual(
+    expect.objectContaining({ route: 'chat', provider: 'anthropic', status: '200', unpriced: 0 }),
+  );
+  for (const row of rows) {
+    const isServed = row.status === '200' || row.status === 'client_gone';
+    const isUnpriced = isServed && row.model === 'gpt-next-preview';
+    expect(row.unpriced > 0, JSON.stringify(row)).toBe(isUnpriced);
+  }
+});
 
 const isServed = async (origin: string): Promise<boolean> =>
   await fetch(`${origin}/v1`).then(
@@ -56,7 +116,7 @@ it(
 );
 
 it(
-  'without NATS the demo says what to install and cuts off another way; killed, it leaves nothing behind',
+  'without NATS the demo says what to install and cuts off another way; kept, its dashboard has a week that is marked as made up; killed, it leaves nothing behind',
   async () => {
     const demo = new Demo('--keep', '--without-nats');
     const said = await until(
@@ -69,6 +129,7 @@ it(
     );
     expect(demo.prose).toMatch(/apt-get install nats-server/);
     expect(demo.prose).toMatch(/raised AuthenticationError 401: /);
+    await showsItsWeek(demo.said);
     const origin = said[1] ?? '';
     expect(await isServed(origin)).toBe(true);
     demo.child.kill('SIGKILL');

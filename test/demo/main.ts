@@ -1,7 +1,7 @@
 /**
  * `npm run demo`: what Sluice is for, on this machine, in half a minute: a mock provider, the gateway, and the stock SDKs
  * with nothing changed but their base URL and key. Each scene shows the line that did it. Ends by itself; `--keep` leaves
- * everything running until Ctrl-C, or until its terminal is closed. `--without-nats` shows what it shows where nats-server
+ * everything running until Ctrl-C, or until its terminal is closed, with a dashboard that has a made-up week to show. `--without-nats` shows what it shows where nats-server
  * is not installed.
  */
 
@@ -10,10 +10,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
+import { adminTokenTable } from '../../src/command/admin-token.ts';
+import { newAdminToken } from '../../src/console/admin-token.ts';
 import { startMock } from '../../src/mock/server.ts';
 import { until } from '../support/conditions.ts';
 import { type LogLine, sluice, startGateway } from '../support/gateway.ts';
 import { denyWriter, NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
+import { HISTORY_TABLES, writeHistory } from './history.ts';
 import { Screen } from './screen.ts';
 
 /** Between two tokens, in milliseconds, so that they can be seen coming. */
@@ -31,6 +34,8 @@ const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: PACE_MS
 const nats = isWithNats ? await startNats() : null;
 // The bucket is made as the first `sluice deny` of a company makes it.
 if (nats !== null) await (await denyWriter(nats)).close();
+const adminToken = newAdminToken();
+if (keep) writeHistory(folder, Date.now());
 const signingKeys = sluice(['keygen', '--kid', '1'], { cwd: folder }).stdout;
 const base = `data_dir = "${folder}"
 ${nats === null ? '' : `nats_url = "${nats.url}"\n`}
@@ -42,8 +47,12 @@ anthropic = "${mock.origin}"
 openai = "sk-the-real-one"
 anthropic = "sk-ant-the-real-one"
 
-`;
-const gateway = await startGateway({ config: base + signingKeys });
+${keep ? `${HISTORY_TABLES}${adminTokenTable('demo', adminToken, 'owner', [])}\n` : ''}`;
+const gateway = await startGateway({
+  config: base + signingKeys,
+  // By this the dashboard says on each screen that what it shows is made up.
+  env: keep ? { SLUICE_DEMO: '1' } : {},
+});
 const { origin } = gateway;
 if (nats !== null) await gateway.waitForLog(({ event }) => event === 'deny_set_synced');
 
@@ -88,8 +97,13 @@ await until('the ledger', async () => {
   const metrics = await gateway.metrics();
   return metrics.get('ai_ledger_facts_total') === gateway.count('ai.usage');
 });
-screen.shell('./sluice usage --by model');
-told(sluice(['usage', '--by', 'model'], { env: { AI_DATA_DIR: folder }, cwd: folder }));
+screen.shell('./sluice usage --by model --since 15m');
+told(
+  sluice(['usage', '--by', 'model', '--since', '15m'], {
+    env: { AI_DATA_DIR: folder },
+    cwd: folder,
+  }),
+);
 
 screen.scene('What it costs');
 await showCost();
@@ -227,6 +241,12 @@ All of it is still running. Try, in another terminal:
 "model":"fault-cut-3" cuts the stream after three events; ./sluice mock --help lists all faults.${
     nats === null ? '' : `\nAI_NATS_URL=${nats.url} ./sluice deny tenant 42 --reason spend`
   }
+
+The dashboard, with a week in it that is made up:
+
+  http://127.0.0.1:${gateway.metricsPort}/
+  token  ${adminToken}
+
 The gateway's facts and log lines follow. Stop with Ctrl-C.
 
 `);
