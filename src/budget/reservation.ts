@@ -1,5 +1,6 @@
 /** What attempts have taken of their key's budgets, until it is known what they cost. */
 
+import type { Windows } from './budget-calendar.ts';
 import type { BudgetScope, BudgetWindow } from './budget-settings.ts';
 import type { BudgetTable, Claim, RowName } from './budget-table.ts';
 import type { ClassSizes } from './output-sizes.ts';
@@ -108,14 +109,14 @@ export class Reservation {
   /**
    * The attempt costs more than was thought: the difference is reserved where it ends a stream that passes its budgets, or nothing is.
    * @param nano what it may cost now, of which a dearer target's money is a part
+   * @param now the windows that count: what is over holds to nothing
    * @returns the line that has no room; null: it has, or nothing is limited any more
    */
-  grow(nano: number): { readonly at: number; readonly of: 'limit' | 'grant' } | null {
+  grow(nano: number, now: Windows): { readonly at: number; readonly of: 'limit' | 'grant' } | null {
     if (this.#isOver || nano <= this.#own) return null;
     const more = nano - this.#held;
     if (more > 0) {
-      const { lines, claims } = this.#rows;
-      const short = this.#table.reserveMore(claims, more, (at) => lines[at]?.stops !== true);
+      const short = this.#table.reserveMore(this.#rows.claims, more, this.#passing(now));
       if (short !== null) return short;
       this.#held = nano;
     }
@@ -129,15 +130,20 @@ export class Reservation {
   }
 
   /** It costs more than there is room for: what there is is reserved. @param nano what it has cost */
-  growToRest(nano: number): void {
+  growToRest(nano: number, now: Windows): void {
     if (this.#isOver || nano <= this.#held) return;
-    const { lines, claims } = this.#rows;
-    this.#held += this.#table.reserveRest(
-      claims,
-      nano - this.#held,
-      (at) => lines[at]?.stops !== true,
-    );
+    const more = nano - this.#held;
+    this.#held += this.#table.reserveRest(this.#rows.claims, more, this.#passing(now));
     this.#own = Math.max(this.#own, this.#held);
+  }
+
+  /** Which rows end no stream: whose budget does not say so, or whose window is over, although no later request has begun the next. */
+  #passing(now: Windows): (at: number) => boolean {
+    const { lines, claims } = this.#rows;
+    return (at) => {
+      const line = lines[at];
+      return line?.stops !== true || (claims[at]?.label ?? 0) < now[line.window];
+    };
   }
 
   /** No other attempt follows: what is beyond its own cost is given back. */

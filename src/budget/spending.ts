@@ -261,23 +261,23 @@ export class KeySpending {
     nano: number,
     mayWait: boolean,
   ): Rejection | typeof WAITS | null {
+    const nowMs = this.#context.now();
+    const windows = this.#context.calendar.at(nowMs);
     const ahead = nano + Math.ceil(reservation.reserved / AHEAD_SHARE);
-    if (reservation.grow(ahead) === null) return null;
+    if (reservation.grow(ahead, windows) === null) return null;
     const before = reservation.reserved;
-    const short = reservation.grow(nano);
+    const short = reservation.grow(nano, windows);
     if (short === null) return null;
     const { claims } = reservation.rows;
     const { at, of } = short;
-    const nowMs = this.#context.now();
     if (of === 'grant') {
       this.#ask(at, nowMs);
       const isSpent = this.#isSpent(at, claims, nano - before);
       if (mayWait && this.#context.table.isGranting && !isSpent) return WAITS;
     }
-    const windows = this.#context.calendar.at(nowMs);
     const stood = this.#stood(at, of, claims, nano, before, windows, null);
     // What was seen of it is booked as far as the budget goes.
-    reservation.growToRest(nano);
+    reservation.growToRest(nano, windows);
     return stood === null ? NO_BUDGET_ROW : budgetStopped(this.#context.status, stood);
   }
 

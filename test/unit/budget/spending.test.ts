@@ -19,6 +19,7 @@ const BUDGET = 1_000_000_000;
 
 function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = {}) {
   const told: string[] = [];
+  const clock = { nowMs: NOW };
   const context = {
     table: new BudgetTable(createBudgetTable(1, true), 0),
     calendar: new BudgetCalendar('UTC'),
@@ -34,7 +35,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     assumedOutputTokens: 0,
     models: book,
     candidates: [],
-    now: () => NOW,
+    now: () => clock.nowMs,
   };
   const said = {
     keyClass: 'agent',
@@ -54,7 +55,7 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     stops: false,
     ...budget,
   } as const;
-  return { spending: new KeySpending(context, said as SpendingRules, [own]), told };
+  return { spending: new KeySpending(context, said as SpendingRules, [own]), told, clock };
 }
 
 const ASKED = {
@@ -232,5 +233,48 @@ describe('KeySpending', () => {
       open.settle(1);
     }
     expect(reserved(spending, { asked }).reserved).toBeLessThan(guessed / 2);
+  });
+
+  describe('a stream under hard_stop that costs more than is reserved for it', () => {
+    const stopping = { stops: true } as const;
+
+    test('goes on as long as its budget has room, and ends at it with how that stands', () => {
+      const { spending } = scene({}, stopping);
+      const stream = reserved(spending);
+      expect(spending.goesOn(stream, BUDGET, false)).toBeNull();
+      const why = spending.goesOn(stream, BUDGET + 1, false) as Rejection;
+      expect(why.code).toBe('budget_exceeded');
+      expect(JSON.parse(`{${why.members}}`).budget).toMatchObject({
+        period: '2026-11-28',
+        renews_at: '2026-11-29T00:00:00.000Z',
+        reason: 'spent',
+      });
+      stream.settle(BUDGET + 1);
+      expect(spending.views()[0]).toMatchObject({ reserved: 0 });
+    });
+
+    test('over midnight is not held to the day that is over, although nobody has asked in the new one', () => {
+      const { spending, clock } = scene({}, stopping);
+      const stream = reserved(spending);
+      clock.nowMs = Date.parse('2026-11-29T00:00:01Z');
+      expect(spending.goesOn(stream, 2 * BUDGET, false)).toBeNull();
+      stream.settle(2 * BUDGET);
+      expect(spending.views()[0]).toMatchObject({ spent: 0, reserved: 0 });
+    });
+
+    test('over midnight is held to the month that goes on', () => {
+      const { spending, clock } = scene(
+        {},
+        { ...stopping, limits: { day: BUDGET, month: BUDGET } },
+      );
+      const stream = reserved(spending);
+      clock.nowMs = Date.parse('2026-11-29T00:00:01Z');
+      const why = spending.goesOn(stream, BUDGET + 1, false) as Rejection;
+      expect(JSON.parse(`{${why.members}}`).budget).toMatchObject({
+        window: 'month',
+        period: '2026-11',
+        renews_at: '2026-12-01T00:00:00.000Z',
+      });
+    });
   });
 });
