@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Dimension } from './fact-kind.ts';
+import { KnownAnswers } from './known-answers.ts';
 import { type DayNumber, dayOf, LedgerFiles, quarterOf } from './ledger-files.ts';
 import {
   checkVersion,
@@ -82,7 +83,7 @@ type Found = (by: readonly string[], usage: Usage, sign: 1 | -1) => void;
 /** The sums of a ledger, read beside whoever writes it. */
 export class UsageReport {
   readonly #files: LedgerFiles;
-  readonly #known = new KnownAnswers();
+  readonly #known = new KnownAnswers<UsageRow>();
 
   /** @param dataDir the configuration's `data_dir` */
   constructor(dataDir: string) {
@@ -296,14 +297,16 @@ class Question {
   readonly #told: readonly string[];
   readonly #columns: string;
   readonly #groups: string;
-  readonly #known: KnownAnswers;
+  /** What tells it from other questions. */
+  readonly #name: string;
+  readonly #known: KnownAnswers<UsageRow>;
 
   /** @param own the values of the one dimension that are told apart; null: all of all */
   constructor(
     dimensions: readonly Dimension[],
     filters: UsageFilters,
     own: readonly string[] | null,
-    known: KnownAnswers,
+    known: KnownAnswers<UsageRow>,
   ) {
     this.#known = known;
     const named = Object.entries(filters) as readonly (readonly [Dimension, readonly string[]])[];
@@ -314,6 +317,7 @@ class Question {
       .join('');
     this.#values = named.map(([, values]) => JSON.stringify(values));
     this.#told = own === null ? [] : [JSON.stringify(own)];
+    this.#name = [dimensions.join(' '), this.#only, ...this.#told, ...this.#values].join('\0');
     const columns = dimensions.map((name) =>
       own === null
         ? `groups.${name}`
@@ -328,9 +332,8 @@ class Question {
     const { path, contents } = file;
     const facts = contents.facts(part.from, part.to);
     if (facts === 0) return [];
-    const words = [path, part.quarters, part.from, part.to, facts, this.#columns, this.#only];
-    const name = [...words, ...this.#told, ...this.#values].join('\0');
-    return this.#known.of(name, () => this.#ask(file, part));
+    const words = [path, part.quarters, part.from, part.to, facts, this.#name];
+    return this.#known.of(words.join('\0'), () => this.#ask(file, part));
   }
 
   #ask({ sql, only }: SumsFile, { quarters, from, to }: Part): readonly UsageRow[] {
@@ -396,30 +399,6 @@ class Contents {
     for (let at = Math.floor(from / this.#quarters); at * this.#quarters < to; at++)
       sum += this.#facts.get(at) ?? 0;
     return sum;
-  }
-}
-
-/** Rows that are kept of earlier answers, of 300 bytes each; the oldest go. */
-const KNOWN_ROWS_MAX = 50_000;
-
-/** Answers of files to parts of questions: a screen asks the same again every few seconds. */
-class KnownAnswers {
-  readonly #answers = new Map<string, readonly UsageRow[]>();
-  #rows = 0;
-
-  of(name: string, ask: () => readonly UsageRow[]): readonly UsageRow[] {
-    const known = this.#answers.get(name);
-    if (known !== undefined) return known;
-    const answer = ask();
-    this.#answers.set(name, answer);
-    // What has nothing takes room, too.
-    this.#rows += 1 + answer.length;
-    for (const [oldest, rows] of this.#answers) {
-      if (this.#rows <= KNOWN_ROWS_MAX) break;
-      this.#answers.delete(oldest);
-      this.#rows -= 1 + rows.length;
-    }
-    return answer;
   }
 }
 
