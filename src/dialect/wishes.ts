@@ -2,12 +2,12 @@ import type { Detail, Wish } from './conversation.ts';
 import { isObject, type JsonObject, rawNumber } from './json-values.ts';
 import { malformed } from './losses.ts';
 
-/** @throws Refusal where it is something else than a number */
+/** @throws Refusal where it is something else than a number, or larger than a double: that would be written as `null` */
 export function numberWish(body: JsonObject, field: string): Wish<number> | null {
   const value = body[field];
   if (value === undefined || value === null) return null;
   const number = typeof value === 'number' ? value : rawNumber(value);
-  if (number === null) throw malformed(field, 'expected a number');
+  if (number === null || !Number.isFinite(number)) throw malformed(field, 'expected a number');
   return { field, value: number };
 }
 

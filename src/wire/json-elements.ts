@@ -18,7 +18,7 @@ const REST_FIRST_BYTES = 1_024;
 /**
  * Tells the elements of a JSON array as an `EventStream` tells events, over any cuts: what each is made of, and where it ends. The
  * array is the text itself (Gemini's stream without `alt=sse`), or one member of the object that the text is (vectors). Nothing is
- * checked: of what is no JSON the elements are none. Holds no byte of an element.
+ * checked: whoever reads an element finds out whether it is JSON. Holds no byte of an element.
  */
 export class JsonElements {
   /** No element has a name that could say so. */
@@ -57,13 +57,15 @@ export class JsonElements {
     for (let at = from; at < chunk.length; at++) {
       const byte = chunk[at] ?? 0;
       if (this.#isElement) {
-        if (this.#endsElement(byte)) {
+        const isBehind = this.#endsElement(byte);
+        if (!isBehind) this.#step(byte);
+        if (isBehind || this.#isClosed(byte)) {
           this.#isElement = false;
-          if (at > began) sink.onData(chunk, began, at);
-          // Read once more, it closes the array, or stands between two elements.
-          return at;
+          // What stands behind an element is read once more: it closes the array, or parts two.
+          const end = isBehind ? at : at + 1;
+          if (end > began) sink.onData(chunk, began, end);
+          return end;
         }
-        this.#step(byte);
       } else if (this.#isOpen && (byte <= SPACE || byte === COMMA)) {
         began = at + 1;
       } else if (this.#isOpen && byte !== CLOSE_BRACKET) {
@@ -84,6 +86,12 @@ export class JsonElements {
   /** What stands around the elements so far, the array empty in it; null where it is too long to be read. */
   get rest(): string | null {
     return this.#isRestCut ? null : this.#rest.toString('utf8', 0, this.#restBytes);
+  }
+
+  /** An object or a list ends with its bracket, and is told without what comes behind it: that may take a while. */
+  #isClosed(byte: number): boolean {
+    const isBracket = byte === CLOSE_BRACE || byte === CLOSE_BRACKET;
+    return isBracket && !this.#isText && this.#depth === this.#within;
   }
 
   #endsElement(byte: number): boolean {

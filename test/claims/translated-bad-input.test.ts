@@ -52,6 +52,12 @@ const SCHEMAS: readonly (readonly [what: string, schema: unknown, behind: string
   ['requires a text', { type: 'object', required: 'at' }, '.required'],
 ];
 
+/** What every object of JavaScript has: a table that is one knows these names, too. */
+const MEMBERS = ['constructor', 'toString', '__proto__'];
+
+/** Stands for a number that no double holds. */
+const ENDLESS = '1e400';
+
 const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
   chat: [
     ['a body of Anthropic’s without messages', { max_tokens: 9, system: 'x' }, 'messages'],
@@ -136,6 +142,21 @@ const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
       chat({ response_format: { type: 'grammar' } }),
       'response_format',
     ],
+    [
+      'a format that does not say of which kind it is',
+      chat({ response_format: { json_schema: { name: 'f', schema: { type: 'object' } } } }),
+      'response_format.type',
+    ],
+    [
+      'a tool choice that names nobody',
+      chat({ tool_choice: { type: 'function', function: {} } }),
+      'tool_choice',
+    ],
+    ['a limit without an end', chat({ max_tokens: ENDLESS }), 'max_tokens'],
+    ['a temperature without an end', chat({ temperature: ENDLESS }), 'temperature'],
+    ...MEMBERS.map(
+      (type): Bad => [`a part of type ${type}`, said([{ type }]), 'messages[0].content[0].type'],
+    ),
   ],
   responses: [
     ['a body of OpenAI’s chat', { messages: HI }, 'input'],
@@ -179,6 +200,18 @@ const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
     ['a limit that is a text', responses({ max_output_tokens: '9' }), 'max_output_tokens'],
     ['a stream that is a text', responses({ stream: 'yes' }), 'stream'],
     ['a format of another vendor’s', responses({ text: { format: { type: 'x' } } }), 'text.format'],
+    [
+      'a format that does not say of which kind it is',
+      responses({ text: { format: { name: 'f', schema: { type: 'object' } } } }),
+      'text.format.type',
+    ],
+    [
+      'a tool choice that names nobody',
+      responses({ tool_choice: { type: 'function' } }),
+      'tool_choice',
+    ],
+    ['a limit without an end', responses({ max_output_tokens: ENDLESS }), 'max_output_tokens'],
+    ...MEMBERS.map((type): Bad => [`an item of type ${type}`, { input: [{ type }] }, 'input[0]']),
     ['reasoning that is a text', responses({ reasoning: 'high' }), 'reasoning'],
   ],
   messages: [
@@ -261,8 +294,16 @@ const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
       claude({ output_config: { format: { type: 'json_schema' } } }),
       'output_config.format',
     ],
+    ['a tool choice that names nobody', claude({ tool_choice: { type: 'tool' } }), 'tool_choice'],
+    ['a limit without an end', claude({ max_tokens: ENDLESS }), 'max_tokens'],
+    ...MEMBERS.map(
+      (type): Bad => [`a block of type ${type}`, claudeSaid([{ type }]), 'messages[0].content[0]'],
+    ),
   ],
 };
+
+/** JSON has such numbers, and JavaScript has no way to write one. */
+const written = (body: Json): string => JSON.stringify(body).replaceAll(`"${ENDLESS}"`, '1e400');
 
 const CASES = (Object.keys(BAD) as SceneWire[]).flatMap((wire) =>
   TARGETS[wire].map((model) => [wire, model] as const),
@@ -273,7 +314,7 @@ describe.each(CASES)('on the wire of %s, for %s', (wire, model) => {
     BAD[wire],
   )('%s is a 400 that names it, and nobody is asked', async (_what, body, field) => {
     scene.plays({});
-    const answer = await scene.ask('', { wire, body: JSON.stringify({ model, ...body }) });
+    const answer = await scene.ask('', { wire, body: written({ model, ...body }) });
     expect([answer.status, scene.asked, answer.facts]).toEqual([400, {}, []]);
     const told = JSON.parse(answer.text) as {
       type?: string;

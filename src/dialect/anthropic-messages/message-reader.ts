@@ -21,15 +21,15 @@ const OF_HOSTED_TOOLS =
 type Place = Turn['role'] | 'result' | 'document';
 
 /** Blocks that Anthropic itself takes at some places alone. What is not here stands anywhere. */
-const PLACES: Readonly<Record<string, readonly Place[]>> = {
-  image: ['user', 'assistant', 'result', 'document'],
-  document: ['user', 'assistant', 'result'],
-  search_result: ['user', 'assistant', 'result'],
-  tool_use: ['assistant'],
-  thinking: ['assistant'],
-  redacted_thinking: ['assistant'],
-  tool_result: ['user'],
-};
+const PLACES: ReadonlyMap<string, readonly Place[]> = new Map<string, readonly Place[]>([
+  ['image', ['user', 'assistant', 'result', 'document']],
+  ['document', ['user', 'assistant', 'result']],
+  ['search_result', ['user', 'assistant', 'result']],
+  ['tool_use', ['assistant']],
+  ['thinking', ['assistant']],
+  ['redacted_thinking', ['assistant']],
+  ['tool_result', ['user']],
+]);
 const PLACE_NAMES: Readonly<Record<Place, string>> = {
   system: 'an instruction',
   user: "a user's turn",
@@ -78,7 +78,7 @@ function readBlock(
   if (!isObject(block)) throw malformed(field, 'expected an object');
   const type = textIn(block, 'type') ?? '';
   const cache = cacheLifeOf(block);
-  if (PLACES[type]?.includes(place) === false)
+  if (PLACES.get(type)?.includes(place) === false)
     throw malformed(`${field}.type`, `${PLACE_NAMES[place]} holds no ${type}`);
   if (objectIn(block, 'citations')?.['enabled'] === true) lost.add('citations');
   switch (type) {

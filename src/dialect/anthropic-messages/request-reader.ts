@@ -148,8 +148,11 @@ function readToolChoice(choice: JsonObject | null): ToolChoice | null {
     case 'none':
     case 'any':
       return { kind: choice['type'] };
-    case 'tool':
-      return { kind: 'named', name: textIn(choice, 'name') ?? '' };
+    case 'tool': {
+      const name = textIn(choice, 'name') ?? '';
+      if (name === '') throw malformed('tool_choice.name', 'expected the name of a tool');
+      return { kind: 'named', name };
+    }
     case undefined:
       if (choice === null) return null;
       throw malformed('tool_choice.type', 'expected auto, any, tool or none');

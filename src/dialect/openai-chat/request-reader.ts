@@ -129,24 +129,26 @@ function readEffort(value: unknown): Thinking | null {
 
 function readFormat(value: JsonObject | null): Wish<Format> | null {
   const field = 'response_format';
-  switch (value?.['type']) {
-    case undefined:
+  if (value === null) return null;
+  switch (value['type']) {
     case 'text':
       return null;
     case 'json_object': {
       // Together's and Fireworks' spelling of a schema.
-      const schema = objectAt(value ?? {}, 'schema', `${field}.schema`);
+      const schema = objectAt(value, 'schema', `${field}.schema`);
       if (schema === null) return { field, value: { kind: 'json' } };
       return { field, value: { kind: 'schema', name: null, schema, isStrict: false } };
     }
     case 'json_schema': {
-      const told = objectAt(value ?? {}, 'json_schema', `${field}.json_schema`);
+      const told = objectAt(value, 'json_schema', `${field}.json_schema`);
       if (told === null) throw malformed(`${field}.json_schema`, 'expected an object');
       const schema = objectAt(told, 'schema', `${field}.json_schema.schema`);
       if (schema === null) return { field, value: { kind: 'json' } };
       const name = textIn(told, 'name');
       return { field, value: { kind: 'schema', name, schema, isStrict: told['strict'] === true } };
     }
+    case undefined:
+      throw malformed(`${field}.type`, 'expected text, json_object or json_schema');
     default:
       throw untranslatable(`${field}.type`, 'no other wire has a format of this name');
   }
@@ -186,10 +188,21 @@ function readToolChoice(value: unknown): ToolChoice | null {
     throw malformed('tool_choice', 'expected auto, none, required or the name of a tool');
   const type = textIn(value, 'type') ?? '';
   const told = objectIn(value, type) ?? value;
-  if (type !== 'allowed_tools') return { kind: 'named', name: textIn(told, 'name') ?? type };
+  if (type !== 'allowed_tools') return { kind: 'named', name: chosenName(told, type) };
   const names = listIn(told, 'tools').map((tool) => {
     const one = isObject(tool) ? (objectIn(tool, 'function') ?? tool) : {};
     return textIn(one, 'name') ?? '';
   });
   return { kind: 'allowed', names, isForced: told['mode'] === 'required' };
 }
+
+/** Of a tool that a vendor runs itself its type is the name. */
+function chosenName(told: JsonObject, type: string): string {
+  const name = textIn(told, 'name');
+  if (name !== null && name !== '') return name;
+  if (OF_CALLERS.has(type)) throw malformed('tool_choice', 'expected the name of a tool');
+  return type;
+}
+
+/** Tools that callers run, as OpenAI and Anthropic call them; `''`: its kind is not told. */
+const OF_CALLERS: ReadonlySet<string> = new Set(['function', 'custom', 'tool', '']);

@@ -147,19 +147,20 @@ function readThinking(reasoning: JsonObject | null, lost: Set<string>): Wish<Thi
 
 function readFormat(format: JsonObject | null): Wish<Format> | null {
   const field = 'text.format';
-  switch (format?.['type']) {
-    case undefined:
+  if (format === null) return null;
+  switch (format['type']) {
     case 'text':
       return null;
     case 'json_object':
       return { field, value: { kind: 'json' } };
     case 'json_schema': {
-      const told = format ?? {};
-      const schema = objectAt(told, 'schema', `${field}.schema`);
+      const schema = objectAt(format, 'schema', `${field}.schema`);
       if (schema === null) return { field, value: { kind: 'json' } };
-      const isStrict = told['strict'] === true;
-      return { field, value: { kind: 'schema', name: textIn(told, 'name'), schema, isStrict } };
+      const isStrict = format['strict'] === true;
+      return { field, value: { kind: 'schema', name: textIn(format, 'name'), schema, isStrict } };
     }
+    case undefined:
+      throw malformed(`${field}.type`, 'expected text, json_object or json_schema');
     default:
       throw untranslatable(`${field}.type`, 'no other wire has a format of this name');
   }

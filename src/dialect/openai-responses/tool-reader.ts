@@ -82,8 +82,11 @@ export function readToolChoice(value: unknown): ToolChoice | null {
   if (!isObject(value))
     throw malformed('tool_choice', 'expected auto, none, required or the name of a tool');
   const type = textIn(value, 'type') ?? '';
-  if (type === 'function' || type === 'custom')
-    return { kind: 'named', name: qualifiedNameOf(value) ?? '' };
+  if (type === 'function' || type === 'custom') {
+    const name = qualifiedNameOf(value) ?? '';
+    if (name === '') throw malformed('tool_choice.name', 'expected the name of a tool');
+    return { kind: 'named', name };
+  }
   if (type !== 'allowed_tools')
     throw untranslatable('tool_choice', `only OpenAI can run ${JSON.stringify(type)}`);
   const names = listIn(value, 'tools').map((tool) =>

@@ -8,6 +8,7 @@ import {
   withoutForeignThoughts,
 } from '../../../src/dialect/translate.ts';
 import type { CallerWire, TargetWire } from '../../../src/dialect/wires.ts';
+import { CASES_MISSING, translationCases } from '../../support/translation-cases.ts';
 
 // Whatever JSON comes in, from callers or providers: something is said of it, and nothing throws.
 
@@ -111,6 +112,9 @@ const WORDS = [
   'effort',
 ];
 
+/** What every object of JavaScript has: a table that is one knows these names, too. */
+const MEMBERS = ['constructor', '__proto__'];
+
 const word = fc.constantFrom(...WORDS);
 const { value } = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
@@ -172,6 +176,57 @@ const DEEP_ANSWERS: Readonly<Record<TargetWire, string>> = {
     '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"x","args":@}}]},"finishReason":"STOP"}]}',
   ollama: '{"message":{"tool_calls":[{"function":{"name":"x","arguments":@}}]},"done":true}',
 };
+
+/** @returns the text of a body as often as it has texts and names, with another word in the place of one of them */
+function reworded(body: unknown, word: string): readonly string[] {
+  const text = JSON.stringify(body);
+  return [...text.matchAll(/"(?:[^"\\]|\\.)*"/g)].map(
+    ({ 0: old, index }) =>
+      text.slice(0, index) + JSON.stringify(word) + text.slice(index + old.length),
+  );
+}
+
+/** As the golden cases call the wires. */
+const CASE_CALLERS: Readonly<Record<string, CallerWire>> = {
+  'openai-chat': 'openai-chat',
+  anthropic: 'anthropic-messages',
+  responses: 'openai-responses',
+};
+const CASE_TARGETS: Readonly<Record<string, TargetWire>> = {
+  'openai-chat': 'openai-chat',
+  anthropic: 'anthropic-messages',
+  gemini: 'gemini',
+  ollama: 'ollama',
+};
+
+describe('of golden cases', () => {
+  test('nothing throws, whichever of its words is the name of a member of all objects', ({
+    skip,
+  }) => {
+    if (CASES_MISSING !== null) skip(CASES_MISSING);
+    const target = { provider: 'x', model: 'm', asksForUsage: true };
+    let count = 0;
+    for (const [inbound, caller] of Object.entries(CASE_CALLERS))
+      for (const [upstream, wire] of Object.entries(CASE_TARGETS))
+        for (const one of inbound === upstream ? [] : translationCases(inbound, upstream))
+          for (const word of MEMBERS) {
+            for (const text of reworded(one.request_in.body, word)) {
+              const came = translateRequest(caller, wire, Buffer.from(text), target);
+              expect('body' in came || 'kind' in came).toBe(true);
+              count++;
+            }
+            for (const text of reworded(one.response_upstream?.body ?? {}, word)) {
+              expect(translateAnswer(wire, caller, Buffer.from(text), TERMS).body).toBeTypeOf(
+                'object',
+              );
+              expect(translateError(caller, 400, Buffer.from(text)).body).toHaveProperty(
+                'error.message',
+              );
+            }
+          }
+    expect(count).toBeGreaterThan(1_000);
+  });
+});
 
 describe.each(PAIRS)('from %s to %s', (from, to) => {
   test('any request is written or refused', () => {

@@ -196,7 +196,8 @@ describe('an answer of vectors', () => {
     expect(told).toBe(
       '{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,2]}',
     );
-    expect(vectors.push(Buffer.from(',4]')).toString()).toBe('');
+    expect(vectors.push(Buffer.from(',4')).toString()).toBe('');
     expect(vectors.push(Buffer.from(']')).toString()).toContain('"embedding":[3,4]');
+    expect(vectors.push(Buffer.from(']')).toString()).toBe('');
   });
 });

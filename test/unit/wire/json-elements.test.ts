@@ -45,6 +45,34 @@ describe('the elements of an array', () => {
     );
   });
 
+  test('that are objects or lists are told with their last byte, whatever comes behind them', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.dictionary(fc.string(), fc.jsonValue()), fc.array(fc.jsonValue())), {
+          minLength: 1,
+        }),
+        fc.constantFrom(null, 'list'),
+        (values, member) => {
+          const text = spaced(member === null ? values : { list: values }, 0);
+          const close = member === null ? ']' : ']}';
+          const { seen } = told(text.slice(0, -close.length), member);
+          expect(seen.map((one) => JSON.parse(one ?? ''))).toEqual(
+            JSON.parse(JSON.stringify(values)),
+          );
+          const elements = new JsonElements(member);
+          const open = Buffer.from(text.slice(0, -close.length));
+          let count = 0;
+          for (let at = 0; at >= 0 && at < open.length; ) {
+            at = elements.read(open, at, new EventData());
+            if (at >= 0) count++;
+          }
+          expect(count).toBe(values.length);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
   test('of a member are told alone, and what stands around them is kept', () => {
     fc.assert(
       fc.property(
