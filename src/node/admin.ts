@@ -71,7 +71,9 @@ export async function openAdmin(
     response.once('close', () => {
       if (!socket.destroyed) silent.add(socket);
     });
-    const known = page(request.url ?? '', facts);
+    const { url = '' } = request;
+    const isTheConsoles = further.isOn && OF_TENANTS.has(url.split('?', 1)[0] ?? '');
+    const known = isTheConsoles ? null : page(url, facts);
     if (known === null && further.handle(request, response)) return;
     const [status, type, body] = known ?? NOWHERE;
     response.writeHead(status, { 'content-type': type }).end(body);
@@ -94,6 +96,9 @@ export async function openAdmin(
     },
   };
 }
+
+/** What names tenants and keys: where there is somebody who may see them, nobody else does. The console tells it. */
+const OF_TENANTS: ReadonlySet<string> = new Set(['/refusals']);
 
 const PLAIN = 'text/plain; charset=utf-8';
 

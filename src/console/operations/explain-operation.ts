@@ -74,6 +74,9 @@ function askedFor(
     if (tenants === null) return null;
     throw refused('key', 'a key of a tenant of yours');
   }
+  // Whose it is, is written down: with another tenant beside it, it is still theirs.
+  const owner = config.policy.keys.get(key)?.tenant ?? null;
+  if (owner !== null && tenants?.has(owner) === false) throw new Problem('not_found');
   let holder: Holder;
   try {
     holder = holderOf(config, key, tenant ?? null, keyClass);

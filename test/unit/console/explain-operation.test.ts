@@ -230,6 +230,11 @@ describe('explain', () => {
     await expect(
       told({ model: 'ordered', key: '7' }, { caller: viewerOf('2') }),
     ).rejects.toMatchObject({ code: 'not_found' });
+    // Whose a key is that is written down, nobody else says.
+    await expect(
+      told({ model: 'ordered', key: '7', tenant: '2' }, { caller: viewerOf('2') }),
+    ).rejects.toMatchObject({ code: 'not_found' });
+    expect((await told({ model: 'ordered', key: '8', tenant: '1' }, own)).kind).toBe('route');
     await expect(told({ model: 'ordered', key: '8' })).rejects.toMatchObject({ code: 'malformed' });
   });
 });
