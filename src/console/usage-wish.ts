@@ -63,6 +63,11 @@ export function quarterText(ms: number): string {
   return instantText(Math.floor(ms / QUARTER_MS) * QUARTER_MS);
 }
 
+/** The instant at which the quarter of an hour ends that sums are told up to: it is told whole, as far as it has come. */
+export function quarterEndText(ms: number, nowMs: number): string {
+  return instantText(Math.max(ms, Math.min(nowMs, Math.ceil(ms / QUARTER_MS) * QUARTER_MS)));
+}
+
 export function instantText(ms: number): string {
   return new Date(ms).toISOString();
 }

@@ -30,7 +30,7 @@ import { holds, listAnswer } from '../lists.ts';
 import { type Caller, type Operation, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
 import { BUDGET, BUDGETS_PAGE, LIMIT, LIMITS_PAGE, LIST_QUERY, NO_PATH } from '../shapes.ts';
-import { instantText } from '../usage-wish.ts';
+import { filtersOf, instantText } from '../usage-wish.ts';
 
 type Budget = z.output<typeof BUDGET>;
 type Limit = z.output<typeof LIMIT>;
@@ -38,7 +38,7 @@ type Limit = z.output<typeof LIMIT>;
 const DAY_MS = 86_400_000;
 
 /** Keys that the ledger has of the last day and that are looked at: the dearest. Those that are written down come beside them. */
-const MET_MAX = 2_000;
+export const MET_MAX = 2_000;
 
 /** Of a window that has begun just now nobody can say what it will come to. */
 const PROJECTED_FROM = 0.05;
@@ -80,7 +80,7 @@ export function purseOperations(
       tag: 'budgets',
       answers: { 200: { says: 'A page of budgets.', schema: BUDGETS_PAGE, types: ['text/csv'] } },
       run: ({ caller, query }) => {
-        const rows = budgetRows(view, budgets, metKeys(view, ledger), caller)
+        const rows = budgetRows(view, budgets, metKeys(view, ledger, caller), caller)
           .filter(({ id, name }) => holds(query.q, id, name))
           .toSorted((a, b) => shareOf(b) - shareOf(a));
         return listAnswer(BUDGET, rows, query);
@@ -95,7 +95,7 @@ export function purseOperations(
       tag: 'limits',
       answers: { 200: { says: 'A page of limits.', schema: LIMITS_PAGE, types: ['text/csv'] } },
       run: ({ caller, query }) => {
-        const rows = limitRows(view, limits, metKeys(view, ledger), caller)
+        const rows = limitRows(view, limits, metKeys(view, ledger, caller), caller)
           .filter(({ scope, id }) => holds(query.q, scope, id))
           .toSorted((a, b) => leftShare(a) - leftShare(b));
         return listAnswer(LIMIT, rows, query);
@@ -105,13 +105,13 @@ export function purseOperations(
 }
 
 /** Keys that are written down with their tenant, and those that were used. */
-function metKeys(view: GatewayView, ledger: () => UsageReport): readonly Holder[] {
+function metKeys(view: GatewayView, ledger: () => UsageReport, caller: Caller): readonly Holder[] {
   const { keys } = view.running().policy;
   const met = new Map<string, Holder>();
   for (const [key, { tenant, keyClass }] of keys)
     if (tenant !== null)
       met.set(`${tenant}/${key}`, { tenant, key, keyClass: keyClass ?? DEFAULT_CLASS });
-  for (const { by } of usedKeys(view, ledger)) {
+  for (const { by } of usedKeys(view, ledger, caller)) {
     const [tenant = '', key = '', minted = ''] = by;
     const keyClass = KEY_CLASSES.find((name) => name === minted) ?? DEFAULT_CLASS;
     met.set(`${tenant}/${key}`, { tenant, key: key === '' ? null : key, keyClass });
@@ -119,11 +119,12 @@ function metKeys(view: GatewayView, ledger: () => UsageReport): readonly Holder[
   return [...met.values()];
 }
 
-function usedKeys(view: GatewayView, ledger: () => UsageReport) {
+function usedKeys(view: GatewayView, ledger: () => UsageReport, caller: Caller) {
   const nowMs = view.now();
   try {
     const span = { fromMs: nowMs - DAY_MS, toMs: nowMs };
-    return ledger().by(['tenant', 'key', 'class'], span).slice(0, MET_MAX);
+    // Of theirs alone: another tenant's keys, however dear, take none of these places.
+    return ledger().by(['tenant', 'key', 'class'], span, filtersOf(caller, {})).slice(0, MET_MAX);
   } catch (error) {
     // Without a ledger, what is written down is told.
     if (error instanceof Problem) return [];
@@ -185,7 +186,7 @@ function budgetRows(
         const shown: Budget = {
           scope,
           id,
-          name: (scope === 'key' ? policy.keys : policy.tenants).get(id)?.name ?? null,
+          name: nameOf(policy, purse),
           window,
           mode: said.mode,
           limit_usd: nanoUsd(limit),
@@ -208,6 +209,13 @@ function saidOf(policy: PolicyConfig, { scope, id }: Purse, minted: KeyClass) {
       ? tenantLayers(policy, id)
       : layersOf(policy, id, null, classOf(policy, id, minted));
   return { limits: budgetOf(layers), mode: saidFirst(layers, 'mode')?.value ?? 'enforce' };
+}
+
+/** Another tenant may have a key of the same id; what that is called is theirs. */
+function nameOf({ keys, tenants }: PolicyConfig, { scope, id, tenant }: Purse): string | null {
+  if (scope === 'tenant') return tenants.get(id)?.name ?? null;
+  const key = keys.get(id);
+  return key === undefined || (key.tenant !== null && key.tenant !== tenant) ? null : key.name;
 }
 
 function rowOf(table: BudgetTable, name: string, label: number) {

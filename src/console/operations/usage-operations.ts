@@ -23,7 +23,14 @@ import {
   USAGE_PAGE,
   USAGE_QUERY,
 } from '../shapes.ts';
-import { filtersOf, instantText, quarterText, spanOf, usageShown } from '../usage-wish.ts';
+import {
+  filtersOf,
+  instantText,
+  quarterEndText,
+  quarterText,
+  spanOf,
+  usageShown,
+} from '../usage-wish.ts';
 
 /** Steps of one answer: a chart has fewer points across, and each costs a question to each day's file. */
 const STEPS_MAX = 1_000;
@@ -59,7 +66,7 @@ export function usageOperations(
         const shown = pageOf(rows, query);
         const body: z.output<typeof USAGE_PAGE> = {
           since: quarterText(span.fromMs),
-          until: instantText(span.toMs),
+          until: quarterEndText(span.toMs, view.now()),
           by: [...by],
           rows: shown.rows.map((row) => ({ by: named(by, row), usage: usageShown(row.usage) })),
           total,
@@ -110,7 +117,7 @@ export function usageOperations(
         }
         const body: z.output<typeof SPEND> = {
           since: quarterText(span.fromMs),
-          until: instantText(span.toMs),
+          until: quarterEndText(span.toMs, view.now()),
           zone: zone.name,
           step,
           starts: starts.map(instantText),

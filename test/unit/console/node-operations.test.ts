@@ -11,7 +11,7 @@ import { LivePlans } from '../../../src/console/live-plans.ts';
 import type { Operation } from '../../../src/console/operation.ts';
 import { configOperations } from '../../../src/console/operations/config-operations.ts';
 import { providerOperations } from '../../../src/console/operations/provider-operations.ts';
-import { purseOperations } from '../../../src/console/operations/purse-operations.ts';
+import { MET_MAX, purseOperations } from '../../../src/console/operations/purse-operations.ts';
 import type {
   BUDGETS_PAGE,
   CONFIG,
@@ -199,6 +199,13 @@ describe('budgets', () => {
     ]);
   });
 
+  test('a key of another tenant with the same id is not called by the name of the one that is written down', async () => {
+    use('3', '7');
+    const told = await rows({ caller: viewerOf('3') });
+    expect(told.map(({ id, name }) => [id, name])).toContainEqual(['7', null]);
+    expect(JSON.stringify(told)).not.toContain('seven');
+  });
+
   test('one of which nothing was used is whole, and another tenant’s is told to nobody else', async () => {
     expect((await rows()).map(({ id, left_usd: left }) => [id, left])).toContainEqual(['7', '10']);
     expect(await rows({ caller: viewerOf('2') })).toEqual([]);
@@ -251,6 +258,29 @@ describe('limits', () => {
       left: 1_000,
       full_in_ms: 0,
     });
+  });
+
+  test('whoever is held to tenants is told of their keys, however many dearer ones others have', async () => {
+    writeFileSync(
+      config,
+      `data_dir = ${JSON.stringify(folder)}\n${FILE}\n[policies.default]\nrpm = 10\n`,
+    );
+    view = gatewayView(config, { now: () => NOON });
+    operations = purseOperations(view, reportOf(view));
+    const ledger = new SqliteLedger(folder);
+    const timeMs = NOON - 3_600_000;
+    const others = Array.from({ length: MET_MAX }, (_, at) => ({
+      timeMs,
+      tenantId: '2',
+      keyId: String(at + 100),
+      requestId: requestIdOf(at),
+      cost: '1',
+    }));
+    const own = { timeMs, tenantId: '3', keyId: '99', requestId: requestIdOf(MET_MAX), cost: '0' };
+    ledger.add(linesOf([...others, own]));
+    ledger.close();
+    const ids = (await rows({ caller: viewerOf('3') })).map(({ id }) => id);
+    expect(ids).toContain('99');
   });
 
   test('whoever is held to tenants is told of theirs alone, and of nothing that all share', async () => {

@@ -198,6 +198,25 @@ describe('usage', () => {
     expect((await told({ tenant: '3' })).total.facts).toBe(0);
   });
 
+  test('says up to when it tells: to the end of a quarter of an hour, as far as that has come', async () => {
+    for (const [untilMs, toldMs] of [
+      [BEGAN_MS + HOUR_MS + 60_000, BEGAN_MS + HOUR_MS + QUARTER_MS],
+      [BEGAN_MS + HOUR_MS, BEGAN_MS + HOUR_MS],
+      [END_MS, END_MS],
+    ] as const) {
+      const query = { since: isoOf(BEGAN_MS), until: isoOf(untilMs) };
+      const page = (await called(operations, 'usage', { query })).body as UsagePage;
+      const spend = (await called(operations, 'spend', { query })).body as Spend;
+      expect([page.until, spend.until]).toEqual([isoOf(toldMs), isoOf(toldMs)]);
+      const wish = { fromMs: BEGAN_MS, toMs: toldMs, filters: {}, caller: OWNER };
+      expect(page.total).toMatchObject(bySql(wish));
+      expect(spend.total).toMatchObject(bySql(wish));
+    }
+    const soon = gatewayView(join(folder, 'config.toml'), { now: () => END_MS + 60_000 });
+    const page = (await called(usageOperations(soon, reportOf(soon)), 'usage')).body as UsagePage;
+    expect(page.until).toBe(isoOf(END_MS + 60_000));
+  });
+
   test('as CSV it has all rows, and no cell that a spreadsheet would run', async () => {
     const query = { since: isoOf(BEGAN_MS), until: isoOf(END_MS), by: 'model', format: 'csv' };
     const { type, body } = await called(operations, 'usage', { query });
