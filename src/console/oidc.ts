@@ -7,7 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import * as client from 'openid-client';
 import type { OidcSettings } from './admin-settings.ts';
 import { Problem } from './problem.ts';
-import type { Via } from './sessions.ts';
+import { readByOf, type Via } from './sessions.ts';
 
 /** Sign-ins that have begun and not ended; the oldest makes room. */
 export const PENDING_MAX = 256;
@@ -160,24 +160,32 @@ function kindOf(error: unknown): string {
 }
 
 function viaOf(
-  { issuer, rolesClaim, tenantsClaim }: OidcSettings<unknown>,
+  settings: OidcSettings<unknown>,
   claims: Readonly<Record<string, unknown>>,
 ): OidcVia {
+  const { issuer, rolesClaim, tenantsClaim } = settings;
   return {
     kind: 'oidc',
     issuer,
+    readBy: readByOf(settings),
     name: `oidc:${nameOf(claims)}`,
     groups: textsOf(claims[rolesClaim]),
     tenants: tenantsClaim === null ? null : tenantsOf(textsOf(claims[tenantsClaim])),
   };
 }
 
-/** For audit lines: what people know each other by, else what the provider does. */
+/**
+ * For audit lines: what people know each other by, and behind it what the provider does, which alone nobody chooses for
+ * themselves.
+ */
 function nameOf({ preferred_username, email, sub }: Readonly<Record<string, unknown>>): string {
-  const [name = ''] = [preferred_username, email, sub].flatMap((claim) =>
-    typeof claim === 'string' && /^[\x21-\x7e]{1,190}$/.test(claim) ? claim : [],
-  );
-  return name;
+  const [name = ''] = [preferred_username, email].filter(isPlain);
+  const own = isPlain(sub) ? sub : createHash('sha256').update(String(sub)).digest('hex');
+  return name === '' || name === own ? own : `${name}/${own}`;
+}
+
+function isPlain(claim: unknown): claim is string {
+  return typeof claim === 'string' && /^[\x21-\x7e]{1,90}$/.test(claim);
 }
 
 function textsOf(claim: unknown): readonly string[] {

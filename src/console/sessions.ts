@@ -4,7 +4,7 @@
  */
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { AdminSettings } from './admin-settings.ts';
+import type { AdminSettings, OidcSettings } from './admin-settings.ts';
 import { type Caller, ROLES } from './operation.ts';
 
 /** Sessions at the same time; the one that was used longest ago makes room. */
@@ -27,6 +27,8 @@ export type Via =
       readonly kind: 'oidc';
       readonly issuer: string;
       readonly name: string;
+      /** By which claims of which client what follows was read: by other ones it would be something else. */
+      readonly readBy: string;
       readonly groups: readonly string[];
       /** Those they are held to; null: all. */
       readonly tenants: readonly string[] | null;
@@ -102,14 +104,23 @@ export function callerOf(
 
 /** Of several roles the highest counts. */
 function oidcCaller(
-  { issuer, name, groups, tenants }: Extract<Via, { readonly kind: 'oidc' }>,
+  { issuer, name, readBy, groups, tenants }: Extract<Via, { readonly kind: 'oidc' }>,
   oidc: AdminSettings<unknown>['oidc'],
 ): Caller | null {
-  if (oidc === null || oidc.issuer !== issuer) return null;
+  if (oidc === null || oidc.issuer !== issuer || readBy !== readByOf(oidc)) return null;
   const given = groups.map((group) => oidc.roles.get(group));
   const role = ROLES.findLast((known) => given.includes(known));
   if (role === undefined) return null;
   return { name, role, tenants: tenants === null ? null : new Set(tenants) };
+}
+
+/** What a sign-in reads the ID token by. */
+export function readByOf({
+  clientId,
+  rolesClaim,
+  tenantsClaim,
+}: Pick<OidcSettings<unknown>, 'clientId' | 'rolesClaim' | 'tenantsClaim'>): string {
+  return JSON.stringify([clientId, rolesClaim, tenantsClaim]);
 }
 
 export function tokenCaller({

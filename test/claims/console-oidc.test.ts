@@ -145,6 +145,12 @@ describe('an ID token', () => {
     expect((await signIn({ claims: { exp: now() - 5 } })).status).toBe(200);
   });
 
+  it('that calls somebody by the name of another one is told from theirs', async () => {
+    expect((await signIn({ claims: { sub: 'eve', preferred_username: 'ada' } })).status).toBe(200);
+    const { author } = console.gateway.events('admin_audit').at(-1) ?? {};
+    expect(author).toBe('oidc:ada/eve');
+  });
+
   const attacks: readonly (readonly [string, () => Forged])[] = [
     ['is for another audience', () => ({ claims: { aud: 'another' } })],
     ['is for two audiences, and for us by no word', () => ({ claims: { aud: ['x', 'y'] } })],

@@ -15,6 +15,7 @@ const BY_OIDC: Via = {
   kind: 'oidc',
   issuer: 'https://id.example',
   name: 'oidc:ada',
+  readBy: '["sluice","groups",null]',
   groups: ['viewers', 'admins'],
   tenants: ['7'],
 };
@@ -104,6 +105,13 @@ describe('what a session may do', () => {
     const other = { ...SETTINGS, oidc: { ...oidc, issuer: 'https://other.example' } };
     expect(callerOf({ via: BY_OIDC }, other)).toBeNull();
     expect(callerOf({ via: BY_OIDC }, { ...SETTINGS, oidc: null })).toBeNull();
+    // What a claim that now counts would have said of them, nobody has asked.
+    for (const said of [
+      { tenantsClaim: 'tenants' },
+      { rolesClaim: 'roles' },
+      { clientId: 'other' },
+    ])
+      expect(callerOf({ via: BY_OIDC }, { ...SETTINGS, oidc: { ...oidc, ...said } })).toBeNull();
     expect(callerOf({ via: { ...BY_OIDC, groups: ['__proto__'] } }, SETTINGS)).toBeNull();
   });
 });
