@@ -18,6 +18,15 @@ export const AUDIT_FILES_MAX = 4;
 /** Of one line, in bytes: behind it, what was there before and is there now is left out. */
 export const AUDIT_LINE_MAX_BYTES = 65_536;
 
+/**
+ * Of one file, in bytes, what lines take that have changed nothing: sign-ins, and what was refused. The others are in the log
+ * alone, so that who may change nothing cannot push out of the files what others have changed.
+ */
+export const AUDIT_UNCHANGING_MAX_BYTES = AUDIT_FILE_MAX_BYTES / 4;
+
+/** Of a path in a line, in characters. */
+const PLACE_MAX = 512;
+
 /** Rows that are kept in memory where there is no `data_dir`. */
 export const AUDIT_MEMORY_MAX = 1_000;
 
@@ -39,6 +48,8 @@ export class Audit {
   readonly #folder: string | null;
   readonly #recent: Numbered[] = [];
   #bytes = 0;
+  /** Of them, those of lines that have changed nothing. */
+  #unchanging = 0;
   #next = 1;
   #isFailing = false;
 
@@ -48,8 +59,10 @@ export class Audit {
     this.#log = log;
     if (folder === null) return;
     try {
-      this.#next =
-        (numbered(this.#read(0)).at(-1)?.n ?? numbered(this.#read(1)).at(-1)?.n ?? 0) + 1;
+      const youngest = numbered(this.#read(0));
+      this.#next = (youngest.at(-1)?.n ?? numbered(this.#read(1)).at(-1)?.n ?? 0) + 1;
+      for (const { n, row } of youngest)
+        if (!isChange(row)) this.#unchanging += Buffer.byteLength(lineOf(n, row));
       this.#bytes = statSync(this.#path(0), { throwIfNoEntry: false })?.size ?? 0;
       // What a crash has cut must not take the next line along.
       if (this.#bytes > 0 && !this.#read(0).endsWith('\n')) appendFileSync(this.#path(0), '\n');
@@ -59,24 +72,31 @@ export class Audit {
   }
 
   write(said: Omit<AuditRow, 'at'>): void {
-    const row: AuditRow = { at: new Date().toISOString(), ...said };
+    const row: AuditRow = {
+      at: new Date().toISOString(),
+      ...said,
+      place: said.place.slice(0, PLACE_MAX),
+    };
     const { author, role, operation, place, reason, status } = row;
     const level = status < 400 ? 'info' : 'warn';
     this.#log.write(level, 'admin_audit', { author, role, operation, place, reason, status });
-    const n = this.#next++;
     if (this.#folder === null) {
-      this.#recent.push({ n, row });
-      if (this.#recent.length > AUDIT_MEMORY_MAX) this.#recent.shift();
+      this.#remember({ n: this.#next++, row });
       return;
     }
-    let line = `${JSON.stringify({ n, ...row })}\n`;
+    let line = lineOf(this.#next, row);
     if (Buffer.byteLength(line) > AUDIT_LINE_MAX_BYTES)
-      line = `${JSON.stringify({ n, ...row, before: null, after: null })}\n`;
+      line = lineOf(this.#next, { ...row, before: null, after: null });
+    const bytes = Buffer.byteLength(line);
+    const unchanging = isChange(row) ? 0 : bytes;
+    if (this.#unchanging + unchanging > AUDIT_UNCHANGING_MAX_BYTES) return;
+    this.#next++;
     try {
-      if (this.#bytes + Buffer.byteLength(line) > AUDIT_FILE_MAX_BYTES) this.#turn();
+      if (this.#bytes + bytes > AUDIT_FILE_MAX_BYTES) this.#turn();
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
       appendFileSync(this.#path(0), line, { mode: 0o600 });
-      this.#bytes += Buffer.byteLength(line);
+      this.#bytes += bytes;
+      this.#unchanging += unchanging;
       this.#isFailing = false;
     } catch (error) {
       this.#failed(error);
@@ -105,6 +125,14 @@ export class Audit {
     return { rows: shown.map(({ row }) => row), next };
   }
 
+  /** One that has changed nothing makes room before one that has. */
+  #remember(line: Numbered): void {
+    this.#recent.push(line);
+    if (this.#recent.length <= AUDIT_MEMORY_MAX) return;
+    const least = this.#recent.findIndex(({ row }) => !isChange(row));
+    this.#recent.splice(Math.max(0, least), 1);
+  }
+
   #path(file: number): string {
     return join(this.#folder ?? '', file === 0 ? FILE : `${FILE}.${file}`);
   }
@@ -126,6 +154,7 @@ export class Audit {
         renameSync(this.#path(file), this.#path(file + 1));
     }
     this.#bytes = 0;
+    this.#unchanging = 0;
   }
 
   /** Once, until it works again: the log has every line all the same. */
@@ -135,6 +164,14 @@ export class Audit {
     const reason = error instanceof Error ? error.message : 'unknown';
     this.#log.write('error', 'admin_audit_unkept', { reason });
   }
+}
+
+function isChange({ status, operation }: AuditRow): boolean {
+  return status < 400 && operation !== 'signIn' && operation !== 'signOut';
+}
+
+function lineOf(n: number, row: AuditRow): string {
+  return `${JSON.stringify({ n, ...row })}\n`;
 }
 
 /** A line that was cut by a crash is passed over. */

@@ -60,6 +60,9 @@ export const LIVE_UNREAD_MAX_BYTES = 65_536;
 
 const LIVE_MS = 1_000;
 
+/** How long one lasts, in milliseconds: it comes back by itself, and is asked anew who it is. */
+export const LIVE_FOR_MS = 5 * 60_000;
+
 /** Of a body that is refused, what is read and forgotten so that its sender can read the answer; bytes. */
 const REFUSED_READ_MAX_BYTES = 262_144;
 
@@ -89,6 +92,8 @@ interface OpenCall {
 interface LiveReader {
   readonly response: ServerResponse;
   readonly owner: string;
+  /** By the clock that only rises. */
+  readonly endsMs: number;
 }
 
 export class ConsoleDoor {
@@ -348,7 +353,7 @@ export class ConsoleDoor {
       write(response, problemAnswer(new Problem('unavailable', detail, { retryAfter: 5 })), false);
       return;
     }
-    const reader: LiveReader = { response, owner };
+    const reader: LiveReader = { response, owner, endsMs: performance.now() + LIVE_FOR_MS };
     this.#live.add(reader);
     response.on('close', () => this.#live.delete(reader));
     response.on('error', () => {});
@@ -367,12 +372,14 @@ export class ConsoleDoor {
     if (this.#live.size === 0) return;
     // Made once, whoever reads it.
     const event = this.#event();
+    const nowMs = performance.now();
     for (const reader of this.#live) {
       if (reader.response.writableLength > LIVE_UNREAD_MAX_BYTES) {
         this.dropped.readers++;
         this.#live.delete(reader);
         reader.response.destroy();
-      } else reader.response.write(event);
+      } else if (reader.endsMs <= nowMs) this.#endLive(reader);
+      else reader.response.write(event);
     }
   }
 

@@ -69,6 +69,32 @@ describe('the audit', () => {
     expect(rows).toEqual(rows.map((_, at) => lines - 1 - at));
   });
 
+  test('loses no change to whoever is refused, or signs in, over and over', () => {
+    for (const dataDir of [folder(), null]) {
+      let { audit } = scene(dataDir);
+      audit.write(SAID);
+      const place = `/routes/${'x'.repeat(16_000)}`;
+      for (let at = 0; at < (AUDIT_FILES_MAX + 2) * 1_000; at++) {
+        audit.write({ ...SAID, role: 'viewer', place, reason: 'x'.repeat(3_000), status: 403 });
+        audit.write({ ...SAID, operation: at % 2 === 0 ? 'signIn' : 'signOut', status: 204 });
+        // A restart forgets nothing of what there is already.
+        if (at % 2_000 === 1_999 && dataDir !== null) ({ audit } = scene(dataDir));
+      }
+      audit.write({ ...SAID, reason: 'last' });
+      const changes: string[] = [];
+      for (
+        let before: string | null = null, first = true;
+        first || before !== null;
+        first = false
+      ) {
+        const page = audit.page(before, 1_000);
+        for (const { status, reason } of page.rows) if (status === 200) changes.push(reason);
+        before = page.next;
+      }
+      expect(changes).toEqual(['last', '']);
+    }
+  });
+
   test('leaves out what was and is where a line would be too long', () => {
     const dataDir = folder();
     const { audit } = scene(dataDir);
