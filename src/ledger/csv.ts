@@ -5,11 +5,17 @@ export function csvText(lines: readonly (readonly string[])[]): string {
   return lines.map((cells) => cells.map(csvCell).join(',')).join('\r\n');
 }
 
+/**
+ * Where a formula begins, in both widths: at the beginning of a cell, also as a spreadsheet sees it in whose country cells end
+ * at semicolons.
+ */
+const FORMULA = /(^\s*|;\s*"*\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
+
 /** Callers choose names of models, and spreadsheets run what begins like a formula. A number below 0 is none. */
 function csvCell(text: string): string {
   const plain = shownText(text);
-  const isFormula = /^[=+\-@]/.test(plain) && !/^-\d+(?:\.\d+)?$/.test(plain);
-  const safe = isFormula ? `'${plain}` : plain;
+  const isNumber = /^-\d+(?:\.\d+)?$/.test(plain);
+  const safe = isNumber ? plain : plain.replace(FORMULA, "$1'");
   return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
