@@ -12,6 +12,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire, stripTypeScriptTypes } from 'node:module';
 import { extname, join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { withoutWarning } from '../known-warning.ts';
 import type { AdminSettings } from './admin-settings.ts';
 import type { CallFields } from './call-fields.ts';
 import type { ToldAnswer } from './console-messages.ts';
@@ -155,9 +156,15 @@ function ours(): readonly string[] {
   );
 }
 
+function stripped(source: string): string {
+  return withoutWarning('stripTypeScriptTypes is an experimental', () =>
+    stripTypeScriptTypes(source),
+  );
+}
+
 function ownFile(name: string): Uint8Array | string {
   const content = readFileSync(join(OURS, name));
-  if (name.endsWith('.ts')) return module(bare(stripTypeScriptTypes(content.toString())));
+  if (name.endsWith('.ts')) return module(bare(stripped(content.toString())));
   return name.endsWith('.js') ? module(content.toString()) : content;
 }
 

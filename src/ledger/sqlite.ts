@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { withoutWarning } from '../known-warning.ts';
 
 /** What a statement takes for one of its parameters. */
 export type SqlValue = string | number | bigint | null | Uint8Array;
@@ -33,23 +34,12 @@ const BUSY_MS = 2_000;
 const require = createRequire(import.meta.url);
 let loaded: typeof import('node:sqlite') | null = null;
 
-/**
- * The module that Node calls experimental, which for a pinned Node it is not: it is the one that the tests run with. Exactly
- * that warning is kept from whoever reads stderr.
- */
 function sqlite(): typeof import('node:sqlite') {
-  if (loaded !== null) return loaded;
-  const { emitWarning } = process;
-  process.emitWarning = (...said: readonly unknown[]): void => {
-    if (!String(said[0]).startsWith('SQLite is an experimental feature'))
-      Reflect.apply(emitWarning, process, said);
-  };
-  try {
-    loaded = require('node:sqlite') as typeof import('node:sqlite');
-    return loaded;
-  } finally {
-    process.emitWarning = emitWarning;
-  }
+  loaded ??= withoutWarning(
+    'SQLite is an experimental feature',
+    () => require('node:sqlite') as typeof import('node:sqlite'),
+  );
+  return loaded;
 }
 
 /**

@@ -110,6 +110,8 @@ it('init turns the dashboard on: its token is shown once, beside the address, an
       200,
       'text/html; charset=utf-8',
     ]);
+    expect((await fetch(`${at}/ui/main.ts`)).status).toBe(200);
+    expect(gateway.stderr).toBe('');
   } finally {
     await gateway.stop();
   }

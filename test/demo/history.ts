@@ -270,7 +270,7 @@ function lineOf(pricing: Pricing, told: Attempt): string {
     bytesIn: 400 + 4 * Math.round(input * size),
     bytesOut: isFinal ? 214 + 180 * (outputTokens ?? 0) : 0,
     ttfbMs,
-    durationMs: (ttfbMs ?? 24) + (outputTokens ?? 0) * 9,
+    durationMs: (ttfbMs ?? Math.round(8 + 40 * noise(n + attempt))) + (outputTokens ?? 0) * 9,
     lane: 'routed',
     route,
     attempt,
