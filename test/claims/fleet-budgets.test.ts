@@ -2,11 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { until } from '../support/conditions.ts';
+import { pause, until } from '../support/conditions.ts';
 import { authorities, type Gateway, startGateway } from '../support/gateway.ts';
 import { poolKeys, signingKeys, token } from '../support/managed.ts';
 import { NATS_MISSING, type NatsServer, startNats } from '../support/nats.ts';
-import { answers } from '../support/routed-scene.ts';
+import { type Act, answers, EVENTS } from '../support/routed-scene.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 
 /** A thousandth of a dollar a token: an answer is a cent, and as much is reserved for it. */
@@ -17,13 +17,25 @@ const ANSWER = JSON.stringify({
   usage: { prompt_tokens: 0, completion_tokens: 10, total_tokens: 10 },
 });
 
+/** A cent a word, by its text: two bytes are a token. */
+const WORD = 'twenty bytes of text';
+const WORDS = 100;
+
 let upstream: ScriptedUpstream;
 let nats: NatsServer;
 let folder: string;
 const gateways: Gateway[] = [];
 
 beforeAll(async () => {
-  upstream = await startUpstream(answers(200, ANSWER));
+  const streams = streamsApart(WORDS);
+  upstream = await startUpstream(
+    async (turn) => {
+      await turn.bodyDone();
+      const isStream = turn.request.body.includes('"stream":true');
+      await (isStream ? streams : answers(200, ANSWER))(turn);
+    },
+    { keepBodies: true },
+  );
 });
 afterAll(async () => await upstream.close());
 beforeEach(async (ctx) => {
@@ -42,12 +54,28 @@ async function node(usd: number, more = ''): Promise<Gateway> {
     config:
       `workers = 1\nnats_url = "${nats.url}"\n${more}[prices."openai/m"]\ninput = "0"\noutput = "1000"\n` +
       `[policies.day]\nbudget_usd_per_day = ${usd}\nbudget_usd_per_month = ${usd * 2}\n[keys.1]\npolicy = "day"\n` +
+      `[policies.stopped]\nbudget_usd_per_day = ${usd}\nhard_stop = true\n[keys.2]\npolicy = "stopped"\n` +
       authorities({ openai: upstream.port }) +
       poolKeys({ openai: 'sk-one-pool-key' }) +
       signingKeys(),
   });
   gateways.push(gateway);
   return gateway;
+}
+
+/** Words, each in a piece of its own as far as the machine lets them be. */
+function streamsApart(words: number): Act {
+  return async (turn) => {
+    await turn.stream(['content-type: text/event-stream']);
+    await turn.chunk(EVENTS.chat.opening);
+    for (let at = 0; at < words && !turn.socket.destroyed; at++) {
+      await turn.chunk(EVENTS.chat.word(WORD));
+      await pause(2);
+    }
+    if (turn.socket.destroyed) return;
+    await turn.chunk(EVENTS.chat.end);
+    await turn.lastChunk();
+  };
 }
 
 async function reachable(gateway: Gateway, is: 0 | 1): Promise<void> {
@@ -161,6 +189,27 @@ describe('a budget of two gateways', () => {
     const { error } = (await refused.json()) as { readonly error: { readonly budget: Budget } };
     expect(error.budget).toMatchObject({ window: 'day', here: { spent_usd: '0.01' } });
     expect(Number(error.budget.granted_elsewhere_usd)).toBeGreaterThanOrEqual(0.1);
+  });
+
+  it('is granted on to a stream under hard_stop while it runs: it goes on far beyond what its node had when it began', async () => {
+    // What there is room for is never the reason: only that it was not granted yet.
+    const [first, second] = [await node(1_000, 'assumed_output_tokens = 10\n'), await node(1_000)];
+    await reachable(first, 1);
+    await reachable(second, 1);
+    // More than 50 ms without a grant, which a busy machine may need, end a stream as well: another one is tried.
+    await until('a stream that comes to its end', async () => {
+      const response = await fetch(`${first.origin}/v1/chat/completions`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token({ keyId: 2n })}`,
+          'content-type': 'application/json',
+        },
+        body: '{"model":"m","stream":true,"messages":[]}',
+      });
+      const text = await response.text().catch(() => '');
+      if (text.includes('"error"')) expect(text).toContain('"reason":"partition"');
+      return text.split(WORD).length - 1 === WORDS && text.endsWith('[DONE]\n\n');
+    });
   });
 
   it('that one of them held and did not spend is the other’s when it ends', async () => {

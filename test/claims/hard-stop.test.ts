@@ -11,7 +11,6 @@ import {
   EVENTS,
   type RoutedScene,
   startRoutedScene,
-  streamsChunks,
 } from '../support/routed-scene.ts';
 import { failureOf } from '../support/sdk-calls.ts';
 
@@ -29,6 +28,8 @@ const OWN = Array.from({ length: 60 }, (_, at) => `[keys.${100 + at}]\npolicy = 
 const CONFIG = `rate_limit_rps = 0
 assumed_output_tokens = 100
 ${PRICED.map((name) => `[prices."${name}"]\ninput = "1"\noutput = "1000"\n`).join('')}
+[models."groq/m"]
+continues_prefix = true
 [policies.stopped]
 budget_usd_per_day = "${LIMIT_USD}"
 hard_stop = true
@@ -122,6 +123,33 @@ const line = (content: string) =>
 /** Whole ones: of a text that a piece cuts, less is counted. */
 const lines = saysOnOf(() => line(WORD), ['content-type: application/x-ndjson']);
 
+/** Each word begins in the piece in which the one before it ends: none ends within an event. */
+const astride: Act = async (turn) => {
+  await turn.bodyDone();
+  await turn.stream(['content-type: text/event-stream']);
+  const text = EVENTS.chat.word(WORD);
+  const half = Math.floor(text.length / 2);
+  await turn.chunk(EVENTS.chat.opening + text.slice(0, half));
+  while (!turn.socket.destroyed) {
+    await pause(PACE_MS);
+    await turn.chunk(text.slice(half) + text.slice(0, half));
+  }
+};
+
+/** Chunk by chunk, and its end by itself, as far as the machine lets them be read apart. */
+function streamsApart(...chunks: readonly string[]): Act {
+  return async (turn) => {
+    await turn.bodyDone();
+    await turn.stream(['content-type: text/event-stream']);
+    for (const chunk of chunks) {
+      await turn.chunk(chunk);
+      await pause(PACE_MS);
+    }
+    await pause(20);
+    await turn.lastChunk();
+  };
+}
+
 interface Told {
   readonly status: number;
   readonly text: string;
@@ -156,6 +184,7 @@ const NAMED_EVENT = /\n\nevent: error\ndata: (\{.*\})\n\n$/;
 describe.each([
   ['chat on the relay lane', '/openai/v1/chat/completions', 'm', 'openai', chat, 'openai'],
   ['chat on the routed lane', '/v1/chat/completions', 'm', 'openai', chat, 'openai'],
+  ['words that begin where others end', '/v1/chat/completions', 'm', 'openai', astride, 'openai'],
   ['chat with another target left', '/v1/chat/completions', 'two', 'openai', chat, 'openai'],
   ['a held chat', '/v1/chat/completions', 'held', 'openai', chat, 'openai'],
   ['a chat that may be resumed', '/v1/chat/completions', 'resumed', 'openai', chat, 'openai'],
@@ -265,6 +294,30 @@ describe('hard_stop of streams that are no event streams', () => {
 
 const READ = [{ role: 'user' as const, content: 'hi' }];
 
+test('an event that does not end is cut in its middle, with no word behind it', async () => {
+  const key = fresh();
+  const KIB = 1_024;
+  const words = Array.from({ length: 30 }, () => EVENTS.chat.word(WORD)).join('');
+  scene.plays({
+    openai: async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream']);
+      await turn.chunk(`${EVENTS.chat.opening}${words}data: {"id":"`);
+      for (let at = 0; at < 8 && !turn.socket.destroyed; at++) {
+        await turn.chunk('x'.repeat(128 * KIB));
+        await pause(PACE_MS);
+      }
+      if (!turn.socket.destroyed) await turn.lastChunk();
+    },
+  });
+  const { cut, text, fact } = await ask(key, '/v1/chat/completions', { model: 'm', stream: true });
+  expect(cut).toBe(true);
+  expect(text).not.toContain('budget_exceeded');
+  expect(text.length).toBeGreaterThan(64 * KIB);
+  expect(text.length).toBeLessThan(8 * 128 * KIB);
+  expect(fact).toMatchObject({ outcome: 'budget_stopped' });
+});
+
 describe('hard_stop and stock SDKs', () => {
   test('OpenAI’s raises in the middle of its stream, and asks once', async () => {
     scene.plays({ openai: chat });
@@ -315,7 +368,7 @@ describe('what hard_stop does not end', () => {
   test('without it a stream goes on to its end, and all of it is booked', async () => {
     const key = token({ keyId: 1n });
     const said = Array.from({ length: 60 }, () => EVENTS.chat.word(WORD));
-    scene.plays({ openai: streamsChunks(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
+    scene.plays({ openai: streamsApart(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
     const { cut, words, fact } = await ask(key, '/v1/chat/completions', {
       model: 'm',
       stream: true,
@@ -330,7 +383,7 @@ describe('what hard_stop does not end', () => {
   test('a budget that only counts ends nothing', async () => {
     const key = token({ keyId: 2n });
     const said = Array.from({ length: 60 }, () => EVENTS.chat.word(WORD));
-    scene.plays({ openai: streamsChunks(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
+    scene.plays({ openai: streamsApart(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
     const { cut, words } = await ask(key, '/v1/chat/completions', { model: 'm', stream: true });
     expect({ cut, words }).toEqual({ cut: false, words: 60 });
   });
@@ -338,7 +391,7 @@ describe('what hard_stop does not end', () => {
   test('a stream goes on beyond what was reserved for it as long as its budget has room, and costs what it reports', async () => {
     const key = token({ keyId: 3n });
     const said = Array.from({ length: 200 }, () => EVENTS.chat.word(WORD));
-    scene.plays({ openai: streamsChunks(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
+    scene.plays({ openai: streamsApart(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
     const { cut, words } = await ask(key, '/v1/chat/completions', { model: 'm', stream: true });
     expect({ cut, words }).toEqual({ cut: false, words: 200 });
     // Seven tokens in, three out.
@@ -348,7 +401,7 @@ describe('what hard_stop does not end', () => {
   test('text that says more than max_tokens allows is no reason: only what the provider reports is', async () => {
     const key = fresh();
     const said = Array.from({ length: 60 }, () => EVENTS.chat.word(WORD));
-    scene.plays({ openai: streamsChunks(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
+    scene.plays({ openai: streamsApart(EVENTS.chat.opening, ...said, EVENTS.chat.end) });
     const asked = { model: 'm', stream: true, max_tokens: 200 };
     const { cut, words } = await ask(key, '/v1/chat/completions', asked);
     expect({ cut, words }).toEqual({ cut: false, words: 60 });
@@ -357,7 +410,7 @@ describe('what hard_stop does not end', () => {
   test('an answer that has said its end comes to it, whatever it reports', async () => {
     const key = fresh();
     const dear = EVENTS.chat.end.replace('"completion_tokens":3', '"completion_tokens":900');
-    scene.plays({ openai: streamsChunks(EVENTS.chat.opening, EVENTS.chat.word(WORD), dear) });
+    scene.plays({ openai: streamsApart(EVENTS.chat.opening, EVENTS.chat.word(WORD), dear) });
     const { cut, text } = await ask(key, '/v1/chat/completions', { model: 'm', stream: true });
     expect({ cut, isWhole: text.endsWith('data: [DONE]\n\n') }).toEqual({
       cut: false,
@@ -441,7 +494,11 @@ test('who goes on with a broken stream is ended by the budget as well, with what
     stream: true,
   });
   expect(cut).toBe(true);
-  expect(text).toMatch(EVENT_OF_OPENAI);
+  const event = EVENT_OF_OPENAI.exec(text);
+  expect(JSON.parse(event?.[1] ?? 'null')).toMatchObject({
+    error: { code: 'budget_exceeded', budget: { reason: 'spent' } },
+  });
+  expect(scene.asked).toEqual({ openai: 1, groq: 1 });
   expect(fact['request_id']).toBeDefined();
   expect(Number((await standing(key))['spent_usd'])).toBeLessThanOrEqual(LIMIT_USD);
 });

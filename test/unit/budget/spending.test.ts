@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BudgetCalendar } from '../../../src/budget/budget-calendar.ts';
-import { BudgetTable, createBudgetTable } from '../../../src/budget/budget-table.ts';
+import { BudgetTable, createBudgetTable, rowName } from '../../../src/budget/budget-table.ts';
 import { DefaultRates } from '../../../src/budget/default-rate.ts';
 import { OutputSizes } from '../../../src/budget/output-sizes.ts';
 import { Reservation } from '../../../src/budget/reservation.ts';
@@ -9,6 +9,7 @@ import {
   type OwnBudget,
   type SpendingQuestion,
   type SpendingRules,
+  WAITS,
 } from '../../../src/budget/spending.ts';
 import { PriceBook, shippedBook } from '../../../src/prices/price-book.ts';
 import type { Rejection } from '../../../src/rejection.ts';
@@ -17,11 +18,15 @@ const book = new PriceBook(shippedBook());
 const NOW = Date.parse('2026-11-28T12:00:00Z');
 const BUDGET = 1_000_000_000;
 
-function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = {}) {
+function scene(
+  rules: Partial<SpendingRules> = {},
+  budget: Partial<OwnBudget> = {},
+  isWhole = true,
+) {
   const told: string[] = [];
   const clock = { nowMs: NOW };
   const context = {
-    table: new BudgetTable(createBudgetTable(1, true), 0),
+    table: new BudgetTable(createBudgetTable(1, isWhole), 0),
     calendar: new BudgetCalendar('UTC'),
     book,
     defaults: new DefaultRates(book),
@@ -55,7 +60,12 @@ function scene(rules: Partial<SpendingRules> = {}, budget: Partial<OwnBudget> = 
     stops: false,
     ...budget,
   } as const;
-  return { spending: new KeySpending(context, said as SpendingRules, [own]), told, clock };
+  return {
+    spending: new KeySpending(context, said as SpendingRules, [own]),
+    told,
+    clock,
+    table: context.table,
+  };
 }
 
 const ASKED = {
@@ -251,6 +261,42 @@ describe('KeySpending', () => {
       });
       stream.settle(BUDGET + 1);
       expect(spending.views()[0]).toMatchObject({ reserved: 0 });
+    });
+
+    test('has all reserved that its budget had left when it ends: as much is booked of what nobody reports', () => {
+      const { spending } = scene({}, stopping);
+      reserved(spending).settle(400);
+      const stream = reserved(spending);
+      spending.goesOn(stream, 2 * BUDGET, false);
+      expect(stream.reserved).toBe(BUDGET - 400);
+      stream.settle(null);
+      expect(spending.views()[0]).toMatchObject({ spent: BUDGET, reserved: 0 });
+    });
+
+    test('of a budget that only counts goes on', () => {
+      const { spending } = scene({}, { ...stopping, enforced: false });
+      expect(spending.stops).toBe(false);
+      expect(spending.goesOn(reserved(spending), 2 * BUDGET, false)).toBeNull();
+    });
+
+    test('that needs more than this node was granted waits for it, and ends where none comes', () => {
+      const { spending, table } = scene({}, stopping, false);
+      const name = rowName('key 1/1 day');
+      const grant = (granted: number, elsewhere: number): number =>
+        table.grant(name, table.find(name), 20261128, granted, elsewhere);
+      table.isGranting = true;
+      expect(spending.reserve(QUESTION, true)).toBe(WAITS);
+      grant(BUDGET / 2, 0);
+      const stream = reserved(spending);
+      expect(spending.goesOn(stream, BUDGET / 2 + 1, true)).toBe(WAITS);
+      const why = spending.goesOn(stream, BUDGET / 2 + 1, false) as Rejection;
+      expect(JSON.parse(`{${why.members}}`).budget).toMatchObject({ reason: 'partition' });
+      grant(BUDGET, 0);
+      expect(spending.goesOn(stream, BUDGET / 2 + 1, true)).toBeNull();
+      grant(BUDGET, BUDGET / 4);
+      // Other nodes have the rest: nothing to wait for.
+      const spent = spending.goesOn(stream, BUDGET + 1, true) as Rejection;
+      expect(JSON.parse(`{${spent.members}}`).budget).toMatchObject({ reason: 'spent' });
     });
 
     test('over midnight is not held to the day that is over, although nobody has asked in the new one', () => {
