@@ -256,6 +256,16 @@ const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
       'content[0]',
     ],
     [
+      'a thought in a user’s turn',
+      claudeSaid([{ type: 'thinking', thinking: 'x', signature: 'y' }]),
+      'content[0]',
+    ],
+    [
+      'a hidden thought in a user’s turn',
+      claudeSaid([{ type: 'redacted_thinking', data: 'x' }]),
+      'content[0]',
+    ],
+    [
       'a result in an assistant’s turn',
       claude({
         messages: [{ role: 'assistant', content: [{ type: 'tool_result', tool_use_id: 't' }] }],

@@ -476,3 +476,191 @@ describe('a generated answer of Gemini’s', () => {
     );
   });
 });
+
+/** Whoever runs the application speaks first. */
+const led = fc
+  .tuple(conversation, fc.option(textPart))
+  .map(
+    ([one, part]): Conversation =>
+      part === null ? one : { ...one, turns: [{ role: 'system', parts: [part] }, ...one.turns] },
+  );
+
+/** @param kinds of choices that its wire writes as they are */
+const choosing = (one: Conversation, kinds: readonly string[]) => {
+  const names = one.tools.flatMap((tool) => (tool.kind === 'function' ? [tool.name] : []));
+  const [first] = names;
+  if (first === undefined) return fc.constant({ toolChoice: null, parallelCalls: null });
+  return fc.record({
+    toolChoice: fc.option(
+      fc
+        .constantFrom<Conversation['toolChoice'] & object>(
+          { kind: 'auto' },
+          { kind: 'none' },
+          { kind: 'any' },
+          { kind: 'named', name: first },
+          { kind: 'allowed', names, isForced: true },
+          { kind: 'allowed', names, isForced: false },
+        )
+        .filter(({ kind }) => kinds.includes(kind)),
+    ),
+    parallelCalls: fc.option(fc.constant({ field: 'parallel_tool_calls', value: false })),
+  });
+};
+
+const part01 = fc.double({ min: 0, max: 1, noNaN: true });
+const closed = fc.tuple(name, text).map(([property, description]) => ({
+  type: 'object',
+  properties: { [property]: { type: 'string', description } },
+  required: [property],
+  additionalProperties: false,
+}));
+
+// Probabilities are not among it: no answer that is told anew has a place for them.
+describe('all that a wire can ask for', () => {
+  test('on OpenAI’s chat is read as it was written', () => {
+    const target = { provider: 'openai', model: 'gpt-4o', asksForUsage: true };
+    const wishes = fc.record({
+      topP: wish('top_p', part01),
+      seed: wish('seed', fc.integer()),
+      frequencyPenalty: wish('frequency_penalty', part01),
+      presencePenalty: wish('presence_penalty', part01),
+      stops: wish('stop', fc.array(text, { minLength: 1, maxLength: 4 })),
+      format: wish(
+        'response_format',
+        fc.oneof(
+          fc.constant({ kind: 'json' as const }),
+          fc.record({
+            kind: fc.constant('schema' as const),
+            name,
+            schema: closed,
+            isStrict: fc.boolean(),
+          }),
+        ),
+      ),
+      tier: wish('service_tier', fc.constantFrom('auto', 'default', 'priority', 'flex', 'scale')),
+    });
+    const kinds = ['auto', 'none', 'any', 'named', 'allowed'];
+    const all = led.chain((one) =>
+      fc
+        .tuple(wishes, choosing(one, kinds))
+        .map(([more, choice]): Conversation => ({ ...one, ...more, ...choice })),
+    );
+    fc.assert(
+      fc.property(all, (one) => {
+        const losses = new Losses();
+        const body = writeChatRequest(one, target, losses, new ToolNames(64));
+        const read = readChatRequest(JSON.stringify({ ...body, model: 'm' }));
+        expect([losses.dropped, losses.adjusted]).toEqual([[], []]);
+        const { maxTokens, wantsUsage: _ } = one;
+        expect(told({ ...read, maxTokens, wantsUsage: true })).toEqual(told(one));
+      }),
+    );
+  });
+
+  test('of thoughts on OpenAI’s chat is read as it was written', () => {
+    const target = { provider: 'openai', model: 'gpt-5', asksForUsage: true };
+    const wishes = fc.record({
+      temperature: fc.constant(null),
+      verbosity: wish('verbosity', fc.constantFrom('low', 'medium', 'high')),
+      thinking: wish(
+        'reasoning_effort',
+        fc.record({
+          kind: fc.constant('effort' as const),
+          effort: fc.constantFrom('minimal', 'low', 'medium', 'high'),
+        }),
+      ),
+    });
+    fc.assert(
+      fc.property(led, wishes, (said, more) => {
+        const one: Conversation = { ...said, ...more };
+        const losses = new Losses();
+        const body = writeChatRequest(one, target, losses, new ToolNames(64));
+        const read = readChatRequest(JSON.stringify({ ...body, model: 'm' }));
+        expect([losses.dropped, losses.adjusted]).toEqual([[], []]);
+        const { maxTokens, wantsUsage: _ } = one;
+        expect(told({ ...read, maxTokens, wantsUsage: true })).toEqual(told(one));
+      }),
+    );
+  });
+
+  test('on Anthropic’s wire is read as it was written, thoughts with their signatures', () => {
+    const cache = fc.constantFrom('5m' as const, '1h' as const);
+    const kept = fc.oneof(
+      fc.tuple(text, text).map(
+        ([thought, data]): Part => ({
+          kind: 'thought',
+          text: thought,
+          seal: { maker: 'anthropic', data },
+        }),
+      ),
+      text.map((data): Part => ({ kind: 'redacted', seal: { maker: 'anthropic', data } })),
+    );
+    const document = fc.tuple(fc.base64String({ minLength: 4 }), text, fc.option(cache)).map(
+      ([base64, title, mark]): Part => ({
+        kind: 'document',
+        media: { from: 'inline', type: 'application/pdf', base64 },
+        title,
+        cache: mark,
+      }),
+    );
+    const failed = fc.tuple(name, input, text).map(([called, args, result]): readonly Turn[] => [
+      {
+        role: 'assistant',
+        parts: [{ kind: 'call', id: 'call_f', name: called, input: args, cache: null }],
+      },
+      {
+        role: 'user',
+        parts: [
+          {
+            kind: 'result',
+            id: 'call_f',
+            parts: [{ kind: 'text', text: result, cache: null }],
+            isError: true,
+            cache: null,
+          },
+        ],
+      },
+    ]);
+    const history = fc
+      .tuple(fc.array(kept, { maxLength: 2 }), textPart, document, failed)
+      .map(([thoughts, answered, shown, loops]): readonly Turn[] => [
+        { role: 'user', parts: [shown] },
+        { role: 'assistant', parts: [...thoughts, answered] },
+        ...[{ role: 'user' as const, parts: [shown] }],
+        ...loops,
+      ]);
+    const wishes = fc.record({
+      topK: wish('top_k', fc.integer({ min: 1, max: 500 })),
+      stops: wish('stop_sequences', fc.array(text, { minLength: 1, maxLength: 8 })),
+      format: wish(
+        'output_config.format',
+        closed.map((asked) => ({
+          kind: 'schema' as const,
+          name: null,
+          schema: asked,
+          isStrict: true,
+        })),
+      ),
+      tier: wish('service_tier', fc.constantFrom('auto', 'default')),
+    });
+    // Anthropic's own word for what is meant where nothing is said is left out.
+    const kinds = ['none', 'any', 'named'];
+    const all = fc.tuple(led, history).chain(([one, before]) => {
+      const [first, ...rest] = one.turns;
+      const turns =
+        first?.role === 'system' ? [first, ...before, ...rest] : [...before, ...one.turns];
+      return fc
+        .tuple(wishes, choosing(one, kinds))
+        .map(([more, { toolChoice }]): Conversation => ({ ...one, turns, ...more, toolChoice }));
+    });
+    fc.assert(
+      fc.property(all, (one) => {
+        const losses = new Losses();
+        const body = writeMessagesRequest(one, 'claude-sonnet-4-5', losses, new ToolNames(128));
+        const read = readMessagesRequest(JSON.stringify({ ...body, model: 'm' }));
+        expect([losses.dropped, losses.adjusted]).toEqual([[], []]);
+        expect(told({ ...read, wantsUsage: true })).toEqual(told(one));
+      }),
+    );
+  });
+});
