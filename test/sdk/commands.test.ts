@@ -69,7 +69,12 @@ const AGENTS: readonly Agent[] = [
     name: 'Codex CLI',
     program: '@openai/codex/bin/codex.js',
     provider: 'openai',
-    others: ['anthropic/claude-opus-4-8', 'cerebras/llama-3.3-70b', 'gemini/gemini-3-flash'],
+    others: [
+      'anthropic/claude-opus-4-8',
+      'cerebras/llama-3.3-70b',
+      'gemini/gemini-3-flash',
+      'ollama/qwen3:8b',
+    ],
     run: async (home, base, key, model) => {
       const lines = [
         `model = "${model}"`,
@@ -88,7 +93,7 @@ const AGENTS: readonly Agent[] = [
     name: 'Claude Code',
     program: '@anthropic-ai/claude-code/cli-wrapper.cjs',
     provider: 'anthropic',
-    others: ['gemini/gemini-3-flash-preview', 'openai/gpt-4o-mini'],
+    others: ['gemini/gemini-3-flash-preview', 'openai/gpt-4o-mini', 'ollama/qwen3:8b'],
     run: async (home, base, key, model) =>
       await run(
         '@anthropic-ai/claude-code/cli-wrapper.cjs',
@@ -103,6 +108,18 @@ const AGENTS: readonly Agent[] = [
       ),
   },
 ];
+
+/** Where the providers of other wires are asked. */
+const ENDPOINTS: Readonly<Record<string, RegExp>> = {
+  openai: /\/chat\/completions$/,
+  cerebras: /\/chat\/completions$/,
+  anthropic: /\/messages$/,
+  gemini: /:streamGenerateContent$/,
+  ollama: /^\/api\/chat$/,
+};
+
+/** It has OpenAI's Responses API, too: what Codex asks would go as it came. */
+const OWN_WIRE_ALONE = '[provider_wires]\nollama = ["ollama"]\n';
 
 const missing = COMMANDS.missing();
 let stage: Stage | null = null;
@@ -203,7 +220,9 @@ describe.each(AGENTS)('$name', (agent) => {
     const [provider = ''] = model.split('/');
     const mock = await startMock({ host: '127.0.0.1', port: 0, eventDelayMs: 0 });
     const gateway = await startGateway({
-      config: `workers = 1\n${authorities({ [provider]: mock.port })}${poolKeys({ [provider]: 'sk-pool-of-a-wire' })}${signingKeys()}`,
+      config:
+        `workers = 1\n${authorities({ [provider]: mock.port })}${poolKeys({ [provider]: 'sk-pool-of-a-wire' })}` +
+        `${signingKeys()}${provider === 'ollama' ? OWN_WIRE_ALONE : ''}`,
     });
     try {
       const key = virtualKey(74, TENANTS.calls);
@@ -213,7 +232,12 @@ describe.each(AGENTS)('$name', (agent) => {
       // The call, and what was said behind its result.
       expect(facts(gateway).length).toBeGreaterThan(1);
       for (const fact of facts(gateway))
-        expect(fact).toMatchObject({ provider, usage_source: 'reported', outcome: 'complete' });
+        expect(fact).toMatchObject({
+          provider,
+          endpoint: expect.stringMatching(ENDPOINTS[provider] ?? 'none'),
+          usage_source: 'reported',
+          outcome: 'complete',
+        });
     } finally {
       await gateway.stop();
       await mock.close();
