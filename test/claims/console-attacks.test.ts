@@ -264,12 +264,19 @@ describe('a session', () => {
     const status = async () =>
       (await scene.call(null, 'GET', '/node', { fields: { cookie } })).status;
     expect(await status()).toBe(200);
+    const live = async (by: string) =>
+      await fetch(`${scene.origin}/admin/v1/live`, { headers: { cookie: by } });
+    const ended = (await live(cookie)).text();
     const own = await scene.call(null, 'GET', '/session', { fields: { cookie } });
     const fields = { cookie, 'x-sluice-csrf': String(own.json()['csrf']), origin: scene.origin };
     expect((await scene.call(null, 'DELETE', '/session', { fields })).status).toBe(204);
     expect(await status()).toBe(401);
+    // Its live screen ends with it, and tells nothing more.
+    expect(await ended).toContain('event: now');
     const again = (await signIn(viewer)).cookie;
+    const cut = (await live(again)).text();
     await scene.gateway.reload(`workers = 1\n${owner.table}`);
+    expect(await cut).toContain('event: now');
     expect((await scene.call(null, 'GET', '/node', { fields: { cookie: again } })).status).toBe(
       401,
     );

@@ -118,6 +118,30 @@ roles = { "ai-viewers" = "viewer" }
   });
 });
 
+it('a sign-in is for the browser alone that set out for it, and once', async () => {
+  const provider = await new ForgingProvider().start();
+  const console = await scene(provider.issuer, await freePort());
+  const begun = async () => {
+    const out = await fetch(`${console.origin}/oidc/start`, { redirect: 'manual' });
+    const sent = await fetch(out.headers.get('location') ?? '', { redirect: 'manual' });
+    const cookie = out.headers.getSetCookie().join().split(';')[0] ?? '';
+    return { cookie, back: sent.headers.get('location') ?? '' };
+  };
+  const came = async ({ back }: { back: string }, cookie: string) => {
+    const { status, headers } = await fetch(back, { redirect: 'manual', headers: { cookie } });
+    return [status, headers.getSetCookie().join().includes('sluice_session')];
+  };
+  const { cookie: another } = await begun();
+  // Whoever is sent a link of somebody else's sign-in is not signed in as them.
+  expect(await came(await begun(), another)).toEqual([401, false]);
+  expect(await came(await begun(), '')).toEqual([401, false]);
+  const ada = await begun();
+  expect(await came(ada, ada.cookie)).toEqual([303, true]);
+  expect(await came(ada, ada.cookie)).toEqual([401, false]);
+  await console.stop();
+  provider.close();
+});
+
 describe('an ID token', () => {
   let provider: ForgingProvider;
   let console: ConsoleScene;
