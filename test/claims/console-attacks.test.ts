@@ -12,6 +12,7 @@ import { type Admin, admin, ConsoleScene } from '../support/console-scene.ts';
 
 const owner = admin('olga', 'owner');
 const viewer = admin('vera', 'viewer', ['7']);
+const watcher = admin('wanda', 'viewer');
 
 /** Says something on a connection of its own, and listens until it ends or has heard enough. */
 async function said(
@@ -194,7 +195,7 @@ describe('paths', () => {
 describe('a session', () => {
   let scene: ConsoleScene;
   beforeAll(async () => {
-    scene = await new ConsoleScene([owner, viewer]).ready();
+    scene = await new ConsoleScene([owner, viewer, watcher]).ready();
   });
   afterAll(async () => await scene.stop());
 
@@ -260,7 +261,7 @@ describe('a session', () => {
   });
 
   it('has ended once it was signed out, and with its token', async () => {
-    const { cookie } = await signIn(viewer);
+    const { cookie } = await signIn(watcher);
     const status = async () =>
       (await scene.call(null, 'GET', '/node', { fields: { cookie } })).status;
     expect(await status()).toBe(200);
@@ -273,7 +274,7 @@ describe('a session', () => {
     expect(await status()).toBe(401);
     // Its live screen ends with it, and tells nothing more.
     expect(await ended).toContain('event: now');
-    const again = (await signIn(viewer)).cookie;
+    const again = (await signIn(watcher)).cookie;
     const cut = (await live(again)).text();
     await scene.gateway.reload(`workers = 1\n${owner.table}`);
     expect(await cut).toContain('event: now');
