@@ -8,6 +8,7 @@ import {
   EVENTS,
   type RoutedScene,
   type SceneWire,
+  stallsBehind,
   startRoutedScene,
   streamsChunks,
 } from '../support/routed-scene.ts';
@@ -89,8 +90,11 @@ const BREAKS: Readonly<Record<string, (wire: WireOf) => Act>> = {
   'a reset within an event': ({ opening, malformed }) => cutsBehind(opening, malformed.trimEnd()),
   'an end without its mark': ({ opening }) => streamsChunks(opening),
   'an error event': ({ opening, error }) => streamsChunks(opening, error),
+  'an error event, and nothing more': ({ opening, error }) => stallsBehind(opening, error),
   'an error event and a reset': ({ opening, error }) => cutsBehind(opening, error),
   'an event that is no JSON': ({ opening, malformed }) => streamsChunks(opening, malformed),
+  'an event that is no JSON, and nothing more': ({ opening, malformed }) =>
+    stallsBehind(opening, malformed),
 };
 
 /** The acts send an event stream's type. */
