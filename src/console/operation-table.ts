@@ -1,10 +1,9 @@
 /** Every operation of the admin API, in the order in which its document has them. */
 
-import { UsageReport } from '../ledger/usage-report.ts';
+import { AskedPast } from './asked-past.ts';
 import type { ConsoleRoom } from './console-room.ts';
 import { Denials } from './denials.ts';
 import type { Front } from './front.ts';
-import { ledgerOf } from './gateway-view.ts';
 import { KnownEntries } from './known-entries.ts';
 import { LivePlans } from './live-plans.ts';
 import type { Operation } from './operation.ts';
@@ -28,18 +27,18 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
   const denials = new Denials(view);
   const live = new LivePlans(view);
   // One for all: what it has answered it knows.
-  const ledger = ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+  const past = new AskedPast(view, room.log);
   return [
     ...documentOperations(room),
     ...sessionOperations(room, front),
     ...nodeOperations(room),
-    ...usageOperations(view, ledger),
-    ...requestOperations(view),
+    ...usageOperations(view, past),
+    ...requestOperations(view, past),
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),
     ...entryOperations(view, entries),
-    ...purseOperations(view, ledger),
-    ...providerOperations(view, live, ledger),
+    ...purseOperations(view, past),
+    ...providerOperations(view, live, past),
     ...configOperations(view, entries),
     ...explainOperations(view, live),
     ...auditOperations(room),

@@ -301,7 +301,11 @@ export const PROVIDER = z.object({
   attempts: count,
   mean_ms: z.number().nullable(),
 });
-export const PROVIDERS_PAGE = z.object({ rows: z.array(PROVIDER) });
+export const PROVIDERS_PAGE = z.object({
+  rows: z.array(PROVIDER),
+  /** Why nobody knows the attempts of the last day just now, which are told as none then; null: they are known. */
+  attempts_unknown: z.string().nullable(),
+});
 
 /** What the live screen shows of this node, each second; rates are of the last second, times to first byte of the last minute. */
 export const NOW = z.object({

@@ -4,7 +4,6 @@ import type { z } from 'zod';
 import type { Dimension } from '../ledger/fact-kind.ts';
 import { QUARTER_MS, type Span, type Usage, type UsageFilters } from '../ledger/usage-report.ts';
 import { usdText } from '../prices/money.ts';
-import type { Caller } from './operation.ts';
 import { Problem } from './problem.ts';
 import { DIMENSION, type USAGE } from './shapes.ts';
 
@@ -28,17 +27,13 @@ export function spanOf(
   });
 }
 
-/** What is told of: what was asked for, and never more than the caller may see. */
-export function filtersOf({ tenants }: Caller, said: Said): UsageFilters {
+/** Which facts were asked for. */
+export function filtersOf(said: Said): UsageFilters {
   const asked = DIMENSION.options.flatMap((name) => {
     const value = said[name];
     return value === undefined ? [] : [[name, [value]] as const];
   });
-  const filters: UsageFilters = Object.fromEntries(asked);
-  if (tenants === null) return filters;
-  const { tenant: wanted = null } = said;
-  const seen = wanted === null ? [...tenants] : [wanted].filter((id) => tenants.has(id));
-  return { ...filters, tenant: seen };
+  return Object.fromEntries(asked);
 }
 
 /** @param usage null: nothing was used */

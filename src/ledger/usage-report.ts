@@ -509,7 +509,8 @@ export function totalOf(rows: readonly UsageRow[]): Usage | null {
   return rows.reduce<Usage | null>((sum, { usage }) => together(sum, usage), null);
 }
 
-function dearestFirst(a: UsageRow, b: UsageRow): number {
+/** The dearest first; what costs the same by its number of facts, and then by its name. */
+export function dearestFirst(a: UsageRow, b: UsageRow): number {
   if (a.usage.cost !== b.usage.cost) return a.usage.cost > b.usage.cost ? -1 : 1;
   return b.usage.facts - a.usage.facts || compare(a.by.join('\0'), b.by.join('\0'));
 }

@@ -1,16 +1,16 @@
 import { createBudgetTable } from '../../src/budget/budget-table.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { type GatewayView, ledgerOf } from '../../src/console/gateway-view.ts';
+import { AskedPast } from '../../src/console/asked-past.ts';
+import type { GatewayView } from '../../src/console/gateway-view.ts';
 import type { Answer, Caller, Operation } from '../../src/console/operation.ts';
 import { createDenyTable } from '../../src/deny/deny-table.ts';
-import { UsageReport } from '../../src/ledger/usage-report.ts';
 import { createHealthTable } from '../../src/plan/health.ts';
 import { createPinTable } from '../../src/plan/pins.ts';
 import { createLimitTable } from '../../src/policy/limit-table.ts';
 
-/** The ledger of a view, as operations are given it. */
-export function reportOf(view: GatewayView): () => UsageReport {
-  return ledgerOf(view, (dataDir) => new UsageReport(dataDir));
+/** The past of a view, as operations are given it. */
+export function pastOf(view: GatewayView): AskedPast {
+  return new AskedPast(view, { write: () => {} });
 }
 
 /** May everything, and sees everybody. */

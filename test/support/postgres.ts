@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from './conditions.ts';
@@ -39,6 +39,7 @@ export class PostgresServer {
   readonly port: number;
   readonly #folder: string;
   #end: (() => Promise<void>) | null = null;
+  #pid: number | null = null;
 
   private constructor(port: number, folder: string) {
     this.port = port;
@@ -67,6 +68,7 @@ export class PostgresServer {
       stdio: 'ignore',
     });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    this.#pid = child.pid ?? null;
     process.once('exit', () => child.kill('SIGQUIT'));
     this.#end = async () => {
       child.kill('SIGQUIT');
@@ -87,6 +89,15 @@ export class PostgresServer {
     this.#end = null;
   }
 
+  /** It takes connections and questions, and says nothing: the processes that answer are stopped. */
+  pause(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#signal('SIGCONT');
+  }
+
   /** @returns its rows, a line each, columns separated by `|` */
   sql(text: string): string {
     const to = ['-h', '127.0.0.1', '-p', String(this.port), '-U', USER, '-d', 'postgres'];
@@ -96,6 +107,14 @@ export class PostgresServer {
   async stop(): Promise<void> {
     await this.down();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    const pid = this.#pid;
+    if (pid === null) return;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    for (const id of [pid, ...children.filter((text) => text !== '').map(Number)])
+      process.kill(id, signal);
   }
 
   get #data(): string {

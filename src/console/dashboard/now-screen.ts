@@ -16,7 +16,7 @@ import {
 } from './elements.ts';
 import { compact, counted, duration, rate } from './format.ts';
 import { h, html } from './html.ts';
-import { useScene } from './scene.ts';
+import { isOfFleet, useScene } from './scene.ts';
 import type { Now, Refusals } from './told.ts';
 
 /** Seconds that the page keeps of what it was told: two minutes, both ends with them. */
@@ -171,8 +171,8 @@ export function NowScreen(): VNode {
       <h1>Now</h1>
       <p class="says">
         <span class="pulse ${isCut ? 'cut' : ''}"></span>
-        ${isCut ? 'The live line was cut; the page tries again.' : html`Live from the node <b>${node.name}</b>.`}
-        ${node.fleet && ' It is one of a fleet: the others have a screen like this of their own.'}
+        ${isCut ? 'The live line was cut; the page tries again.' : html`Live from the node <b>${node.name}</b>, and of it alone.`}
+        ${isOfFleet(node) && ' It is one of a fleet: the others have a screen like this of their own.'}
       </p>
     </header>
     ${first.refused !== null && refusedNote(first.refused, first.again)}

@@ -15,8 +15,8 @@ import { compact, counted, duration } from './format.ts';
 import { h, html } from './html.ts';
 import { breaker } from './now-screen.ts';
 import { toneOf } from './requests-screen.ts';
-import { useScene, whyNot } from './scene.ts';
-import type { Provider } from './told.ts';
+import { useScene, whoseNumbers, whyNot } from './scene.ts';
+import type { Provider, Providers } from './told.ts';
 
 interface Reset {
   readonly path: string;
@@ -119,7 +119,7 @@ function card(provider: Provider, onReset: (reset: Reset) => void, why: string |
 
 export function ProvidersScreen(): VNode {
   const scene = useScene();
-  const asked = useAsked<{ readonly rows: readonly Provider[] }>('/providers', {}, 5_000);
+  const asked = useAsked<Providers>('/providers', {}, 5_000);
   const [reset, setReset] = useState<Reset | null>(null);
   const rows = asked.value?.rows ?? [];
   const used = rows.filter(
@@ -133,6 +133,13 @@ export function ProvidersScreen(): VNode {
       <h1>Providers</h1>
       ${asked.value !== null && (resting === 0 ? badge('good', 'all in use') : badge('bad', `${counted(resting)} at rest`))}
     </header>
+    <p class="says">
+      Breakers, rests and keys are those of the node <b>${scene.node.name}</b>.
+      ${
+        asked.value !== null &&
+        ` Attempts of the last day: ${asked.value.attempts_unknown ?? whoseNumbers(scene.node)}`
+      }
+    </p>
     ${
       asked.refused !== null
         ? refusedNote(asked.refused, asked.again)

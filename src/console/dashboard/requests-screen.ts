@@ -22,7 +22,7 @@ import { h, html } from './html.ts';
 import { icon } from './icons.ts';
 import { go } from './navigation.ts';
 import { RangePicker } from './range-picker.ts';
-import { useScene } from './scene.ts';
+import { useScene, whoseNumbers } from './scene.ts';
 import { spanOf } from './time-range.ts';
 import type { Page, RequestRow } from './told.ts';
 
@@ -156,6 +156,7 @@ export function RequestsScreen({ address }: { readonly address: Address }): VNod
   const told = page.value;
   return html`
     ${head}
+    <p class="says">${whoseNumbers(node)}</p>
     <div class="row between wrap">
       ${h(Filters, { address })}
       ${csvLink(addressTo('/requests', { ...query, cursor: undefined, format: 'csv' }))}

@@ -32,7 +32,7 @@ import {
 import { h, html } from './html.ts';
 import { go } from './navigation.ts';
 import { RangePicker } from './range-picker.ts';
-import { useScene } from './scene.ts';
+import { useScene, whoseNumbers } from './scene.ts';
 import { STEPS, type Step, spanOf } from './time-range.ts';
 import type { Spend, Usage, UsagePage } from './told.ts';
 
@@ -300,7 +300,9 @@ export function SpendScreen({ address }: { readonly address: Address }): VNode {
   }
   const told = spend.value;
   return html`
-    ${head} ${h(Filters, { address })}
+    ${head}
+    <p class="says">${whoseNumbers(node)}</p>
+    ${h(Filters, { address })}
     ${
       spend.refused !== null
         ? refusedNote(spend.refused, spend.again)

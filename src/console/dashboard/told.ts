@@ -12,6 +12,7 @@ import type {
   NODE,
   NOW,
   PROVIDER,
+  PROVIDERS_PAGE,
   REFUSALS,
   REQUEST,
   REQUEST_ROW,
@@ -32,6 +33,7 @@ export type Limit = z.infer<typeof LIMIT>;
 export type Node = z.infer<typeof NODE>;
 export type Now = z.infer<typeof NOW>;
 export type Provider = z.infer<typeof PROVIDER>;
+export type Providers = z.infer<typeof PROVIDERS_PAGE>;
 export type Refusals = z.infer<typeof REFUSALS>;
 export type Request = z.infer<typeof REQUEST>;
 export type RequestRow = z.infer<typeof REQUEST_ROW>;

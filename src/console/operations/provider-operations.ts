@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import type { UsageReport } from '../../ledger/usage-report.ts';
+import type { UsageRow } from '../../ledger/usage-report.ts';
 import type { Condition } from '../../plan/health.ts';
 import type { Target } from '../../plan/route-table.ts';
 import type { Provider } from '../../providers/providers.ts';
+import { ALL_SEEN, type AskedPast } from '../asked-past.ts';
 import type { GatewayView } from '../gateway-view.ts';
 import type { Live, LivePlans } from '../live-plans.ts';
 import { type Operation, operation } from '../operation.ts';
@@ -25,7 +26,7 @@ const NO_ATTEMPTS: Attempts = { statuses: {}, attempts: 0, mean_ms: null };
 export function providerOperations(
   view: GatewayView,
   live: LivePlans,
-  ledger: () => UsageReport,
+  past: AskedPast,
 ): readonly Operation[] {
   const reset = {
     method: 'POST',
@@ -54,15 +55,13 @@ export function providerOperations(
       answers: { 200: { says: 'All of them.', schema: PROVIDERS_PAGE } },
       problems: ['unavailable'],
       writes: false,
-      run: () => {
-        const nowMs = view.now();
-        const { ledger: isKept, dataDir } = view.running();
-        const attempts = isKept && dataDir !== null ? attemptsOf(ledger, nowMs) : new Map();
+      run: async () => {
+        const { attempts, away } = await lastDay(past, view.now());
         const { now } = live;
         const rows = now.providers
           .map((provider) => rowOf(now, provider, attempts.get(provider.name) ?? NO_ATTEMPTS))
           .filter((row) => row.keys.length + row.targets.length + row.attempts > 0);
-        return { status: 200, body: { rows } };
+        return { status: 200, body: { rows, attempts_unknown: away } };
       },
     }),
     operation({
@@ -97,9 +96,26 @@ export function providerOperations(
   ];
 }
 
-/** What the ledger has of the last day, by provider; nothing where it does not answer. */
-function attemptsOf(ledger: () => UsageReport, nowMs: number): ReadonlyMap<string, Attempts> {
-  const rows = report(ledger, nowMs);
+interface LastDay {
+  readonly attempts: ReadonlyMap<string, Attempts>;
+  /** Why they are not known; null: they are. */
+  readonly away: string | null;
+}
+
+/** Attempts of the last day by provider. */
+async function lastDay(past: AskedPast, nowMs: number): Promise<LastDay> {
+  try {
+    const span = { fromMs: nowMs - DAY_MS, toMs: nowMs };
+    const rows = await past.by(ALL_SEEN, ['provider', 'status'], span);
+    return { attempts: attemptsOf(rows), away: null };
+  } catch (error) {
+    // How a provider is doing is told all the same.
+    if (error instanceof Problem) return { attempts: new Map(), away: error.message };
+    throw error;
+  }
+}
+
+function attemptsOf(rows: readonly UsageRow[]): ReadonlyMap<string, Attempts> {
   const found = new Map<string, { statuses: Record<string, number>; facts: number; ms: number }>();
   for (const { by, usage } of rows) {
     const [name = '', status = ''] = by;
@@ -115,16 +131,6 @@ function attemptsOf(ledger: () => UsageReport, nowMs: number): ReadonlyMap<strin
       { statuses, attempts: facts, mean_ms: facts === 0 ? null : Math.round(ms / facts) },
     ]),
   );
-}
-
-function report(ledger: () => UsageReport, nowMs: number) {
-  try {
-    return ledger().by(['provider', 'status'], { fromMs: nowMs - DAY_MS, toMs: nowMs });
-  } catch (error) {
-    // How a provider is doing is told all the same.
-    if (error instanceof Problem) return [];
-    throw error;
-  }
 }
 
 function rowOf({ config, keys, plans }: Live, provider: Provider, attempts: Attempts): Row {

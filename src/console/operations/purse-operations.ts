@@ -11,7 +11,6 @@ import {
 import { BudgetTable, NO_ROW as NO_BUDGET_ROW, rowName } from '../../budget/budget-table.ts';
 import { DEFAULT_CLASS, KEY_CLASSES, type KeyClass } from '../../keys/key-class.ts';
 import { TimeZone } from '../../ledger/time-zone.ts';
-import type { UsageReport } from '../../ledger/usage-report.ts';
 import { type Limits, limitsSomething } from '../../policy/limit-settings.ts';
 import { LimitTable, MINUTE_US, monotonicUs, NO_ROW } from '../../policy/limit-table.ts';
 import { spellingsOf } from '../../policy/model-spelling.ts';
@@ -25,12 +24,13 @@ import {
   tenantLayers,
   tenantLimitsOf,
 } from '../../policy/policy-settings.ts';
+import type { AskedPast } from '../asked-past.ts';
 import type { GatewayView } from '../gateway-view.ts';
 import { holds, listAnswer } from '../lists.ts';
 import { type Caller, type Operation, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
 import { BUDGET, BUDGETS_PAGE, LIMIT, LIMITS_PAGE, LIST_QUERY, NO_PATH } from '../shapes.ts';
-import { filtersOf, instantText } from '../usage-wish.ts';
+import { instantText } from '../usage-wish.ts';
 
 type Budget = z.output<typeof BUDGET>;
 type Limit = z.output<typeof LIMIT>;
@@ -55,10 +55,7 @@ interface Holder {
 }
 
 /** How much is left of budgets and limits, on this node. */
-export function purseOperations(
-  view: GatewayView,
-  ledger: () => UsageReport,
-): readonly Operation[] {
+export function purseOperations(view: GatewayView, past: AskedPast): readonly Operation[] {
   const budgets = new BudgetTable(view.memory.budgets, null);
   const limits = new LimitTable(view.memory.limits, 0);
   const base = {
@@ -79,8 +76,8 @@ export function purseOperations(
         'Budgets of keys and tenants in the day and month that run, nearest to their end first.',
       tag: 'budgets',
       answers: { 200: { says: 'A page of budgets.', schema: BUDGETS_PAGE, types: ['text/csv'] } },
-      run: ({ caller, query }) => {
-        const rows = budgetRows(view, budgets, metKeys(view, ledger, caller), caller)
+      run: async ({ caller, query }) => {
+        const rows = budgetRows(view, budgets, await metKeys(view, past, caller), caller)
           .filter(({ id, name }) => holds(query.q, id, name))
           .toSorted((a, b) => shareOf(b) - shareOf(a));
         return listAnswer(BUDGET, rows, query);
@@ -94,8 +91,8 @@ export function purseOperations(
         'Limits of what was used in the last day, or is written down, nearest to their end first.',
       tag: 'limits',
       answers: { 200: { says: 'A page of limits.', schema: LIMITS_PAGE, types: ['text/csv'] } },
-      run: ({ caller, query }) => {
-        const rows = limitRows(view, limits, metKeys(view, ledger, caller), caller)
+      run: async ({ caller, query }) => {
+        const rows = limitRows(view, limits, await metKeys(view, past, caller), caller)
           .filter(({ scope, id }) => holds(query.q, scope, id))
           .toSorted((a, b) => leftShare(a) - leftShare(b));
         return listAnswer(LIMIT, rows, query);
@@ -105,13 +102,17 @@ export function purseOperations(
 }
 
 /** Keys that are written down with their tenant, and those that were used. */
-function metKeys(view: GatewayView, ledger: () => UsageReport, caller: Caller): readonly Holder[] {
+async function metKeys(
+  view: GatewayView,
+  past: AskedPast,
+  caller: Caller,
+): Promise<readonly Holder[]> {
   const { keys } = view.running().policy;
   const met = new Map<string, Holder>();
   for (const [key, { tenant, keyClass }] of keys)
     if (tenant !== null)
       met.set(`${tenant}/${key}`, { tenant, key, keyClass: keyClass ?? DEFAULT_CLASS });
-  for (const { by } of usedKeys(view, ledger, caller)) {
+  for (const { by } of await usedKeys(view, past, caller)) {
     const [tenant = '', key = '', minted = ''] = by;
     const keyClass = KEY_CLASSES.find((name) => name === minted) ?? DEFAULT_CLASS;
     met.set(`${tenant}/${key}`, { tenant, key: key === '' ? null : key, keyClass });
@@ -119,12 +120,13 @@ function metKeys(view: GatewayView, ledger: () => UsageReport, caller: Caller): 
   return [...met.values()];
 }
 
-function usedKeys(view: GatewayView, ledger: () => UsageReport, caller: Caller) {
+async function usedKeys(view: GatewayView, past: AskedPast, caller: Caller) {
   const nowMs = view.now();
   try {
     const span = { fromMs: nowMs - DAY_MS, toMs: nowMs };
     // Of theirs alone: another tenant's keys, however dear, take none of these places.
-    return ledger().by(['tenant', 'key', 'class'], span, filtersOf(caller, {})).slice(0, MET_MAX);
+    const used = await past.by(caller, ['tenant', 'key', 'class'], span);
+    return used.slice(0, MET_MAX);
   } catch (error) {
     // Without a ledger, what is written down is told.
     if (error instanceof Problem) return [];

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { csvText } from '../../ledger/csv.ts';
-import type { FoundFact } from '../../ledger/day-file.ts';
-import { type FactPage, type FactPlace, FactSearch } from '../../ledger/fact-search.ts';
+import type { PastFact, PastPage } from '../../ledger/past.ts';
 import { usdSum } from '../../prices/money.ts';
-import { type GatewayView, ledgerOf } from '../gateway-view.ts';
-import { type Caller, type Operation, operation } from '../operation.ts';
-import { cursorOf, placeOf } from '../pages.ts';
+import type { AskedPast, Fact } from '../asked-past.ts';
+import type { GatewayView } from '../gateway-view.ts';
+import { type Operation, operation } from '../operation.ts';
+import { cursorOf } from '../pages.ts';
 import { Problem } from '../problem.ts';
 import {
   NO_PATH,
@@ -27,8 +27,7 @@ type Row = z.output<typeof REQUEST_ROW>;
 const ROW_MEMBERS = Object.keys(REQUEST_ROW.shape) as readonly (keyof Row)[];
 
 /** Requests one by one, as the ledger has them. */
-export function requestOperations(view: GatewayView): readonly Operation[] {
-  const ledger = ledgerOf(view, (dataDir) => new FactSearch(dataDir));
+export function requestOperations(view: GatewayView, past: AskedPast): readonly Operation[] {
   return [
     operation({
       id: 'requests',
@@ -49,22 +48,25 @@ export function requestOperations(view: GatewayView): readonly Operation[] {
       },
       problems: ['malformed', 'unavailable'],
       writes: false,
-      run: ({ caller, query }) => {
+      run: async ({ caller, query }) => {
         const wish = {
           ...spanOf(query, view.now()),
-          filters: filtersOf(caller, query),
+          filters: filtersOf(query),
           outcome: query.outcome ?? null,
           onlyFinal: query.attempts === 'final',
           idPrefix: query.q ?? '',
         };
-        const search = ledger();
-        const from = placeOf(query.cursor, isPlace);
         if (query.format === 'csv') {
-          const lines = csvPages((place, left) => search.page(wish, place, left));
+          const lines = await csvPages((cursor, left) => past.page(caller, wish, cursor, left));
           const body = `${csvText([ROW_MEMBERS, ...lines.map(cellsOf)])}\r\n`;
           return { status: 200, type: 'text/csv; charset=utf-8', body };
         }
-        const { found, next, searchedToMs } = search.page(wish, from, query.limit);
+        const { found, next, searchedToMs } = await past.page(
+          caller,
+          wish,
+          query.cursor,
+          query.limit,
+        );
         const body: z.output<typeof REQUESTS_PAGE> = {
           rows: found.map(rowOf),
           searched_to: searchedToMs === null ? null : instantText(searchedToMs),
@@ -86,11 +88,8 @@ export function requestOperations(view: GatewayView): readonly Operation[] {
       answers: { 200: { says: 'Its usage facts, in the order of its attempts.', schema: REQUEST } },
       problems: ['not_found', 'unavailable'],
       writes: false,
-      run: ({ caller, path: { id } }) => {
-        const facts = ledger()
-          .find(id)
-          .map((line) => JSON.parse(line) as Fact)
-          .filter((fact) => maySee(caller, fact));
+      run: async ({ caller, path: { id } }) => {
+        const facts = await past.find(caller, id);
         if (facts.length === 0)
           throw new Problem('not_found', 'The ledger has no request of this id.');
         const costs = facts.flatMap(({ cost_usd: usd }) => (typeof usd === 'string' ? [usd] : []));
@@ -105,34 +104,21 @@ export function requestOperations(view: GatewayView): readonly Operation[] {
   ];
 }
 
-interface Fact extends Record<string, unknown> {
-  readonly tenant_id?: unknown;
-  readonly cost_usd?: unknown;
-}
-
-function maySee({ tenants }: Caller, { tenant_id: tenant }: Fact): boolean {
-  return tenants === null || (typeof tenant === 'string' && tenants.has(tenant));
-}
-
-function isPlace(value: unknown): value is FactPlace {
-  if (typeof value !== 'object' || value === null) return false;
-  const { day, seq } = value as Partial<FactPlace>;
-  return Number.isSafeInteger(day) && Number.isSafeInteger(seq) && Number(seq) >= 0;
-}
-
-function csvPages(page: (from: FactPlace | null, limit: number) => FactPage): readonly Row[] {
+async function csvPages(
+  page: (cursor: string | undefined, limit: number) => Promise<PastPage>,
+): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  let from: FactPlace | null = null;
+  let cursor: string | undefined;
   for (let pages = 0; pages < CSV_PAGES_MAX && rows.length < CSV_ROWS_MAX; pages++) {
-    const came: FactPage = page(from, CSV_ROWS_MAX - rows.length);
-    rows.push(...came.found.map(rowOf));
-    from = came.next;
-    if (from === null) break;
+    const { found, next } = await page(cursor, CSV_ROWS_MAX - rows.length);
+    rows.push(...found.map(rowOf));
+    if (next === null) break;
+    cursor = cursorOf(next);
   }
   return rows;
 }
 
-function rowOf({ kind, line, input, output, atMs }: FoundFact): Row {
+function rowOf({ kind, line, input, output, atMs }: PastFact): Row {
   const fact = JSON.parse(line) as Fact;
   const { group } = kind;
   const text = (name: string): string => {

@@ -2,14 +2,9 @@ import type { z } from 'zod';
 import { csvText } from '../../ledger/csv.ts';
 import type { Dimension } from '../../ledger/fact-kind.ts';
 import { TimeZone } from '../../ledger/time-zone.ts';
-import {
-  totalOf,
-  type Usage,
-  type UsageReport,
-  type UsageRow,
-  type UsageSeries,
-} from '../../ledger/usage-report.ts';
+import { totalOf, type Usage, type UsageRow, type UsageSeries } from '../../ledger/usage-report.ts';
 import { stepsOf } from '../../ledger/usage-steps.ts';
+import type { AskedPast } from '../asked-past.ts';
 import type { GatewayView } from '../gateway-view.ts';
 import { type Answer, type Operation, operation } from '../operation.ts';
 import { pageOf } from '../pages.ts';
@@ -38,10 +33,7 @@ const STEPS_MAX = 1_000;
 const USAGE_MEMBERS = Object.keys(USAGE.shape) as readonly (keyof z.output<typeof USAGE>)[];
 
 /** What was used and what it cost: as one table, and over time. */
-export function usageOperations(
-  view: GatewayView,
-  ledger: () => UsageReport,
-): readonly Operation[] {
+export function usageOperations(view: GatewayView, past: AskedPast): readonly Operation[] {
   return [
     operation({
       id: 'usage',
@@ -56,11 +48,10 @@ export function usageOperations(
       answers: { 200: { says: 'Rows and their total.', schema: USAGE_PAGE, types: ['text/csv'] } },
       problems: ['malformed', 'unavailable'],
       writes: false,
-      run: ({ caller, query }) => {
+      run: async ({ caller, query }) => {
         const span = spanOf(query, view.now());
         const by = dimensionsOf(query.by);
-        const filters = filtersOf(caller, query);
-        const rows = sorted(ledger().by(by, span, filters), query.order);
+        const rows = sorted(await past.by(caller, by, span, filtersOf(query)), query.order);
         const total = usageShown(totalOf(rows));
         if (query.format === 'csv') return csvOf(by, rows.map(rowCells), total);
         const shown = pageOf(rows, query);
@@ -94,7 +85,7 @@ export function usageOperations(
       },
       problems: ['malformed', 'unavailable'],
       writes: false,
-      run: ({ caller, query }) => {
+      run: async ({ caller, query }) => {
         const span = spanOf(query, view.now());
         const { by = null, step, top } = query;
         const zone = zoneOf(query.zone);
@@ -103,7 +94,7 @@ export function usageOperations(
           throw new Problem('malformed', `That is more than ${STEPS_MAX} steps.`, {
             parts: [{ key: 'step', found: step, expected: 'larger steps, or a shorter time' }],
           });
-        const told = ledger().series(by, starts, span.toMs, filtersOf(caller, query), top);
+        const told = await past.series(caller, by, starts, span.toMs, filtersOf(query), top);
         const series = told.length > 0 ? told : [nothingOver(starts.length)];
         const total = usageShown(totalOf(series.flatMap(({ usage }) => usage.flatMap(asRow))));
         if (query.format === 'csv') {

@@ -20,7 +20,7 @@ import type {
 } from '../../../src/console/shapes.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { LimitTable, monotonicUs } from '../../../src/policy/limit-table.ts';
-import { called, gatewayView, reportOf, viewerOf } from '../../support/console.ts';
+import { called, gatewayView, pastOf, viewerOf } from '../../support/console.ts';
 import { linesOf, requestIdOf } from '../../support/facts.ts';
 
 /** The middle of a day, and of a month. */
@@ -71,8 +71,8 @@ beforeEach(() => {
   view = gatewayView(config, { now: () => NOON });
   live = new LivePlans(view);
   operations = [
-    ...providerOperations(view, live, reportOf(view)),
-    ...purseOperations(view, reportOf(view)),
+    ...providerOperations(view, live, pastOf(view)),
+    ...purseOperations(view, pastOf(view)),
     ...configOperations(view, new KnownEntries(view)),
   ];
 });
@@ -222,7 +222,7 @@ describe('limits', () => {
       `data_dir = ${JSON.stringify(folder)}\n${FILE}\n[policies.default]\nrpm = 10\n`,
     );
     view = gatewayView(config, { now: () => NOON });
-    operations = purseOperations(view, reportOf(view));
+    operations = purseOperations(view, pastOf(view));
     use('3', '99');
     const table = new LimitTable(view.memory.limits, 0);
     const row = table.place('key 3 99');
@@ -266,7 +266,7 @@ describe('limits', () => {
       `data_dir = ${JSON.stringify(folder)}\n${FILE}\n[policies.default]\nrpm = 10\n`,
     );
     view = gatewayView(config, { now: () => NOON });
-    operations = purseOperations(view, reportOf(view));
+    operations = purseOperations(view, pastOf(view));
     const ledger = new SqliteLedger(folder);
     const timeMs = NOON - 3_600_000;
     const others = Array.from({ length: MET_MAX }, (_, at) => ({

@@ -9,7 +9,7 @@ import { requestOperations } from '../../../src/console/operations/request-opera
 import type { REQUEST, REQUESTS_PAGE } from '../../../src/console/shapes.ts';
 import { type FactPage, type FactPlace, FactSearch } from '../../../src/ledger/fact-search.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
-import { called, gatewayView, OWNER, viewerOf } from '../../support/console.ts';
+import { called, gatewayView, OWNER, pastOf, viewerOf } from '../../support/console.ts';
 import { factLine, linesOf, requestIdOf } from '../../support/facts.ts';
 
 const DAY_MS = 86_400_000;
@@ -46,7 +46,8 @@ beforeAll(() => {
   ledger.close();
   const config = join(folder, 'config.toml');
   writeFileSync(config, `data_dir = ${JSON.stringify(folder)}\n`);
-  operations = requestOperations(gatewayView(config, { now: () => END_MS }));
+  const view = gatewayView(config, { now: () => END_MS });
+  operations = requestOperations(view, pastOf(view));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

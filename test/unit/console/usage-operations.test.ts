@@ -13,7 +13,7 @@ import { LedgerFiles } from '../../../src/ledger/ledger-files.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { openSqlite } from '../../../src/ledger/sqlite.ts';
 import { usdText } from '../../../src/prices/money.ts';
-import { called, gatewayView, OWNER, reportOf, viewerOf } from '../../support/console.ts';
+import { called, gatewayView, OWNER, pastOf, viewerOf } from '../../support/console.ts';
 import { linesOf, requestIdOf } from '../../support/facts.ts';
 
 const HOUR_MS = 3_600_000;
@@ -56,7 +56,7 @@ beforeAll(() => {
   const config = join(folder, 'config.toml');
   writeFileSync(config, `data_dir = ${JSON.stringify(folder)}\n`);
   view = gatewayView(config, { now: () => END_MS });
-  operations = usageOperations(view, reportOf(view));
+  operations = usageOperations(view, pastOf(view));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -213,7 +213,7 @@ describe('usage', () => {
       expect(spend.total).toMatchObject(bySql(wish));
     }
     const soon = gatewayView(join(folder, 'config.toml'), { now: () => END_MS + 60_000 });
-    const page = (await called(usageOperations(soon, reportOf(soon)), 'usage')).body as UsagePage;
+    const page = (await called(usageOperations(soon, pastOf(soon)), 'usage')).body as UsagePage;
     expect(page.until).toBe(isoOf(END_MS + 60_000));
   });
 
@@ -321,7 +321,7 @@ test('without a ledger it is said what to do', async () => {
   const config = join(folder, 'bare.toml');
   writeFileSync(config, '');
   const nothing = gatewayView(config);
-  const bare = usageOperations(nothing, reportOf(nothing));
+  const bare = usageOperations(nothing, pastOf(nothing));
   await expect(called(bare, 'usage')).rejects.toMatchObject({ code: 'unavailable' });
   expect(view.running().dataDir).toBe(folder);
 });
