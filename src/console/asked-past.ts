@@ -1,3 +1,4 @@
+import { ClickHousePast } from '../ledger/clickhouse-past.ts';
 import type { FactWish } from '../ledger/day-file.ts';
 import type { Dimension } from '../ledger/fact-kind.ts';
 import { NodePast } from '../ledger/node-past.ts';
@@ -128,7 +129,7 @@ export interface Fact extends Record<string, unknown> {
 
 function pastOf(dataDir: string, url: string | null): Past {
   if (url === null) return new NodePast(dataDir);
-  return new PostgresPast(url);
+  return url.startsWith('postgres') ? new PostgresPast(url) : new ClickHousePast(url);
 }
 
 /** What was asked for, and never more than the caller may see. */

@@ -24,10 +24,13 @@ class Front(BaseHTTPRequestHandler):
             return self.answer(403, "Code: 516. DB::Exception: Authentication failed", "516")
         sql = fields.pop("query", body)
         database = fields.pop("database", "default")
+        # How its answer is sent, and no setting of the engine's.
+        fields.pop("wait_end_of_query", None)
         settings = ", ".join(f"{name} = '{value}'" for name, value in fields.items())
         if " FORMAT " in sql:
             # As the server does it: settings of the address hold for the statement, and the body is its data.
-            sql = sql.replace(" FORMAT ", f" SETTINGS {settings} FORMAT ") + " " + body
+            is_data = sql != body
+            sql = sql.replace(" FORMAT ", f" SETTINGS {settings} FORMAT ") + (" " + body if is_data else "")
         try:
             ENGINE.query(f"USE {database}")
             self.answer(200, ENGINE.query(sql, "TSV").bytes().decode(), None)

@@ -1,44 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DIMENSIONS } from '../../../src/ledger/fact-kind.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { NodePast } from '../../../src/ledger/node-past.ts';
-import { type Past, PastAway } from '../../../src/ledger/past.ts';
+import { PastAway } from '../../../src/ledger/past.ts';
 import { PostgresPast } from '../../../src/ledger/postgres-past.ts';
 import { PostgresSink } from '../../../src/ledger/postgres-sink.ts';
-import { usdText } from '../../../src/prices/money.ts';
-import { factLine, linesOf, requestIdOf } from '../../support/facts.ts';
-import { ODD_MODEL } from '../../support/outbox-facts.ts';
+import { factLine, linesOf } from '../../support/facts.ts';
+import { BEGAN_MS, END_MS, FLEET_FACTS, tellsAsFilesDo } from '../../support/fleet-past.ts';
 import { POSTGRES_MISSING, PostgresServer } from '../../support/postgres.ts';
 import { postgresTable } from '../../support/postgres-table.ts';
-
-const QUARTER_MS = 900_000;
-const DAY_MS = 86_400_000;
-const BEGAN_MS = Date.parse('2026-11-24T00:00:00Z');
-const DAYS = 4;
-const END_MS = BEGAN_MS + DAYS * DAY_MS;
-const FACTS = 1_500;
-
-const facts = Array.from({ length: FACTS }, (_, at) => ({
-  timeMs: BEGAN_MS + Math.floor((at / FACTS) * DAYS * DAY_MS),
-  requestId: requestIdOf(at - (at % 3 === 1 ? 1 : 0), 1 + (Math.floor(at / 3) % 2)),
-  attempt: at % 3 === 1 ? 2 : 1,
-  final: at % 3 !== 0,
-  tenantId: at % 4 === 3 ? '18446744073709551615' : String(at % 4),
-  keyId: at % 5 === 0 ? null : String(at % 7),
-  provider: at % 2 === 0 ? 'openai' : 'anthropic',
-  dialect: at % 2 === 0 ? ('openai' as const) : ('anthropic' as const),
-  model: at % 8 === 0 ? null : at % 6 === 0 ? ODD_MODEL : `model-${at % 3}`,
-  requestedModel: at % 16 === 0 ? 'asked' : null,
-  status: at % 9 === 0 ? 429 : 200,
-  outcome: at % 17 === 0 ? ('client_gone' as const) : ('complete' as const),
-  input: at,
-  cacheRead: at % 5 === 0 ? 7 : null,
-  cost: at % 13 === 0 ? null : usdText(BigInt(at % 500) * 1_000_000_000_000n + BigInt(at + 1)),
-}));
 
 let server: PostgresServer;
 let folder: string;
@@ -50,7 +22,7 @@ beforeAll(async () => {
   server = await PostgresServer.start();
   folder = mkdtempSync(join(tmpdir(), 'sluice-past-'));
   const ledger = new SqliteLedger(folder);
-  ledger.add(linesOf(facts));
+  ledger.add(linesOf(FLEET_FACTS));
   ledger.close();
   own = new NodePast(folder);
 }, 60_000);
@@ -63,7 +35,7 @@ beforeEach((context) => {
   if (POSTGRES_MISSING !== null) context.skip(POSTGRES_MISSING);
 });
 
-const lines = facts.map(factLine);
+const lines = FLEET_FACTS.map(factLine);
 async function send(from: number, to: number): Promise<void> {
   const sink = new PostgresSink(server.url);
   for (let at = from; at < to; at += 100) await sink.send(lines.slice(at, Math.min(to, at + 100)));
@@ -74,43 +46,21 @@ async function send(from: number, to: number): Promise<void> {
 const MADE: Readonly<Record<string, () => Promise<void>>> = {
   'without sums': async () => {
     server.sql(postgresTable('facts'));
-    await send(0, FACTS);
+    await send(0, lines.length);
   },
   'with sums from the beginning, some facts sent twice': async () => {
     server.sql(postgresTable('facts'));
     server.sql(postgresTable('sums'));
-    await send(0, FACTS);
+    await send(0, lines.length);
     await send(0, 700);
   },
   'with sums that came later': async () => {
     server.sql(postgresTable('facts'));
     await send(0, 600);
     server.sql(postgresTable('sums'));
-    await send(550, FACTS);
+    await send(550, lines.length);
   },
 };
-
-const spanWish = fc
-  .tuple(fc.integer({ min: -1, max: DAYS * 96 }), fc.integer({ min: 1, max: 200 }))
-  .map(([from, length]) => ({
-    fromMs: BEGAN_MS + from * QUARTER_MS,
-    toMs: BEGAN_MS + (from + length) * QUARTER_MS,
-  }));
-const filterWish = fc.record(
-  {
-    tenant: fc.subarray(['0', '1', '18446744073709551615', 'nobody']),
-    key: fc.constantFrom(['1'], ['6', '']),
-    model: fc.constantFrom(['model-1'], [ODD_MODEL], ['asked', ''], ['a\0b']),
-    provider: fc.constant(['openai']),
-    status: fc.constantFrom(['429'], ['client_gone']),
-  },
-  { requiredKeys: [] },
-);
-function said<Wish extends object>(wish: Wish): Wish {
-  return Object.fromEntries(
-    Object.entries(wish).filter(([, value]) => value !== undefined),
-  ) as Wish;
-}
 
 for (const [how, make] of Object.entries(MADE)) {
   describe(`a Postgres ${how}`, () => {
@@ -123,91 +73,7 @@ for (const [how, make] of Object.entries(MADE)) {
       past = new PostgresPast(server.url);
     });
 
-    test('tells sums by any dimensions as the files of one node that had all of it', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.subarray([...DIMENSIONS]),
-          spanWish,
-          filterWish,
-          async (dimensions, span, filters) => {
-            const asked = said(filters);
-            expect(await past.by(dimensions, span, asked)).toEqual(
-              await own.by(dimensions, span, asked),
-            );
-          },
-        ),
-        { numRuns: 60 },
-      );
-    });
-
-    test('tells series as they do', async () => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.constantFrom(null, ...DIMENSIONS),
-          spanWish,
-          fc.integer({ min: 1, max: 30 }),
-          fc.integer({ min: 1, max: 4 }),
-          filterWish,
-          async (dimension, { fromMs, toMs }, step, top, filters) => {
-            const starts: number[] = [];
-            for (let at = fromMs; at < toMs; at += step * QUARTER_MS) starts.push(at);
-            const asked = [dimension, starts, toMs, said(filters), top] as const;
-            expect(await past.series(...asked)).toEqual(await own.series(...asked));
-          },
-        ),
-        { numRuns: 40 },
-      );
-    });
-
-    test('tells facts one by one as they do, page by page', async () => {
-      const all = async (of: Past, wish: Parameters<Past['page']>[0], limit: number) => {
-        const found: unknown[] = [];
-        for (let from: unknown = null; ; ) {
-          const page = await of.page(wish, from, limit);
-          for (const { atMs, kind, input, output, line } of page.found)
-            found.push([
-              atMs,
-              kind.group,
-              kind.outcome,
-              kind.isFinal,
-              input,
-              output,
-              JSON.parse(line),
-            ]);
-          if (page.next === null) return found;
-          expect(of.isPlace(JSON.parse(JSON.stringify(page.next)))).toBe(true);
-          from = page.next;
-        }
-      };
-      await fc.assert(
-        fc.asyncProperty(
-          spanWish,
-          filterWish,
-          fc.constantFrom(null, 'complete', 'client_gone'),
-          fc.boolean(),
-          fc.constantFrom('', 'req_', requestIdOf(33), requestIdOf(33).slice(0, 26), 'x\0'),
-          fc.constantFrom(7, 100, 1_000),
-          async (span, filters, outcome, onlyFinal, idPrefix, limit) => {
-            const wish = { ...span, filters: said(filters), outcome, onlyFinal, idPrefix };
-            expect(await all(past, wish, limit)).toEqual(await all(own, wish, limit));
-          },
-        ),
-        { numRuns: 40 },
-      );
-    });
-
-    test('tells one request as its facts said it', async () => {
-      for (const at of [0, 3, 700, 701, FACTS - 1]) {
-        const id = facts[at]?.requestId ?? '';
-        const told = await past.find(id);
-        expect(told.map((line) => JSON.parse(line))).toEqual(
-          (await own.find(id)).map((line) => JSON.parse(line)),
-        );
-        expect(told.length).toBeGreaterThan(0);
-      }
-      expect(await past.find('req_\0')).toEqual([]);
-      expect(await past.find("' OR true --")).toEqual([]);
-    });
+    tellsAsFilesDo(() => ({ past, own }));
 
     test('writes nothing for whoever asks', async () => {
       const before = server.sql('SELECT count(*) FROM ai_usage');
@@ -222,6 +88,46 @@ for (const [how, make] of Object.entries(MADE)) {
     });
   });
 }
+
+describe('sums in a Postgres', () => {
+  const SUMS =
+    'SELECT sum(facts), sum(requests), sum(input), sum(duration_ms), sum(cost_usd), sum(unpriced) FROM ai_usage_sums WHERE view = 0';
+  const FACTS =
+    "SELECT count(*), count(*) FILTER (WHERE final), sum(input_tokens + CASE WHEN dialect = 'anthropic' THEN coalesce(cache_read_tokens, 0) ELSE 0 END), sum(duration_ms), sum(cost_usd), count(*) FILTER (WHERE cost_usd IS NULL) FROM ai_usage";
+  beforeEach(() => {
+    server.sql(
+      'DROP TABLE IF EXISTS ai_usage, ai_usage_lines, ai_usage_sums; DROP FUNCTION IF EXISTS ai_usage_add',
+    );
+    server.sql(postgresTable('facts'));
+    server.sql(postgresTable('sums'));
+  });
+
+  test('are exact when several gateways send at once, some of it twice, and none waits in a circle', async () => {
+    // Each has facts of its own, and all of them add to the same quarters of an hour, from either end.
+    await Promise.all(
+      [0, 1, 2, 3].map(async (at) => {
+        const sink = new PostgresSink(server.url);
+        const own = lines.filter((_, line) => line % 4 === at);
+        const inOrder = at % 2 === 0 ? own : own.toReversed();
+        for (let from = 0; from < own.length; from += 40)
+          await sink.send(inOrder.slice(Math.max(0, from - 10), from + 40));
+        await sink.close();
+      }),
+    );
+    expect(server.sql(FACTS).split('|')[0]).toBe(String(lines.length));
+    expect(server.sql(SUMS)).toBe(server.sql(FACTS));
+  });
+
+  test('have nothing of a batch that was refused', async () => {
+    const sink = new PostgresSink(server.url);
+    await sink.send(lines.slice(0, 50));
+    const bad = (lines[60] ?? '').replace('"duration_ms":2873', '"duration_ms":99999999999');
+    await expect(sink.send([...lines.slice(50, 60), bad])).rejects.toThrow();
+    await sink.close();
+    expect(server.sql(FACTS).split('|')[0]).toBe('50');
+    expect(server.sql(SUMS)).toBe(server.sql(FACTS));
+  });
+});
 
 describe('a Postgres', () => {
   const span = { fromMs: BEGAN_MS, toMs: END_MS };
