@@ -140,8 +140,9 @@ export class ClickHousePast implements Past {
   ): Promise<readonly UsageSeries[]> {
     const span = { fromMs: starts[0] ?? toMs, toMs };
     const value = dimension === null ? "''" : DIMENSION_OF[dimension];
-    const quarters = `SELECT intDiv(toUnixTimestamp(time), 900) AS d_quarter, ${value} AS d_value, ${ADDED} FROM ${TABLE} WHERE ${within(span, filters)} GROUP BY d_quarter, d_value`;
-    const own = `SELECT d_value FROM (${quarters}) GROUP BY d_value ORDER BY sum(n_usd) DESC, sum(n_facts) DESC, d_value LIMIT ${Number.isFinite(top) ? top : ROWS_MAX}`;
+    const from = `FROM ${TABLE} WHERE ${within(span, filters)}`;
+    const quarters = `SELECT intDiv(toUnixTimestamp(time), 900) AS d_quarter, ${value} AS d_value, ${ADDED} ${from} GROUP BY d_quarter, d_value`;
+    const own = `SELECT ${value} AS d_value ${from} GROUP BY d_value ORDER BY ${SUM_OF.usd} DESC, ${SUM_OF.facts} DESC, d_value LIMIT ${Number.isFinite(top) ? top : ROWS_MAX}`;
     const rows = await this.#ask(
       `SELECT toInt32(length(arrayFilter(at -> at <= d_quarter, [${starts.map(quarterOf).join(', ')}]))) - 1 AS step,
          d_value NOT IN (${own}) AS rest, if(rest, '', d_value) AS value, ${ADDED_AGAIN}

@@ -357,7 +357,13 @@ describe('numbers', () => {
       const before = await said();
       await scene.ask(scene.keys.get('1003') ?? '', 'gpt-5-mini');
       await until('the request on the screen', async () => (await said()) > before);
-      expect(await page.locator('main').innerText()).toContain('Live from the node');
+      expect(await page.locator('main').innerText()).toMatch(
+        /Live from the node .+, and of it alone/,
+      );
+      for (const screen of ['spend?range=30d', 'requests', 'providers']) {
+        await show(page, screen);
+        expect(await page.locator('main').innerText()).toContain('What this node, ');
+      }
     });
   });
 
