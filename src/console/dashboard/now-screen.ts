@@ -16,8 +16,9 @@ import {
 } from './elements.ts';
 import { compact, counted, duration, rate } from './format.ts';
 import { h, html } from './html.ts';
-import { isOfFleet, useScene } from './scene.ts';
+import { useScene } from './scene.ts';
 import type { Now, Refusals } from './told.ts';
+import { isOfFleet } from './whose-numbers.ts';
 
 /** Seconds that the page keeps of what it was told: two minutes, both ends with them. */
 const KEPT = 121;

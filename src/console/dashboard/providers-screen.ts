@@ -15,8 +15,9 @@ import { compact, counted, duration } from './format.ts';
 import { h, html } from './html.ts';
 import { breaker } from './now-screen.ts';
 import { toneOf } from './requests-screen.ts';
-import { useScene, whoseNumbers, whyNot } from './scene.ts';
+import { useScene, whyNot } from './scene.ts';
 import type { Provider, Providers } from './told.ts';
+import { whoseNumbers } from './whose-numbers.ts';
 
 interface Reset {
   readonly path: string;

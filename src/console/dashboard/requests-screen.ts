@@ -22,9 +22,10 @@ import { h, html } from './html.ts';
 import { icon } from './icons.ts';
 import { go } from './navigation.ts';
 import { RangePicker } from './range-picker.ts';
-import { useScene, whoseNumbers } from './scene.ts';
+import { useScene } from './scene.ts';
 import { spanOf } from './time-range.ts';
 import type { Page, RequestRow } from './told.ts';
+import { whoseNumbers } from './whose-numbers.ts';
 
 const OUTCOMES = {
   '': 'Any outcome',

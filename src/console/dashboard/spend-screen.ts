@@ -32,9 +32,10 @@ import {
 import { h, html } from './html.ts';
 import { go } from './navigation.ts';
 import { RangePicker } from './range-picker.ts';
-import { useScene, whoseNumbers } from './scene.ts';
+import { useScene } from './scene.ts';
 import { STEPS, type Step, spanOf } from './time-range.ts';
 import type { Spend, Usage, UsagePage } from './told.ts';
+import { whoseNumbers } from './whose-numbers.ts';
 
 const MEASURES = { cost: 'Cost', requests: 'Requests', tokens: 'Tokens' } as const;
 type Measure = keyof typeof MEASURES;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { isOfFleet, whoseNumbers } from '../../../../src/console/dashboard/scene.ts';
 import type { Node } from '../../../../src/console/dashboard/told.ts';
+import { isOfFleet, whoseNumbers } from '../../../../src/console/dashboard/whose-numbers.ts';
 
 const NODE: Node = {
   name: 'gw-1',
