@@ -114,12 +114,17 @@ type Values = unknown[];
 export class PostgresPast implements Past {
   readonly exists = true;
   readonly #url: string;
+  readonly #looks: number;
   #pool: Pool | null = null;
   #hasSums = false;
 
-  /** @param url `postgres://…`, with its password */
-  constructor(url: string) {
+  /**
+   * @param url `postgres://…`, with its password
+   * @param looks so many facts are looked at for one page, at most
+   */
+  constructor(url: string, looks = LOOKS_MAX) {
     this.#url = url;
+    this.#looks = looks;
   }
 
   async by(
@@ -209,19 +214,20 @@ export class PostgresPast implements Past {
         : []),
     ].join(' AND ');
     const bound = isBound
-      ? `SELECT time, request_id, attempt FROM ai_usage WHERE ${looked} ${order} OFFSET ${LOOKS_MAX - 1} LIMIT 1`
+      ? `SELECT time, request_id, attempt FROM ai_usage WHERE ${looked} ${order} OFFSET ${this.#looks - 1} LIMIT 1`
       : 'SELECT NULL::timestamptz AS time, NULL::text AS request_id, NULL::smallint AS attempt WHERE false';
     const more = placed(values, limit + 1, 'bigint');
     const rows = await this.#ask(
       `WITH bound AS MATERIALIZED (${bound})
-       SELECT ${placeOf('f')}, ${FACT} AS fact, false AS is_bound FROM (SELECT * FROM ai_usage WHERE ${where} ${order} LIMIT ${more}) AS f
-       UNION ALL SELECT ${placeOf('bound')}, NULL, true FROM bound`,
+       SELECT ${placeOf('f')}, ${FACT} AS fact, row_number() OVER (${order}) AS place FROM (SELECT * FROM ai_usage WHERE ${where} ${order} LIMIT ${more}) AS f
+       UNION ALL SELECT ${placeOf('bound')}, NULL, NULL FROM bound`,
       values,
     );
-    const found = rows.filter(({ is_bound: isIt }) => isIt === false);
+    const found = rows
+      .filter(({ place: at }) => at !== null)
+      .sort((a, b) => Number(a['place']) - Number(b['place']));
     const facts = found.slice(0, limit).map(({ fact }) => factOfLine(factLineOf(fact as PastRow)));
-    const end =
-      found.length > limit ? found[limit - 1] : rows.find((row) => row['is_bound'] === true);
+    const end = found.length > limit ? found[limit - 1] : rows.find(({ place: at }) => at === null);
     if (end === undefined) return { found: facts, next: null, searchedToMs: null };
     const next: TablePlace = {
       atMs: Number(end['at_ms']),

@@ -73,6 +73,31 @@ for (const [how, make] of Object.entries(MADE)) {
       past = new PostgresPast(server.url);
     });
 
+    test('looks at no more facts than it may for a page, and comes to all of them', async () => {
+      const wish = {
+        fromMs: BEGAN_MS,
+        toMs: END_MS,
+        filters: { model: ['model-1'] },
+        outcome: 'client_gone',
+        onlyFinal: false,
+        idPrefix: '',
+      };
+      const few = new PostgresPast(server.url, 100);
+      const told: string[] = [];
+      let pages = 0;
+      for (let from: unknown = null; ; pages++) {
+        const { found, next, searchedToMs } = await few.page(wish, from, 1_000);
+        told.push(...found.map(({ line }) => line));
+        if (next === null) break;
+        expect(searchedToMs).toBe((next as { atMs: number }).atMs);
+        from = next;
+      }
+      expect(pages).toBe(lines.length / 100);
+      const { found } = await past.page(wish, null, 1_000);
+      expect(found.length).toBeGreaterThan(5);
+      expect(told).toEqual(found.map(({ line }) => line));
+    });
+
     tellsAsFilesDo(() => ({ past, own }));
 
     test('writes nothing for whoever asks', async () => {
