@@ -51,6 +51,19 @@ export interface TranslationCase {
   readonly replay?: { readonly tool_output: string; readonly request_out_expected: Json };
 }
 
+/** A golden case of the list of models. */
+interface ModelCase {
+  readonly name: string;
+  /** By wire: what a provider's own list says. */
+  readonly upstream_lists: Readonly<Record<string, Json>>;
+  readonly response_out_expected: {
+    /** The wire of each model's provider, and its name there. */
+    readonly ids: readonly (readonly [wire: string, id: string])[];
+    /** What each entry has to say, as values or matchers. */
+    readonly item: Json;
+  };
+}
+
 interface Event {
   readonly event: string | null;
   readonly data: unknown;
@@ -77,6 +90,11 @@ export function translationCases(inbound: string, upstream: string): readonly Tr
   return readdirSync(new URL('cases/', FOLDER))
     .map((name) => JSON.parse(readFileSync(new URL(`cases/${name}`, FOLDER), 'utf8')))
     .filter((one: TranslationCase) => one.inbound === inbound && one.upstream === upstream);
+}
+
+/** @param name of a case of the list of models */
+export function modelCase(name: string): ModelCase {
+  return JSON.parse(readFileSync(new URL(`cases/${name}.json`, FOLDER), 'utf8'));
 }
 
 export async function translationMatcher(): Promise<Matcher> {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type ListedModel, ModelList } from '../../../src/admit/model-list.ts';
+import { CASES_MISSING, modelCase } from '../../support/translation-cases.ts';
 
 const model = (id: string): ListedModel => ({
   id,
@@ -121,4 +122,48 @@ test('where nothing is listed for a wire, nothing is answered on it', () => {
   for (const path of ['/v1/models', '/v1/models/groq/m7'])
     expect(half.answer(path, '', 'anthropic')).toBeNull();
   expect(half.answer('/v1/models', '', 'openai')).toContain('groq/m7');
+});
+
+describe('the golden cases of translation', () => {
+  /** As the cases call the wires of providers. */
+  const PROVIDERS: Readonly<Record<string, string>> = {
+    'openai-chat': 'openai',
+    anthropic: 'anthropic',
+    gemini: 'gemini',
+    ollama: 'ollama',
+  };
+
+  /** A case says a value, or of which kind it is. */
+  const asCase = (rule: unknown): unknown => {
+    if (typeof rule === 'string') return rule;
+    const { $m: kind, min } = rule as { $m: string; min?: number };
+    if (kind === 'string') return expect.stringMatching(/./);
+    if (kind === 'int')
+      return expect.toSatisfy((value) => Number.isInteger(value) && value >= (min ?? 0));
+    throw new Error(`no kind ${kind}`);
+  };
+
+  test.for([
+    ['models-openai-shape', 'openai', 'openai-chat', 4],
+    ['models-anthropic-shape', 'anthropic', 'anthropic', 2],
+  ] as const)('%s: each model as a request names it, and with all that its caller’s own provider says of one', ([
+    name,
+    dialect,
+    wire,
+    count,
+  ], { skip }) => {
+    if (CASES_MISSING !== null) skip(CASES_MISSING);
+    const { response_out_expected: expected, upstream_lists: lists } = modelCase(name);
+    const named = expected.ids.map(([of, id]) => model(`${PROVIDERS[of]}/${id}`));
+    const listed = new ModelList({ openai: named, anthropic: named });
+    const { data, ...around } = JSON.parse(String(listed.answer('/v1/models', '', dialect)));
+    expect(data).toHaveLength(count);
+    const fields = Object.entries(expected.item).map(([field, rule]) => [field, asCase(rule)]);
+    expect(data).toEqual(
+      named.map(({ id }) => expect.objectContaining({ ...Object.fromEntries(fields), id })),
+    );
+    const { data: own, ...aroundOwn } = lists[wire] as { data: readonly object[] };
+    expect(Object.keys(around).sort()).toEqual(Object.keys(aroundOwn).sort());
+    expect(Object.keys(data[0])).toEqual(expect.arrayContaining(Object.keys(own[0] ?? {})));
+  });
 });
