@@ -40,6 +40,9 @@ export interface Tokens {
   readonly reasoning: number | null;
 }
 
+/** Of answers at once: OpenAI's own limit of `n` (platform.openai.com/docs/api-reference/chat/create). More are never told. */
+const CHOICES_MAX = 128;
+
 export const NO_TOKENS: Tokens = {
   fresh: 0,
   cacheRead: 0,
@@ -63,6 +66,12 @@ export interface Stop {
 export interface AnswerSink {
   /** @param id `''` where the provider gives none */
   began(id: string, model: string): void;
+  /**
+   * What comes from here on is of this choice: content, and why it stopped. Until one is named it is the first.
+   * @param index from 0 on
+   * @returns false: its caller asked for no such one, and nothing of it may be told
+   */
+  choice(index: number): boolean;
   text(text: string): void;
   /** Text that says that the model refuses: a member of its own on OpenAI's wires. */
   refusal(text: string): void;
@@ -70,7 +79,7 @@ export interface AnswerSink {
   /** The thought so far is over, and this proves it. One may come without any text. */
   sealed(maker: Maker, data: string): void;
   redacted(maker: Maker, data: string): void;
-  /** @param ordinal counts the calls of an answer, from 0 on */
+  /** @param ordinal counts the calls of a choice, from 0 on */
   call(ordinal: number, id: string, name: string): void;
   /** More of a call's arguments: JSON text, cut anywhere. */
   input(ordinal: number, text: string): void;
@@ -91,8 +100,18 @@ export interface ReplyTerms {
   readonly created: number;
   /** A stream's usage is told only to who asked for it, on the wires where one has to. */
   readonly wantsUsage: boolean;
+  /** How many answers its caller asked for at once; absent: one. */
+  readonly choices?: number;
   /** By the name that the provider was given, where that is another one than the caller's. */
   readonly toolNames: ReadonlyMap<string, string>;
   /** The request's settings, for wires that tell them again. */
   readonly echoed: JsonObject | null;
+}
+
+/**
+ * Whether its caller asked for such a choice.
+ * @param index as a provider gave it, whatever number it is
+ */
+export function isAskedChoice(index: number, { choices = 1 }: ReplyTerms): boolean {
+  return Number.isInteger(index) && index >= 0 && index < Math.min(choices, CHOICES_MAX);
 }

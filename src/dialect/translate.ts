@@ -61,6 +61,8 @@ export interface TranslatedRequest {
   readonly isStream: boolean;
   /** What the answer needs to know of it. */
   readonly wantsUsage: boolean;
+  /** How many answers at once. */
+  readonly choices: number;
   readonly toolNames: ReadonlyMap<string, string>;
   readonly echoed: JsonObject | null;
   /** How its caller wants vectors; null: it is a conversation. */
@@ -222,6 +224,7 @@ export class ReadRequest {
         query: doors.query(isStream),
         isStream,
         wantsUsage: this.#said.wantsUsage,
+        choices: this.#said.choices?.value ?? 1,
         toolNames: names.changed,
         echoed: this.#said.echoed,
         vectors: null,
@@ -250,6 +253,7 @@ class ReadTexts {
       query: '',
       isStream: false,
       wantsUsage: false,
+      choices: 1,
       toolNames: NO_NAMES,
       echoed: null,
       vectors: this.#read.isPacked ? 'base64' : 'numbers',

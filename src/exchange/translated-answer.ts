@@ -74,7 +74,7 @@ export class TranslatedAnswer implements AttemptSink {
   constructor(
     lane: AttemptSink,
     caller: AskedWire,
-    { wire, isStream, wantsUsage, toolNames, echoed, vectors }: TranslatedRequest,
+    { wire, isStream, wantsUsage, choices, toolNames, echoed, vectors }: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
@@ -86,7 +86,7 @@ export class TranslatedAnswer implements AttemptSink {
     this.#isStream = isStream;
     this.#vectors = vectors;
     const created = Math.floor(Date.now() / 1_000);
-    this.#terms = { model, id, created, wantsUsage, toolNames, echoed };
+    this.#terms = { model, id, created, wantsUsage, choices, toolNames, echoed };
     this.#budget = budget;
     this.#metrics = metrics;
   }

@@ -116,6 +116,11 @@ export class MessageAnswerWriter implements AnswerSink {
     this.#model = model;
   }
 
+  /** This wire has one answer. */
+  choice(index: number): boolean {
+    return index === 0;
+  }
+
   text(text: string): void {
     if (!this.#hasText) this.#writeSeal();
     this.#hasText = true;

@@ -67,6 +67,11 @@ export class MessageStreamWriter implements AnswerSink {
     this.#write({ type: 'message_start', message });
   }
 
+  /** This wire has one answer. */
+  choice(index: number): boolean {
+    return index === 0;
+  }
+
   text(text: string): void {
     if (this.#open !== 'text') {
       this.#blank += text;

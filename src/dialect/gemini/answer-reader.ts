@@ -33,19 +33,23 @@ const BROKEN_CALLS: ReadonlySet<string> = new Set([
 
 /**
  * Tells what an answer on Gemini's own wire says. A stream has no mark of its end but the reason why it stopped; what it cost is
- * in every event, and the last word of each counter counts. Of several candidates it tells the first.
+ * in every event, and the last word of each counter counts. Of several candidates it tells those that were asked for.
  */
 export class GeminiAnswerReader {
   readonly keptUnits = 0;
   readonly #sink: AnswerSink;
   #hasBegun = false;
   #isOver = false;
-  #hasStopped = false;
   #usage: UsageCounts | null = null;
   /** What Google's own tools read: counted beside the prompt. */
   #toolTokens = 0;
   #tier: string | null = null;
-  #callCount = 0;
+  /** The candidate that is being told. */
+  #index = 0;
+  /** By candidate, of those that have come: whether it said why it stopped. */
+  readonly #stopped: boolean[] = [];
+  /** By candidate: the calls that it made. */
+  readonly #callCounts: number[] = [];
 
   constructor(sink: AnswerSink) {
     this.#sink = sink;
@@ -58,10 +62,11 @@ export class GeminiAnswerReader {
     else if (isAnswer(event)) this.#tell(event);
   }
 
-  /** The upstream is at its end: in good order where it had said why it stopped. */
+  /** The upstream is at its end: in good order where each candidate that had come had said why it stopped. */
   end(): void {
     if (this.#isOver) return;
-    if (this.#hasStopped) this.#end();
+    // `every` passes over holes: a candidate that has not come is not waited for.
+    if (this.#stopped.length > 0 && this.#stopped.every((isOver) => isOver)) this.#end();
     else this.cut();
   }
 
@@ -108,12 +113,24 @@ export class GeminiAnswerReader {
       this.#sink.began(textIn(event, 'responseId') ?? '', textIn(event, 'modelVersion') ?? '');
     }
     this.#tellBlock(objectIn(event, 'promptFeedback'));
+    let place = -1;
     for (const candidate of listIn(event, 'candidates')) {
-      if (!isObject(candidate) || (candidate['index'] ?? 0) !== 0) continue;
+      place++;
+      if (!isObject(candidate) || !this.#turnsTo(candidate['index'] ?? place)) continue;
       for (const part of listIn(objectIn(candidate, 'content') ?? {}, 'parts'))
         if (isObject(part)) this.#tellPart(part);
       this.#tellStop(candidate);
     }
+  }
+
+  /** @returns false: nobody asked for this candidate */
+  #turnsTo(index: unknown): boolean {
+    if (index !== this.#index) {
+      if (typeof index !== 'number' || !this.#sink.choice(index)) return false;
+      this.#index = index;
+    }
+    if (this.#stopped[this.#index] === undefined) this.#stopped[this.#index] = false;
+    return true;
   }
 
   #report(usage: JsonObject | null): void {
@@ -143,7 +160,7 @@ export class GeminiAnswerReader {
   }
 
   #stopAt(reason: StopReason, explanation: string | null): void {
-    this.#hasStopped = true;
+    this.#stopped[this.#index] = true;
     this.#sink.stopped({ reason, sequence: null, explanation });
   }
 
@@ -167,7 +184,8 @@ export class GeminiAnswerReader {
 
   /** Calls come whole. */
   #tellCall(call: JsonObject): void {
-    const ordinal = this.#callCount++;
+    const ordinal = this.#callCounts[this.#index] ?? 0;
+    this.#callCounts[this.#index] = ordinal + 1;
     this.#sink.call(ordinal, textIn(call, 'id') ?? '', textIn(call, 'name') ?? '');
     this.#sink.input(ordinal, JSON.stringify(objectIn(call, 'args') ?? {}));
   }

@@ -26,13 +26,12 @@ export function writeGeminiRequest(
   losses: Losses,
   names: ToolNames,
 ): GeminiRequest {
-  if (said.choices !== null && said.choices.value > 1)
-    throw untranslatable(said.choices.field, 'of several answers only one could be told');
   const { system, contents } = writeContents(said, geminiTraits(model), names);
   const body: GeminiRequest = { contents };
   if (system.length > 0) body.systemInstruction = { parts: system };
   writeTools(said, losses, names, body);
   const config: GenerationConfig = {};
+  writeChoices(said, model, config);
   writeLimit(said, losses, config);
   writeSampling(said, losses, config);
   writeFormat(said, config);
@@ -52,6 +51,14 @@ export function geminiPath(model: string, isStream: boolean): string {
 /** Without it a stream is one JSON array. */
 export function geminiQuery(isStream: boolean): string {
   return isStream ? 'alt=sse' : '';
+}
+
+/** From Gemini 3 on more than one is a 400 (github.com/googleapis/js-genai/issues/1609): the next target may have them. */
+function writeChoices({ choices }: Conversation, model: string, config: GenerationConfig): void {
+  if (choices === null || choices.value <= 1) return;
+  if (geminiTraits(model).isThird)
+    throw untranslatable(choices.field, 'from Gemini 3 on a model gives one answer at a time');
+  config.candidateCount = choices.value;
 }
 
 function writeLimit({ maxTokens }: Conversation, losses: Losses, config: GenerationConfig): void {

@@ -45,6 +45,7 @@ export interface FunctionCalling {
 }
 
 export interface GenerationConfig {
+  candidateCount?: number;
   maxOutputTokens?: number;
   temperature?: number;
   topP?: number;

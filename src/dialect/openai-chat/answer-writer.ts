@@ -1,4 +1,11 @@
-import type { AnswerSink, ReplyTerms, Stop, StopReason, Tokens } from '../answer.ts';
+import {
+  type AnswerSink,
+  isAskedChoice,
+  type ReplyTerms,
+  type Stop,
+  type StopReason,
+  type Tokens,
+} from '../answer.ts';
 import type { Maker } from '../conversation.ts';
 import type { Failure } from '../failures.ts';
 import { sealText } from '../seals.ts';
@@ -54,11 +61,9 @@ export function redactedBlock(maker: Maker, data: string): ThinkingBlock {
   return { type: 'redacted_thinking', data: sealText('anthropic', { maker, data }) };
 }
 
-/** Collects an answer, and writes it as one on OpenAI's chat wire. */
-export class ChatAnswerWriter implements AnswerSink {
-  readonly #terms: ReplyTerms;
-  #id = '';
-  #model = '';
+/** One choice, as far as it was told. */
+class ChatChoice {
+  readonly #index: number;
   #text = '';
   #refusal = '';
   #thoughts = '';
@@ -69,18 +74,9 @@ export class ChatAnswerWriter implements AnswerSink {
   /** Gemini's, until the call that it belongs to. */
   #seal = '';
   #stop: Stop | null = null;
-  #usage: ChatUsage | null = null;
-  #tier: string | null = null;
-  /** Not null: there is no answer. */
-  failure: Failure | null = null;
 
-  constructor(terms: ReplyTerms) {
-    this.#terms = terms;
-  }
-
-  began(id: string, model: string): void {
-    this.#id = id;
-    this.#model = model;
+  constructor(index: number) {
+    this.#index = index;
   }
 
   text(text: string): void {
@@ -124,6 +120,99 @@ export class ChatAnswerWriter implements AnswerSink {
     this.#refusal ||= stop.explanation ?? '';
   }
 
+  told({ id, toolNames }: ReplyTerms): ChatAnswer['choices'][number] {
+    const calls = this.#calls.map(({ id: callId, name, input, seal }, ordinal): ChatCall => {
+      const told = { name: toolNames.get(name) ?? name, arguments: input === '' ? '{}' : input };
+      return {
+        id: callId === '' ? madeCallId(id, this.#index, ordinal) : callId,
+        type: 'function',
+        function: told,
+        ...googleContent(seal),
+      };
+    });
+    return {
+      index: this.#index,
+      message: {
+        role: 'assistant',
+        content: this.#text === '' ? null : this.#text,
+        refusal: this.#refusal === '' ? null : this.#refusal,
+        ...(this.#thoughts === '' ? {} : { reasoning_content: this.#thoughts }),
+        ...(this.#blocks.length === 0 ? {} : { thinking_blocks: this.#blocks }),
+        ...(calls.length === 0 ? {} : { tool_calls: calls }),
+        ...googleContent(this.#seal),
+      },
+      logprobs: null,
+      finish_reason: finishOf(this.#stop, calls.length > 0),
+    };
+  }
+}
+
+/** Of a call that its provider gave none: one of its own within the answer, whichever choice made it. */
+export function madeCallId(answer: string, choice: number, ordinal: number): string {
+  return choice === 0 ? `${answer}-${ordinal}` : `${answer}-${choice}-${ordinal}`;
+}
+
+/** Collects an answer, and writes it as one on OpenAI's chat wire. */
+export class ChatAnswerWriter implements AnswerSink {
+  readonly #terms: ReplyTerms;
+  #id = '';
+  #model = '';
+  /** The choice that is being told. */
+  #choice = new ChatChoice(0);
+  /** By index, with holes where one has not come. */
+  readonly #choices = [this.#choice];
+  #usage: ChatUsage | null = null;
+  #tier: string | null = null;
+  /** Not null: there is no answer. */
+  failure: Failure | null = null;
+
+  constructor(terms: ReplyTerms) {
+    this.#terms = terms;
+  }
+
+  began(id: string, model: string): void {
+    this.#id = id;
+    this.#model = model;
+  }
+
+  choice(index: number): boolean {
+    if (!isAskedChoice(index, this.#terms)) return false;
+    this.#choice = this.#choices[index] ??= new ChatChoice(index);
+    return true;
+  }
+
+  text(text: string): void {
+    this.#choice.text(text);
+  }
+
+  refusal(text: string): void {
+    this.#choice.refusal(text);
+  }
+
+  thought(text: string): void {
+    this.#choice.thought(text);
+  }
+
+  sealed(maker: Maker, data: string): void {
+    this.#choice.sealed(maker, data);
+  }
+
+  redacted(maker: Maker, data: string): void {
+    this.#choice.redacted(maker, data);
+  }
+
+  call(ordinal: number, id: string, name: string): void {
+    this.#choice.call(ordinal, id, name);
+  }
+
+  input(ordinal: number, text: string): void {
+    this.#choice.input(ordinal, text);
+  }
+
+  stopped(stop: Stop): void {
+    this.#choice.stopped(stop);
+  }
+
   usage(tokens: Tokens, tier: string | null): void {
     this.#usage = chatUsage(tokens);
     this.#tier = tier;
@@ -136,38 +225,15 @@ export class ChatAnswerWriter implements AnswerSink {
   }
 
   get answer(): ChatAnswer {
-    const { model, id, created, toolNames } = this.#terms;
-    const calls = this.#calls.map(({ id: callId, name, input, seal }, ordinal): ChatCall => {
-      const told = { name: toolNames.get(name) ?? name, arguments: input === '' ? '{}' : input };
-      return {
-        id: callId === '' ? `${id}-${ordinal}` : callId,
-        type: 'function',
-        function: told,
-        ...googleContent(seal),
-      };
-    });
+    const { model, id, created } = this.#terms;
     const tier = tierOf(this.#tier);
     return {
       id: this.#id || id,
       object: 'chat.completion',
       created,
       model: this.#model || model,
-      choices: [
-        {
-          index: 0,
-          message: {
-            role: 'assistant',
-            content: this.#text === '' ? null : this.#text,
-            refusal: this.#refusal === '' ? null : this.#refusal,
-            ...(this.#thoughts === '' ? {} : { reasoning_content: this.#thoughts }),
-            ...(this.#blocks.length === 0 ? {} : { thinking_blocks: this.#blocks }),
-            ...(calls.length === 0 ? {} : { tool_calls: calls }),
-            ...googleContent(this.#seal),
-          },
-          logprobs: null,
-          finish_reason: finishOf(this.#stop, calls.length > 0),
-        },
-      ],
+      // Without the holes.
+      choices: this.#choices.flatMap((choice) => [choice.told(this.#terms)]),
       usage:
         this.#usage ??
         chatUsage({ fresh: 0, cacheRead: 0, cacheWrite: 0, output: 0, reasoning: null }),

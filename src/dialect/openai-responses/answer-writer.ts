@@ -20,6 +20,11 @@ export class ResponseAnswerWriter implements AnswerSink {
     this.#response.began(id, model);
   }
 
+  /** This wire has one answer. */
+  choice(index: number): boolean {
+    return index === 0;
+  }
+
   text(text: string): void {
     this.#items.text(text);
   }

@@ -46,6 +46,11 @@ export class ResponseStreamWriter implements AnswerSink {
     this.#events.tell({ type: 'response.in_progress', response });
   }
 
+  /** This wire has one answer. */
+  choice(index: number): boolean {
+    return index === 0;
+  }
+
   text(text: string): void {
     if (this.#keeps(text.length)) this.#items.text(text);
   }

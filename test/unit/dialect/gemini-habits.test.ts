@@ -219,12 +219,23 @@ describe('settings', () => {
     expect(told.body).toMatchObject({ content: [{ type: 'tool_use', name }] });
   });
 
-  test('of several answers none is asked for', () => {
-    const body = { n: 2, messages: [{ role: 'user', content: 'x' }] };
-    const target = { provider: 'gemini', model: 'gemini-2.5-flash', asksForUsage: true };
-    const from = 'openai-chat';
-    const written = translateRequest(from, 'gemini', Buffer.from(JSON.stringify(body)), target);
-    expect(written).toMatchObject({ kind: 'untranslatable', field: 'n' });
+  test('several answers at once are asked for where the model gives them: from Gemini 3 on it does not', () => {
+    const written = (model: string, n: number) => {
+      const body = { n, messages: [{ role: 'user', content: 'x' }] };
+      const target = { provider: 'gemini', model, asksForUsage: true };
+      const from = 'openai-chat';
+      return translateRequest(from, 'gemini', Buffer.from(JSON.stringify(body)), target);
+    };
+    const sent = (model: string, n: number) => {
+      const request = written(model, n);
+      if (request instanceof Refusal) throw request;
+      return [request.choices, JSON.parse(request.body.toString()).generationConfig];
+    };
+    expect(sent('gemini-2.5-pro', 3)).toEqual([3, { candidateCount: 3 }]);
+    expect(sent('gemini-2.5-pro', 1)).toEqual([1, undefined]);
+    expect(sent('gemini-3-flash-preview', 1)).toEqual([1, undefined]);
+    for (const model of ['gemini-3-flash-preview', 'gemini-3.1-pro', 'gemini-flash-latest'])
+      expect(written(model, 2), model).toMatchObject({ kind: 'untranslatable', field: 'n' });
   });
 
   test('an answer of no tokens, with which Anthropic’s callers warm a cache, is one of a single one', () => {
