@@ -4,6 +4,7 @@ import type { Dimension } from '../ledger/fact-kind.ts';
 import { NodePast } from '../ledger/node-past.ts';
 import { type Past, PastAway, type PastPage } from '../ledger/past.ts';
 import { PostgresPast } from '../ledger/postgres-past.ts';
+import { TooManyRows } from '../ledger/too-many-rows.ts';
 import type { Span, UsageFilters, UsageRow, UsageSeries } from '../ledger/usage-report.ts';
 import type { Log } from '../outlet/log.ts';
 import type { GatewayView } from './gateway-view.ts';
@@ -35,7 +36,7 @@ export class AskedPast {
     this.#log = log;
   }
 
-  /** As `Past` has it. @throws Problem `unavailable` */
+  /** As `Past` has it. @throws Problem `unavailable`, or `malformed` when these are too many rows */
   async by(
     seer: Seer,
     dimensions: readonly Dimension[],
@@ -97,6 +98,7 @@ export class AskedPast {
       this.#tell(null);
       return answer;
     } catch (error) {
+      if (error instanceof TooManyRows) throw new Problem('malformed', error.message);
       if (!(error instanceof PastAway)) throw error;
       if (error.cause instanceof Error) this.#tell(error.cause.message);
       throw new Problem('unavailable', error.message, { retryAfter: RETRY_S });

@@ -14,6 +14,7 @@ import {
   usageRows,
   usageSeries,
 } from './past-rows.ts';
+import { TooManyRows } from './too-many-rows.ts';
 import {
   QUARTER_MS,
   type Span,
@@ -124,10 +125,7 @@ export class ClickHousePast implements Past {
     const rows = await this.#ask(
       `SELECT ${told}${ADDED_AGAIN} FROM (${inner}) ${groups === '' ? '' : `GROUP BY ${groups}`} LIMIT ${ROWS_MAX + 1}`,
     );
-    if (rows.length > ROWS_MAX)
-      throw new PastAway(
-        `These are more than ${ROWS_MAX} rows: ask for a shorter time, or for some of them.`,
-      );
+    if (rows.length > ROWS_MAX) throw new TooManyRows(ROWS_MAX);
     return usageRows(dimensions, rows.map(withCost));
   }
 

@@ -2,6 +2,7 @@ import type { FactWish } from './day-file.ts';
 import type { Dimension } from './fact-kind.ts';
 import { type FactPlace, FactSearch } from './fact-search.ts';
 import type { Past, PastPage } from './past.ts';
+import { ROWS_MAX } from './past-rows.ts';
 import {
   type Span,
   type UsageFilters,
@@ -17,7 +18,7 @@ export class NodePast implements Past {
 
   /** @param dataDir the configuration's `data_dir` */
   constructor(dataDir: string) {
-    this.#report = new UsageReport(dataDir);
+    this.#report = new UsageReport(dataDir, ROWS_MAX);
     this.#search = new FactSearch(dataDir);
   }
 

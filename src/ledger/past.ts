@@ -24,7 +24,7 @@ export interface Past {
   /**
    * Usage by some dimensions, the dearest first.
    * @param filters of each dimension that is named, facts that have one of its values
-   * @throws PastAway when who keeps it does not answer
+   * @throws PastAway when who keeps it does not answer, TooManyRows
    */
   by(
     dimensions: readonly Dimension[],

@@ -15,6 +15,7 @@ import {
   usageSeries,
   viewOf,
 } from './past-rows.ts';
+import { TooManyRows } from './too-many-rows.ts';
 import {
   QUARTER_MS,
   type Span,
@@ -140,10 +141,7 @@ export class PostgresPast implements Past {
       `SELECT ${columns}${TOLD} FROM ${from} ${groups} LIMIT ${ROWS_MAX + 1}`,
       values,
     );
-    if (rows.length > ROWS_MAX)
-      throw new PastAway(
-        `These are more than ${ROWS_MAX} rows: ask for a shorter time, or for some of them.`,
-      );
+    if (rows.length > ROWS_MAX) throw new TooManyRows(ROWS_MAX);
     return usageRows(dimensions, rows);
   }
 

@@ -13,6 +13,7 @@ import {
 } from './ledger-schema.ts';
 import { openSqlite, type SqlFile, type SqlRow } from './sqlite.ts';
 import type { TimeZone } from './time-zone.ts';
+import { TooManyRows } from './too-many-rows.ts';
 
 type SumName = (typeof SUMS)[number];
 
@@ -84,10 +85,15 @@ type Found = (by: readonly string[], usage: Usage, sign: 1 | -1) => void;
 export class UsageReport {
   readonly #files: LedgerFiles;
   readonly #known = new KnownAnswers<UsageRow>();
+  readonly #rowsMax: number;
 
-  /** @param dataDir the configuration's `data_dir` */
-  constructor(dataDir: string) {
+  /**
+   * @param dataDir the configuration's `data_dir`
+   * @param rowsMax what one answer has more of is not told
+   */
+  constructor(dataDir: string, rowsMax = Number.POSITIVE_INFINITY) {
     this.#files = new LedgerFiles(dataDir);
+    this.#rowsMax = rowsMax;
   }
 
   get exists(): boolean {
@@ -96,7 +102,7 @@ export class UsageReport {
 
   /**
    * Usage by some dimensions, the dearest first.
-   * @throws Error where a file cannot be read
+   * @throws TooManyRows, Error where a file cannot be read
    */
   by(
     dimensions: readonly Dimension[],
@@ -104,7 +110,7 @@ export class UsageReport {
     filters: UsageFilters = NO_FILTERS,
   ): readonly UsageRow[] {
     return this.#reading(span.fromMs, (files) =>
-      sumsBy(files, new Question(dimensions, filters, null, this.#known), span),
+      sumsBy(files, new Question(dimensions, filters, null, this.#known, this.#rowsMax), span),
     );
   }
 
@@ -124,7 +130,13 @@ export class UsageReport {
     const fromMs = starts[0] ?? toMs;
     return this.#reading(fromMs, (files) => {
       const question = (own: readonly string[] | null): Question =>
-        new Question(dimension === null ? [] : [dimension], filters, own, this.#known);
+        new Question(
+          dimension === null ? [] : [dimension],
+          filters,
+          own,
+          this.#known,
+          this.#rowsMax,
+        );
       if (dimension === null) return [...seriesOf(files, question(null), starts, toMs).values()];
       const values = sumsBy(files, question(null), { fromMs, toMs }).map(({ by }) => by[0] ?? '');
       const own = values.slice(0, top);
@@ -235,12 +247,14 @@ export class UsageReport {
 function summed(
   files: readonly SumsFile[],
   query: (file: SumsFile, found: Found) => void,
+  rowsMax = Number.POSITIVE_INFINITY,
 ): readonly UsageRow[] {
   const sums = new Map<string, UsageRow>();
   const found: Found = (by, usage, sign) => {
     const key = by.join('\0');
     const before = sums.get(key)?.usage ?? null;
     sums.set(key, { by, usage: sign > 0 ? together(before, usage) : without(before, usage) });
+    if (sums.size > rowsMax) throw new TooManyRows(rowsMax);
   };
   for (const file of files) query(file, found);
   // Of a span out of which another was taken, nothing may be left.
@@ -248,10 +262,14 @@ function summed(
 }
 
 function sumsBy(files: readonly SumsFile[], asked: Question, span: Span): readonly UsageRow[] {
-  const rows = summed(files, (file, found) => {
-    for (const part of parts(file, span))
-      for (const { by, usage } of asked.ask(file, part)) found(by, usage, part.sign);
-  });
+  const rows = summed(
+    files,
+    (file, found) => {
+      for (const part of parts(file, span))
+        for (const { by, usage } of asked.ask(file, part)) found(by, usage, part.sign);
+    },
+    asked.rowsMax,
+  );
   return [...rows].sort(dearestFirst);
 }
 
@@ -300,6 +318,7 @@ class Question {
   /** What tells it from other questions. */
   readonly #name: string;
   readonly #known: KnownAnswers<UsageRow>;
+  readonly rowsMax: number;
 
   /** @param own the values of the one dimension that are told apart; null: all of all */
   constructor(
@@ -307,8 +326,10 @@ class Question {
     filters: UsageFilters,
     own: readonly string[] | null,
     known: KnownAnswers<UsageRow>,
+    rowsMax: number,
   ) {
     this.#known = known;
+    this.rowsMax = rowsMax;
     const named = Object.entries(filters) as readonly (readonly [Dimension, readonly string[]])[];
     this.#dimensions = dimensions;
     this.#view = viewFor(new Set([...dimensions, ...named.map(([name]) => name)]));
@@ -328,6 +349,11 @@ class Question {
     this.#groups = places === '' ? '' : `GROUP BY ${places}`;
   }
 
+  /** One row more than may be: that these are too many is known before they are all in memory. */
+  get #bound(): string {
+    return Number.isFinite(this.rowsMax) ? `LIMIT ${this.rowsMax + 1}` : '';
+  }
+
   ask(file: SumsFile, part: Part): readonly UsageRow[] {
     const { path, contents } = file;
     const facts = contents.facts(part.from, part.to);
@@ -341,16 +367,15 @@ class Question {
       quarters === 1
         ? 'rollup_quarter JOIN groups ON groups.id = grp WHERE'
         : `sums JOIN groups ON groups.id = grp WHERE view = ${this.#view} AND span = ${quarters} AND`;
-    const text = `SELECT ${this.#columns} FROM ${where} quarter >= ? AND quarter < ? ${only}${this.#only} ${this.#groups}`;
-    return sql
-      .prepare(text)
-      .all(...this.#told, from, to, ...this.#values)
-      .flatMap((row) => {
-        // The sum of nothing.
-        if (row['facts'] === null) return [];
-        const by = this.#dimensions.map((name) => String(row[name] ?? REST));
-        return [{ by, usage: usageOf(row) }];
-      });
+    const text = `SELECT ${this.#columns} FROM ${where} quarter >= ? AND quarter < ? ${only}${this.#only} ${this.#groups} ${this.#bound}`;
+    const rows = sql.prepare(text).all(...this.#told, from, to, ...this.#values);
+    if (rows.length > this.rowsMax) throw new TooManyRows(this.rowsMax);
+    return rows.flatMap((row) => {
+      // The sum of nothing.
+      if (row['facts'] === null) return [];
+      const by = this.#dimensions.map((name) => String(row[name] ?? REST));
+      return [{ by, usage: usageOf(row) }];
+    });
   }
 }
 

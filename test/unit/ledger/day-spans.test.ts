@@ -7,6 +7,7 @@ import { LedgerFiles } from '../../../src/ledger/ledger-files.ts';
 import { VIEWS } from '../../../src/ledger/ledger-schema.ts';
 import { SqliteLedger } from '../../../src/ledger/ledger-store.ts';
 import { openSqlite } from '../../../src/ledger/sqlite.ts';
+import { TooManyRows } from '../../../src/ledger/too-many-rows.ts';
 import { UsageReport, type UsageRow } from '../../../src/ledger/usage-report.ts';
 import { linesOf, requestIdOf } from '../../support/facts.ts';
 
@@ -175,4 +176,21 @@ test('a report that was asked before tells what has come since, also into an hou
   );
   while (ledger.sumUp(END_MS));
   expect(asked()).toEqual(open);
+});
+
+test('an answer with more rows than may be is none, whether one file has them or all of them together', () => {
+  ledger.add(linesOf(facts));
+  while (ledger.sumUp(END_MS));
+  const span = { fromMs: BEGAN_MS, toMs: END_MS };
+  const dimensions = ['tenant', 'key'] as const;
+  const rows = new UsageReport(folder).by(dimensions, span);
+  const held = new UsageReport(folder, rows.length);
+  expect(held.by(dimensions, span)).toEqual(rows);
+  const less = new UsageReport(folder, rows.length - 1);
+  expect(() => less.by(dimensions, span)).toThrow(TooManyRows);
+  expect(() => less.by(dimensions, span)).toThrow(TooManyRows);
+  expect(less.by(['tenant'], span)).toEqual(new UsageReport(folder).by(['tenant'], span));
+  expect(() => new UsageReport(folder, 1).series('tenant', [BEGAN_MS], END_MS)).toThrow(
+    TooManyRows,
+  );
 });
