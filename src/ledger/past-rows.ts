@@ -10,6 +10,7 @@ import {
   type Usage,
   type UsageRow,
   type UsageSeries,
+  usageOfRow,
 } from './usage-report.ts';
 
 /** A row as a data base tells it: whole numbers may be texts. */
@@ -88,21 +89,8 @@ export function isTablePlace(value: unknown): value is TablePlace {
 }
 
 /** @param row its sums by their names, its cost as whole pico-dollars */
-export function usageOfRow(row: PastRow): Usage {
-  const of = (name: string): number => Number(row[name] ?? 0);
-  return {
-    facts: of('facts'),
-    requests: of('requests'),
-    input: of('input'),
-    output: of('output'),
-    cache_read: of('cache_read'),
-    cache_write: of('cache_write'),
-    reasoning: of('reasoning'),
-    duration_ms: of('duration_ms'),
-    cost: BigInt(String(row['cost'] ?? '0')),
-    unpriced: of('unpriced'),
-    estimated: of('estimated'),
-  };
+function pastUsage(row: PastRow): Usage {
+  return usageOfRow(row, BigInt(String(row['cost'] ?? '0')));
 }
 
 /** Sums by dimensions, the dearest first. */
@@ -113,7 +101,7 @@ export function usageRows(
   return rows
     .map((row) => ({
       by: dimensions.map((name) => String(row[name] ?? '')),
-      usage: usageOfRow(row),
+      usage: pastUsage(row),
     }))
     .filter(({ usage }) => usage.facts > 0)
     .sort(dearestFirst);
@@ -128,14 +116,14 @@ export function usageSeries(rows: readonly PastRow[], steps: number): readonly U
   for (const row of rows) {
     const key = row['is_rest'] === true ? null : String(row['value'] ?? '');
     const usage = series.get(key) ?? Array.from({ length: steps }, () => null);
-    usage[Number(row['step'])] = usageOfRow(row);
+    usage[Number(row['step'])] = pastUsage(row);
     series.set(key, usage);
   }
   const rest = series.get(null);
   series.delete(null);
   const own = [...series].map(([value, usage]) => {
     const total = totalOf(usage.flatMap((one) => (one === null ? [] : [{ by: [], usage: one }])));
-    return { by: [value ?? ''], usage: total ?? usageOfRow({}), steps: usage };
+    return { by: [value ?? ''], usage: total ?? pastUsage({}), steps: usage };
   });
   own.sort(dearestFirst);
   return [

@@ -480,6 +480,12 @@ function parts(
 
 function usageOf(row: SqlRow): Usage {
   const of = (name: string): number => Number(row[name] ?? 0);
+  return usageOfRow(row, BigInt(of('cost_high')) * 1_000_000n + BigInt(of('cost_low')));
+}
+
+/** @param row sums by their names; those that are missing are 0. @param cost pico-dollars */
+export function usageOfRow(row: Readonly<Record<string, unknown>>, cost: bigint): Usage {
+  const of = (name: string): number => Number(row[name] ?? 0);
   return {
     facts: of('facts'),
     requests: of('requests'),
@@ -489,7 +495,7 @@ function usageOf(row: SqlRow): Usage {
     cache_write: of('cache_write'),
     reasoning: of('reasoning'),
     duration_ms: of('duration_ms'),
-    cost: BigInt(of('cost_high')) * 1_000_000n + BigInt(of('cost_low')),
+    cost,
     unpriced: of('unpriced'),
     estimated: of('estimated'),
   };
