@@ -294,27 +294,46 @@ describe('hard_stop of streams that are no event streams', () => {
 
 const READ = [{ role: 'user' as const, content: 'hi' }];
 
+/** Says more than the budget has in one piece, whose end is an event's beginning; then a piece by itself, which ends it nowhere. */
+function endsWithin(begun: string, bytes: number): Act {
+  const words = Array.from({ length: 30 }, () => EVENTS.chat.word(WORD)).join('');
+  return async (turn) => {
+    await turn.bodyDone();
+    await turn.stream(['content-type: text/event-stream']);
+    await turn.chunk(`${EVENTS.chat.opening}${words}${begun}`);
+    // What comes behind it is not read with it.
+    await pause(PACE_MS);
+    for (let at = 0; at < 8 && !turn.socket.destroyed; at++) {
+      await turn.chunk('x'.repeat(bytes));
+      await pause(PACE_MS);
+    }
+    if (!turn.socket.destroyed) await turn.lastChunk();
+  };
+}
+
 test('an event that does not end is cut in its middle, with no word behind it', async () => {
   const key = fresh();
   const KIB = 1_024;
-  const words = Array.from({ length: 30 }, () => EVENTS.chat.word(WORD)).join('');
-  scene.plays({
-    openai: async (turn) => {
-      await turn.bodyDone();
-      await turn.stream(['content-type: text/event-stream']);
-      await turn.chunk(`${EVENTS.chat.opening}${words}data: {"id":"`);
-      for (let at = 0; at < 8 && !turn.socket.destroyed; at++) {
-        await turn.chunk('x'.repeat(128 * KIB));
-        await pause(PACE_MS);
-      }
-      if (!turn.socket.destroyed) await turn.lastChunk();
-    },
-  });
+  const begun = 'data: {"choices":[{"index":0,"delta":{"content":"';
+  scene.plays({ openai: endsWithin(begun, 128 * KIB) });
   const { cut, text, fact } = await ask(key, '/v1/chat/completions', { model: 'm', stream: true });
   expect(cut).toBe(true);
   expect(text).not.toContain('budget_exceeded');
   expect(text.length).toBeGreaterThan(64 * KIB);
   expect(text.length).toBeLessThan(8 * 128 * KIB);
+  expect(fact).toMatchObject({ outcome: 'budget_stopped' });
+});
+
+test('of an event that may be the report which its client did not ask for nothing is told: it ends before that', async () => {
+  const key = fresh();
+  scene.plays({ openai: endsWithin('data: {"id":"', 1) });
+  const { cut, text, words, fact } = await ask(key, '/v1/chat/completions', {
+    model: 'm',
+    stream: true,
+  });
+  expect({ cut, words }).toEqual({ cut: true, words: 30 });
+  expect(EVENT_OF_OPENAI.exec(text)?.[1]).toContain('budget_exceeded');
+  expect(text).not.toContain('data: {"id":"x');
   expect(fact).toMatchObject({ outcome: 'budget_stopped' });
 });
 
