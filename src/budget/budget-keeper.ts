@@ -60,6 +60,8 @@ export interface BudgetTotals {
   /** Warnings since the start, by percent. */
   readonly warnings: ReadonlyMap<number, number>;
   readonly isJournalFailing: boolean;
+  /** Looks at a row that were put off, because a worker held it for too long. */
+  readonly locksGivenUp: number;
 }
 
 export class BudgetKeeper implements Grants {
@@ -179,6 +181,7 @@ export class BudgetKeeper implements Grants {
 
   /** Looks at every row once: called by its clock. */
   look(): void {
+    this.#table.giveBackOwed();
     for (const known of this.#known.values()) this.#show(known);
     this.#write();
   }
@@ -235,7 +238,7 @@ export class BudgetKeeper implements Grants {
       passed = percent;
     }
     if (passed === null) return;
-    this.#table.warned(known.print, known.row, labelOf(row.label), bits);
+    if (!this.#table.warned(known.print, known.row, labelOf(row.label), bits)) return;
     this.#warnings.set(passed, (this.#warnings.get(passed) ?? 0) + 1);
     const warning: BudgetWarning = {
       scope: row.scope,
@@ -264,6 +267,7 @@ export class BudgetKeeper implements Grants {
       reservedNano,
       warnings: this.#warnings,
       isJournalFailing: this.#isFailing,
+      locksGivenUp: this.#table.locksGivenUp,
     };
   }
 

@@ -3,8 +3,8 @@
  *
  * A request takes from up to four rows (key and tenant, day and month) and must have all or nothing, and nobody may be refused
  * because somebody else held a part for a moment. So its rows are locked, in the order in which they stand, looked at, changed and
- * let go: under a microsecond, without a promise. A lock is a word that holds its owner; who finds it held spins, then sleeps for
- * what is left of a millisecond. An owner that died is let go of by the main thread (`forget`).
+ * let go: under a microsecond, without a promise (`row-lock.ts`). An owner that died is let go of by the main thread (`forget`), which
+ * therefore waits for no lock longer than a tenth of a second: what it had to do there is done at its next look, and counted.
  *
  * Amounts are whole nano-dollars in float64, exact to 2^53: 9,007,199 USD in one window. The sum of what is reserved is kept, and
  * beside it each worker's share, which goes with a worker that dies.
@@ -15,13 +15,11 @@
  */
 
 import { hash } from 'node:crypto';
+import { letGo, ownerOf, takeLock } from '../row-lock.ts';
 
 export const BUDGET_ROWS = 65_536;
 /** Looked at for one name. At 75 % full a run of so many full rows is one in ten million. */
 const PROBES = 64;
-/** Rounds of a lock before it sleeps, and for how long it sleeps, in milliseconds. */
-const SPINS = 200;
-const SLEEP_MS = 1;
 
 const HEAD_BYTES = 64;
 const ROW_INTS = 4;
@@ -104,6 +102,16 @@ export function createBudgetTable(workers: number, isWhole: boolean): SharedArra
 
 const WHOLE_AT = 1;
 const GRANTING_AT = 2;
+const GIVEN_UP_AT = 3;
+
+/** What a worker that died had reserved of a row which was locked just then. */
+interface Owed {
+  readonly worker: number;
+  readonly row: number;
+  readonly name: RowName;
+  readonly label: number;
+  readonly nano: number;
+}
 
 /** One thread's access to the shared table. */
 export class BudgetTable {
@@ -115,6 +123,7 @@ export class BudgetTable {
   readonly #worker: number;
   readonly #owner: number;
   readonly #isWhole: boolean;
+  #owed: readonly Owed[] = [];
 
   /** @param worker whose shares these are; null on the main thread, which reserves nothing */
   constructor(memory: SharedArrayBuffer, worker: number | null) {
@@ -126,7 +135,7 @@ export class BudgetTable {
     this.#floats = new Float64Array(memory, floatsAt, BUDGET_ROWS * ROW_FLOATS);
     this.#shares = new Float64Array(memory, floatsAt + BUDGET_ROWS * ROW_FLOATS * 8);
     this.#worker = worker ?? -1;
-    this.#owner = ownerOf(worker ?? -1);
+    this.#owner = ownerOf(worker);
     this.#isWhole = Atomics.load(this.#head, WHOLE_AT) === 1;
   }
 
@@ -143,27 +152,56 @@ export class BudgetTable {
     Atomics.store(this.#head, GRANTING_AT, isGranting ? 1 : 0);
   }
 
+  /** Locks that the main thread waited for in vain, since the process began. */
+  get locksGivenUp(): number {
+    return Atomics.load(this.#head, GIVEN_UP_AT);
+  }
+
   /**
-   * A worker died, or its successor begins: its locks are let go of, and what it had reserved is given back. What those requests
-   * cost is in no fact of ours either.
+   * A worker died: its locks are let go of, and what it had reserved is given back. What those requests cost is in no fact of ours
+   * either. Of a row that another one died with just then it is given back when that one is forgotten.
    */
   forget(worker: number): void {
     const owner = ownerOf(worker);
-    if (Atomics.load(this.#head, PLACING) === owner) this.#letGo(this.#head, PLACING, owner);
+    letGo(this.#head, PLACING, owner);
     for (let row = 0; row < BUDGET_ROWS; row++) {
       const at = row * ROW_INTS;
       if (this.#ints[at + PRINT_HIGH] === 0) continue;
-      const wasHeld = Atomics.load(this.#ints, at + LOCK) === owner;
-      if (wasHeld) this.#letGo(this.#ints, at + LOCK, owner);
-      const share = row * this.#workers + worker;
-      if (!wasHeld && (this.#shares[share] ?? 0) === 0) continue;
-      this.#lock(row);
-      this.#shares[share] = 0;
-      // Added up anew: who died with the lock may have changed the one and not the other.
-      const shares = this.#shares.subarray(row * this.#workers, (row + 1) * this.#workers);
-      this.#floats[row * ROW_FLOATS + RESERVED] = shares.reduce((sum, nano) => sum + nano, 0);
-      this.#unlock(row);
+      const wasHeld = letGo(this.#ints, at + LOCK, owner);
+      const nano = this.#shares[row * this.#workers + worker] ?? 0;
+      if (!wasHeld && nano === 0) continue;
+      if (!this.#isGivenBack(row, worker, nano)) this.#owe(row, worker, nano);
     }
+    this.giveBackOwed();
+  }
+
+  /** What could not be given back when a worker was forgotten. */
+  giveBackOwed(): void {
+    if (this.#owed.length === 0) return;
+    this.#owed = this.#owed.filter(({ worker, row, name, label, nano }) => {
+      const isSame = this.#isOf(row, name) && this.#ints[row * ROW_INTS + LABEL] === label;
+      return isSame && !this.#isGivenBack(row, worker, nano);
+    });
+  }
+
+  #owe(row: number, worker: number, nano: number): void {
+    const at = row * ROW_INTS;
+    const [low = 0, high = 0] = this.#ints.subarray(at + PRINT_LOW, at + PRINT_HIGH + 1);
+    const label = this.#ints[at + LABEL] ?? 0;
+    this.#owed = [...this.#owed, { worker, row, name: { low, high }, label, nano }];
+  }
+
+  /** @returns false where its lock was not to be had */
+  #isGivenBack(row: number, worker: number, nano: number): boolean {
+    if (!this.#lock(row)) return false;
+    const share = row * this.#workers + worker;
+    // A successor may have reserved of it since.
+    this.#shares[share] = (this.#shares[share] ?? 0) - nano;
+    // Added up anew: who died with the lock may have changed the one and not the other.
+    const shares = this.#shares.subarray(row * this.#workers, (row + 1) * this.#workers);
+    this.#floats[row * ROW_FLOATS + RESERVED] = shares.reduce((sum, one) => sum + one, 0);
+    this.#unlock(row);
+    return true;
   }
 
   /**
@@ -173,7 +211,7 @@ export class BudgetTable {
    */
   place(name: RowName, label: number): number {
     const first = (name.low >>> 0) % BUDGET_ROWS;
-    this.#take(this.#head, PLACING);
+    if (!this.#take(this.#head, PLACING)) return NO_ROW;
     try {
       let free = NO_ROW;
       for (let probe = 0; probe < PROBES; probe++) {
@@ -187,7 +225,7 @@ export class BudgetTable {
         if (free === NO_ROW && this.#isOver(row, label)) free = row;
       }
       if (free === NO_ROW) return NO_ROW;
-      this.#lock(free);
+      if (!this.#lock(free)) return NO_ROW;
       // It may have been used again since it was looked at.
       const isFree = this.#ints[free * ROW_INTS + PRINT_HIGH] === 0 || this.#isOver(free, label);
       if (isFree) {
@@ -198,7 +236,7 @@ export class BudgetTable {
       this.#unlock(free);
       return isFree ? free : NO_ROW;
     } finally {
-      this.#letGo(this.#head, PLACING, this.#owner);
+      letGo(this.#head, PLACING, this.#owner);
     }
   }
 
@@ -367,8 +405,7 @@ export class BudgetTable {
    */
   restore(name: RowName, label: number, limit: number, spent: number, told: number): boolean {
     const row = this.place(name, label);
-    if (row === NO_ROW) return false;
-    this.#lock(row);
+    if (row === NO_ROW || !this.#lock(row)) return false;
     const own = this.#ints[row * ROW_INTS + LABEL] ?? 0;
     if (own < label) this.#begin(row, label);
     if (own <= label) {
@@ -380,9 +417,9 @@ export class BudgetTable {
     return true;
   }
 
-  /** How a row stands; null where it is another one's, or was never used. */
+  /** How a row stands; null where it is another one's, or was never used; on the main thread also where it is locked for too long. */
   read(name: RowName, row: number): RowState | null {
-    this.#lock(row);
+    if (!this.#lock(row)) return null;
     const state = this.peek(name, row);
     this.#unlock(row);
     return state;
@@ -419,10 +456,10 @@ export class BudgetTable {
 
   /**
    * What the node has of a row from now on; never less than what is spent and reserved.
-   * @returns what is granted then; 0 where the window is another one meanwhile
+   * @returns what is granted then: what was before where the row is locked for too long; 0 where the window is another one meanwhile
    */
   grant(name: RowName, row: number, label: number, granted: number, elsewhere: number): number {
-    this.#lock(row);
+    if (!this.#lock(row)) return this.#floats[row * ROW_FLOATS + GRANTED] ?? 0;
     let now = 0;
     if (this.#isOf(row, name) && this.#ints[row * ROW_INTS + LABEL] === label) {
       const base = row * ROW_FLOATS;
@@ -439,17 +476,21 @@ export class BudgetTable {
 
   /** What was wanted is known to whoever grants. */
   heard(name: RowName, row: number): void {
-    this.#lock(row);
+    if (!this.#lock(row)) return;
     if (this.#isOf(row, name)) this.#floats[row * ROW_FLOATS + WANTED] = 0;
     this.#unlock(row);
   }
 
-  /** @param told which warnings of the window were told: a bit each */
-  warned(name: RowName, row: number, label: number, told: number): void {
-    this.#lock(row);
+  /**
+   * @param told which warnings of the window were told: a bit each
+   * @returns false where that is noted nowhere, and they are to be told at the next look
+   */
+  warned(name: RowName, row: number, label: number, told: number): boolean {
+    if (!this.#lock(row)) return false;
     if (this.#isOf(row, name) && this.#ints[row * ROW_INTS + LABEL] === label)
       this.#floats[row * ROW_FLOATS + TOLD] = told;
     this.#unlock(row);
+    return true;
   }
 
   #isOf(row: number, { low, high }: RowName): boolean {
@@ -462,35 +503,24 @@ export class BudgetTable {
     this.#floats[at] = (this.#floats[at] ?? 0) + nano;
   }
 
-  #lock(row: number): void {
-    this.#take(this.#ints, row * ROW_INTS + LOCK);
+  /** @returns false only on the main thread: it is locked for too long */
+  #lock(row: number): boolean {
+    return this.#take(this.#ints, row * ROW_INTS + LOCK);
   }
 
   #unlock(row: number): void {
-    this.#letGo(this.#ints, row * ROW_INTS + LOCK, this.#owner);
+    letGo(this.#ints, row * ROW_INTS + LOCK, this.#owner);
   }
 
-  #take(words: Int32Array<SharedArrayBuffer>, at: number): void {
-    for (let round = 0; ; round++) {
-      const held = Atomics.compareExchange(words, at, 0, this.#owner);
-      if (held === 0) return;
-      // Its owner is at another core's end, or has none just now: on a full machine spinning keeps it from going on.
-      if (round >= SPINS) Atomics.wait(words, at, held, SLEEP_MS);
-    }
-  }
-
-  #letGo(words: Int32Array<SharedArrayBuffer>, at: number, owner: number): void {
-    Atomics.compareExchange(words, at, owner, 0);
+  #take(words: Int32Array<SharedArrayBuffer>, at: number): boolean {
+    if (takeLock(words, at, this.#owner)) return true;
+    Atomics.add(this.#head, GIVEN_UP_AT, 1);
+    return false;
   }
 }
 
 /** Labels of months are no larger; those of days are. */
 const MONTHS_MAX = 999_999;
-
-/** The main thread is 1. */
-function ownerOf(worker: number): number {
-  return worker + 2;
-}
 
 /** Locks are taken in one order, so that no two wait for each other. */
 function byRow(claims: readonly Claim[]): readonly Claim[] {

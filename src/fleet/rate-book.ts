@@ -157,8 +157,9 @@ export class RateBook {
         continue;
       }
       const { share, fullness } = rateShare(own, others);
-      if (share - this.#table.share(row, unit) > GROWTH)
-        this.#table.refill(row, unit, nowMs * 1_000, share, fullness);
+      const grows = share - this.#table.share(row, unit) > GROWTH;
+      // A share that grew by itself would be full of what nobody gave it; the next round is a second away.
+      if (grows && !this.#table.refill(row, unit, nowMs * 1_000, share, fullness)) continue;
       this.#table.shareOne(row, unit, share);
     }
   }

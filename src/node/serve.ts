@@ -279,6 +279,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           storedState: stored.entries,
           storedStateDropped: stored.dropped,
           budgets: budgets.totals,
+          limitLocksGivenUp: purses.locksGivenUp,
           ledger,
           targets: routing.states(reloader.running),
           reloads: reloader.results,

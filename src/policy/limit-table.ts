@@ -9,8 +9,8 @@
  * reservation is replenished, giving it back as well would let a second minute's worth through at once.
  *
  * What is taken of a row, and given back to it, is so under a lock of that row: a word that holds its owner, for a tenth of a
- * microsecond. Swapping 64 bits without one makes bigints, which took three times as long. Who finds it held spins, then sleeps for what
- * is left of a millisecond; an owner that died is let go of by the main thread (`forget`). Who only looks needs none.
+ * microsecond (`row-lock.ts`). Swapping 64 bits without one makes bigints, which took three times as long. An owner that died is let go
+ * of by the main thread (`forget`), which therefore waits for no lock longer than a tenth of a second. Who only looks needs none.
  *
  * In flight is counted for each worker apart, so that a worker that dies takes its counts with it.
  *
@@ -24,6 +24,7 @@
  */
 
 import { hash } from 'node:crypto';
+import { letGo, ownerOf, takeLock } from '../row-lock.ts';
 
 /** Names that have a limit of their own: keys, tenants, classes, models, providers. */
 export const ROWS = 32_768;
@@ -33,8 +34,9 @@ const OPEN_ROWS = ROWS - RESERVED_ROWS;
 /** Looked at for one name. At 75 % full a run of so many full rows is one in ten million. */
 const PROBES = 64;
 
-/** How all rows stand: the share of limits nobody asks of, while they are shared with other nodes. */
+/** How all rows stand: the share of limits nobody asks of, while they are shared with other nodes; locks that were given up. */
 const HEAD_BYTES = 8;
+const GIVEN_UP_AT = 1;
 
 const ROW_CELLS = 7;
 const PRINT = 0;
@@ -48,10 +50,6 @@ const SHARES = 4;
 const ASKED = 5;
 /** Who changes the row just now, in its first word. */
 const LOCK = 6;
-
-/** Rounds of a lock before it sleeps, and for how long it sleeps, in milliseconds. */
-const SPINS = 200;
-const SLEEP_MS = 1;
 
 const WHOLE_SHARE = 1_000_000;
 
@@ -102,7 +100,7 @@ export class LimitTable {
     this.#inFlight = new Int32Array(memory, HEAD_BYTES + ROWS * ROW_CELLS * 8);
     this.#workers = this.#inFlight.length / ROWS;
     this.#worker = worker ?? 0;
-    this.#owner = ownerOf(worker ?? -1);
+    this.#owner = ownerOf(worker);
   }
 
   /** A worker died: its locks are let go of. What it held one for may be half done, which is a request more or less. */
@@ -110,9 +108,13 @@ export class LimitTable {
     const owner = ownerOf(worker);
     for (let row = 0; row < ROWS; row++) {
       const at = lockOf(row);
-      if (Atomics.compareExchange(this.#words, at, owner, 0) === owner)
-        Atomics.notify(this.#words, at);
+      if (letGo(this.#words, at, owner)) Atomics.notify(this.#words, at);
     }
+  }
+
+  /** Locks that the main thread waited for in vain, since the process began. */
+  get locksGivenUp(): number {
+    return Atomics.load(this.#head, GIVEN_UP_AT);
   }
 
   /** What this worker's predecessor had in flight went with it. */
@@ -233,13 +235,18 @@ export class LimitTable {
     this.#instants[cell] = this.#read(cell) + us;
   }
 
-  /** Takes more whether it fits or not, or gives some back. @param costUs negative: back */
-  correct(row: number, unit: MinuteUnit, nowUs: number, costUs: number): void {
+  /**
+   * Takes more whether it fits or not, or gives some back.
+   * @param costUs negative: back
+   * @returns false only on the main thread: the row is locked for too long, and nothing was done
+   */
+  correct(row: number, unit: MinuteUnit, nowUs: number, costUs: number): boolean {
     const cell = cellOf(row, unit);
-    this.#lock(row);
+    if (!this.#lock(row)) return false;
     const fullAt = this.#read(cell);
     this.#instants[cell] = (costUs > 0 ? Math.max(fullAt, nowUs) : fullAt) + costUs;
     this.#unlock(row);
+    return true;
   }
 
   /** Microseconds until all of the minute's worth is there again. */
@@ -311,12 +318,13 @@ export class LimitTable {
   /**
    * Of a share that grows: what comes to it is as full as it was where it comes from.
    * @param share the new one, larger than that which stands; set behind this. @param fullness of what comes to it
+   * @returns false where nothing was done, and the share must not be set: the row is locked for too long
    */
-  refill(row: number, unit: MinuteUnit, nowUs: number, share: number, fullness: number): void {
+  refill(row: number, unit: MinuteUnit, nowUs: number, share: number, fullness: number): boolean {
     const before = this.share(row, unit);
     const lacksUs = this.fullInUs(row, unit, nowUs);
     const comesUs = (1 - fullness) * MINUTE_US;
-    this.correct(row, unit, nowUs, ((comesUs - lacksUs) * (share - before)) / share);
+    return this.correct(row, unit, nowUs, ((comesUs - lacksUs) * (share - before)) / share);
   }
 
   /** @param share of this node; null: as in all others */
@@ -329,18 +337,13 @@ export class LimitTable {
     return this.#instants[cell] ?? 0;
   }
 
-  #lock(row: number): void {
+  /** @returns false only on the main thread: it is locked for too long */
+  #lock(row: number): boolean {
     const at = lockOf(row);
-    if (Atomics.compareExchange(this.#words, at, 0, this.#owner) !== 0) this.#await(at);
-  }
-
-  #await(at: number): void {
-    for (let round = 1; ; round++) {
-      const held = Atomics.compareExchange(this.#words, at, 0, this.#owner);
-      if (held === 0) return;
-      // Its owner is at another core's end, or has none just now: on a full machine spinning keeps it from going on.
-      if (round >= SPINS) Atomics.wait(this.#words, at, held, SLEEP_MS);
-    }
+    if (Atomics.compareExchange(this.#words, at, 0, this.#owner) === 0) return true;
+    if (takeLock(this.#words, at, this.#owner)) return true;
+    Atomics.add(this.#head, GIVEN_UP_AT, 1);
+    return false;
   }
 
   #unlock(row: number): void {
@@ -350,11 +353,6 @@ export class LimitTable {
 
 function lockOf(row: number): number {
   return (row * ROW_CELLS + LOCK) * 2;
-}
-
-/** The main thread is 1. */
-function ownerOf(worker: number): number {
-  return worker + 2;
 }
 
 function printOfName(name: string): bigint {

@@ -52,7 +52,11 @@ interface NodeFacts {
     /** Warnings since the start, by the percentage that was passed. */
     readonly warnings: ReadonlyMap<number, number>;
     readonly isJournalFailing: boolean;
+    /** Looks at a row that the main thread put off, because a worker held it for too long. */
+    readonly locksGivenUp: number;
   };
+  /** The same of limits. */
+  readonly limitLocksGivenUp: number;
   /** Null where there is none. Facts of this process, and bytes that wait for it. */
   readonly ledger: {
     readonly added: number;
@@ -246,6 +250,15 @@ export function exposition(
     'gauge',
     '1 while what was spent cannot be written to data_dir: alarm on it.',
     [['', node.budgets.isJournalFailing ? 1 : 0]],
+  );
+  page.add(
+    'ai_row_locks_given_up_total',
+    'counter',
+    'Rows that the main thread put off, because a worker held them for a tenth of a second: it died, or got no processor.',
+    [
+      ['table="budgets"', node.budgets.locksGivenUp],
+      ['table="limits"', node.limitLocksGivenUp],
+    ],
   );
   page.add(
     'ai_upstream_waiting',

@@ -15,6 +15,7 @@ import { BudgetKeeper } from '../../../src/budget/budget-keeper.ts';
 import { BudgetTable, type Claim, NO_ROW, rowName } from '../../../src/budget/budget-table.ts';
 import { WholeBudgets } from '../../../src/budget/grant-source.ts';
 import { until } from '../../support/conditions.ts';
+import { diesWithin } from '../../support/dead-owner.ts';
 
 const NOW = Date.parse('2026-11-28T12:00:00Z');
 const DAY = 20_261_128;
@@ -56,6 +57,30 @@ const warnings = () => lines.filter(({ event }) => event === 'budget_warning');
 const file = () => join(folder, 'budgets');
 
 describe('BudgetKeeper', () => {
+  test('a row whose owner died in it is looked at when that is known; until then the others are, and nothing of it is told twice', async () => {
+    const { keeper, worker } = open();
+    for (const name of ['1/1', '1/2']) {
+      keeper.met({ scope: 'key', name, window: 'day' });
+      spend(worker, `key ${name} day`, 900);
+    }
+    const code = `({ BudgetTable, rowName, NO_ROW }, memory) => {
+      const claim = { name: rowName('key 1/1 day'), row: NO_ROW, label: ${DAY}, enforced: true, get limit() { process.exit(); } };
+      new BudgetTable(memory, 0).reserve([claim], 1);
+    }`;
+    await diesWithin(keeper.memory, '../../src/budget/budget-table.ts', code);
+    keeper.look();
+    expect(warnings().map(({ fields }) => fields['name'])).toEqual(['1/2']);
+    expect(keeper.totals.locksGivenUp).toBeGreaterThan(0);
+    keeper.forget(0);
+    keeper.look();
+    keeper.look();
+    expect(warnings().map(({ fields }) => fields['name'])).toEqual(['1/2', '1/1']);
+    expect(await keeper.stop(1_000)).toBe(true);
+    expect(decodeJournal(readFileSync(file(), 'latin1')).rows.map(({ spent }) => spent)).toEqual([
+      900, 900,
+    ]);
+  });
+
   test('a restart finds what was spent, of windows that are not over', async () => {
     const first = open();
     first.keeper.start();

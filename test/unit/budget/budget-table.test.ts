@@ -10,6 +10,14 @@ import {
   stateOf,
   tables,
 } from '../../support/budget-interleavings.ts';
+import { diesWithin } from '../../support/dead-owner.ts';
+
+/** In the first worker: reserves of a row, and dies when its limit is looked at, which is under the row's lock. */
+const DIES = `({ BudgetTable, rowName, NO_ROW }, memory) => {
+  const claim = { name: rowName('key 1 day'), row: NO_ROW, label: ${DAY}, enforced: true, get limit() { process.exit(); } };
+  new BudgetTable(memory, 0).reserve([claim], 100);
+}`;
+const TABLE = '../../src/budget/budget-table.ts';
 
 describe('BudgetTable', () => {
   test('what does not fit one row is taken from none', () => {
@@ -114,6 +122,65 @@ describe('BudgetTable', () => {
     main.forget(0);
     expect(workers[1]?.reserve([claim('key 1 day', 1_000)], 100).kind).toBe('taken');
     expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 200 });
+  });
+
+  test('the main thread waits for a row whose owner died for a moment, counts that, and has all of it once it has heard', async () => {
+    const { memory, main, workers } = tables(2, false);
+    const key = claim('key 1 day', 1_000);
+    workers[1]?.reserve([key], 0);
+    main.grant(key.name, key.row, DAY, 500, 0);
+    workers[1]?.reserve([key], 200);
+    await diesWithin(memory, TABLE, DIES);
+    const { name, row } = key;
+    const began = performance.now();
+    expect(main.read(name, row)).toBeNull();
+    expect(performance.now() - began).toBeGreaterThan(50);
+    expect(main.grant(name, row, DAY, 900, 0)).toBe(500);
+    expect(main.warned(name, row, DAY, 1)).toBe(false);
+    expect(main.restore(name, DAY, 1_000, 7, 0)).toBe(false);
+    main.heard(name, row);
+    expect(main.locksGivenUp).toBe(5);
+    main.forget(0);
+    expect(main.read(name, row)).toMatchObject({ granted: 500, reserved: 200, spent: 0, told: 0 });
+    expect(main.grant(name, row, DAY, 900, 0)).toBe(900);
+    expect(main.warned(name, row, DAY, 1)).toBe(true);
+    expect(main.locksGivenUp).toBe(5);
+  });
+
+  test('what a dead worker had reserved of a row that another one died with is given back once, whatever was reserved since', async () => {
+    const { memory, main, workers } = tables(3);
+    const key = () => claim('key 1 day', 1_000);
+    workers[1]?.reserve([key()], 300);
+    workers[2]?.reserve([key()], 40);
+    await diesWithin(memory, TABLE, DIES);
+    main.forget(1);
+    expect(main.locksGivenUp).toBe(2);
+    main.forget(0);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 40 });
+    // Its successor has the same place.
+    workers[1]?.reserve([key()], 5);
+    main.giveBackOwed();
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 45 });
+    workers[1]?.reserve([key()], 20);
+    await diesWithin(memory, TABLE, DIES);
+    main.forget(1);
+    const row = key();
+    expect(main.read(row.name, main.find(row.name))).toBeNull();
+    main.forget(0);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ reserved: 40 });
+  });
+
+  test('what a dead worker had reserved of a window that is over meanwhile is not given back in the next', async () => {
+    const { memory, main, workers } = tables(3);
+    workers[1]?.reserve([claim('key 1 day', 1_000)], 300);
+    await diesWithin(memory, TABLE, DIES);
+    main.forget(1);
+    // The lock is let go of without what is owed: as if the main thread had not come to it.
+    const at = main.find(rowName('key 1 day'));
+    new Int32Array(memory, 64 + at * 16, 1)[0] = 0;
+    workers[1]?.reserve([claim('key 1 day', 1_000, DAY + 1)], 70);
+    main.forget(0);
+    expect(stateOf(main, 'key 1 day')).toMatchObject({ label: DAY + 1, reserved: 70 });
   });
 
   test('what is not enforced is taken all the same, and told', () => {

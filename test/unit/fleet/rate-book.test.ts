@@ -192,6 +192,25 @@ it('a limit of which a node hears first from another is small there before anybo
   expect(heard.share(heard.place('key 8'), 'requests')).toBe(0.5);
 });
 
+it('of a limit that a dead worker holds the share grows when that is known: by itself it would be full of what nobody gave', () => {
+  const memory = createLimitTable(1);
+  const table = new LimitTable(memory, null);
+  const book = new RateBook(table, 0);
+  const row = table.place('key 7');
+  book.hear('other', Buffer.alloc(8, Buffer.of(2, 0, 0, 0, 0, 0, 0, 0)), 1_000);
+  book.share(1_000);
+  expect(table.share(row, 'requests')).toBe(0.5);
+  table.asked(row, 30, 0);
+  book.measure(1_000);
+  // The lock is the first word of a row's last cell: it holds the first worker's mark.
+  new Int32Array(memory, 8 + (row * 7 + 6) * 8, 1)[0] = 2;
+  book.share(1_000);
+  expect(table.share(row, 'requests')).toBe(0.5);
+  table.forget(0);
+  book.share(1_000);
+  expect(table.share(row, 'requests')).toBeGreaterThan(0.8);
+});
+
 it('a message of another version is no message', () => {
   const table = new LimitTable(createLimitTable(1), 0);
   const book = new RateBook(table, 0);

@@ -9,6 +9,7 @@ import {
   RESERVED_ROWS,
   ROWS,
 } from '../../../src/policy/limit-table.ts';
+import { diesWithin } from '../../support/dead-owner.ts';
 
 const two = () => {
   const memory = createLimitTable(2);
@@ -201,6 +202,25 @@ describe('LimitTable', () => {
     main.forget(0);
     expect(living.take(row, 'requests', 0, 10)).toBe(0);
     expect(living.fullInUs(row, 'requests', 0)).toBe(20);
+  });
+
+  it('the main thread waits for a row whose owner died for a moment, counts that, and goes on once it has heard', async () => {
+    const memory = createLimitTable(2);
+    const main = new LimitTable(memory, null);
+    const row = main.place('key 1');
+    // What is asked for is looked at under the row's lock.
+    const code = `({ LimitTable }, memory) => {
+      const table = new LimitTable(memory, 0);
+      table.take(table.place('key 1'), 'requests', 0, { valueOf() { process.exit(); } });
+    }`;
+    await diesWithin(memory, '../../src/policy/limit-table.ts', code);
+    expect(main.correct(row, 'requests', 0, 10)).toBe(false);
+    expect(main.refill(row, 'requests', 0, 0.5, 1)).toBe(false);
+    expect(main.locksGivenUp).toBe(2);
+    main.forget(0);
+    expect(main.correct(row, 'requests', 0, 10)).toBe(true);
+    expect(main.fullInUs(row, 'requests', 0)).toBe(10);
+    expect(main.locksGivenUp).toBe(2);
   });
 
   it('what is told to be the wait is true: a millisecond before it refuses, at it lets through', () => {
