@@ -18,7 +18,7 @@ import { decimalOf } from '../prices/money.ts';
 import { PriceBook, shippedBook } from '../prices/price-book.ts';
 import { PoolKeys } from '../providers/pool-keys.ts';
 import { providerTable } from '../providers/providers.ts';
-import { purseStatesAt, targetStatesAt } from './running-gateway.ts';
+import { purseStatesOf, targetStatesOf, type Unknown } from './running-gateway.ts';
 
 /** Text of `sluice explain --help`. */
 export const EXPLAIN_HELP = `sluice explain MODEL [--wire openai|anthropic] [--body FILE] [--path PATH] [--max-cost USD] [--seed N]
@@ -131,31 +131,30 @@ export async function explain(
   const holder = key === null ? null : holderOf(config, key, tenant, keyClass);
   const purses = runningPurses(config);
   const budgets = holder === null ? NOBODYS : journalBudgets(config);
-  let isKnown = false;
+  let unknown: Unknown | null = 'nobody';
   const told = await explained(
     { config, providers, keys, book, plans, purses, budgets },
     { model, dialect, seed, body, path, isStrict, maxCostPico, holder },
     async (planner, names) => {
-      const states = await targetStatesAt(config.metricsListen, names);
-      isKnown = states !== null;
-      if (states !== null) planner.states = states;
+      const states = await targetStatesOf(config, names);
+      unknown = typeof states === 'string' ? states : null;
+      if (typeof states !== 'string') planner.states = states;
     },
   ).catch((error: unknown) => {
     if (file === null || !(error instanceof SyntaxError)) throw error;
     throw new Error(`${file} is not JSON; expected the body of a request`);
   });
-  process.stdout.write(`${linesOf(told, isKnown, config).join('\n')}\n`);
+  process.stdout.write(`${linesOf(told, unknown, config).join('\n')}\n`);
   return told.refused === null || told.kind === 'plain' ? 0 : 1;
 }
 
-function linesOf(told: Explained, isKnown: boolean, config: Config): readonly string[] {
+function linesOf(told: Explained, unknown: Unknown | null, config: Config): readonly string[] {
   const { kind, route, refused, targets, notes, budgets, limits } = told;
   const why = refused === null ? [] : [`${refused.status} ${refused.code}: ${refused.says}`];
   const [title, ...ofBudgets] = budgets;
   const purses = title === undefined ? [] : [title, ...[...ofBudgets, ...limits].map(indented)];
   if (kind === 'unknown') return why;
   if (kind === 'plain' || route === null) return [...notes, ...why, ...purses];
-  const gateway = `at ${printed(config.metricsListen)}`;
   const tried = targets.filter(({ planned }) => planned.leftOut === null);
   return [
     kind === 'route' ? `route ${route.name}, balance ${route.settings.balance}` : `one target`,
@@ -165,9 +164,9 @@ function linesOf(told: Explained, isKnown: boolean, config: Config): readonly st
     ...targets
       .filter(({ planned }) => planned.leftOut !== null)
       .map((target) => `  -  ${shown(target)}: left out, ${target.planned.leftOut}${wait(target)}`),
-    isKnown
-      ? `breakers and rests are those of the gateway ${gateway}`
-      : `breakers and rests are not known: no gateway answers ${gateway}`,
+    unknown === null
+      ? `breakers and rests are those of the gateway at ${printed(config.metricsListen)}`
+      : `breakers and rests are not known: ${whyNot(unknown, config)}`,
     ...notes,
     ...purses,
     ...why,
@@ -188,15 +187,27 @@ function journalBudgets({ dataDir, natsUrl }: Config): KnownBudgets {
 }
 
 /** What the gateway that runs with this configuration has left of limits. */
-function runningPurses({ metricsListen }: Config): KnownPurses {
-  const shown = printed(metricsListen);
+function runningPurses(config: Config): KnownPurses {
+  let unknown: Unknown = 'nobody';
   return {
-    of: (names) => purseStatesAt(metricsListen, names),
+    of: async (names) => {
+      const states = await purseStatesOf(config, names);
+      if (typeof states !== 'string') return states;
+      unknown = states;
+      return null;
+    },
     says: (isKnown) =>
       isKnown
-        ? `what is left of them is what the gateway at ${shown} has left`
-        : `what is left of them is not known: no gateway answers at ${shown}`,
+        ? `what is left of them is what the gateway at ${printed(config.metricsListen)} has left`
+        : `what is left of them is not known: ${whyNot(unknown, config)}`,
   };
+}
+
+function whyNot(unknown: Unknown, { metricsListen }: Config): string {
+  const at = printed(metricsListen);
+  return unknown === 'nobody'
+    ? `no gateway answers at ${at}`
+    : `the gateway at ${at} runs with other pool keys or another [admin] than are written here`;
 }
 
 /** Plans with what a running gateway says of its targets. */

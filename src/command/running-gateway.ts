@@ -1,7 +1,8 @@
 import { request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { z } from 'zod';
-import type { ListenAddress } from '../config/config-document.ts';
+import type { Config, ListenAddress } from '../config/config-document.ts';
+import { configProof } from '../config/config-proof.ts';
 import type { Condition } from '../plan/health.ts';
 import type { PurseState } from '../policy/purse-states.ts';
 
@@ -15,7 +16,11 @@ const ANY: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': ':
 const CLIENT_FIELD = 'x-sluice-request-id';
 const ADMIN_METRIC = 'ai_build_info';
 
+/** Why nothing is known of a gateway, as a sentence goes on behind "is not known: ". */
+export type Unknown = 'nobody' | 'another';
+
 interface Answer {
+  readonly status: number;
   readonly field: string | undefined;
   readonly text: string;
 }
@@ -30,18 +35,17 @@ export async function isSluiceAt(address: ListenAddress, isTls: boolean): Promis
 }
 
 /**
- * How targets are doing, as the gateway that has this admin port says.
+ * How targets are doing, as the gateway that runs with this configuration says.
  * @param names `provider/model`
- * @returns by name; null when no gateway answers there
+ * @returns by name; why that is not known
  */
-export async function targetStatesAt(
-  address: ListenAddress,
+export async function targetStatesOf(
+  config: Asking,
   names: readonly string[],
-): Promise<ReadonlyMap<string, Condition> | null> {
-  const query = new URLSearchParams(names.map((name): [string, string] => ['name', name]));
-  const answer = await asked(address, false, `/targets?${query}`).catch(() => null);
+): Promise<ReadonlyMap<string, Condition> | Unknown> {
+  const answer = await askedByName(config, '/targets', names);
   const told = STATES.safeParse(parsed(answer?.text ?? ''));
-  if (!told.success) return null;
+  if (!told.success) return whyUnknown(answer);
   return new Map(
     told.data.targets.map(({ name, state, wait_ms, ttft_ms }) => [
       name,
@@ -51,18 +55,36 @@ export async function targetStatesAt(
 }
 
 /**
- * How purses of limits stand, as the gateway that has this admin port says.
+ * How purses of limits stand, as the gateway that runs with this configuration says.
  * @param names as its table of limits has them
- * @returns by name, those that somebody took from; null when no gateway answers there
+ * @returns by name, those that somebody took from; why that is not known
  */
-export async function purseStatesAt(
-  address: ListenAddress,
+export async function purseStatesOf(
+  config: Asking,
   names: readonly string[],
-): Promise<ReadonlyMap<string, PurseState> | null> {
-  const query = new URLSearchParams(names.map((name): [string, string] => ['name', name]));
-  const answer = await asked(address, false, `/limits?${query}`).catch(() => null);
+): Promise<ReadonlyMap<string, PurseState> | Unknown> {
+  const answer = await askedByName(config, '/limits', names);
   const told = PURSES.safeParse(parsed(answer?.text ?? ''));
-  return told.success ? new Map(told.data.limits.map((state) => [state.name, state])) : null;
+  if (!told.success) return whyUnknown(answer);
+  return new Map(told.data.limits.map((state) => [state.name, state]));
+}
+
+/** A command's configuration: where its gateway is, and what shows it that they have the same one. */
+type Asking = Pick<Config, 'metricsListen' | 'admin' | 'poolKeys'>;
+
+async function askedByName(
+  config: Asking,
+  path: string,
+  names: readonly string[],
+): Promise<Answer | null> {
+  const query = new URLSearchParams(names.map((name): [string, string] => ['name', name]));
+  const fields = { authorization: configProof(config).reveal() };
+  return await asked(config.metricsListen, false, `${path}?${query}`, fields).catch(() => null);
+}
+
+/** 401, and 429 where many have asked so: its console does not know us. */
+function whyUnknown(answer: Answer | null): Unknown {
+  return answer?.status === 401 || answer?.status === 429 ? 'another' : 'nobody';
 }
 
 const PURSES = z.object({
@@ -95,8 +117,13 @@ function parsed(text: string): unknown {
   }
 }
 
-function asked({ host, port }: ListenAddress, isTls: boolean, path = '/metrics'): Promise<Answer> {
-  const to = { host: ANY[host] ?? host, port, path, timeout: ANSWER_MS, agent: false };
+function asked(
+  { host, port }: ListenAddress,
+  isTls: boolean,
+  path = '/metrics',
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const to = { host: ANY[host] ?? host, port, path, headers, timeout: ANSWER_MS, agent: false };
   return new Promise((resolve, reject) => {
     const outgoing = isTls ? requestTls({ ...to, rejectUnauthorized: false }) : requestPlain(to);
     outgoing.once('timeout', () => outgoing.destroy(new Error('no answer')));
@@ -109,7 +136,9 @@ function asked({ host, port }: ListenAddress, isTls: boolean, path = '/metrics')
         text += piece;
       });
       response.once('error', reject);
-      response.once('end', () => resolve({ field: field?.toString(), text }));
+      response.once('end', () =>
+        resolve({ status: response.statusCode ?? 0, field: field?.toString(), text }),
+      );
     });
     outgoing.end();
   });

@@ -83,9 +83,14 @@ export interface ConsoleDoorOptions {
   readonly answers: { readonly [Question in keyof MainAnswers]: () => MainAnswers[Question] };
 }
 
+/** A page of the listener's own, made when it is told. */
+export type ToldPage = () => readonly [type: string, body: string];
+
 interface OpenCall {
   readonly response: ServerResponse;
   readonly isHead: boolean;
+  /** What it is told where the thread lets it in; null: the thread tells it. */
+  readonly told: ToldPage | null;
   readonly limit: NodeJS.Timeout;
 }
 
@@ -144,7 +149,8 @@ export class ConsoleDoor {
     void this.#thread?.terminate();
   }
 
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  /** @param told what this is about, if that is no page of the console's: the thread says then who may see it */
+  handle(request: IncomingMessage, response: ServerResponse, told: ToldPage | null = null): void {
     if (!this.#isAllowed()) {
       this.#turnAway(request, response);
       return;
@@ -158,7 +164,7 @@ export class ConsoleDoor {
     const hasBody = declaresBody(request);
     if (hasBody && method !== 'GET' && method !== 'HEAD') this.#gather(request, response);
     else if (hasBody) this.#refuse(request, response, 'malformed', `${method} has no body here.`);
-    else this.#pass(request, response, null);
+    else this.#pass(request, response, null, told);
   }
 
   /** As in a bucket that fills by itself. */
@@ -239,7 +245,12 @@ export class ConsoleDoor {
     else this.#refuse(request, response, 'too_large', `At most ${BODY_MAX_BYTES} bytes.`);
   }
 
-  #pass(request: IncomingMessage, response: ServerResponse, body: Uint8Array | null): void {
+  #pass(
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Uint8Array | null,
+    told: ToldPage | null = null,
+  ): void {
     if (this.#thread === null || this.#calls.size >= CALLS_MAX) {
       this.#refuse(request, response, 'unavailable', 'The console is busy, or just starting.', 1);
       return;
@@ -250,13 +261,14 @@ export class ConsoleDoor {
       this.#ping();
       this.#refuse(request, response, 'unavailable', 'The console did not answer in time.', 1);
     }, ANSWER_MS);
-    this.#calls.set(call, { response, isHead: request.method === 'HEAD', limit });
+    this.#calls.set(call, { response, isHead: request.method === 'HEAD', told, limit });
     const asked = {
       method: request.method ?? 'GET',
       target: request.url ?? '/',
       fields: request.rawHeaders,
       body,
       peer: request.socket.remoteAddress ?? '',
+      isAsking: told !== null,
     };
     this.#tell({ kind: 'call', call, asked });
   }
@@ -314,6 +326,15 @@ export class ConsoleDoor {
       case 'answer': {
         const open = this.#take(message.call);
         if (open !== null) write(open.response, message.answer, open.isHead);
+        break;
+      }
+      case 'let-in': {
+        const open = this.#take(message.call);
+        if (open !== null && open.told !== null) {
+          const [type, body] = open.told();
+          const fields = ['content-type', type, ...message.fields];
+          write(open.response, { status: 200, fields, body }, open.isHead);
+        }
         break;
       }
       case 'live':

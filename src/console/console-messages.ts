@@ -1,6 +1,6 @@
 /** What the main thread and the console's say to each other. No socket is shared: a call is one message, its answer another. */
 
-import type { ConfigDocument } from '../config/config-document.ts';
+import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import type { Now } from './live-view.ts';
@@ -15,6 +15,8 @@ export interface AskedCall {
   readonly body: Uint8Array | null;
   /** The peer's address. */
   readonly peer: string;
+  /** It is about a page of the listener's own: who asks is all that is to be said. */
+  readonly isAsking: boolean;
 }
 
 /** An answer whole. */
@@ -53,6 +55,8 @@ export interface ConsoleStart {
   readonly node: string;
   /** When the gateway started, Unix time in milliseconds. */
   readonly startedMs: number;
+  /** Where clients reach it. */
+  readonly listen: ListenAddress;
 }
 
 /** What only the main thread knows or does, and what it answers. */
@@ -80,6 +84,8 @@ export type FromConsole =
   | { readonly kind: 'ready' }
   | { readonly kind: 'pong' }
   | { readonly kind: 'answer'; readonly call: number; readonly answer: ToldAnswer }
+  /** The call may be told what it asked the listener for. */
+  | { readonly kind: 'let-in'; readonly call: number; readonly fields: readonly string[] }
   /** The call is to be told what happens, as it happens. @see ConsoleDoor */
   | {
       readonly kind: 'live';

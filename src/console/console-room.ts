@@ -1,7 +1,12 @@
 /** What operations have to do their work with: the configuration as it runs, the shared memory, and the main thread's ear. */
 
 import type { ConfigSource } from '../config/config.ts';
-import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
+import {
+  type Config,
+  type ConfigDocument,
+  configFromDocument,
+  type ListenAddress,
+} from '../config/config-document.ts';
 import type { Log } from '../outlet/log.ts';
 import type { Audit } from './audit.ts';
 import type {
@@ -62,6 +67,11 @@ export class ConsoleRoom {
   /** When the gateway started, Unix time in milliseconds. */
   get startedMs(): number {
     return this.#parts.start.startedMs;
+  }
+
+  /** Where clients reach this gateway. */
+  get listen(): ListenAddress {
+    return this.#parts.start.listen;
   }
 
   get log(): Log {

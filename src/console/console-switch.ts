@@ -1,7 +1,7 @@
 /** Turns the console on where the configuration names somebody who may use it: else none of its code is ever loaded. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ConsoleDoor, ConsoleDoorOptions } from './console-door.ts';
+import type { ConsoleDoor, ConsoleDoorOptions, ToldPage } from './console-door.ts';
 import type { ConsoleConfig } from './console-messages.ts';
 import type { LiveView, NodeView } from './live-view.ts';
 
@@ -44,10 +44,13 @@ export class ConsoleSwitch {
     this.#close();
   }
 
-  /** @returns false where there is no console: the caller answers by itself */
-  handle(request: IncomingMessage, response: ServerResponse): boolean {
+  /**
+   * @param told a page of the listener's own, for whoever is let in
+   * @returns false where there is no console: the caller answers by itself
+   */
+  handle(request: IncomingMessage, response: ServerResponse, told: ToldPage | null): boolean {
     if (this.#wanted === null) return false;
-    if (this.#door !== null) this.#door.handle(request, response);
+    if (this.#door !== null) this.#door.handle(request, response, told);
     else response.writeHead(503, { 'retry-after': '1', connection: 'close' }).end();
     return true;
   }

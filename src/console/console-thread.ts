@@ -20,7 +20,7 @@ import { Front } from './front.ts';
 import { isOidcPath, OidcPages } from './oidc-pages.ts';
 import { operationTable } from './operation-table.ts';
 import { Problem } from './problem.ts';
-import { problemAnswer } from './problem-answer.ts';
+import { problemAnswer, SAFE_FIELDS } from './problem-answer.ts';
 import { API_ROOT, Router, split } from './router.ts';
 import { Sessions } from './sessions.ts';
 import { StaticFiles } from './static-files.ts';
@@ -71,8 +71,25 @@ function failed(operation: string, error: unknown): void {
   log.write('error', 'console_operation_failed', { operation, reason });
 }
 
+/** What is shown to them that the whole node may be told of. @throws Problem */
+function letIn({ method, peer }: AskedCall, fields: CallFields): void {
+  const { tenants } = front.identify(fields, peer);
+  if (tenants !== null)
+    throw new Problem('not_allowed', 'It is of the whole node, and this token is held to tenants.');
+  if (method !== 'GET' && method !== 'HEAD') throw new Problem('method_not_allowed');
+}
+
 async function answer(call: number, asked: AskedCall): Promise<void> {
   const [path] = split(asked.target);
+  if (asked.isAsking) {
+    try {
+      letIn(asked, new CallFields(asked.fields));
+      tell({ kind: 'let-in', call, fields: ['cache-control', 'no-store', ...SAFE_FIELDS] });
+    } catch (error) {
+      tell({ kind: 'answer', call, answer: refusal('pages', error) });
+    }
+    return;
+  }
   if (path !== API_ROOT && !path.startsWith(`${API_ROOT}/`)) {
     tell({ kind: 'answer', call, answer: await page(asked, path) });
     return;
@@ -94,10 +111,14 @@ async function page(asked: AskedCall, path: string): Promise<ToldAnswer> {
     if (isOidcPath(path)) return await oidcPages.answer(asked, fields);
     return files.answer(asked.method, path, fields, room.config.admin);
   } catch (error) {
-    if (error instanceof Problem) return problemAnswer(error);
-    failed('pages', error);
-    return problemAnswer(new Problem('internal_error'));
+    return refusal('pages', error);
   }
+}
+
+function refusal(operation: string, error: unknown): ToldAnswer {
+  if (error instanceof Problem) return problemAnswer(error);
+  failed(operation, error);
+  return problemAnswer(new Problem('internal_error'));
 }
 
 parentPort?.on('message', (message: ToConsole) => {

@@ -20,13 +20,22 @@ interface AdminFacts {
   limits(names: readonly string[]): string;
   /** Whether a load balancer should send anything, and why not. */
   ready(): NodeFacts;
+  /** Whether it is a command of this gateway that asks. @param shown its `Authorization` */
+  isOwnCommand(shown: string | undefined): boolean;
 }
 
 /** What answers everything else here. */
 interface FurtherPages {
   readonly isOn: boolean;
-  /** @returns false where it has nothing to say */
-  handle(request: IncomingMessage, response: ServerResponse): boolean;
+  /**
+   * @param told what is told here to whoever the console lets in; null: nothing
+   * @returns false where it has nothing to say
+   */
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    told: (() => GuardedPage) | null,
+  ): boolean;
 }
 
 /** How long a request's head, and all of it, may take to come, and how often that is looked at; milliseconds. */
@@ -49,7 +58,8 @@ interface AdminListener {
 }
 
 /**
- * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets`, `/limits` on a port of their own, on the main thread: a scrape never waits for a relay.
+ * `/metrics`, `/livez`, `/readyz`, `/refusals`, `/targets`, `/limits` on a port of their own, on the main thread: a scrape never
+ * waits for a relay. Where the console is on, the last three are told to whom it lets in, and to this gateway's own commands.
  * @param further the console: what it does costs these pages nothing
  * @throws NodeJS.ErrnoException when the port cannot be bound
  */
@@ -71,10 +81,14 @@ export async function openAdmin(
     response.once('close', () => {
       if (!socket.destroyed) silent.add(socket);
     });
-    const { url = '' } = request;
-    const isTheConsoles = further.isOn && OF_TENANTS.has(url.split('?', 1)[0] ?? '');
-    const known = isTheConsoles ? null : page(url, facts);
-    if (known === null && further.handle(request, response)) return;
+    const { url = '', headers } = request;
+    const guarded = guardedPage(url, facts);
+    if (guarded !== null && further.isOn && !facts.isOwnCommand(headers.authorization)) {
+      further.handle(request, response, guarded);
+      return;
+    }
+    const known: Page | null = guarded === null ? openPage(url, facts) : [200, ...guarded()];
+    if (known === null && further.handle(request, response, null)) return;
     const [status, type, body] = known ?? NOWHERE;
     response.writeHead(status, { 'content-type': type }).end(body);
   });
@@ -97,12 +111,11 @@ export async function openAdmin(
   };
 }
 
-/** What names tenants and keys: where there is somebody who may see them, nobody else does. The console tells it. */
-const OF_TENANTS: ReadonlySet<string> = new Set(['/refusals']);
-
+const JSON_TYPE = 'application/json';
 const PLAIN = 'text/plain; charset=utf-8';
 
-type Page = readonly [status: number, type: string, body: string];
+type GuardedPage = readonly [type: string, body: string];
+type Page = readonly [status: number, ...GuardedPage];
 
 const NOWHERE: Page = [
   404,
@@ -110,10 +123,9 @@ const NOWHERE: Page = [
   'Here are /metrics, /livez, /readyz, /refusals, /targets and /limits.\n',
 ];
 
-/** @returns null for what is none of these */
-function page(url: string, facts: AdminFacts): Page | null {
-  const [path, query] = url.split('?', 2);
-  switch (path) {
+/** What anybody may see. @returns null for what is none of it */
+function openPage(url: string, facts: AdminFacts): Page | null {
+  switch (url.split('?', 1)[0]) {
     case '/metrics':
       return [200, 'text/plain; version=0.0.4; charset=utf-8', facts.metrics()];
     case '/livez':
@@ -122,12 +134,22 @@ function page(url: string, facts: AdminFacts): Page | null {
       const { ready, text } = readyzPage(facts.ready());
       return [ready ? 200 : 503, PLAIN, text];
     }
+    default:
+      return null;
+  }
+}
+
+/** What names tenants, keys, providers and how they stand: where somebody is named who may see it, nobody else does. */
+function guardedPage(url: string, facts: AdminFacts): (() => GuardedPage) | null {
+  const [path, query] = url.split('?', 2);
+  const names = (): readonly string[] => new URLSearchParams(query).getAll('name');
+  switch (path) {
     case '/refusals':
-      return [200, 'application/json', facts.refusals()];
+      return () => [JSON_TYPE, facts.refusals()];
     case '/targets':
-      return [200, 'application/json', facts.targets(new URLSearchParams(query).getAll('name'))];
+      return () => [JSON_TYPE, facts.targets(names())];
     case '/limits':
-      return [200, 'application/json', facts.limits(new URLSearchParams(query).getAll('name'))];
+      return () => [JSON_TYPE, facts.limits(names())];
     default:
       return null;
   }

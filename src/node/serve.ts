@@ -41,6 +41,7 @@ import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
 import { claimPort } from './claimed-port.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
+import { OwnCommands } from './own-commands.ts';
 import { type NodeFacts, readyState } from './readiness.ts';
 import { RefusalList } from './refusal-list.ts';
 import { Reloader } from './reload.ts';
@@ -235,12 +236,14 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     hasFactRoom: out.hasRoom || reloader.running.signingKeys.length === 0,
     factsLost: reloader.running.factsLost,
   });
+  const ownCommands = new OwnCommands();
   const operatorConsole = new ConsoleSwitch({
     workers: config.workers,
     start: {
       tables: { memory, health, pins, limits, budgets: budgets.memory, deny },
       node: name,
       startedMs: Date.now(),
+      listen,
     },
     log,
     nodeView: {
@@ -290,6 +293,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         `${JSON.stringify({ targets: routing.states(reloader.running, names) })}\n`,
       limits: (names) => `${JSON.stringify({ limits: purseStates(purses, names) })}\n`,
       ready: nodeFacts,
+      isOwnCommand: (shown) => ownCommands.isOne(shown, reloader.running),
     },
     operatorConsole,
   ).catch((error: NodeJS.ErrnoException) => {

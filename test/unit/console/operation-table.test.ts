@@ -28,7 +28,7 @@ function rows(): readonly Operation[] {
   };
   const config = { document, slots: [], source: null };
   const room = new ConsoleRoom({
-    start: { config, tables, node: 'a', startedMs: 0 },
+    start: { config, tables, node: 'a', startedMs: 0, listen: { host: '127.0.0.1', port: 1 } },
     log,
     sessions,
     audit: new Audit(null, log),

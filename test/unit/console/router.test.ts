@@ -92,7 +92,9 @@ function scene() {
     const own = ['Authorization', `Bearer ${TOKENS[as]}`, ...fields];
     if (body !== undefined) own.push('Content-Type', 'application/json; charset=utf-8');
     const sent = body === undefined ? null : Buffer.from(JSON.stringify(body));
-    const asked = { method, target: `/admin/v1${path}`, fields: own, body: sent, peer: '10.0.0.1' };
+    const target = `/admin/v1${path}`;
+    const peer = '10.0.0.1';
+    const asked = { method, target, fields: own, body: sent, peer, isAsking: false };
     const { answer } = await router.route(asked, new CallFields(own));
     const of = (name: string) => {
       const at = answer.fields.indexOf(name);
