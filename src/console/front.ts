@@ -83,23 +83,20 @@ export class Front {
    * @throws Problem 401 where there is none, 429 where this peer was wrong too often: then the token was not looked at
    */
   tokenRow(token: string, peer: string): AdminToken {
-    const waitSeconds = this.#wrong.wait(peer);
+    const hash = isAdminToken(token) ? adminTokenHash(token) : null;
+    const waitSeconds = this.#wrong.wait(peer, hash);
     if (waitSeconds > 0)
       throw new Problem('too_many', 'Too many wrong credentials came from this address.', {
         retryAfter: waitSeconds,
       });
-    const row = isAdminToken(token) ? matching(this.#admin().tokens, token) : null;
+    const row = hash === null ? null : matching(this.#admin().tokens, hash);
     if (row === null) {
-      this.wasWrong(peer);
+      const isLast = this.#wrong.wasWrong(peer, hash);
+      this.#log.write('warn', 'admin_credential_refused', { peer, slowed_down: isLast });
       throw new Problem('no_credentials');
     }
-    this.#wrong.wasRight(peer);
+    this.#wrong.wasRight(peer, hash);
     return row;
-  }
-
-  wasWrong(peer: string): void {
-    const isLast = this.#wrong.wasWrong(peer);
-    this.#log.write('warn', 'admin_credential_refused', { peer, slowed_down: isLast });
   }
 
   /**
@@ -138,8 +135,7 @@ export class Front {
 }
 
 /** Every row is compared, whichever it is. */
-function matching(tokens: readonly AdminToken[], token: string): AdminToken | null {
-  const hash = adminTokenHash(token);
+function matching(tokens: readonly AdminToken[], hash: Buffer): AdminToken | null {
   let found: AdminToken | null = null;
   for (const row of tokens) {
     if (timingSafeEqual(Buffer.from(row.hash, 'hex'), hash)) found = row;

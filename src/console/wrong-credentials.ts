@@ -11,10 +11,10 @@ export const WRONG_EACH_MS = 6_000;
 export const WRONG_IN_ALL_BURST = 300;
 export const WRONG_IN_ALL_EACH_MS = 200;
 
-/** Peers that are remembered as wrong, and as right; the one that was met longest ago is forgotten. */
+/** Peers that are remembered as wrong, and as right, and tokens as right; the one that was met longest ago is forgotten. */
 export const PEERS_MAX = 4_096;
 
-/** For how long a peer that was right is not held up by what others get wrong, in milliseconds. */
+/** For how long a peer or a token that was right is not held up by what others get wrong, in milliseconds. */
 export const RIGHT_MS = 60 * 60_000;
 
 interface Bucket {
@@ -27,6 +27,8 @@ export class WrongCredentials {
   readonly #now: () => number;
   readonly #wrong = new Map<string, Bucket>();
   readonly #right = new Map<string, number>();
+  /** By the hash of each. */
+  readonly #rightTokens = new Map<string, number>();
   readonly #all: Bucket;
   /** Tries that were wrong, and those that were not even looked at. */
   readonly counts = { wrong: 0, refused: 0 };
@@ -39,10 +41,16 @@ export class WrongCredentials {
 
   /**
    * To be asked before a credential is looked at: what is refused so says nothing about it.
+   *
+   * Decision: a token that was right within the hour is looked at, whoever else comes from its address. Behind a proxy all have
+   * one address, and ten wrong tokens of a stranger would keep everybody else's out for as long as the stranger goes on.
+   * @param token its hash; null: there is none, as where a sign-in by an OpenID provider begins
    * @returns 0, or the seconds until this peer may try again
    */
-  wait(peer: string): number {
+  wait(peer: string, token: Buffer | null = null): number {
     const nowMs = this.#now();
+    const tokenMs = token === null ? undefined : this.#rightTokens.get(hashName(token));
+    if (tokenMs !== undefined && nowMs - tokenMs < RIGHT_MS) return 0;
     const name = peerName(peer);
     const own = this.#wrong.get(name);
     const ownMs = own === undefined ? 0 : waitMs(own, nowMs, WRONG_BURST, WRONG_EACH_MS);
@@ -54,9 +62,13 @@ export class WrongCredentials {
     return Math.ceil(ms / 1_000);
   }
 
-  /** @returns whether it was this peer's last try for now: worth a line in the log */
-  wasWrong(peer: string): boolean {
+  /**
+   * @param token its hash; one that was right and is not any more is held up from now on as any other
+   * @returns whether it was this peer's last try for now: worth a line in the log
+   */
+  wasWrong(peer: string, token: Buffer | null = null): boolean {
     const nowMs = this.#now();
+    if (token !== null) this.#rightTokens.delete(hashName(token));
     const name = peerName(peer);
     const own = this.#wrong.get(name) ?? { left: WRONG_BURST, atMs: nowMs };
     take(own, nowMs, WRONG_BURST, WRONG_EACH_MS);
@@ -66,9 +78,15 @@ export class WrongCredentials {
     return own.left < 1;
   }
 
-  wasRight(peer: string): void {
+  /** @param token its hash; null: it was another credential that was right */
+  wasRight(peer: string, token: Buffer | null = null): void {
     remember(this.#right, peerName(peer), this.#now());
+    if (token !== null) remember(this.#rightTokens, hashName(token), this.#now());
   }
+}
+
+function hashName(token: Buffer): string {
+  return token.toString('base64url');
 }
 
 function take(bucket: Bucket, nowMs: number, burst: number, eachMs: number): void {

@@ -41,6 +41,29 @@ describe('a peer that is wrong', () => {
     expect(wrong.wait('10.0.0.1')).toBeGreaterThan(0);
   });
 
+  test('holds up no token that came from there and was right within the hour, as behind a proxy', () => {
+    const { clock, wrong } = scene();
+    const [right, other] = [Buffer.from('right'), Buffer.from('other')];
+    wrong.wasRight('10.0.0.1', right);
+    for (let turn = 0; turn < WRONG_IN_ALL_BURST; turn++) wrong.wasWrong('10.0.0.1', other);
+    expect(wrong.wait('10.0.0.1', other)).toBeGreaterThan(0);
+    expect(wrong.wait('10.0.0.1')).toBeGreaterThan(0);
+    expect(wrong.wait('10.0.0.1', right)).toBe(0);
+    // Nor all of them together.
+    expect(wrong.wait('10.0.0.2', right)).toBe(0);
+    clock.ms += RIGHT_MS;
+    for (let turn = 0; turn < WRONG_BURST; turn++) wrong.wasWrong('10.0.0.1', other);
+    expect(wrong.wait('10.0.0.1', right)).toBeGreaterThan(0);
+  });
+
+  test('is held up with a token that was right, once that is right no more', () => {
+    const { wrong } = scene();
+    const token = Buffer.from('taken away');
+    wrong.wasRight('10.0.0.1', token);
+    for (let turn = 0; turn < WRONG_BURST; turn++) wrong.wasWrong('10.0.0.1', token);
+    expect(wrong.wait('10.0.0.1', token)).toBeGreaterThan(0);
+  });
+
   test('is remembered among a bounded number', () => {
     const { wrong } = scene();
     for (let turn = 0; turn < WRONG_BURST; turn++) wrong.wasWrong('10.0.0.1');
