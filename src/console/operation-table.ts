@@ -16,6 +16,7 @@ import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
 import { providerOperations } from './operations/provider-operations.ts';
 import { purseOperations } from './operations/purse-operations.ts';
+import { rehearseOperations } from './operations/rehearse-operation.ts';
 import { requestOperations } from './operations/request-operations.ts';
 import { sessionOperations } from './operations/sign-in.ts';
 import { tenantOperations } from './operations/tenant-operations.ts';
@@ -41,6 +42,7 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
     ...providerOperations(view, live, past),
     ...configOperations(view, entries),
     ...explainOperations(view, live),
+    ...rehearseOperations(room, live),
     ...auditOperations(room),
   ];
 }

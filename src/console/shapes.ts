@@ -191,6 +191,8 @@ export const KEYS_QUERY = z.object({
 export const KEYS_PAGE = z.object({ rows: z.array(KEY), next: cursor.nullable() });
 
 const reason = z.string().max(1_000).default('');
+/** Of a write that has nothing else to say; it may come without a body. */
+export const REASON_WISH = z.strictObject({ reason }).prefault({});
 const keyClass = z.enum(['developer', 'application', 'agent']);
 
 export const KEY_WISH = z.strictObject({
@@ -301,6 +303,7 @@ export const PROVIDER = z.object({
   attempts: count,
   mean_ms: z.number().nullable(),
 });
+export const PROVIDERS_QUERY = z.object({ format: z.enum(['json', 'csv']).default('json') });
 export const PROVIDERS_PAGE = z.object({
   rows: z.array(PROVIDER),
   /** Why nobody knows the attempts of the last day just now, which are told as none then; null: they are known. */
@@ -392,6 +395,15 @@ export const AUDIT_ROW = z.object({
   before: z.unknown().nullable(),
   after: z.unknown().nullable(),
 });
+/** Where a page ended: the number of its last line. */
+export const AUDIT_QUERY = z.object({
+  limit,
+  cursor: z
+    .string()
+    .regex(/^[1-9]\d{0,14}$/)
+    .optional(),
+  format: z.enum(['json', 'csv']).default('json'),
+});
 export const AUDIT_PAGE = z.object({ rows: z.array(AUDIT_ROW), next: cursor.nullable() });
 
 export const EXPLAIN_WISH = z.strictObject({
@@ -404,6 +416,50 @@ export const EXPLAIN_WISH = z.strictObject({
   seed: z.int().min(0).max(999_999_999).default(1),
   /** A request's body, as JSON. */
   body: z.record(z.string(), z.unknown()).optional(),
+  path: z
+    .string()
+    .max(256)
+    .optional()
+    .describe('Where the body is sent, as /v1/embeddings; without it the body tells.'),
+  strict: z
+    .boolean()
+    .default(false)
+    .describe('As x-sluice-strict: what would lose something on its way is passed over.'),
+});
+
+/** Of a name in `x-sluice-rehearse`: nothing that ends one there. */
+const faultTarget = z.string().regex(/^[\x21-\x2b\x2d-\x3c\x3e-\x7e]{1,200}$/);
+
+export const REHEARSE_WISH = z.strictObject({
+  model: z.string().min(1).max(256),
+  key: z
+    .string()
+    .min(1)
+    .max(200)
+    .describe('A virtual key, whole, whose policy says rehearse = true; it is kept nowhere.'),
+  faults: z
+    .array(
+      z.strictObject({
+        target: faultTarget.describe('A provider, or provider/model.'),
+        fault: z.string().max(64).describe('503, 429;retry-after=3, stall-2: see sluice mock.'),
+      }),
+    )
+    .min(1)
+    .max(16),
+  reason,
+});
+
+export const REHEARSED = z.object({
+  /** As the caller got it, and from which target; null: from the gateway itself. */
+  status: count,
+  target: z.string().nullable(),
+  /** In their order; `came` is a status, or what happened in its place. */
+  attempts: z.array(z.object({ target: z.string(), came: z.string() })),
+  /** Whether the answer ended as it should. */
+  whole: z.boolean(),
+  took_ms: count,
+  /** Of a refusal, what it says; else empty. */
+  says: z.string(),
 });
 
 export const EXPLAINED = z.object({

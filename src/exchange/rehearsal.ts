@@ -1,5 +1,5 @@
 import { TokenRatios } from '../meter/token-ratios.ts';
-import { faultOf } from '../mock/faults.ts';
+import { playedBy } from '../mock/played-fault.ts';
 import type { Target } from '../plan/route-table.ts';
 import type { Pricing } from '../prices/cost.ts';
 import { PoolKey } from '../providers/pool-keys.ts';
@@ -18,8 +18,6 @@ const FIELD = 'x-sluice-rehearse';
 
 /** Faults in one field: what a route can hold. */
 const FAULTS_MAX = 16;
-
-const SPEC = /^([a-z0-9-]{1,48})(?:;retry-after=(\d{1,5}))?$/;
 
 /** What a caller asks to be played. */
 export interface Rehearsed {
@@ -59,7 +57,7 @@ export class Rehearsal implements AttemptContext {
     const parts = value.split(',').map((part) => part.trim());
     for (const part of parts.slice(0, FAULTS_MAX)) {
       const at = part.indexOf('=');
-      const model = at < 1 ? null : mockModel(part.slice(at + 1));
+      const model = at < 1 ? null : playedBy(part.slice(at + 1));
       if (model !== null) faults.set(part.slice(0, at).trim(), model);
     }
     return { faults, dropped: parts.length - faults.size };
@@ -98,14 +96,4 @@ export class Rehearsal implements AttemptContext {
   report(error: unknown): void {
     this.#house.report(error);
   }
-}
-
-/** @returns the model by which the mock knows a fault; null when it knows none of that name */
-function mockModel(spec: string): string | null {
-  const [, name, seconds] = SPEC.exec(spec.trim()) ?? [];
-  if (name === undefined) return null;
-  const wanted = seconds === undefined ? name : `${name}-after-${seconds}`;
-  // Of those that want a number, one is the least that shows anything.
-  const spellings = [`fault-${wanted}`, `fault-${wanted}-1`, wanted];
-  return spellings.find((model) => faultOf(model) !== null) ?? null;
 }

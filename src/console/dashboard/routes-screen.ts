@@ -1,13 +1,14 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Address, hrefOf } from './address.ts';
-import { useAsked, write } from './admin-api.ts';
+import { addressTo, useAsked, write } from './admin-api.ts';
 import {
   badge,
   button,
   Choice,
   empty,
   Field,
+  pager,
   panel,
   refusedNote,
   skeleton,
@@ -20,6 +21,7 @@ import { h, html } from './html.ts';
 import { icon } from './icons.ts';
 import { go } from './navigation.ts';
 import { originNote } from './origin.ts';
+import { Rehearse } from './rehearse.ts';
 import {
   FALLBACK_DEFAULT,
   FALLBACK_REASONS,
@@ -102,7 +104,7 @@ function RouteList(): VNode {
                     ],
                     page.value.rows,
                   )
-            }</section>`
+            }${pager(null, null, `${page.value.rows.length} routes`, addressTo('/routes', { format: 'csv' }))}</section>`
     }`;
 }
 
@@ -166,6 +168,13 @@ interface RouteEditorProps {
   readonly entry: Entry | null;
   readonly etag: string | null;
   readonly onWritten: () => void;
+}
+
+/** Whom a fault can be played for: other routes are no targets. */
+function targetsOf(entry: Entry): readonly string[] {
+  const { targets, fallbacks } = formOf(entry.value);
+  const names = [...targets, ...fallbacks].map(({ to }) => to);
+  return [...new Set(names)].filter((name) => name.includes('/'));
 }
 
 const EMPTY: RouteForm = formOf({ targets: [''] });
@@ -268,7 +277,7 @@ function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {
       ${
         entry !== null &&
         panel(
-          'Explain',
+          'Explain and rehearse',
           null,
           html`<form class="explain-form" onSubmit=${(event: Event) => {
             event.preventDefault();
@@ -282,7 +291,9 @@ function RouteEditor({ entry, etag, onWritten }: RouteEditorProps): VNode {
               <button type="submit">Explain</button>
             </div>
           </form>
-          ${asks !== null && h(Explain, { key: questions, wish: asks })}`,
+          ${asks !== null && h(Explain, { key: questions, wish: asks })}
+          <h3>Rehearse</h3>
+          ${h(Rehearse, { route: name, targets: targetsOf(entry) })}`,
         )
       }
     </div>

@@ -14,6 +14,7 @@ import type {
   PROVIDER,
   PROVIDERS_PAGE,
   REFUSALS,
+  REHEARSED,
   REQUEST,
   REQUEST_ROW,
   SESSION,
@@ -35,6 +36,7 @@ export type Now = z.infer<typeof NOW>;
 export type Provider = z.infer<typeof PROVIDER>;
 export type Providers = z.infer<typeof PROVIDERS_PAGE>;
 export type Refusals = z.infer<typeof REFUSALS>;
+export type Rehearsed = z.infer<typeof REHEARSED>;
 export type Request = z.infer<typeof REQUEST>;
 export type RequestRow = z.infer<typeof REQUEST_ROW>;
 export type Session = z.infer<typeof SESSION>;
