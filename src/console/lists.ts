@@ -9,16 +9,22 @@ interface ListQuery {
   readonly format: 'json' | 'csv';
 }
 
-/**
- * Rows that are all at hand, as a page of JSON, or all of them as CSV: a column for each member, what has members of its own as
- * JSON.
- */
+/** Rows that are all at hand, as a page of JSON, or all of them as CSV. */
 export function listAnswer<Shape extends z.ZodObject>(
   shape: Shape,
   rows: readonly z.output<Shape>[],
   query: ListQuery,
 ): Answer {
-  if (query.format === 'json') return { status: 200, body: pageOf(rows, query) };
+  return query.format === 'json'
+    ? { status: 200, body: pageOf(rows, query) }
+    : csvAnswer(shape, rows);
+}
+
+/** A column for each member; what has members of its own as JSON. */
+export function csvAnswer<Shape extends z.ZodObject>(
+  shape: Shape,
+  rows: readonly z.output<Shape>[],
+): Answer {
   const names = Object.keys(shape.shape);
   const lines = rows.map((row) => names.map((name) => cellOf((row as Cells)[name])));
   return {

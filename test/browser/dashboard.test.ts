@@ -455,7 +455,7 @@ describe('a write', () => {
       await write(page, { Reason: 'fraud' }, 'Deny');
       await until('the key to be denied', async () => (await scene.ask(key, 'gpt-5-mini')) === 403);
       await row(page, 'nightly-batch').getByRole('button', { name: 'Allow' }).click();
-      await write(page, {}, 'Allow');
+      await write(page, { Reason: 'a mistake' }, 'Allow');
       await until(
         'the key to be allowed',
         async () => (await scene.ask(key, 'gpt-5-mini')) === 200,
@@ -468,7 +468,7 @@ describe('a write', () => {
         async () => (await scene.ask(key, 'gpt-5-mini')) === 402,
       );
       await row(page, SCRIPT).getByRole('button', { name: 'Allow' }).click();
-      await write(page, {}, 'Allow');
+      await write(page, { Reason: 'a mistake' }, 'Allow');
       await until(
         'the tenant to be allowed',
         async () => (await scene.ask(key, 'gpt-5-mini')) === 200,
@@ -506,7 +506,7 @@ describe('a write', () => {
       });
       expect(await page.evaluate(OVERHANG)).toBe(0);
       await page.getByRole('button', { name: 'Back to the file' }).click();
-      await write(page, {}, 'Take back');
+      await write(page, { Reason: 'no more' }, 'Take back');
       await until('the file to hold', async () => {
         const { value } = (
           await scene.console.call(scene.viewer, 'GET', '/routes/editable')
@@ -533,7 +533,7 @@ describe('a write', () => {
       await write(page, { Reason: 'a new one' }, 'Save');
       await page.getByRole('heading', { name: 'quick' }).waitFor();
       await page.getByRole('button', { name: 'Remove' }).click();
-      await write(page, {}, 'Take back');
+      await write(page, { Reason: 'no more' }, 'Take back');
       await page.getByRole('heading', { name: 'Routes' }).waitFor();
     });
   });
@@ -569,7 +569,7 @@ describe('a write', () => {
         await write(page, { Reason: 'once more' }, 'Save');
         await row(page, name).getByRole('button', { name: 'Take back' }).click();
         await dialog.waitFor();
-        await write(page, {}, 'Take back');
+        await write(page, { Reason: 'no more' }, 'Take back');
         await until(`${name} to be gone`, async () => {
           await settle(page);
           return (await row(page, name).count()) === 0;

@@ -72,6 +72,40 @@ async function gets(token: string, status: number): Promise<void> {
   await until(`${status} for the key`, async () => (await asks(token)).status === status);
 }
 
+describe('what is taken back', () => {
+  it('stands in the audit log with its reason, as every write does, and needs none', async () => {
+    const body = { value: { rpm: 9 }, reason: 'a trial' };
+    for (const reason of ['the trial is over', '']) {
+      await scene.call(owner, 'PUT', '/policies/trial', { body });
+      const etag = (await scene.call(owner, 'GET', '/policies/trial')).headers.get('etag') ?? '';
+      const taken = await scene.call(owner, 'DELETE', '/policies/trial', {
+        fields: { 'if-match': etag },
+        ...(reason === '' ? {} : { body: { reason } }),
+      });
+      expect(taken.status).toBe(204);
+      const audit = await scene.call(owner, 'GET', '/audit?limit=1');
+      expect(audit.json()['rows']).toMatchObject([{ operation: 'deletePolicy', reason }]);
+    }
+  });
+
+  it('and every list are told as CSV, a line for each', async () => {
+    for (const path of ['/audit', '/providers', '/routes', '/policies', '/limits']) {
+      const told = await scene.call(owner, 'GET', `${path}?format=csv`);
+      expect([path, told.status, told.headers.get('content-type')]).toEqual([
+        path,
+        200,
+        'text/csv; charset=utf-8',
+      ]);
+    }
+    const lines = (await scene.call(owner, 'GET', '/audit?format=csv&limit=2')).text.split('\r\n');
+    expect(lines[0]).toBe('at,author,role,operation,place,reason,status,before,after');
+    expect(lines[2]).toContain('olga,owner,');
+    const providers = (await scene.call(owner, 'GET', '/providers?format=csv')).text;
+    expect(providers).toMatch(/^name,origin,wire,auth,keys,state,/);
+    expect(providers).toMatch(/\r\nopenai,/);
+  });
+});
+
 describe('a key by the admin API', () => {
   it('works as soon as it is minted, is shown nowhere again, and is refused as soon as it is ended', async () => {
     const { id, token } = await minted('ci');

@@ -46,7 +46,7 @@ export async function called(
     caller,
     path: pathShape.parse(path),
     query: queryShape.parse(query),
-    body: bodyShape === null ? null : bodyShape.parse(body),
+    body: bodyShape === null ? null : bodyShape.parse(body ?? undefined),
     ifMatch,
   });
   const shape = answers[answer.status];

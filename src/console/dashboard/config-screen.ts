@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Address, changed, hrefOf } from './address.ts';
-import { useAsked, write } from './admin-api.ts';
+import { addressTo, useAsked, write } from './admin-api.ts';
 import {
   button,
   empty,
@@ -167,6 +167,7 @@ function Audit({ address }: { readonly address: Address }): VNode {
       next === null ? null : changed(address, { cursor: next }),
       address.query['cursor'] === undefined ? null : changed(address, {}),
       `${rows.length} lines`,
+      addressTo('/audit', { limit: '1000', format: 'csv' }),
     )}
   </section>`;
 }

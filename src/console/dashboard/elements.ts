@@ -100,13 +100,22 @@ export function table<Row>(
   </table>`;
 }
 
-/** @param next where the next page is; null: this is the last */
-export function pager(next: string | null, first: string | null, said: string): VNode {
+/**
+ * @param next where the next page is; null: this is the last
+ * @param csv where the rows are as CSV; null: a link to them stands elsewhere
+ */
+export function pager(
+  next: string | null,
+  first: string | null,
+  said: string,
+  csv: string | null = null,
+): VNode {
   return html`<div class="pager">
     <span>${said}</span>
     <span class="row">
       ${first !== null && html`<a class="button small" href=${first}>First page</a>`}
       ${next !== null && html`<a class="button small" href=${next}>Next page ${icon('next')}</a>`}
+      ${csv !== null && csvLink(csv)}
     </span>
   </div>`;
 }
@@ -313,8 +322,6 @@ interface WriteDialogProps {
   /** What the button that does it says. */
   readonly doing: string;
   readonly isDangerous?: boolean;
-  /** Whether somebody must say why: where the API takes no reason, not. */
-  readonly asksReason?: boolean;
   readonly children?: Content | readonly Content[];
   /** Rejects with `Refused`, which is shown. */
   readonly run: (reason: string) => Promise<void>;
@@ -345,16 +352,13 @@ export function WriteDialog(props: WriteDialogProps): VNode {
     html`<form onSubmit=${submit}>
       ${props.says !== undefined && html`<p class="says">${props.says}</p>`}
       ${props.children}
-      ${
-        props.asksReason !== false &&
-        h(Field, {
-          label: 'Reason',
-          value: reason,
-          onInput: setReason,
-          isRequired: true,
-          hint: 'Stands in the audit log beside your name.',
-        })
-      }
+      ${h(Field, {
+        label: 'Reason',
+        value: reason,
+        onInput: setReason,
+        isRequired: true,
+        hint: 'Stands in the audit log beside your name.',
+      })}
       ${refused !== null && refusedNote(refused)}
       <footer class="dialog-foot">
         <button type="button" onClick=${props.onClose}>Cancel</button>

@@ -2,19 +2,12 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { useAsked, write } from './admin-api.ts';
 import { Choice, Dialog, Field, refusedNote, skeleton, WriteDialog } from './elements.ts';
+import type { Member } from './entry-members.ts';
 import { h, html } from './html.ts';
 import { originNote } from './origin.ts';
 import { useScene } from './scene.ts';
 import { instantText } from './time-range.ts';
 import type { Entry, Tenant } from './told.ts';
-
-/** What a table of the configuration may hold, as its editor asks for it. */
-export interface Member {
-  readonly name: string;
-  readonly label: string;
-  readonly kind: 'number' | 'text' | 'list' | 'flag' | readonly string[];
-  readonly hint?: string;
-}
 
 interface RemoveDialogProps {
   readonly path: string;
@@ -32,10 +25,9 @@ export function RemoveDialog({ path, what, etag, onDone, onClose }: RemoveDialog
     says: 'What was written at run time is taken back; what the file says of it, if anything, holds again.',
     doing: 'Take back',
     isDangerous: true,
-    asksReason: false,
     onClose,
-    run: async () => {
-      await write('DELETE', path, undefined, etag);
+    run: async (reason) => {
+      await write('DELETE', path, { reason }, etag);
       say(`What was written of ${what} is taken back.`);
       onDone();
     },

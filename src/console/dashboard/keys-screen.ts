@@ -221,10 +221,9 @@ export function AllowDialog({ path, what, onDone, onClose }: DenyDialogProps): V
     title: `Allow ${what} again`,
     says: 'The denial is taken back on every node.',
     doing: 'Allow',
-    asksReason: false,
     onClose,
-    run: async () => {
-      await write('DELETE', `${path}/denial`, undefined);
+    run: async (reason) => {
+      await write('DELETE', `${path}/denial`, { reason });
       say(`${what} is allowed again.`);
       onDone();
     },
@@ -454,7 +453,7 @@ function Budgets(): VNode {
       },
     ],
     page.value.rows,
-  )}</section>`;
+  )}${pager(null, null, `${page.value.rows.length} budgets`, addressTo('/budgets', { format: 'csv' }))}</section>`;
 }
 
 export function KeysScreen({ address }: { readonly address: Address }): VNode {

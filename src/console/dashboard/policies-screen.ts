@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Address, changed, hrefOf } from './address.ts';
-import { type Asked, useAsked } from './admin-api.ts';
+import { type Asked, addressTo, useAsked } from './admin-api.ts';
 import {
   badge,
   bar,
@@ -15,7 +15,8 @@ import {
   table,
   tabs,
 } from './elements.ts';
-import { EntryDialog, type Member, RemoveDialog } from './entry-editor.ts';
+import { EntryDialog, RemoveDialog } from './entry-editor.ts';
+import { type Member, POLICY, PRICE, TENANT } from './entry-members.ts';
 import { duration } from './format.ts';
 import { h, html } from './html.ts';
 import { AllowDialog, DenyDialog } from './keys-screen.ts';
@@ -23,51 +24,6 @@ import { go } from './navigation.ts';
 import { originNote } from './origin.ts';
 import { type Role, useScene, whyNot } from './scene.ts';
 import type { Entry, Limit, Page, Tenant } from './told.ts';
-
-const POLICY: readonly Member[] = [
-  { name: 'rpm', label: 'Requests a minute', kind: 'number', hint: '0 is off' },
-  { name: 'tpm', label: 'Tokens a minute', kind: 'number', hint: '0 is off' },
-  { name: 'max_in_flight', label: 'In flight at once', kind: 'number' },
-  { name: 'identical_rpm', label: 'Identical requests a minute', kind: 'number' },
-  { name: 'budget_usd_per_day', label: 'Budget a day, USD', kind: 'number' },
-  { name: 'budget_usd_per_month', label: 'Budget a month, USD', kind: 'number' },
-  { name: 'max_cost_per_request_usd', label: 'Most a request may cost, USD', kind: 'number' },
-  {
-    name: 'models',
-    label: 'Models',
-    kind: 'list',
-    hint: 'Names with commas between; * at the end stands for the rest',
-  },
-  { name: 'unpriced', label: 'What has no price', kind: ['deny', 'tokens', 'default_rate'] },
-  { name: 'mode', label: 'Mode', kind: ['enforce', 'warn', 'off'] },
-  {
-    name: 'on_exceeded',
-    label: 'When it is spent',
-    kind: 'text',
-    hint: 'refuse, a route, or provider/model',
-  },
-  { name: 'auto', label: '"auto" means', kind: 'text' },
-  { name: 'cap_output', label: 'Cap what nobody limits', kind: 'flag' },
-  { name: 'strict', label: 'Strict translation', kind: 'flag' },
-  { name: 'rehearse', label: 'Faults may be rehearsed', kind: 'flag' },
-];
-
-const TENANT: readonly Member[] = [
-  { name: 'name', label: 'Name', kind: 'text' },
-  { name: 'policy', label: 'Policy', kind: 'text', hint: 'Counts over all keys of the tenant' },
-];
-
-const PER_MILLION = 'USD per million tokens';
-const PRICE: readonly Member[] = [
-  { name: 'input', label: 'Input', kind: 'text', hint: PER_MILLION },
-  { name: 'output', label: 'Output', kind: 'text', hint: PER_MILLION },
-  { name: 'cache_read', label: 'Cache read', kind: 'text', hint: PER_MILLION },
-  { name: 'cache_write', label: 'Cache write', kind: 'text', hint: PER_MILLION },
-  { name: 'cache_write_1h', label: 'Cache write for an hour', kind: 'text', hint: PER_MILLION },
-  { name: 'per_request', label: 'A request', kind: 'text', hint: 'USD' },
-  { name: 'free', label: 'Free', kind: 'flag' },
-  { name: 'from', label: 'From', kind: 'text', hint: 'A day, as 2026-12-01' },
-];
 
 interface Kind {
   readonly collection: string;
@@ -186,6 +142,7 @@ function RemoveRead(props: RemoveReadProps): VNode | null {
 function listed<Row>(
   address: Address,
   page: Asked<Page<Row>>,
+  csv: string,
   caption: string,
   columns: readonly Column<Row>[],
   nothing: VNode,
@@ -199,6 +156,7 @@ function listed<Row>(
       next === null ? null : changed(address, { cursor: next }),
       address.query['cursor'] === undefined ? null : changed(address, {}),
       `${rows.length} rows`,
+      csv,
     )}
   </section>`;
 }
@@ -253,6 +211,7 @@ function Entries({ address, kind }: ListProps): VNode {
     ${listed(
       address,
       page,
+      addressTo(kind.collection, { q: isPrice ? address.query['q'] : undefined, format: 'csv' }),
       kind.kind,
       columns,
       isPrice
@@ -331,7 +290,7 @@ function Tenants({ address, kind }: ListProps): VNode {
     <div class="row between wrap"><span></span>
       ${button({ text: 'New tenant', icon: 'plus', kind: 'primary', whyNot: why, onClick: () => act('', 'new') })}
     </div>
-    ${listed(address, page, 'Tenants', columns, empty('No tenant is named.', 'A tenant needs an entry only for a name or a policy; its keys work without.'))}
+    ${listed(address, page, addressTo(kind.collection, { format: 'csv' }), 'Tenants', columns, empty('No tenant is named.', 'A tenant needs an entry only for a name or a policy; its keys work without.'))}
     ${dialogs(kind, doing, page.again, stop)}`;
 }
 
@@ -372,6 +331,7 @@ function Limits({ address }: { readonly address: Address }): VNode {
   return listed(
     address,
     page,
+    addressTo('/limits', { format: 'csv' }),
     'Limits, and what is left of them',
     columns,
     empty(

@@ -1,9 +1,10 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { useAsked, write } from './admin-api.ts';
+import { addressTo, useAsked, write } from './admin-api.ts';
 import {
   badge,
   button,
+  csvLink,
   empty,
   refusedNote,
   short,
@@ -133,6 +134,7 @@ export function ProvidersScreen(): VNode {
     <header class="screen-head">
       <h1>Providers</h1>
       ${asked.value !== null && (resting === 0 ? badge('good', 'all in use') : badge('bad', `${counted(resting)} at rest`))}
+      ${csvLink(addressTo('/providers', { format: 'csv' }))}
     </header>
     <p class="says">
       Breakers, rests and keys are those of the node <b>${scene.node.name}</b>.

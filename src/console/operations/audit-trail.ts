@@ -1,16 +1,7 @@
-import { z } from 'zod';
 import type { ConsoleRoom } from '../console-room.ts';
+import { csvAnswer } from '../lists.ts';
 import { type Operation, operation } from '../operation.ts';
-import { AUDIT_PAGE, NO_PATH } from '../shapes.ts';
-
-/** Where a page ended: the number of its last line. */
-const AUDIT_QUERY = z.object({
-  limit: z.coerce.number().int().min(1).max(1_000).default(100),
-  cursor: z
-    .string()
-    .regex(/^[1-9]\d{0,14}$/)
-    .optional(),
-});
+import { AUDIT_PAGE, AUDIT_QUERY, AUDIT_ROW, NO_PATH } from '../shapes.ts';
 
 export function auditOperations(room: ConsoleRoom): readonly Operation[] {
   return [
@@ -25,13 +16,13 @@ export function auditOperations(room: ConsoleRoom): readonly Operation[] {
       pathShape: NO_PATH,
       queryShape: AUDIT_QUERY,
       bodyShape: null,
-      answers: { 200: { says: 'A page of changes', schema: AUDIT_PAGE } },
+      answers: { 200: { says: 'A page of changes', schema: AUDIT_PAGE, types: ['text/csv'] } },
       problems: [],
       writes: false,
-      run: ({ query: { limit, cursor } }) => ({
-        status: 200,
-        body: room.audit.page(cursor ?? null, limit),
-      }),
+      run: ({ query: { limit, cursor, format } }) => {
+        const page = room.audit.page(cursor ?? null, limit);
+        return format === 'csv' ? csvAnswer(AUDIT_ROW, page.rows) : { status: 200, body: page };
+      },
     }),
   ];
 }

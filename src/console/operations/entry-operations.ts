@@ -17,6 +17,7 @@ import {
   NAME_PATH,
   NO_PATH,
   NO_QUERY,
+  REASON_WISH,
 } from '../shapes.ts';
 
 type Entry = z.output<typeof ENTRY>;
@@ -153,7 +154,7 @@ function operationsOf(
       role: writer,
       pathShape: NAME_PATH,
       queryShape: NO_QUERY,
-      bodyShape: null,
+      bodyShape: REASON_WISH,
       answers: { 204: { says: 'It is gone.' } },
       problems: [
         'not_found',
@@ -164,9 +165,9 @@ function operationsOf(
         'unavailable',
       ],
       writes: true,
-      run: async ({ caller, path: { name }, ifMatch }) => {
+      run: async ({ caller, path: { name }, body: { reason }, ifMatch }) => {
         const before = await entries.now();
-        await entries.delete({ caller, table, name, ifMatch, reason: '' });
+        await entries.delete({ caller, table, name, ifMatch, reason });
         return {
           status: 204,
           audited: { before: before.entries.get(placeOf({ table, name }))?.value },

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { BudgetCalendar, labelText } from '../../budget/budget-calendar.ts';
 import { BUDGET_SCOPES, BUDGET_WINDOWS } from '../../budget/budget-settings.ts';
 import { BudgetTable, NO_ROW, rowName } from '../../budget/budget-table.ts';
+import { ASKED_PATHS, askedAt } from '../../explain/asked-there.ts';
 import {
   type BudgetRowNow,
   type Holder,
@@ -47,6 +48,8 @@ export function explainOperations(view: GatewayView, live: LivePlans): readonly 
           wish.max_cost_usd === undefined ? 0 : decimalOf(wish.max_cost_usd, PICO_DECIMALS);
         if (maxCostPico === null || maxCostPico < 0)
           throw refused('max_cost_usd', 'USD as a decimal text, at most 12 decimals');
+        if (wish.path !== undefined && askedAt(wish.path) === null)
+          throw refused('path', `one that ends with ${ASKED_PATHS.join(', ')}`);
         const told = await explained(
           { ...now, purses, budgets },
           {
@@ -54,6 +57,8 @@ export function explainOperations(view: GatewayView, live: LivePlans): readonly 
             dialect: wish.wire,
             seed: wish.seed,
             body: wish.body === undefined ? null : Buffer.from(JSON.stringify(wish.body)),
+            path: wish.path ?? null,
+            isStrict: wish.strict,
             maxCostPico,
             holder,
           },

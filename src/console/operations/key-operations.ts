@@ -19,6 +19,7 @@ import {
   MINTED_KEY,
   NO_PATH,
   NO_QUERY,
+  REASON_WISH,
 } from '../shapes.ts';
 import { instantText } from '../usage-wish.ts';
 
@@ -218,7 +219,7 @@ export function keyOperations(
       summary: 'Lets a key in again.',
       role: 'operator',
       pathShape: ID_PATH,
-      bodyShape: null,
+      bodyShape: REASON_WISH,
       answers: changed,
       problems: ['not_found', 'conflict', 'unavailable'],
       writes: true,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { VERSION } from '../../version.ts';
 import type { ConsoleRoom } from '../console-room.ts';
 import { type Operation, operation } from '../operation.ts';
-import { NO_PATH, NO_QUERY, NODE, NOW, REFUSALS } from '../shapes.ts';
+import { NO_PATH, NO_QUERY, NODE, NOW, REASON_WISH, REFUSALS } from '../shapes.ts';
 
 /** As `/refusals` has a row. */
 interface RefusalRow {
@@ -14,7 +14,6 @@ interface RefusalRow {
 }
 
 const RELOADED = z.object({ ok: z.boolean(), problems: z.array(z.string()) });
-const RELOAD_WISH = z.strictObject({ reason: z.string().max(1_000).default('') }).prefault({});
 
 /** What is this node's alone. */
 export function nodeOperations(room: ConsoleRoom): readonly Operation[] {
@@ -105,7 +104,7 @@ export function nodeOperations(room: ConsoleRoom): readonly Operation[] {
       isNodeWide: true,
       pathShape: NO_PATH,
       queryShape: NO_QUERY,
-      bodyShape: RELOAD_WISH,
+      bodyShape: REASON_WISH,
       answers: {
         200: { says: 'Whether it was taken, and what is wrong with it', schema: RELOADED },
       },

@@ -1,14 +1,23 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { UsageRow } from '../../ledger/usage-report.ts';
 import type { Condition } from '../../plan/health.ts';
 import type { Target } from '../../plan/route-table.ts';
 import type { Provider } from '../../providers/providers.ts';
 import { ALL_SEEN, type AskedPast } from '../asked-past.ts';
 import type { GatewayView } from '../gateway-view.ts';
+import { csvAnswer } from '../lists.ts';
 import type { Live, LivePlans } from '../live-plans.ts';
 import { type Operation, operation } from '../operation.ts';
 import { Problem } from '../problem.ts';
-import { NAME_PATH, NO_PATH, NO_QUERY, type PROVIDER, PROVIDERS_PAGE } from '../shapes.ts';
+import {
+  NAME_PATH,
+  NO_PATH,
+  NO_QUERY,
+  PROVIDER,
+  PROVIDERS_PAGE,
+  PROVIDERS_QUERY,
+  REASON_WISH,
+} from '../shapes.ts';
 
 type Row = z.output<typeof PROVIDER>;
 type Attempts = Pick<Row, 'statuses' | 'attempts' | 'mean_ms'>;
@@ -17,8 +26,6 @@ const DAY_MS = 86_400_000;
 
 /** A key of fewer characters would be half told by four of them. */
 const SHOWN_KEY_MIN = 12;
-
-const REASON = z.strictObject({ reason: z.string().max(1_000).default('') }).prefault({});
 
 const NO_ATTEMPTS: Attempts = { statuses: {}, attempts: 0, mean_ms: null };
 
@@ -35,7 +42,7 @@ export function providerOperations(
     isNodeWide: true,
     pathShape: NAME_PATH,
     queryShape: NO_QUERY,
-    bodyShape: REASON,
+    bodyShape: REASON_WISH,
     answers: { 204: { says: 'It is asked again from now on.' } },
     problems: ['not_found'],
     writes: true,
@@ -50,18 +57,20 @@ export function providerOperations(
       role: 'viewer',
       isNodeWide: true,
       pathShape: NO_PATH,
-      queryShape: NO_QUERY,
+      queryShape: PROVIDERS_QUERY,
       bodyShape: null,
-      answers: { 200: { says: 'All of them.', schema: PROVIDERS_PAGE } },
+      answers: { 200: { says: 'All of them.', schema: PROVIDERS_PAGE, types: ['text/csv'] } },
       problems: ['unavailable'],
       writes: false,
-      run: async () => {
+      run: async ({ query: { format } }) => {
         const { attempts, away } = await lastDay(past, view.now());
         const { now } = live;
         const rows = now.providers
           .map((provider) => rowOf(now, provider, attempts.get(provider.name) ?? NO_ATTEMPTS))
           .filter((row) => row.keys.length + row.targets.length + row.attempts > 0);
-        return { status: 200, body: { rows, attempts_unknown: away } };
+        return format === 'csv'
+          ? csvAnswer(PROVIDER, rows)
+          : { status: 200, body: { rows, attempts_unknown: away } };
       },
     }),
     operation({

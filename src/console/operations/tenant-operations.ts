@@ -11,6 +11,7 @@ import {
   LIST_QUERY,
   NO_PATH,
   NO_QUERY,
+  REASON_WISH,
   TENANT,
   TENANTS_PAGE,
 } from '../shapes.ts';
@@ -104,7 +105,7 @@ export function tenantOperations(entries: KnownEntries, denials: Denials): reado
       path: '/tenants/{id}',
       summary: 'Takes away what was said at run time: the file counts alone again.',
       role: 'operator',
-      bodyShape: null,
+      bodyShape: REASON_WISH,
       answers: { 204: { says: 'It is gone.' } },
       problems: [
         'not_found',
@@ -115,10 +116,10 @@ export function tenantOperations(entries: KnownEntries, denials: Denials): reado
         'unavailable',
       ],
       writes: true,
-      run: async ({ caller, path: { id }, ifMatch }) => {
+      run: async ({ caller, path: { id }, body: { reason }, ifMatch }) => {
         checkMay(caller, id);
         const before = shown(await entries.now(), id);
-        await entries.delete({ caller, table: 'tenants', name: id, ifMatch, reason: '' });
+        await entries.delete({ caller, table: 'tenants', name: id, ifMatch, reason });
         return { status: 204, audited: { before } };
       },
     }),
@@ -149,7 +150,7 @@ export function tenantOperations(entries: KnownEntries, denials: Denials): reado
       path: '/tenants/{id}/denial',
       summary: 'Lets a tenant in again.',
       role: 'operator',
-      bodyShape: null,
+      bodyShape: REASON_WISH,
       answers: changed,
       problems: ['not_found', 'conflict', 'unavailable'],
       writes: true,

@@ -80,6 +80,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** The same of a gateway that nobody has asked anything yet. */
+async function toldAfresh(body: object): Promise<Told> {
+  const fresh = gatewayView(join(folder, 'config.toml'));
+  const own = explainOperations(fresh, new LivePlans(fresh));
+  return (await called(own, 'explain', { body })).body as Told;
+}
+
 async function told(body: object, caller?: Parameters<typeof called>[2]): Promise<Told> {
   return (await called(operations, 'explain', { ...caller, body })).body as Told;
 }
@@ -221,6 +228,32 @@ describe('explain', () => {
     const plain = await told({ model: 'gpt-5-mini' });
     expect(plain).toMatchObject({ kind: 'plain', refused: null });
     expect(plain.notes.join(' ')).toContain('openai/gpt-5-mini, the body as it came');
+  });
+
+  test('goes by the path that is said: what its body alone would be taken for is planned as something else', async () => {
+    const body = { model: 'openai/text-embedding-3-small', input: 'Hello' };
+    // A text alone may be a response's as well as an embedding's.
+    const model = 'anthropic/claude-haiku-4-5';
+    const taken = await toldAfresh({ model, body });
+    const vectors = await toldAfresh({ model, body, path: '/v1/embeddings' });
+    expect([taken.refused, vectors.refused]).toMatchObject([null, { code: 'no_target' }]);
+    await expect(told({ model: 'ordered', path: '/v1/audio' })).rejects.toMatchObject({
+      code: 'malformed',
+    });
+  });
+
+  test('says that a target is passed over which would lose something, when nothing may be lost', async () => {
+    const body = {
+      model: 'anthropic/claude-haiku-4-5',
+      messages: [{ role: 'user', content: 'Hello' }],
+      logit_bias: { '1': 5 },
+      max_tokens: 5,
+    };
+    const model = 'anthropic/claude-haiku-4-5';
+    const said = async (further: object) =>
+      (await toldAfresh({ model, body, ...further })).targets[0]?.translation;
+    expect(await said({})).toBe('translated without logit_bias');
+    expect(await said({ strict: true })).toBe('passed over: strict, and it would lose logit_bias');
   });
 
   test('a caller that is held to tenants asks for keys of theirs alone', async () => {
