@@ -1,6 +1,6 @@
 /** From a path to an operation's answer: who may, in which shape, and how it is told. */
 
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Audit } from './audit.ts';
 import type { AskedCall, ToldAnswer } from './console-messages.ts';
 import type { Front } from './front.ts';
@@ -231,12 +231,22 @@ function parsed(body: Uint8Array): unknown {
 function checked(where: string, shape: z.ZodType, value: unknown): unknown {
   const result = shape.safeParse(value);
   if (result.success) return result.data;
-  const parts = result.error.issues.slice(0, 20).map(({ path, message }) => ({
-    key: [where, ...path.map(String)].join('.').slice(0, 200),
-    found: kindAt(value, path),
-    expected: message,
+  const parts = result.error.issues.slice(0, 20).map((issue) => ({
+    key: [where, ...issue.path.map(String)].join('.').slice(0, 200),
+    found: kindAt(value, issue.path),
+    // Not what such a member is called: somebody may have pasted a token there.
+    expected: issue.code === 'unrecognized_keys' ? membersOf(shape, issue.path) : issue.message,
   }));
   throw new Problem('malformed', `The ${where} is not as the API document says.`, { parts });
+}
+
+/** What may stand there, where that is an object's own members. */
+function membersOf(shape: z.ZodType, path: readonly PropertyKey[]): string {
+  const { properties } = z.toJSONSchema(shape, { io: 'input', unrepresentable: 'any' });
+  const known = path.length === 0 ? Object.keys(properties ?? {}) : [];
+  return known.length === 0
+    ? 'no member beside those of the API document'
+    : `no member but ${known.join(', ')}`;
 }
 
 /** What kind of value stands there; never the value, which may be a secret. */

@@ -114,6 +114,7 @@ describe('bodies', () => {
         fields: { 'content-type': type },
       });
       expect([body.slice(0, 20), told.status]).toEqual([body.slice(0, 20), status]);
+      expect(told.text).not.toContain(secret);
       expect(told.headers.get('content-type')).toBe('application/problem+json');
       expect(told.json()).toMatchObject({
         status,

@@ -6,31 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { until } from '../support/conditions.ts';
 import { admin, ConsoleScene, type Told } from '../support/console-scene.ts';
+import {
+  type ApiDocument,
+  type Described,
+  operationsOf,
+  type Try,
+  triesOf,
+} from '../support/described-operations.ts';
 import { poolKeys, signingKeys } from '../support/managed.ts';
-import { NO_VALUE, type Schema, valuesOf } from '../support/schema-values.ts';
-
-interface Parameter {
-  readonly name: string;
-  readonly in: 'path' | 'query' | 'header';
-  readonly required: boolean;
-  readonly schema: Schema;
-}
-
-interface Content {
-  readonly [type: string]: { readonly schema: Schema & { readonly $ref?: string } };
-}
-
-interface Described {
-  readonly operationId: string;
-  readonly parameters: readonly Parameter[];
-  readonly requestBody?: { readonly content: Content };
-  readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
-}
-
-interface Document {
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Described>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
-}
 
 /** Calls of each operation that reads, and of one that writes: each of these is a reading of the whole configuration. */
 const TURNS = 24;
@@ -58,67 +41,13 @@ targets = ["openai/gpt-4o"]
 `;
 
 let scene: ConsoleScene;
-let document: Document;
+let document: ApiDocument;
 
 beforeAll(async () => {
   scene = await new ConsoleScene([owner], { config: CONFIG }).ready();
-  document = (await scene.call(owner, 'GET', '/openapi.json')).json() as unknown as Document;
+  document = (await scene.call(owner, 'GET', '/openapi.json')).json() as unknown as ApiDocument;
 });
 afterAll(async () => await scene.stop());
-
-/** What is tried of one operation. */
-interface Try {
-  readonly path: string;
-  readonly query: string;
-  readonly fields: Readonly<Record<string, string>>;
-  readonly body: unknown;
-}
-
-function triesOf(path: string, { parameters, requestBody }: Described): fc.Arbitrary<Try> {
-  const given = fc.record(
-    Object.fromEntries(
-      parameters.map(({ name, required, schema }) => {
-        const fitting = { weight: 6, arbitrary: valuesOf(schema) };
-        const other = { weight: 1, arbitrary: NO_VALUE };
-        const absent = { weight: required ? 0 : 5, arbitrary: fc.constant(undefined) };
-        return [name, fc.oneof(fitting, other, absent)];
-      }),
-    ),
-  );
-  const schema = requestBody?.content['application/json']?.schema;
-  const bodies =
-    schema === undefined
-      ? fc.constant(undefined)
-      : fc.oneof(
-          { weight: 6, arbitrary: valuesOf(schema) },
-          { weight: 1, arbitrary: NO_VALUE },
-          { weight: 1, arbitrary: fc.constant(undefined) },
-        );
-  return fc.tuple(given, bodies).map(([values, body]) => {
-    const text = (name: string) => textOf((values as Record<string, unknown>)[name]);
-    const of = (where: Parameter['in']) =>
-      parameters.filter(
-        (one) => one.in === where && (values as Record<string, unknown>)[one.name] !== undefined,
-      );
-    const query = new URLSearchParams(
-      of('query').map(({ name }): [string, string] => [name, text(name)]),
-    );
-    const fields = of('header').map(({ name }) => [name, text(name)] as const);
-    return {
-      path: path.replaceAll(
-        /\{(\w+)\}/g,
-        (_, name: string) => encodeURIComponent(text(name)) || '%20',
-      ),
-      query: query.toString(),
-      // What a client may not send is not what is asked about.
-      fields: Object.fromEntries(fields.filter(([, value]) => /^[\x20-\x7e]+$/.test(value))),
-      body: body === undefined ? undefined : JSON.stringify(body),
-    };
-  });
-}
-
-const textOf = (value: unknown): string =>
-  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).toWellFormed();
 
 /** Its answer, once there is one that says something of it: the door may have had too many calls. */
 async function asked(method: string, { path, query, fields, body }: Try): Promise<Told> {
@@ -158,12 +87,7 @@ describe('the API document', () => {
     async () => {
       const wrong: string[] = [];
       const statuses = new Map<string, Set<number>>();
-      const rows = Object.entries(document.paths)
-        .flatMap(([path, methods]) =>
-          Object.entries(methods).map(
-            ([method, row]) => [path, method.toUpperCase(), row] as const,
-          ),
-        )
+      const rows = operationsOf(document)
         // A stream does not end, and wrong tokens would slow down the right one.
         .filter(([, , { operationId }]) => operationId !== 'live' && operationId !== 'signIn');
       expect(rows.length).toBeGreaterThan(8);
