@@ -99,7 +99,7 @@ ${CONFIG_HELP}`,
     run: async (argv) => {
       const { usage, usageArguments } = await import('./command/usage.ts');
       const asked = usageArguments(argv, Date.now());
-      return usage(asked, await loaded(asked.config, ['data_dir', 'ledger']));
+      return usage(asked, await loaded(asked.config, asked.keys));
     },
   },
   budget: {

@@ -3,12 +3,22 @@ import type { Config } from '../config/config-document.ts';
 import { csvText, shownText } from '../ledger/csv.ts';
 import type { Dimension } from '../ledger/fact-kind.ts';
 import { TimeZone } from '../ledger/time-zone.ts';
-import { totalOf, type Usage, UsageReport, type UsageRow } from '../ledger/usage-report.ts';
+import {
+  QUARTER_MS,
+  type Span,
+  totalOf,
+  type Usage,
+  UsageReport,
+  type UsageRow,
+} from '../ledger/usage-report.ts';
+import { readBreaks } from '../plan/prompt-breaks.ts';
 import { usdText } from '../prices/money.ts';
+import { tableText } from './table-text.ts';
+import { cacheCsv, cacheJson, cacheReport, cacheText } from './usage-cache.ts';
 
 /** Text of `sluice usage --help`. */
 export const USAGE_HELP = `sluice usage [--by key|tenant|class|model|provider|route|status|day] [--since 24h] [--until WHEN] [--zone Z]
-             [--json | --csv] [--config FILE]
+             [--cache] [--json | --csv] [--config FILE]
 
 What was used and what it cost, from the ledger in data_dir; a gateway may be running beside it, and its last fifth of a second
 is not there yet. Money is exact. "unpriced (3)" says that the cost of three attempts is not known, and why: sluice prices check.
@@ -17,11 +27,16 @@ is not there yet. Money is exact. "unpriced (3)" says that the cost of three att
   --since     30m, 24h, 7d, or a day like 2026-11-01, which begins in --zone (default: 24h; with --by day: 7d, whole days)
   --until     the same; a day is not included (default: now)
   --zone      a time zone of the IANA data base (default: UTC)
+  --cache     what the caches that providers keep of prompts had of it and saved, and who breaks theirs
   --json      an array of objects; money as decimal texts
   --csv       the same as CSV
 
 Times are counted in quarters of an hour: --since reaches back to the last one's beginning. "input" is all that went in, "cached"
-the part of it that was read from a cache. One request may be several attempts.`;
+the part of it that was read from a cache. One request may be several attempts.
+
+With --cache "hit rate" is cached of input; "saved" is what the cached tokens would have cost as input, less what they cost, and
+"written" what those that went into a cache cost more than input: both by the price book's rates of today for the smallest size.
+Behind the rows are sessions that break their cache (JSON: {"rows", "broken"}; CSV has the rows alone).`;
 
 export const BY = {
   key: ['tenant', 'key', 'class'],
@@ -33,14 +48,20 @@ export const BY = {
   status: ['provider', 'status'],
 } as const satisfies Readonly<Record<string, readonly Dimension[]>>;
 
-interface UsageArguments {
+export interface UsageArguments {
   readonly by: keyof typeof BY | 'day';
   readonly fromMs: number;
   readonly toMs: number;
   readonly zone: TimeZone;
+  readonly cache: boolean;
   readonly form: 'table' | 'json' | 'csv';
   readonly config: string | null;
+  /** Those of the configuration that it looks at. */
+  readonly keys: readonly string[];
 }
+
+const LEDGER_KEYS = ['data_dir', 'ledger'];
+const PRICE_KEYS = ['prices', 'prices_file', 'provider_authorities', 'provider_aliases'];
 
 const UNIT_MS: Readonly<Record<string, number>> = {
   m: 60_000,
@@ -61,12 +82,13 @@ export function usageArguments(argv: readonly string[], nowMs: number): UsageArg
       since: { type: 'string' },
       until: { type: 'string' },
       zone: { type: 'string', default: 'UTC' },
+      cache: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       csv: { type: 'boolean', default: false },
       config: { type: 'string' },
     },
   });
-  const { by, json, csv } = values;
+  const { by, cache, json, csv } = values;
   if (by !== 'day' && !isGrouping(by))
     throw new Error(
       `--by: found "${by.slice(0, 64)}", expected ${Object.keys(BY).join(', ')} or day.`,
@@ -79,7 +101,8 @@ export function usageArguments(argv: readonly string[], nowMs: number): UsageArg
   const toMs = values.until === undefined ? nowMs : instant('--until', values.until, zone, nowMs);
   if (toMs <= fromMs) throw new Error('--until has to be behind --since.');
   const form = json ? 'json' : csv ? 'csv' : 'table';
-  return { by, fromMs, toMs, zone, form, config: values.config ?? null };
+  const keys = cache ? [...LEDGER_KEYS, ...PRICE_KEYS] : LEDGER_KEYS;
+  return { by, fromMs, toMs, zone, cache, form, config: values.config ?? null, keys };
 }
 
 function isGrouping(by: string): by is keyof typeof BY {
@@ -100,8 +123,8 @@ function instant(option: string, text: string, zone: TimeZone, nowMs: number): n
 
 /** @returns the exit code */
 export function usage(
-  { by, fromMs, toMs, zone, form }: UsageArguments,
-  { dataDir }: Pick<Config, 'dataDir'>,
+  { by, fromMs, toMs, zone, cache, form }: UsageArguments,
+  { dataDir, pricing }: Pick<Config, 'dataDir' | 'pricing'>,
 ): number {
   if (dataDir === null)
     throw new Error('There is no ledger: set data_dir in the configuration, or AI_DATA_DIR.');
@@ -109,18 +132,33 @@ export function usage(
   if (!report.exists)
     throw new Error(`There is no ledger in ${dataDir} yet. A gateway with this data_dir makes it.`);
   const span = { fromMs, toMs };
+  const write = (text: string): void => void process.stdout.write(`${text}\n`);
+  if (cache) {
+    const told = cacheReport(report, by === 'day' ? null : BY[by], span, zone, pricing);
+    const broken = readBreaks(dataDir).filter(({ lastMs }) => lastMs >= fromMs && lastMs < toMs);
+    const words = by === 'day' ? ['day'] : BY[by];
+    if (form === 'json') write(cacheJson(words, told, broken));
+    else if (form === 'csv') write(cacheCsv(words, told));
+    else {
+      write(spanText(span, zone));
+      write(cacheText(words, told, broken));
+    }
+    return 0;
+  }
   const rows = by === 'day' ? report.byDay(zone, span) : report.by(BY[by], span);
   const names: readonly string[] = by === 'day' ? ['day'] : BY[by];
-  const write = (text: string): void => void process.stdout.write(`${text}\n`);
   if (form === 'json') write(jsonOf(names, rows));
   else if (form === 'csv') write(csvOf(names, rows));
   else {
-    const quarterMs = 900_000;
-    const from = new Date(Math.floor(fromMs / quarterMs) * quarterMs).toISOString();
-    write(`from ${from} to ${new Date(toMs).toISOString()}, ${zone.name}\n`);
+    write(spanText(span, zone));
     write(tableOf(names, rows));
   }
   return 0;
+}
+
+function spanText({ fromMs, toMs }: Span, zone: TimeZone): string {
+  const from = new Date(Math.floor(fromMs / QUARTER_MS) * QUARTER_MS).toISOString();
+  return `from ${from} to ${new Date(toMs).toISOString()}, ${zone.name}\n`;
 }
 
 /** The members of a row, in the order of the table's columns. */
@@ -178,19 +216,7 @@ function tableOf(names: readonly string[], rows: readonly UsageRow[]): string {
       total,
     ),
   ];
-  const widths = head.map((_, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  return lines
-    .map((line) =>
-      line
-        .map((cell, at) =>
-          at < names.length || at === head.length - 1
-            ? cell.padEnd(widths[at] ?? 0)
-            : cell.padStart(widths[at] ?? 0),
-        )
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return tableText(lines, (at) => at >= names.length && at < head.length - 1);
 }
 
 /** No attempt has a price. */

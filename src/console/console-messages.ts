@@ -3,6 +3,7 @@
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { OverlayEntry } from '../overlay/overlay-entry.ts';
+import type { KeptBreak } from '../plan/prompt-breaks.ts';
 import type { Now } from './live-view.ts';
 
 /** A request as it came, its body whole. */
@@ -64,6 +65,8 @@ export interface MainAnswers {
   readonly now: Now;
   /** JSON, as `/refusals` has it. */
   readonly refusals: string;
+  /** Who breaks the cache of its prompts, those that did last first. */
+  readonly promptBreaks: readonly KeptBreak[];
   /** Reads the configuration again. */
   readonly reload: { readonly ok: boolean; readonly problems: readonly string[] };
   /** What was made at run time and has not ended, as the node knows it now. */

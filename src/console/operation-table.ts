@@ -14,6 +14,7 @@ import { entryOperations } from './operations/entry-operations.ts';
 import { explainOperations } from './operations/explain-operation.ts';
 import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
+import { promptCacheOperations } from './operations/prompt-cache-operations.ts';
 import { providerOperations } from './operations/provider-operations.ts';
 import { purseOperations } from './operations/purse-operations.ts';
 import { rehearseOperations } from './operations/rehearse-operation.ts';
@@ -34,6 +35,7 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
     ...sessionOperations(room, front),
     ...nodeOperations(room),
     ...usageOperations(view, past),
+    ...promptCacheOperations(view, live, past, () => room.ask('promptBreaks')),
     ...requestOperations(view, past),
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),

@@ -100,6 +100,69 @@ export const SPEND = z.object({
   total: USAGE,
 });
 
+/** What providers' caches of prompts did for some requests. */
+export const PROMPT_CACHE = z.object({
+  attempts: count,
+  /** All that went in, what is in the next two included. */
+  input_tokens: count,
+  cache_read_tokens: count,
+  cache_write_tokens: count,
+  /** `cache_read_tokens` of `input_tokens`; null: nothing went in. */
+  hit_rate: z.number().min(0).nullable(),
+  /** What the tokens that were read would have cost as input, less what they cost. */
+  saved_usd: usd,
+  /** What the tokens that were written cost more than input does. */
+  written_usd: usd,
+  /** Tokens read or written of models without a price: they are in neither sum. */
+  unpriced_tokens: count,
+});
+
+export const PROMPT_CACHE_QUERY = z.object({
+  ...range,
+  ...filters,
+  by: z
+    .string()
+    .max(100)
+    .default('')
+    .describe('Dimensions with commas between them; empty: all in one row.'),
+  order: z.enum(['input', 'saved', 'rate', 'name']).default('input'),
+  limit,
+  cursor: cursor.optional(),
+  format: z.enum(['json', 'csv']).default('json'),
+});
+
+export const PROMPT_CACHE_PAGE = z.object({
+  since: instant,
+  until: instant,
+  by: z.array(DIMENSION),
+  rows: z.array(z.object({ by: z.record(z.string(), z.string()), use: PROMPT_CACHE })),
+  total: PROMPT_CACHE,
+  next: cursor.nullable(),
+});
+
+/** Sessions of one key that break the cache of what they send to one target. */
+export const PROMPT_BREAK = z.object({
+  tenant: z.string(),
+  key: z.string().nullable(),
+  model: z.string().nullable(),
+  target: z.string(),
+  /** The body's member that changed. */
+  part: z.string(),
+  /** Of the first byte that differs in the body, in the last session; null: the part was gone. */
+  offset: count.nullable(),
+  /** The same from the part's first byte on. */
+  part_offset: count,
+  sessions: count,
+  turns: count,
+  /** What those turns cost beyond what they would have. */
+  lost_usd: usd,
+  /** Sessions of which that is not known. */
+  unpriced: count,
+  first: instant,
+  last: instant,
+});
+export const PROMPT_BREAKS = z.object({ rows: z.array(PROMPT_BREAK) });
+
 /** One attempt that reached its provider: a usage fact, as `docs/facts.md` has it, its members unchanged. */
 const FACT = z.record(z.string(), z.unknown());
 

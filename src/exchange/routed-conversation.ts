@@ -2,8 +2,8 @@
 
 import type { Planner, Trial } from '../plan/planner.ts';
 import type { PrefixWatch, WatchedTurn } from '../plan/prefix-watch.ts';
+import type { PromptBreak } from '../plan/prompt-breaks.ts';
 import type { Target } from '../plan/route-table.ts';
-import { usdText } from '../prices/money.ts';
 import type { WorkerMetrics } from '../settle/metrics.ts';
 import type { UsageFact } from '../settle/usage-fact.ts';
 import type { RequestReading } from './request-reading.ts';
@@ -13,8 +13,8 @@ export interface ConversationContext {
   readonly planner: Planner;
   readonly prefixes: PrefixWatch;
   readonly metrics: WorkerMetrics;
-  /** Something is to be mended, by whoever reads the log. */
-  warn(event: string, fields: Readonly<Record<string, string | number | null>>): void;
+  /** A session breaks its cache: whoever sends it can mend that. */
+  brokeCache(broken: PromptBreak): void;
 }
 
 /** Who answered and said what that used has the prompt in its cache now. */
@@ -59,16 +59,5 @@ function comparePrefix(
   });
   if (broken === null) return;
   metrics.promptCacheBroken();
-  const { part, offset, partOffset, turns, lostPico } = broken;
-  context.warn('prompt_cache_broken', {
-    tenant_id: tenantId,
-    key_id: keyId,
-    model: requestedModel,
-    target: target.name,
-    part,
-    offset,
-    part_offset: partOffset,
-    turns,
-    lost_usd: lostPico === null ? null : usdText(lostPico),
-  });
+  context.brokeCache({ ...broken, tenantId, keyId, model: requestedModel, target: target.name });
 }

@@ -29,6 +29,7 @@ import { openPlanner, type Plans } from '../plan/open-planner.ts';
 import { Pins } from '../plan/pins.ts';
 import { Planner } from '../plan/planner.ts';
 import { PrefixWatch } from '../plan/prefix-watch.ts';
+import type { PromptBreak } from '../plan/prompt-breaks.ts';
 import { LimitTable } from '../policy/limit-table.ts';
 import { Limiter } from '../policy/limiter.ts';
 import { type EffectivePolicy, PolicyTable } from '../policy/policy-table.ts';
@@ -59,8 +60,8 @@ const UPSTREAM_TICK_MS = 500;
 /** How exact the routed lane's waits are, in milliseconds; the clock runs only while somebody waits. */
 const DEADLINE_PERIOD_MS = 20;
 
-/** Writes a line of the node's log for whoever has to mend something. */
-type Warn = (event: string, fields: Readonly<Record<string, string | number | null>>) => void;
+/** Tells the node of a session that breaks its prompt's cache. */
+type BrokeCache = (broken: PromptBreak) => void;
 
 /** What a worker thread keeps, whatever its configuration becomes. */
 export class ThreadState {
@@ -77,7 +78,7 @@ export class ThreadState {
   readonly facts: LineRoom;
   readonly refusals: RefusalTally;
   readonly report: (error: unknown) => void;
-  readonly warn: Warn;
+  readonly brokeCache: BrokeCache;
   /** Questions to the node's ledger. */
   readonly recalls: Recalls;
   /** Questions to the other nodes, for what of stored state this one was not told yet. */
@@ -114,7 +115,7 @@ export class ThreadState {
     refusals: RefusalTally,
     report: (error: unknown) => void,
     toldStored: (record: Uint8Array) => void,
-    warn: Warn,
+    brokeCache: BrokeCache,
     budgetMet: BudgetMet,
     recalls: Recalls,
     askFleet: () => void,
@@ -149,7 +150,7 @@ export class ThreadState {
     this.facts = facts;
     this.refusals = refusals;
     this.report = report;
-    this.warn = warn;
+    this.brokeCache = brokeCache;
     this.prefixes = new PrefixWatch(this.metrics);
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
     const followed = new FollowedTable(start.followed, start.index);
@@ -402,8 +403,8 @@ export class DataPlane implements WorkerContext {
     this.#thread.report(error);
   }
 
-  warn(event: string, fields: Parameters<Warn>[1]): void {
-    this.#thread.warn(event, fields);
+  brokeCache(broken: PromptBreak): void {
+    this.#thread.brokeCache(broken);
   }
 }
 

@@ -3,6 +3,7 @@
 import type { MetBudget } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
+import type { PromptBreak } from '../plan/prompt-breaks.ts';
 import type { Refusals } from '../settle/refusal-tally.ts';
 
 /** Handed to a worker at its start. */
@@ -55,6 +56,8 @@ export type ToMain =
   | { readonly kind: 'budget'; readonly budget: MetBudget }
   /** Who was refused since the last time, and how many more that found no room. */
   | { readonly kind: 'refusals'; readonly rows: readonly Refusals[]; readonly unnamed: number }
+  /** A session breaks the cache of its prompt. */
+  | { readonly kind: 'broke-cache'; readonly broken: PromptBreak }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

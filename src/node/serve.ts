@@ -27,6 +27,7 @@ import { type EffectiveConfig, loadEffective } from '../overlay/effective-config
 import { OverlayKeeper } from '../overlay/overlay-keeper.ts';
 import { createHealthTable } from '../plan/health.ts';
 import { createPinTable } from '../plan/pins.ts';
+import { PromptBreaks } from '../plan/prompt-breaks.ts';
 import { createLimitTable, LimitTable } from '../policy/limit-table.ts';
 import { purseStates } from '../policy/purse-states.ts';
 import { createRepeatTable } from '../policy/repeat-table.ts';
@@ -166,6 +167,9 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const ledger = openLedger(config, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
+  const breaks = new PromptBreaks(config.dataDir, (reason) =>
+    log.write('warn', 'prompt_breaks_unkept', { reason }),
+  );
   const supervisor = new Supervisor(
     running,
     slots,
@@ -187,6 +191,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     },
     out,
     refusals,
+    breaks,
     stored,
     budgets,
     ledger,
@@ -256,6 +261,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     },
     answers: {
       refusals: () => refusals.page(),
+      promptBreaks: () => breaks.rows,
       overlay: () => overlay.entries,
       reload: () => {
         const problems = reloader.reload('admin');
@@ -357,6 +363,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const kept = Promise.all([
     shared,
     keeper.stop(DISK_LIMIT_MS, shared),
+    breaks.stop(DISK_LIMIT_MS),
     ledger === null || ledger.stop(DISK_LIMIT_MS),
   ]).then((all) => all.flat().every((isSaved) => isSaved));
   log.write('info', 'stopped', { signal });

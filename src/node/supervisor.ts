@@ -4,7 +4,9 @@ import type { ConfigDocument } from '../config/config-document.ts';
 import type { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
+import type { PromptBreak, PromptBreaks } from '../plan/prompt-breaks.ts';
 import { LimitTable } from '../policy/limit-table.ts';
+import { usdText } from '../prices/money.ts';
 import type { StateKeeper } from '../stored/state-keeper.ts';
 import type { ToMain, ToWorker, WorkerStart } from './messages.ts';
 import type { RefusalList } from './refusal-list.ts';
@@ -51,6 +53,7 @@ export class Supervisor {
   readonly #shared: SharedTables;
   readonly #out: LineOutlet;
   readonly #refusals: RefusalList;
+  readonly #breaks: PromptBreaks;
   readonly #stored: StateKeeper;
   readonly #budgets: BudgetKeeper;
   readonly #limits: LimitTable;
@@ -72,6 +75,7 @@ export class Supervisor {
     shared: SharedTables,
     out: LineOutlet,
     refusals: RefusalList,
+    breaks: PromptBreaks,
     stored: StateKeeper,
     budgets: BudgetKeeper,
     ledger: LedgerKeeper | null,
@@ -84,6 +88,7 @@ export class Supervisor {
     this.#shared = shared;
     this.#out = out;
     this.#refusals = refusals;
+    this.#breaks = breaks;
     this.#stored = stored;
     this.#budgets = budgets;
     this.#limits = new LimitTable(shared.limits, null);
@@ -192,6 +197,9 @@ export class Supervisor {
       case 'refusals':
         this.#refusals.add(message.rows, message.unnamed);
         break;
+      case 'broke-cache':
+        this.#brokeCache(message.broken);
+        break;
       case 'log':
         this.#log.write(message.level, message.event, message.fields);
         break;
@@ -214,6 +222,22 @@ export class Supervisor {
         break;
     }
     this.#changed();
+  }
+
+  #brokeCache(broken: PromptBreak): void {
+    this.#breaks.add(broken);
+    const { tenantId, keyId, model, target, part, offset, partOffset, turns, lostPico } = broken;
+    this.#log.write('warn', 'prompt_cache_broken', {
+      tenant_id: tenantId,
+      key_id: keyId,
+      model,
+      target,
+      part,
+      offset,
+      part_offset: partOffset,
+      turns,
+      lost_usd: lostPico === null ? null : usdText(lostPico),
+    });
   }
 
   #recall({ worker }: Slot, call: number, requestId: string): void {

@@ -76,7 +76,7 @@ async function open(start: WorkerStart): Promise<Door> {
         fields: { reason: reasonOf(error) },
       }),
     (record) => stored.add(record),
-    (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
+    (broken) => tell({ kind: 'broke-cache', broken }),
     (scope, name, window) => tell({ kind: 'budget', budget: { scope, name, window } }),
     recalls,
     () => tell({ kind: 'catch-up' }),

@@ -34,6 +34,8 @@ const VIEWS = [
   'routes/chat',
   'routes?new=1',
   'providers',
+  'cache',
+  'cache?by=key&range=30d&order=rate',
   'policies',
   'policies?tab=limits',
   'policies?tab=tenants',
@@ -229,6 +231,30 @@ describe('every screen', () => {
   });
 });
 
+/** A session whose prompt tells the time. */
+async function breakCache(): Promise<void> {
+  const key = scene.keys.get('1001') ?? '';
+  for (let turn = 0; turn < 4; turn++) {
+    const system = `${'word '.repeat(1_500)} It is 12:0${turn}.`;
+    const messages = [
+      { role: 'system', content: system },
+      ...Array.from({ length: turn + 1 }, (_, nth) => ({ role: 'user', content: `Turn ${nth}` })),
+    ];
+    const response = await fetch(`${scene.console.gateway.origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${key}`,
+        'content-type': 'application/json',
+        'x-sluice-session': 'breaks',
+      },
+      body: JSON.stringify({ model: 'openai/gpt-5-mini', max_tokens: 20, messages }),
+    });
+    expect(response.status).toBe(200);
+    await response.arrayBuffer();
+  }
+  await until('it to be told', () => scene.console.gateway.count('prompt_cache_broken') > 0);
+}
+
 describe('numbers', () => {
   const from = Math.floor(Date.now() / DAY_MS) * DAY_MS - 4 * DAY_MS;
   const [since, until_] = [new Date(from).toISOString(), new Date(from + 2 * DAY_MS).toISOString()];
@@ -376,6 +402,42 @@ describe('numbers', () => {
       ]);
       const text = readFileSync(await download.path(), 'utf8');
       expect(text).toContain('gpt-5-mini');
+    });
+  });
+
+  test('P4: the hit rate of prompt caches is what SQL over the facts says was read of all input, and who breaks theirs is there', async () => {
+    const folder = join(scene.dataDir, 'ledger');
+    let [read, input] = [0, 0];
+    for (const name of readdirSync(folder).filter((file) => /^\d{4}-.*\.db$/.test(file))) {
+      const file = new DatabaseSync(join(folder, name), { readOnly: true });
+      const query = file.prepare(
+        'SELECT sum(cache_read) AS read, sum(input) AS input FROM usage WHERE at_ms >= ? AND at_ms < ?',
+      );
+      const row = query.get(from, from + 2 * DAY_MS);
+      read += Number(row?.['read'] ?? 0);
+      input += Number(row?.['input'] ?? 0);
+      file.close();
+    }
+    expect(read).toBeGreaterThan(0);
+    await breakCache();
+    await look(scene.viewer, async (page) => {
+      await show(page, `cache?range=own&since=${since}&until=${until_}&by=provider`);
+      const tiles = page.locator('#prompt-cache data');
+      expect(await tiles.first().getAttribute('value')).toBe(String(read / input));
+      expect(await tiles.nth(1).getAttribute('value')).toBe(String(read));
+      const shown = await page.locator('#prompt-cache').innerText();
+      expect(shown).toContain(`${(Math.floor((1_000 * read) / input) / 10).toFixed(1)} %`);
+      const rows = page
+        .getByRole('table', { name: 'Prompt caches by provider' })
+        .locator('tbody tr');
+      expect(await rows.count()).toBe(5);
+      const broken = page
+        .getByRole('table', { name: 'Sessions that break their cache' })
+        .locator('tbody tr');
+      expect(await broken.count()).toBe(1);
+      expect(await broken.innerText()).toMatch(
+        /1001[\s\S]*openai\/gpt-5-mini[\s\S]*messages, byte [\d,]+ of the body/,
+      );
     });
   });
 });

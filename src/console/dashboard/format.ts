@@ -17,6 +17,11 @@ export function rate(value: number): string {
   return value >= 10_000 ? SHORT.format(value) : RATE.format(value);
 }
 
+/** @returns a tenth of a per cent, cut: `99.9 %` is not all; null is a dash */
+export function percent(part: number | null): string {
+  return part === null ? '–' : `${(Math.floor(part * 1_000) / 10).toFixed(1)} %`;
+}
+
 /** Decimal places of the smallest part that is told: pico-dollars. */
 const PLACES = 12;
 

@@ -2,6 +2,7 @@ import type { VNode } from 'preact';
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import { type Address, changed, hrefOf } from './address.ts';
 import { asRefused, keepSession, type Refused, read, write } from './admin-api.ts';
+import { CacheScreen } from './cache-screen.ts';
 import { ConfigScreen } from './config-screen.ts';
 import { badge, Choice, refusedNote } from './elements.ts';
 import { type Content, h, html } from './html.ts';
@@ -46,6 +47,7 @@ const SCREENS: Readonly<Record<string, Screen>> = {
   },
   routes: { text: 'Routes', isNodeWide: true, show: (address) => h(RoutesScreen, { address }) },
   providers: { text: 'Providers', isNodeWide: true, show: () => h(ProvidersScreen, {}) },
+  cache: { text: 'Cache', isNodeWide: false, show: (address) => h(CacheScreen, { address }) },
   policies: {
     text: 'Policies and limits',
     isNodeWide: false,

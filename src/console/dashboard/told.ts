@@ -11,6 +11,10 @@ import type {
   LIMIT,
   NODE,
   NOW,
+  PROMPT_BREAK,
+  PROMPT_BREAKS,
+  PROMPT_CACHE,
+  PROMPT_CACHE_PAGE,
   PROVIDER,
   PROVIDERS_PAGE,
   REFUSALS,
@@ -33,6 +37,10 @@ export type Key = z.infer<typeof KEY>;
 export type Limit = z.infer<typeof LIMIT>;
 export type Node = z.infer<typeof NODE>;
 export type Now = z.infer<typeof NOW>;
+export type PromptBreak = z.infer<typeof PROMPT_BREAK>;
+export type PromptBreaks = z.infer<typeof PROMPT_BREAKS>;
+export type PromptCache = z.infer<typeof PROMPT_CACHE>;
+export type PromptCachePage = z.infer<typeof PROMPT_CACHE_PAGE>;
 export type Provider = z.infer<typeof PROVIDER>;
 export type Providers = z.infer<typeof PROVIDERS_PAGE>;
 export type Refusals = z.infer<typeof REFUSALS>;

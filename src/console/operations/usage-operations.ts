@@ -125,7 +125,8 @@ export function usageOperations(view: GatewayView, past: AskedPast): readonly Op
   ];
 }
 
-function dimensionsOf(text: string): readonly Dimension[] {
+/** @throws Problem when one of them is none */
+export function dimensionsOf(text: string): readonly Dimension[] {
   const names = text === '' ? [] : text.split(',');
   return [...new Set(names)].map((name) => {
     const known = DIMENSION.safeParse(name);
@@ -165,7 +166,8 @@ function sorted(rows: readonly UsageRow[], order: Order): readonly UsageRow[] {
   return rows.toSorted((a, b) => key(order, b) - key(order, a));
 }
 
-function named(by: readonly Dimension[], row: UsageRow): Record<string, string> {
+/** The values of a row by their dimensions. */
+export function named(by: readonly Dimension[], row: Pick<UsageRow, 'by'>): Record<string, string> {
   return Object.fromEntries(by.map((name, at) => [name, row.by[at] ?? '']));
 }
 

@@ -104,7 +104,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
     held: unbounded(),
     rehearsal: null,
     prefixes: new PrefixWatch(metrics),
-    warn() {},
+    brokeCache() {},
   };
   const body = Buffer.from('{"model":"chat","messages":[]}');
   const fields = ['content-length', String(body.length)];
