@@ -25,6 +25,11 @@ export function leftOut(type: string, base64Chars: number): string {
   return `[Left out: ${shown}, ${bytes} bytes, which an answer in this API cannot hold.]`;
 }
 
+/** A picture that lies elsewhere, in Markdown: an answer that can hold no picture says where it is. */
+export function pictureAt(url: string): string {
+  return `![picture](<${url.replace(/[\s<>]/g, encodeURIComponent)}>)`;
+}
+
 /** Why a model stopped; null: its provider did not say. */
 export type StopReason = 'end' | 'stop_sequence' | 'length' | 'calls' | 'filtered';
 

@@ -12,6 +12,7 @@ import {
   objectIn,
   parsedObject,
   textIn,
+  withoutMark,
 } from './json-values.ts';
 import { OWN_THOUGHT } from './openai-responses/item-ids.ts';
 import { PREFIX } from './seals.ts';
@@ -45,7 +46,7 @@ export function withoutForeignThoughts(
   maker: Maker,
 ): CleanedRequest | null {
   if (!TRACES[wire].some((trace) => body.includes(trace))) return null;
-  const request = parsedObject(body.toString());
+  const request = parsedObject(withoutMark(body.toString()));
   if (request === null) return null;
   const dropped = new Set<string>();
   const field = wire === 'openai-responses' ? 'input' : 'messages';

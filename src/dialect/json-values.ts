@@ -4,6 +4,13 @@ export interface JsonObject {
   readonly [name: string]: unknown;
 }
 
+const BYTE_ORDER_MARK = 0xfeff;
+
+/** A JSON text without the byte order mark that some write in front of it, and who reads may ignore (RFC 8259 §8.1). */
+export function withoutMark(text: string): string {
+  return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+}
+
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

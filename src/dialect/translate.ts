@@ -17,10 +17,11 @@ import { writeMessagesRequest } from './anthropic-messages/request-writer.ts';
 import { MessageStreamWriter } from './anthropic-messages/stream-writer.ts';
 import type { Conversation } from './conversation.ts';
 import { ReadEmbeddings } from './embeddings/translation.ts';
+import type { WantedVectors } from './embeddings/vectors.ts';
 import { type Failure, failureOf, TOO_LARGE, UNREADABLE } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
 import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
-import type { JsonObject } from './json-values.ts';
+import { type JsonObject, withoutMark } from './json-values.ts';
 import { Losses, malformed, Refusal } from './losses.ts';
 import { OllamaAnswerReader } from './ollama/answer-reader.ts';
 import { writeOllamaRequest } from './ollama/request-writer.ts';
@@ -37,6 +38,7 @@ import { ToolNames } from './wire-names.ts';
 import { type AskedWire, type CallerWire, streamsLines, type TargetWire } from './wires.ts';
 
 export { TranslatedVectors } from './embeddings/translation.ts';
+export type { WantedVectors } from './embeddings/vectors.ts';
 export { withoutForeignThoughts } from './foreign-thoughts.ts';
 
 /** What a request is written for. */
@@ -65,8 +67,8 @@ export interface TranslatedRequest {
   readonly choices: number;
   readonly toolNames: ReadonlyMap<string, string>;
   readonly echoed: JsonObject | null;
-  /** How its caller wants vectors; null: it is a conversation. */
-  readonly vectors: 'numbers' | 'base64' | null;
+  /** The vectors that its caller wants; null: it is a conversation. */
+  readonly vectors: WantedVectors | null;
   /** Names of what is lost, for `x-sluice-dropped`. */
   readonly dropped: readonly string[];
   /** `name=value` of what is carried changed, for `x-sluice-adjusted`. */
@@ -201,12 +203,12 @@ export class ReadRequest {
    * @returns a refusal where it is none of its wire, or asks for what that wire alone can carry
    */
   static of(from: CallerWire, body: Buffer): ReadRequest | Refusal {
-    return orRefusal(() => new ReadRequest(CALLERS[from].read(body.toString())));
+    return orRefusal(() => new ReadRequest(CALLERS[from].read(withoutMark(body.toString()))));
   }
 
   /** A body whose tokens are to be counted: Anthropic's callers ask for that in a request of its own. */
   static ofCount(body: Buffer): ReadRequest | Refusal {
-    return orRefusal(() => new ReadRequest(readCountRequest(body.toString())));
+    return orRefusal(() => new ReadRequest(readCountRequest(withoutMark(body.toString()))));
   }
 
   /** @returns a refusal where it asks for what the target's wire cannot carry */
@@ -256,7 +258,7 @@ class ReadTexts {
       choices: 1,
       toolNames: NO_NAMES,
       echoed: null,
-      vectors: this.#read.isPacked ? 'base64' : 'numbers',
+      vectors: this.#read.wanted,
       dropped: [],
       adjusted: [],
     };
@@ -313,7 +315,7 @@ export function translateAnswer(
 ): ToldError {
   const writer = CALLERS[to].answerWriter(terms);
   try {
-    TARGETS[from].reader(writer).whole(body.toString());
+    TARGETS[from].reader(writer).whole(withoutMark(body.toString()));
   } catch (error) {
     if (isTooDeep(error)) return toldError(to, UNREADABLE);
     throw error;
@@ -336,7 +338,7 @@ export function translateAsStream(
   const told = translateAnswer(from, to, body, terms);
   if (told.status !== 200) return told;
   const writer = CALLERS[to].streamWriter(terms);
-  TARGETS[from].reader(writer).whole(body.toString());
+  TARGETS[from].reader(writer).whole(withoutMark(body.toString()));
   return Buffer.from(writer.take());
 }
 
@@ -347,7 +349,7 @@ export function untoldAnswer(to: CallerWire, isTooLarge: boolean): ToldError {
 
 /** @param body of an answer with an error's status, in whatever form: what is no JSON is not told */
 export function translateError(to: CallerWire, status: number, body: Buffer): ToldError {
-  return toldError(to, failureOf(status, parsedJson(body.toString())));
+  return toldError(to, failureOf(status, parsedJson(withoutMark(body.toString()))));
 }
 
 function toldError(to: CallerWire, failure: Failure): ToldError {
@@ -430,9 +432,12 @@ export class TranslatedStream {
 
   /** @param piece lent @returns what it amounts to, perhaps nothing */
   push(piece: Buffer): Buffer {
-    const events = this.#events ?? this.#recognised(piece);
-    if (events === null) return NO_BYTES;
-    let at = events.begin(piece);
+    const first = this.#events === null ? firstByteAt(piece) : 0;
+    if (first < 0) return NO_BYTES;
+    this.#events ??= tokenizerOf(this.#from, piece[first] ?? 0);
+    const events = this.#events;
+    // What stands in front of the first byte is no part of any event: a byte order mark, white space that keeps alive.
+    let at = Math.max(first, events.begin(piece));
     while (at >= 0 && at < piece.length) {
       at = events.read(piece, at, this.#data);
       if (at >= 0) this.#tell(events);
@@ -440,13 +445,6 @@ export class TranslatedStream {
     this.#data.keep();
     if (this.keptBytes > KEPT_MAX_BYTES) this.#reader.cut();
     return this.#taken();
-  }
-
-  #recognised(piece: Buffer): Tokenizer | null {
-    const at = firstByteAt(piece);
-    if (at < 0) return null;
-    this.#events = tokenizerOf(this.#from, piece[at] ?? 0);
-    return this.#events;
   }
 
   /** Bytes that are kept from one piece to the next: of an open event, of its reader, of its writer. */

@@ -11,6 +11,17 @@ export function numberWish(body: JsonObject, field: string): Wish<number> | null
   return { field, value: number };
 }
 
+/**
+ * How many answers at once.
+ * @throws Refusal where it is less than one, or no whole number: none is no answer at all
+ */
+export function choicesWish(body: JsonObject, field: string): Wish<number> | null {
+  const wish = numberWish(body, field);
+  if (wish !== null && (!Number.isInteger(wish.value) || wish.value < 1))
+    throw malformed(field, 'expected a whole number from 1 on');
+  return wish;
+}
+
 /** @throws Refusal where it is something else than a list, or null */
 export function listAt(body: JsonObject, name: string, field = name): readonly unknown[] {
   const value = body[name];
@@ -54,14 +65,14 @@ export function argumentsSchema(value: unknown, field: string): JsonObject {
   const { type, properties, required } = value;
   if (type !== undefined && type !== 'object' && !(Array.isArray(type) && type.includes('object')))
     throw malformed(`${field}.type`, 'expected object');
-  if (properties !== undefined && properties !== null) {
+  if (properties !== undefined) {
     if (!isObject(properties)) throw malformed(`${field}.properties`, 'expected an object');
     for (const [name, property] of Object.entries(properties))
       if (!isObject(property) && typeof property !== 'boolean')
         throw malformed(`${field}.properties.${name}`, 'expected a JSON schema');
   }
   const isNamed = Array.isArray(required) && required.every((name) => typeof name === 'string');
-  if (required !== undefined && required !== null && !isNamed)
+  if (required !== undefined && !isNamed)
     throw malformed(`${field}.required`, 'expected a list of names');
   return value;
 }

@@ -5,6 +5,7 @@ import type {
   TranslatedRequest,
   TranslatedStream,
   TranslatedVectors,
+  WantedVectors,
 } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
 import {
@@ -107,7 +108,7 @@ export class TranslatedAnswer implements AttemptSink {
     this.#whole = new HeldBytes(this.#budget);
     if (head.status === 200 && head.format !== null) {
       if (this.#isStream) this.#probe = new FormatProbe(head.format);
-      else if (this.#vectors !== null) this.#vectorsSoFar = this.#newVectors();
+      else if (this.#vectors !== null) this.#vectorsSoFar = this.#newVectors(this.#vectors);
     }
     // The lane sees none of what comes: the attempt itself looks for a refusal of the pool key in it.
     return 'commit';
@@ -120,9 +121,9 @@ export class TranslatedAnswer implements AttemptSink {
     return this.#lane.head(attempt, { ...told, head: withId(told.head, this.#to) }, false);
   }
 
-  #newVectors(): TranslatedVectors {
+  #newVectors(wanted: WantedVectors): TranslatedVectors {
     const { TranslatedVectors } = translator();
-    return new TranslatedVectors(this.#from, this.#terms.model, this.#vectors === 'base64');
+    return new TranslatedVectors(this.#from, this.#terms.model, wanted);
   }
 
   /** Its own request need not say that it is a stream. */

@@ -48,6 +48,8 @@ const SCHEMAS: readonly (readonly [what: string, schema: unknown, behind: string
   ['is a list', [], ''],
   ['is of a text', { type: 'string' }, '.type'],
   ['has a list of properties', { type: 'object', properties: [] }, '.properties'],
+  ['has null for properties', { type: 'object', properties: null }, '.properties'],
+  ['requires null', { type: 'object', required: null }, '.required'],
   ['has a property that is none', { properties: { at: 'text' } }, '.properties.at'],
   ['requires a text', { type: 'object', required: 'at' }, '.required'],
 ];
@@ -63,6 +65,9 @@ const BAD: Readonly<Record<SceneWire, readonly Bad[]>> = {
     ['a body of Anthropic’s without messages', { max_tokens: 9, system: 'x' }, 'messages'],
     ['a body of the Responses API', { input: 'hi' }, 'messages'],
     ['a body of Gemini’s', { contents: [{ parts: [{ text: 'hi' }] }] }, 'messages'],
+    ['no answer at all', chat({ n: 0 }), 'n'],
+    ['one answer and a half', chat({ n: 1.5 }), 'n'],
+    ['an answer less', chat({ n: -1 }), 'n'],
     ['a tool of Anthropic’s', chat({ tools: [{ name: 'f', input_schema: {} }] }), 'tools[0]'],
     [
       'a custom tool of Anthropic’s',

@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer';
 import { EventData } from '../../wire/event-data.ts';
 import { JsonElements } from '../../wire/json-elements.ts';
-import { type JsonObject, measuredObject } from '../json-values.ts';
+import { type JsonObject, measuredObject, withoutMark } from '../json-values.ts';
 import { Refusal, untranslatable } from '../losses.ts';
 import type { TargetWire } from '../wires.ts';
 import {
@@ -19,7 +19,7 @@ import {
   readEmbeddingsRequest,
   writeEmbedding,
 } from './openai.ts';
-import { type AskedVectors, vectorOf } from './vectors.ts';
+import { type AskedVectors, vectorOf, type WantedVectors } from './vectors.ts';
 
 interface EmbeddingsDoors {
   readonly path: (model: string) => string;
@@ -64,16 +64,16 @@ export class ReadEmbeddings {
   /** @param body JSON in UTF-8, whole, in OpenAI's wire. @returns why it cannot be written for anybody */
   static of(body: Buffer): ReadEmbeddings | Refusal {
     try {
-      return new ReadEmbeddings(readEmbeddingsRequest(body.toString()));
+      return new ReadEmbeddings(readEmbeddingsRequest(withoutMark(body.toString())));
     } catch (refusal) {
       if (refusal instanceof Refusal) return refusal;
       throw refusal;
     }
   }
 
-  /** Whether its caller wants bytes in base64, and no numbers. */
-  get isPacked(): boolean {
-    return this.#asked.isPacked;
+  get wanted(): WantedVectors {
+    const { texts, isPacked } = this.#asked;
+    return { count: texts.length, isPacked };
   }
 
   /** @returns a refusal where the wire makes no vectors */
@@ -95,18 +95,17 @@ const VECTOR_MAX_BYTES = 1024 * 1024;
 export class TranslatedVectors {
   readonly #doors: EmbeddingsDoors | null;
   readonly #model: string;
-  readonly #isPacked: boolean;
+  readonly #wanted: WantedVectors;
   readonly #elements = new JsonElements('embeddings');
   readonly #data = new EventData(VECTOR_MAX_BYTES);
   #count = 0;
   #isBroken = false;
   #written = '';
 
-  /** @param isPacked as base64 */
-  constructor(from: TargetWire, model: string, isPacked: boolean) {
+  constructor(from: TargetWire, model: string, wanted: WantedVectors) {
     this.#doors = TARGETS[from] ?? null;
     this.#model = model;
-    this.#isPacked = isPacked;
+    this.#wanted = wanted;
   }
 
   /** @param piece lent. @returns what it amounts to, perhaps nothing */
@@ -122,8 +121,8 @@ export class TranslatedVectors {
 
   /** @returns what comes last; null where all of it is no answer */
   end(): Buffer | null {
-    const answer = measuredObject(this.#elements.rest ?? '');
-    if (answer === null || this.#isBroken || this.#count === 0) return null;
+    const answer = measuredObject(withoutMark(this.#elements.rest ?? ''));
+    if (answer === null || this.#isBroken || this.#count !== this.#wanted.count) return null;
     this.#written += embeddingsEnd(this.#model, this.#doors?.tokens(answer) ?? 0);
     return this.#taken();
   }
@@ -133,10 +132,10 @@ export class TranslatedVectors {
     // The place between two of them is no element.
     if (text === '') return;
     const vector = text === null ? null : (this.#doors?.vector(parsed(text)) ?? null);
-    if (vector === null) this.#isBroken = true;
+    if (vector === null || this.#count === this.#wanted.count) this.#isBroken = true;
     if (vector === null || this.#isBroken) return;
     this.#written += this.#count === 0 ? EMBEDDINGS_OPENING : ',';
-    this.#written += JSON.stringify(writeEmbedding(vector, this.#count++, this.#isPacked));
+    this.#written += JSON.stringify(writeEmbedding(vector, this.#count++, this.#wanted.isPacked));
   }
 
   #taken(): Buffer {

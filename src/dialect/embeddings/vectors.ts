@@ -9,6 +9,13 @@ export interface AskedVectors {
   readonly isPacked: boolean;
 }
 
+/** What its answer needs to know of it. */
+export interface WantedVectors {
+  /** One for each text: whoever gets fewer takes them for those of other texts. */
+  readonly count: number;
+  readonly isPacked: boolean;
+}
+
 /** @returns null where it is none */
 export function vectorOf(value: unknown): readonly number[] | null {
   if (!Array.isArray(value) || value.length === 0) return null;

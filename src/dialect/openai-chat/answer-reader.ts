@@ -1,5 +1,5 @@
 import type { UsageCounts } from '../../wire/usage-counters.ts';
-import { type AnswerSink, CALL_UNITS, leftOut, type StopReason } from '../answer.ts';
+import { type AnswerSink, CALL_UNITS, leftOut, pictureAt, type StopReason } from '../answer.ts';
 import { mediaOf } from '../data-url.ts';
 import { CUT, failureOf, UNREADABLE } from '../failures.ts';
 import {
@@ -144,6 +144,10 @@ export class ChatAnswerReader {
   #tellImage(image: unknown): void {
     const told = isObject(image) ? objectIn(image, 'image_url') : null;
     const media = mediaOf((told === null ? null : textIn(told, 'url')) ?? '');
+    if (media?.from === 'url') {
+      this.#tellText(pictureAt(media.url));
+      return;
+    }
     const isInline = media?.from === 'inline';
     this.#tellText(leftOut(isInline ? media.type : 'image', isInline ? media.base64.length : 0));
   }

@@ -20,7 +20,15 @@ import {
   textIn,
 } from '../json-values.ts';
 import { malformed, untranslatable } from '../losses.ts';
-import { argumentsSchema, flagAt, listAt, numberWish, objectAt, stopsWish } from '../wishes.ts';
+import {
+  argumentsSchema,
+  choicesWish,
+  flagAt,
+  listAt,
+  numberWish,
+  objectAt,
+  stopsWish,
+} from '../wishes.ts';
 import { cacheLifeOf } from './cache-marks.ts';
 import { readMessages } from './message-reader.ts';
 
@@ -72,7 +80,7 @@ export function readChatRequest(text: string): Conversation {
     frequencyPenalty: numberWish(body, 'frequency_penalty'),
     presencePenalty: numberWish(body, 'presence_penalty'),
     stops: stopsWish(body, 'stop'),
-    choices: numberWish(body, 'n'),
+    choices: choicesWish(body, 'n'),
     logprobs: flagAt(body, 'logprobs')
       ? { field: 'logprobs', value: numberIn(body, 'top_logprobs') ?? 0 }
       : null,

@@ -33,9 +33,10 @@ function translateEmbeddings(
   body: Buffer,
   model: string,
   isPacked: boolean,
+  count: number,
   pieceBytes = body.length,
 ): EmbeddingsAnswer | null {
-  const vectors = new TranslatedVectors(from, model, isPacked);
+  const vectors = new TranslatedVectors(from, model, { count, isPacked });
   let told = '';
   for (let at = 0; at < body.length; at += pieceBytes) {
     const lent = Buffer.from(body.subarray(at, at + pieceBytes));
@@ -89,7 +90,13 @@ describe('embeddings -> gemini', () => {
       expect(match.matchError('embeddings', error, told.status, told.body)).toEqual([]);
       return;
     }
-    const told = translateEmbeddings('gemini', answer, body.model, read.isPacked);
+    const told = translateEmbeddings(
+      'gemini',
+      answer,
+      body.model,
+      read.wanted.isPacked,
+      read.wanted.count,
+    );
     expect(match.matchResponse('embeddings', one.response_out_expected.body, told)).toEqual([]);
   });
 });
@@ -115,7 +122,7 @@ describe('embeddings -> ollama', () => {
       ],
       prompt_eval_count: 4,
     };
-    const told = translateEmbeddings('ollama', Buffer.from(JSON.stringify(answer)), 'm', false);
+    const told = translateEmbeddings('ollama', Buffer.from(JSON.stringify(answer)), 'm', false, 2);
     expect(told).toEqual({
       object: 'list',
       data: [
@@ -129,7 +136,7 @@ describe('embeddings -> ollama', () => {
 
   test('a vector of more digits than a double has is one all the same', () => {
     const body = Buffer.from('{"embeddings":[[0.123456789012345678901,-1.5e-300]]}');
-    const told = translateEmbeddings('ollama', body, 'm', false);
+    const told = translateEmbeddings('ollama', body, 'm', false, 1);
     expect(told?.data[0]?.embedding).toEqual([0.12345678901234568, -1.5e-300]);
   });
 });
@@ -140,8 +147,17 @@ test.each([
   ['none at all', { embeddings: [] }],
   ['one that is no vector', { embeddings: [[1], ['x']] }],
 ])('an answer with %s is none', (_name, body) => {
-  expect(translateEmbeddings('ollama', Buffer.from(JSON.stringify(body)), 'm', false)).toBeNull();
-  expect(translateEmbeddings('gemini', Buffer.from(JSON.stringify(body)), 'm', true)).toBeNull();
+  const bytes = Buffer.from(JSON.stringify(body));
+  for (const count of [1, 2]) {
+    expect(translateEmbeddings('ollama', bytes, 'm', false, count)).toBeNull();
+    expect(translateEmbeddings('gemini', bytes, 'm', true, count)).toBeNull();
+  }
+});
+
+test('an answer of fewer vectors than there were texts is none, nor is one of more: nobody knows whose they are', () => {
+  const body = Buffer.from('{"embeddings":[[1],[2]]}');
+  const told = (count: number) => translateEmbeddings('ollama', body, 'm', false, count);
+  expect([told(1), told(2)?.data.length, told(3)]).toEqual([null, 2, null]);
 });
 
 test.each([
@@ -175,9 +191,11 @@ describe('an answer of vectors', () => {
   );
 
   test('is told the same, however it is cut', () => {
-    const whole = translateEmbeddings('gemini', answer, 'm', true);
+    const whole = translateEmbeddings('gemini', answer, 'm', true, 2);
+    const marked = Buffer.concat([Buffer.from('\ufeff'), answer]);
+    expect(translateEmbeddings('gemini', marked, 'm', true, 2)).toEqual(whole);
     for (const bytes of [1, 2, 7, 64])
-      expect(translateEmbeddings('gemini', answer, 'm', true, bytes)).toEqual(whole);
+      expect(translateEmbeddings('gemini', answer, 'm', true, 2, bytes)).toEqual(whole);
     expect(whole).toMatchObject({
       data: [{ index: 0 }, { index: 1 }],
       model: 'm',
@@ -187,11 +205,11 @@ describe('an answer of vectors', () => {
 
   test('that ends too early is none, wherever that is', () => {
     for (let at = 0; at < answer.length; at++)
-      expect(translateEmbeddings('gemini', answer.subarray(0, at), 'm', false)).toBeNull();
+      expect(translateEmbeddings('gemini', answer.subarray(0, at), 'm', false, 2)).toBeNull();
   });
 
   test('keeps nothing of a vector that was told', () => {
-    const vectors = new TranslatedVectors('ollama', 'm', false);
+    const vectors = new TranslatedVectors('ollama', 'm', { count: 2, isPacked: false });
     const told = vectors.push(Buffer.from('{"embeddings":[[1,2],[3')).toString();
     expect(told).toBe(
       '{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1,2]}',

@@ -219,6 +219,22 @@ describe('a stream of lines', () => {
     expect(streamed(text.trimEnd())).toEqual(told);
   });
 
+  test('may have a byte order mark in front, however it is cut, and white space before its first line', () => {
+    const text = `${line({ content: 'a' })}${DONE}`;
+    const told = streamed(text);
+    expect(streamed(`\ufeff${text}`)).toEqual(told);
+    expect(streamed(`\ufeff\r\n ${text}`)).toEqual(told);
+    const bytes = Buffer.from(`\ufeff${text}`);
+    for (let at = 1; at < 5; at++) {
+      const stream = new TranslatedStream('ollama', 'anthropic-messages', TERMS);
+      const parts = [stream.push(bytes.subarray(0, at)), stream.push(bytes.subarray(at))];
+      const all = Buffer.concat([...parts, stream.end()]).toString();
+      expect([...all.matchAll(/^data: (.*)$/gm)].map(([, data = '']) => JSON.parse(data))).toEqual(
+        told,
+      );
+    }
+  });
+
   test('is over when it says so, and not before: its end without that is a cut', () => {
     expect(types(streamed(line({ content: 'half' }))).at(-1)).toBe('error');
     expect(types(streamed(line({ content: 'half' }), 'cut')).at(-1)).toBe('error');

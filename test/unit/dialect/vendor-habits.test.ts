@@ -407,3 +407,37 @@ describe('an error', () => {
     }
   });
 });
+
+test.each([
+  [
+    'openai-chat',
+    JSON.stringify({ choices: [{ message: { content: 'hi' }, finish_reason: 'stop' }] }),
+  ],
+  [
+    'anthropic-messages',
+    JSON.stringify({ content: [{ type: 'text', text: 'hi' }], stop_reason: 'end_turn' }),
+  ],
+  [
+    'gemini',
+    JSON.stringify({
+      candidates: [{ content: { parts: [{ text: 'hi' }] }, finishReason: 'STOP' }],
+    }),
+  ],
+  ['ollama', JSON.stringify({ message: { content: 'hi' }, done: true, done_reason: 'stop' })],
+] as const)('a byte order mark in front of an answer of %s is no part of it', (from, body) => {
+  const to = from === 'openai-chat' ? 'anthropic-messages' : 'openai-chat';
+  const whole = (text: string) => translateAnswer(from, to, Buffer.from(text), TERMS);
+  const stream = (text: string) => {
+    const told = new TranslatedStream(from, to, TERMS);
+    return Buffer.concat([told.push(Buffer.from(text)), told.end()]).toString();
+  };
+  expect(whole(body).status).toBe(200);
+  expect(whole(`\ufeff${body}`)).toEqual(whole(body));
+  expect(stream(`\ufeff${body}`)).toEqual(stream(body));
+  expect(stream(`\ufeff[${body}]`)).toEqual(stream(`[${body}]`));
+  expect(stream(`\ufeffdata: ${body}\n\n`)).toEqual(stream(`data: ${body}\n\n`));
+  const told = (text: string) => translateError(to, 429, Buffer.from(text));
+  const error = '{"error":{"message":"slow down"}}';
+  expect(JSON.stringify(told(error))).toContain('slow down');
+  expect(told(`\ufeff${error}`)).toEqual(told(error));
+});
