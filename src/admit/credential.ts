@@ -4,7 +4,7 @@
  */
 
 import { Secret } from '../secret.ts';
-import { CREDENTIAL_LENGTHS, KEY_FIELDS } from '../wire/credential-fields.ts';
+import { KEY_FIELDS, mayBeCredential } from '../wire/credential-fields.ts';
 
 /** What the credential positions of a request hold. */
 export interface Credential {
@@ -72,7 +72,7 @@ export function findCredential(fields: readonly string[], query: string, path: s
         continue;
       } else if (holdsManagedKey(value)) misplaced = 'the field authorization, encoded';
       inAuthorization = true;
-    } else if (CREDENTIAL_LENGTHS.has(name.length) && KEY_FIELDS.has(name)) {
+    } else if (mayBeCredential(name) && KEY_FIELDS.has(name)) {
       if (value === '') continue;
       if (isMarked(value)) token = joined(token, value);
       else if (holdsManagedKey(value)) misplaced = `the field ${name}, encoded`;

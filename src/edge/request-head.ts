@@ -38,13 +38,24 @@ const refused = (fault: string): RequestFraming => ({
 
 /** What nearly all values are made of: visible ASCII, spaces and tabs. */
 const PLAIN = /^[\t\x20-\x7e]*$/;
+/** Up to here a loop is faster than the pattern. */
+const SHORT_CHARACTERS = 32;
+
+function isPlain(value: string): boolean {
+  if (value.length > SHORT_CHARACTERS) return PLAIN.test(value);
+  for (let at = 0; at < value.length; at++) {
+    const code = value.charCodeAt(at);
+    if ((code < 0x20 && code !== 0x09) || code > 0x7e) return false;
+  }
+  return true;
+}
 const REPLACEMENT = '\ufffd';
 
 /** Makes every value one character per byte, in place. Returns a fault, or null. */
 function restoreBytes(req: HttpRequest, fields: string[]): string | null {
   for (let i = 1; i < fields.length; i += 2) {
     const value = fields[i] ?? '';
-    if (PLAIN.test(value)) continue;
+    if (isPlain(value)) continue;
     // DEL passes the front end, but no strict server (RFC 9110 §5.5).
     if (isAscii(value)) return `The field ${fields[i - 1]} holds a control character.`;
     const name = fields[i - 1] ?? '';
@@ -66,7 +77,7 @@ function occurrences(fields: readonly string[], name: string): number {
 const TARGET = /^[\x21\x22\x24-\x7e]*$/;
 
 function targetFault(path: string, query: string): string | null {
-  if (TARGET.test(path) && TARGET.test(query)) return null;
+  if (TARGET.test(path) && (query === '' || TARGET.test(query))) return null;
   return 'The request target holds a character that a target must not hold (RFC 9112 §3.2); percent-encode it.';
 }
 

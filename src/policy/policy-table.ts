@@ -60,6 +60,14 @@ export function countsEveryModel({
   return models !== null || limits?.hasModels === true || spending !== null;
 }
 
+/** Keys whose policy is found by their ids alone: those that ask again and again. */
+const RECENT_MAX = 1_024;
+
+interface Recent {
+  readonly identity: KeyIdentity;
+  readonly policy: EffectivePolicy;
+}
+
 /** Distinct ones of a worker; more are put together again each time a token is met first. 10 MB at most. */
 const INTERNED_MAX = 65_536;
 
@@ -70,6 +78,8 @@ export class PolicyTable {
   readonly #spending: SpendingContext | null;
   readonly #repeats: RepeatContext | null;
   readonly #known = new WeakMap<KeyIdentity, EffectivePolicy>();
+  /** In front of them: a look into a weak map was 0.6 of 100 us of a request. */
+  readonly #recent: (Recent | undefined)[] = new Array(RECENT_MAX).fill(undefined);
   readonly #interned = new Map<string, EffectivePolicy>();
   /** One for each list of names: whoever keeps something by it finds it again. */
   readonly #permissions = new Map<readonly string[], ModelPermission>();
@@ -95,7 +105,14 @@ export class PolicyTable {
   }
 
   of(identity: KeyIdentity): EffectivePolicy {
-    return this.#known.get(identity) ?? this.#met(identity);
+    const { tenantWords, keyWords } = identity;
+    const low = keyWords === null ? tenantWords.low : keyWords.low ^ tenantWords.low;
+    const place = (low ^ (low >>> 10) ^ (low >>> 20)) & (RECENT_MAX - 1);
+    const recent = this.#recent[place];
+    if (recent !== undefined && recent.identity === identity) return recent.policy;
+    const policy = this.#known.get(identity) ?? this.#met(identity);
+    this.#recent[place] = { identity, policy };
+    return policy;
   }
 
   #met(identity: KeyIdentity): EffectivePolicy {

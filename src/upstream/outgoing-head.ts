@@ -76,6 +76,12 @@ const MANAGED: ReadonlyMap<string, 'as it is' | 'remembered'> = new Map([
   ...REMEMBERED.map((name) => [name, 'remembered'] as const),
 ]);
 
+/**
+ * By their lengths, most names need no look-up, which works out the hash of each: what the front end gives is a new string
+ * with each request. Bits, modulo 32.
+ */
+const MANAGED_LENGTHS = [...MANAGED.keys()].reduce((bits, { length }) => bits | (1 << length), 0);
+
 /** What the vendors' own SDKs say about themselves. */
 const SDK_PREFIX = 'x-stainless-';
 
@@ -93,18 +99,20 @@ function managedHead(
   if (coding === 'sized') head += `content-length: ${contentLength}\r\n`;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    if (isListed(name, named))
-      head += `${name}: ${sentValue(name, fields[i + 1] ?? '', owner)}\r\n`;
+    const use = useOf(name, named);
+    if (use === null) continue;
+    const value = fields[i + 1] ?? '';
+    head += `${name}: ${use === 'remembered' ? ownedId(value, owner) : value}\r\n`;
   }
   return head;
 }
 
-function isListed(name: string, named: ReadonlySet<string> | null): boolean {
-  return (MANAGED.has(name) || name.startsWith(SDK_PREFIX)) && named?.has(name) !== true;
-}
-
-function sentValue(name: string, value: string, owner: string): string {
-  return MANAGED.get(name) === 'remembered' ? ownedId(value, owner) : value;
+/** @returns null for a field that goes no further */
+function useOf(name: string, named: ReadonlySet<string> | null): 'as it is' | 'remembered' | null {
+  const mayBeListed = ((MANAGED_LENGTHS >>> name.length) & 1) === 1;
+  const use = mayBeListed ? MANAGED.get(name) : undefined;
+  if (use === undefined && !name.startsWith(SDK_PREFIX)) return null;
+  return named?.has(name) === true ? null : (use ?? 'as it is');
 }
 
 /**
@@ -147,10 +155,13 @@ export function requestFields({
   }
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? '';
-    const leaves = poolKey === null ? !staysWithUs(name, named) : isListed(name, named);
-    if (!leaves) continue;
     const value = fields[i + 1] ?? '';
-    list.push(name, poolKey === null ? value : sentValue(name, value, owner));
+    if (poolKey === null) {
+      if (!staysWithUs(name, named)) list.push(name, value);
+      continue;
+    }
+    const use = useOf(name, named);
+    if (use !== null) list.push(name, use === 'remembered' ? ownedId(value, owner) : value);
   }
   return list;
 }

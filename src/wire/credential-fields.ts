@@ -1,14 +1,20 @@
 /** Fields that hold a key and nothing else (contracts: where a caller's key may be). */
 export const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog-api-key']);
 
-/** Every other name is passed over by its length: lower case costs an allocation for each field of each response. */
-export const CREDENTIAL_LENGTHS: ReadonlySet<number> = new Set(
-  ['authorization', ...KEY_FIELDS].map(({ length }) => length),
+/** By their lengths, in bits: lower case costs an allocation for each field of each response, and a set a look-up. */
+const LENGTHS = ['authorization', ...KEY_FIELDS].reduce(
+  (bits, { length }) => bits | (1 << length),
+  0,
 );
+
+/** False for nearly every name that is none of a credential's, by its length alone. */
+export function mayBeCredential({ length }: string): boolean {
+  return ((LENGTHS >>> length) & 1) === 1;
+}
 
 /** True for a field that holds a credential, whatever it says. @param name in any case */
 export function isCredentialField(name: string): boolean {
-  if (!CREDENTIAL_LENGTHS.has(name.length)) return false;
+  if (!mayBeCredential(name)) return false;
   const lower = name.toLowerCase();
   return lower === 'authorization' || KEY_FIELDS.has(lower);
 }

@@ -132,6 +132,28 @@ export function isFieldValue(value: string): boolean {
   return FIELD_VALUE.test(value);
 }
 
+/** 15 digits stay below 2^53, and no server in the path overflows on them. */
+const DIGITS_MAX = 15;
+const ZERO = 0x30;
+const NINE = 0x39;
+
+/**
+ * A length as a field says it. A pattern and a conversion went through the runtime twice for each of a request's three (0.3 of
+ * 100 us).
+ * @returns -1 for what is not 1 to 15 decimal digits
+ */
+export function lengthIn(value: string): number {
+  const { length } = value;
+  if (length === 0 || length > DIGITS_MAX) return -1;
+  let number = 0;
+  for (let at = 0; at < length; at++) {
+    const code = value.charCodeAt(at);
+    if (code < ZERO || code > NINE) return -1;
+    number = number * 10 + code - ZERO;
+  }
+  return number;
+}
+
 /** True when every character is below 0x80, so that UTF-8 and Latin-1 agree on the bytes. */
 export function isAscii(text: string): boolean {
   return ASCII.test(text);

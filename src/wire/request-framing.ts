@@ -7,6 +7,8 @@
  * (RFC 9112 §6.3, §11.2).
  */
 
+import { lengthIn } from './fields.ts';
+
 /** How a request's body is delimited, or why its head cannot be trusted. */
 export interface RequestFraming {
   /** Declared length in bytes; -1 when none was declared. */
@@ -18,8 +20,6 @@ export interface RequestFraming {
   readonly lengthMissing: boolean;
 }
 
-// 15 digits stay below 2^53, and no front end in the path overflows on them.
-const LENGTH = /^\d{1,15}$/;
 const BEARS_CONTENT: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 const NO_BODY: RequestFraming = {
   contentLength: -1,
@@ -67,12 +67,12 @@ export function requestFraming(method: string, fields: readonly string[]): Reque
   if (coding !== null && coding.toLowerCase() !== 'chunked') {
     return refused('Transfer-Encoding must be exactly "chunked".');
   }
-  if (length !== null && !LENGTH.test(length))
+  const contentLength = length === null ? -1 : lengthIn(length);
+  if (length !== null && contentLength < 0)
     return refused('Content-Length is not a decimal number.');
   if (coding !== null)
     return { contentLength: -1, chunked: true, fault: null, lengthMissing: false };
-  if (length !== null)
-    return { contentLength: Number(length), chunked: false, fault: null, lengthMissing: false };
+  if (length !== null) return { contentLength, chunked: false, fault: null, lengthMissing: false };
   if (BEARS_CONTENT.has(method)) {
     return { contentLength: -1, chunked: false, fault: null, lengthMissing: true };
   }

@@ -3,6 +3,7 @@ import {
   connectionOptions,
   endsHere,
   isNamed,
+  lengthIn,
   speaksForAccount,
   speaksForOrigin,
   speaksOfPages,
@@ -49,8 +50,6 @@ export interface Audience {
   followable(reference: string): string | null;
 }
 
-const LENGTH = /^\d{1,15}$/;
-
 /**
  * Turns a provider's head into the client's: end-to-end fields verbatim and in order, hop-by-hop ones gone, framing
  * left to the front end. It would write CR, LF and NUL to the wire as they are, and split the response: what comes in
@@ -77,7 +76,10 @@ export function responseHead(
     const value = fields[i + 1] ?? '';
     if (isNamed(name, 'content-length')) {
       if (method === 'HEAD') head += `${name}: ${value}\r\n`;
-      else if (!bodyless && LENGTH.test(value)) size = Number(value);
+      else if (!bodyless) {
+        const length = lengthIn(value);
+        if (length >= 0) size = length;
+      }
       continue;
     }
     // The front end writes a Date of its own, always; a second one would be sent beside it.
@@ -90,7 +92,7 @@ export function responseHead(
       if (followed !== null) head += `${name}: ${followed}\r\n`;
       continue;
     }
-    if (isNamed(name, 'content-type')) format = formatOf(value.toLowerCase());
+    if (isNamed(name, 'content-type')) format = formatOf(value);
     else if (isNamed(name, 'content-encoding')) encoded = value.toLowerCase() !== 'identity';
     head += `${name}: ${value}\r\n`;
   }
@@ -127,7 +129,11 @@ const LINK_TARGET = /<([^<>]*)>/g;
 /** Ollama and Cohere v1 stream lines of JSON, under either name. */
 const LINES = /^application\/(?:x-ndjson|stream\+json|jsonl)/;
 
-function formatOf(contentType: string): BodyFormat {
+/** @param value of the field, in any case */
+function formatOf(value: string): BodyFormat {
+  // To bring it to lower case makes a string of each, in the runtime: nearly all are this one.
+  if (isNamed(value, 'application/json')) return 'json';
+  const contentType = value.toLowerCase();
   if (contentType.startsWith('text/event-stream')) return 'events';
   return LINES.test(contentType) ? 'lines' : 'json';
 }

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { ChunkedContent } from './chunked-content.ts';
-import { isNamed } from './fields.ts';
+import { isNamed, lengthIn } from './fields.ts';
 
 /** Why a response cannot be relayed. A closed set: it goes into the log. */
 export type ResponseFault =
@@ -48,7 +48,6 @@ const NOTHING = Buffer.alloc(0);
 // RFC 9112 §4, RFC 9110 §15: three digits, of which the first is not 0.
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 const STATUS_LINE_START = 'HTTP/1.';
-const LENGTH = /^\d{1,15}$/;
 const SWITCHING_PROTOCOLS = 101;
 const FIRST_FINAL_STATUS = 200;
 const CR = 0x0d;
@@ -197,15 +196,16 @@ export class ResponseParser {
 
   /** Where the content ends, and whether the connection outlives it (RFC 9112 §6.3, §9.3). */
   #readFraming(status: number, isOld: boolean, fields: readonly string[]): ResponseFault | null {
-    let length: string | null = null;
+    let length = -1;
     let isChunked = false;
     let closes = isOld;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] ?? '';
       const value = fields[i + 1] ?? '';
       if (isNamed(name, 'content-length')) {
-        if (length !== null || !LENGTH.test(value)) return 'CONTENT_LENGTH';
-        length = value;
+        if (length >= 0) return 'CONTENT_LENGTH';
+        length = lengthIn(value);
+        if (length < 0) return 'CONTENT_LENGTH';
       } else if (isNamed(name, 'transfer-encoding')) {
         if (isChunked || value.toLowerCase() !== 'chunked') return 'TRANSFER_CODING';
         isChunked = true;
@@ -215,7 +215,7 @@ export class ResponseParser {
         this.keepAliveSeconds = keepAliveSeconds(value);
       }
     }
-    if (length !== null && isChunked) return 'CONTENT_LENGTH';
+    if (length >= 0 && isChunked) return 'CONTENT_LENGTH';
     if (status < FIRST_FINAL_STATUS) return null;
     this.persistent = !closes;
     if (this.#method === 'HEAD' || status === 204 || status === 304) {
@@ -227,12 +227,12 @@ export class ResponseParser {
     } else if (isChunked) {
       this.#state = CHUNKED;
       this.#chunked = new ChunkedContent();
-    } else if (length === null) {
+    } else if (length < 0) {
       this.#state = UNTIL_CLOSE;
       this.persistent = false;
     } else {
-      this.#left = Number(length);
-      this.#state = this.#left === 0 ? CONTENTLESS : SIZED;
+      this.#left = length;
+      this.#state = length === 0 ? CONTENTLESS : SIZED;
     }
     return null;
   }

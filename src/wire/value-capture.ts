@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { knownName } from './known-names.ts';
 
 const EMPTY = Buffer.alloc(0);
 
@@ -40,6 +41,13 @@ export class ValueCapture {
   /** What was kept, read as UTF-8. */
   text(): string {
     return this.#bytes.toString('utf8', this.#from, this.#from + this.#length);
+  }
+
+  /** What was kept, as a string literal without escapes says it; null where it is none, or a long one. */
+  name(): string | null {
+    return this.#length === 0 || this.#isOverflowing
+      ? null
+      : knownName(this.#bytes, this.#from, this.#from + this.#length);
   }
 
   /** True when the last value is longer than what was kept of it. */
@@ -105,10 +113,12 @@ export class ValueCapture {
  * @returns null when the literal is no string
  */
 export function decodedString(
-  value: Pick<ValueCapture, 'first' | 'length' | 'text' | 'bytes'>,
+  value: Pick<ValueCapture, 'first' | 'length' | 'text' | 'bytes' | 'name'>,
   limitBytes: number,
 ): { readonly text: string; readonly isCut: boolean } | null {
   if (value.first !== QUOTE) return null;
+  const known = value.length <= limitBytes ? value.name() : null;
+  if (known !== null) return { text: known, isCut: false };
   const literal = value.text();
   // Names hardly ever have escapes, and parsing one that has none costs ten times as much as cutting its quotes off.
   if (value.length <= limitBytes && PLAIN_LITERAL.test(literal))

@@ -128,6 +128,36 @@ describe('PolicyTable', () => {
     );
   });
 
+  it('keys whose ids meet in one place have each their own policy, whoever asked before', () => {
+    const many = Array.from({ length: 3_000 }, (_, at) => BigInt(at));
+    const config: PolicyConfig = {
+      policies: new Map([
+        ['a', { ...SILENT, models: ['x/1'] }],
+        ['default', { ...SILENT, models: ['y/*'] }],
+      ]),
+      keys: new Map(
+        many
+          .filter((id) => id % 3n === 0n)
+          .map((id) => {
+            const row = { name: null, tenant: null, policy: 'a', keyClass: null, expiresMs: null };
+            return [id.toString(), row];
+          }),
+      ),
+      tenants: new Map(),
+      classes: new Map(),
+      limits: UNLIMITED,
+    };
+    const table = new PolicyTable(config, (entry) => entry, noLimits());
+    const holders = many.map((id) => identity(id, 9n, 'agent'));
+    const names = () => holders.map((holder) => table.of(holder).name);
+    const expected = many.map((id) => (id % 3n === 0n ? 'a' : 'default'));
+    expect(names()).toEqual(expected);
+    expect(names()).toEqual(expected);
+    // The same ids in another token, of another class.
+    expect(table.of(identity(1n, 9n, 'developer')).keyClass).toBe('developer');
+    expect(table.of(identity(1n, 9n, 'agent')).keyClass).toBe('agent');
+  });
+
   it('keys of which the same is said share one policy, and the same key finds it again', () => {
     const config: PolicyConfig = {
       policies: new Map([['default', { ...SILENT, models: ['x/*'] }]]),

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { connectionOptions, isNamed } from '../../../src/wire/fields.ts';
+import { connectionOptions, isNamed, lengthIn } from '../../../src/wire/fields.ts';
 
 it('a name is what it is in any case, and nothing else is, whichever byte it has', () => {
   const different: string[] = [];
@@ -28,4 +29,33 @@ it.each([
 it('Connection names what it names in any case, and close and keep-alive name nothing', () => {
   expect(connectionOptions(['CONNECTION', 'Keep-Alive', 'Connection', 'CLOSE'])).toBeNull();
   expect(connectionOptions(['connection', 'X-One, close'])).toEqual(new Set(['x-one', 'close']));
+});
+
+it('a length is 1 to 15 decimal digits, and nothing else is one', () => {
+  const texts = fc.oneof(
+    fc.string({ maxLength: 18, unit: fc.constantFrom(...'0123456789') }),
+    fc.string({ maxLength: 4, unit: 'binary' }),
+    fc.constantFrom(
+      '',
+      '+1',
+      '-1',
+      '1 ',
+      ' 1',
+      '1\n',
+      '0x1',
+      '1e3',
+      '1.0',
+      '1,1',
+      '٣',
+      '9'.repeat(15),
+    ),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      expect(lengthIn(text)).toBe(
+        /^\d{1,15}$/.test(text) && !text.endsWith('\n') ? Number(text) : -1,
+      );
+    }),
+    { numRuns: 300 },
+  );
 });
