@@ -578,6 +578,34 @@ describe('a write', () => {
     });
   });
 
+  test('rehearses a failure from the screen of its route: who answers instead, and on which way', async () => {
+    await look(scene.operator, async (page) => {
+      await show(page, 'routes/chat');
+      await page.getByLabel('Virtual key').fill(scene.keys.get('1003') ?? '');
+      const send = page.getByRole('button', { name: 'Rehearse…' });
+      expect(await send.getAttribute('title')).toBe('Let a target fail first.');
+      for (const target of ['openai/gpt-5-mini', 'groq/llama-3.3-70b-versatile'])
+        await page.getByLabel(target, { exact: true }).selectOption('503');
+      await send.click();
+      await write(page, { Reason: 'before the launch' }, 'Rehearse');
+      const tried = page.getByRole('table', { name: 'What was tried' });
+      await tried.waitFor();
+      const rows = await tried.locator('tbody tr').allInnerTexts();
+      expect(rows.filter((text) => text.includes('503')).length).toBeGreaterThan(1);
+      expect(rows.at(-1)).toMatch(/anthropic\/claude-sonnet-4-5[\s\S]*200/);
+      expect(await page.locator('.rehearsed').innerText()).toContain(
+        '200 from anthropic/claude-sonnet-4-5',
+      );
+      expect(await page.evaluate(OVERHANG)).toBe(0);
+      expect(await findings(page)).toEqual([]);
+    });
+    await look(scene.viewer, async (page) => {
+      await show(page, 'routes/chat');
+      const send = page.getByRole('button', { name: 'Rehearse…' });
+      expect(await send.getAttribute('title')).toContain('this takes an operator');
+    });
+  });
+
   test('makes a new route, and says in sentences what a gateway would refuse', async () => {
     await look(scene.operator, async (page, watched) => {
       await show(page, 'routes?new=1');

@@ -115,6 +115,7 @@ function writeHistory(folder: string, days: number, oddName: string): void {
 const tables = (oddName: string): string => `
 [policies.default]
 rpm = 600
+rehearse = true
 [policies.agents]
 rpm = 120
 tpm = 200000
@@ -222,6 +223,7 @@ export async function startDashboardScene(oddName = SCRIPT, days = 31): Promise<
   const providers = ['openai', 'anthropic', 'groq', 'mistral'];
   const config = `data_dir = "${dataDir}"
 budget_time_zone = "UTC"
+rehearse_authority = "${mock.origin}"
 ${nats === null ? '' : `nats_url = "${nats.url}"`}
 [provider_authorities]
 ${providers.map((name) => `${name} = "${mock.origin}"`).join('\n')}

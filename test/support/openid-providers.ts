@@ -51,15 +51,18 @@ export class RealProvider {
   readonly issuer: string;
   readonly #server: Server;
 
-  private constructor(server: Server, port: number) {
+  private constructor(server: Server, issuer: string) {
     this.#server = server;
-    this.issuer = `http://127.0.0.1:${port}`;
+    this.issuer = issuer;
   }
 
-  /** @param origin of the dashboard */
-  static async start(origin: string): Promise<RealProvider> {
+  /**
+   * @param origin of the dashboard
+   * @param host `localhost` is another site than 127.0.0.1, as a provider is in the world
+   */
+  static async start(origin: string, host = '127.0.0.1'): Promise<RealProvider> {
     const server = createServer();
-    const own = new RealProvider(server, await listening(server));
+    const own = new RealProvider(server, `http://${host}:${await listening(server)}`);
     const name = 'oidc-provider';
     const { default: Real } = (await import(name)) as {
       default: new (issuer: string, settings: object) => Provider;
