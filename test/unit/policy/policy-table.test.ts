@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KEY_CLASSES } from '../../../src/keys/key-class.ts';
 import { idWords, type KeyIdentity } from '../../../src/keys/virtual-key.ts';
-import type { PolicyConfig } from '../../../src/policy/policy-settings.ts';
+import type { PolicyConfig, PolicySettings } from '../../../src/policy/policy-settings.ts';
 import { PolicyTable } from '../../../src/policy/policy-table.ts';
+import { createRepeatTable, RepeatTable } from '../../../src/policy/repeat-table.ts';
 import { noLimits, UNLIMITED } from '../../support/no-limits.ts';
+import { spendingContext } from '../../support/spending-context.ts';
 
 function identity(
   keyId: bigint | null,
@@ -156,6 +158,81 @@ describe('PolicyTable', () => {
     // The same ids in another token, of another class.
     expect(table.of(identity(1n, 9n, 'developer')).keyClass).toBe('developer');
     expect(table.of(identity(1n, 9n, 'agent')).keyClass).toBe('agent');
+  });
+
+  describe('of what counts for each key by itself', () => {
+    const USD = 1_000_000_000;
+
+    /** Of key 1 in tenant 1 and class agent, where policies of these names say this. */
+    function holds(said: Readonly<Record<string, Partial<PolicySettings>>>) {
+      const row = { name: null, tenant: null, keyClass: null, expiresMs: null };
+      const policies = new Map(
+        Object.entries(said).map(([policy, own]) => [policy, { ...SILENT, ...own }]),
+      );
+      const named = (policy: string) => (policies.has(policy) ? policy : null);
+      const config: PolicyConfig = {
+        policies,
+        keys: new Map([['1', { ...row, policy: named('key') }]]),
+        tenants: new Map([['1', { name: null, policy: named('tenant') }]]),
+        classes: new Map(policies.has('class') ? [['agent', 'class']] : []),
+        limits: UNLIMITED,
+      };
+      const repeats = {
+        table: new RepeatTable(createRepeatTable(), () => {}),
+        counts: { looped() {} },
+        nowMs: () => 0,
+      };
+      const table = new PolicyTable(
+        config,
+        (entry) => entry,
+        noLimits(),
+        spendingContext(),
+        repeats,
+      );
+      const { isStrict, spending, repeats: own } = table.of(identity(1n, 1n, 'agent'));
+      return {
+        isStrict,
+        maxCost: (spending?.maxCostNano ?? 0) / USD,
+        isWatched: own !== null,
+      };
+    }
+
+    const ORDER = ['key', 'tenant', 'class', 'default'] as const;
+
+    it.each(
+      ORDER,
+    )('what the policy of the %s says holds, unless a more specific one says something', (policy) => {
+      const less = ORDER.slice(ORDER.indexOf(policy) + 1);
+      const others = Object.fromEntries(
+        less.map((name) => [name, { strict: false, maxCostPerRequest: 9 * USD, identicalRpm: 0 }]),
+      );
+      const said = { strict: true, maxCostPerRequest: 2 * USD, identicalRpm: 5 };
+      expect(holds({ ...others, [policy]: said })).toEqual({
+        isStrict: true,
+        maxCost: 2,
+        isWatched: true,
+      });
+      const more = ORDER.slice(0, ORDER.indexOf(policy));
+      for (const name of more)
+        expect(
+          holds({
+            [policy]: said,
+            [name]: { strict: false, maxCostPerRequest: 1 * USD, identicalRpm: 0 },
+          }),
+        ).toEqual({ isStrict: false, maxCost: 1, isWatched: false });
+    });
+
+    it('a mode of off leaves neither a most that one may cost nor a loop, and refuses losses as ever', () => {
+      const said = { strict: true, maxCostPerRequest: 2 * USD, identicalRpm: 5 };
+      const off = { isStrict: true, maxCost: 0, isWatched: false };
+      expect(holds({ default: { ...said, mode: 'off' } })).toEqual(off);
+      expect(holds({ default: said, key: { mode: 'off' } })).toEqual(off);
+      expect(holds({ default: { ...said, mode: 'off' }, key: { mode: 'warn' } })).toEqual({
+        isStrict: true,
+        maxCost: 2,
+        isWatched: true,
+      });
+    });
   });
 
   it('keys of which the same is said share one policy, and the same key finds it again', () => {
