@@ -84,6 +84,15 @@ export const REJECTIONS = {
     INVALID,
     'No target of this name can be asked that: each speaks another API than the request.',
   ),
+  guard_blocked: row(
+    400,
+    'Bad Request',
+    'client',
+    INVALID,
+    'A guard of this gateway does not let it pass.',
+    false,
+    'content_filter',
+  ),
   exceeds_limit: row(
     400,
     'Bad Request',

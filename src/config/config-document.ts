@@ -5,6 +5,7 @@
 
 import type { BudgetStatus } from '../budget/budget-refusals.ts';
 import type { AdminSettings } from '../console/admin-settings.ts';
+import type { GuardConfig } from '../guard/guard-config.ts';
 import type { BreakerSettings } from '../plan/health.ts';
 import type { ModelTraits } from '../plan/model-traits.ts';
 import type { RouteSettings } from '../plan/route-table.ts';
@@ -143,6 +144,8 @@ export interface Config {
   readonly pricing: PricingConfig;
   /** Who has which policy. */
   readonly policy: PolicyConfig;
+  /** What policies may name as guards. */
+  readonly guards: ReadonlyMap<string, GuardConfig>;
   readonly budgets: BudgetsConfig;
   /** Who may use the admin API and the dashboard; null: both are off. */
   readonly admin: AdminSettings<Secret> | null;

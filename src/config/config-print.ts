@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { nanoUsd } from '../budget/budget-refusals.ts';
+import type { GuardMade } from '../guard/guard-config.ts';
 import type { Limits } from '../policy/limit-settings.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
 import { parseProxyUrl, shownProxy } from '../providers/proxy.ts';
@@ -30,6 +31,7 @@ export function printConfig(config: Config, locked: ReadonlySet<string> = new Se
     ...modelTexts(config.routing),
     ...priceTexts(config.pricing),
     ...policyTexts(config.policy),
+    ...guardTexts(config.guards),
     ...adminTexts(config.admin),
     '',
   ].join('\n');
@@ -269,6 +271,7 @@ function policyTexts({
         mode: said.mode,
         rehearse: said.rehearse,
         strict: said.strict,
+        guards: said.guards,
       }),
     ),
     ...idTexts('keys', keys, ({ name, tenant, policy, keyClass, expiresMs }) => ({
@@ -292,6 +295,33 @@ function policyTexts({
     ),
     ...(limits.shares.size === 0 ? [] : [tableText('limits.shares', [...limits.shares])]),
   ];
+}
+
+/** All of what each guard goes by: which are built in, and what they do where nobody says it, is told by no other place. */
+function guardTexts(guards: Config['guards']): readonly string[] {
+  return [
+    '',
+    '[guards]',
+    ...[...guards].map(([name, guard]) =>
+      saidTable('guards', name, {
+        kind: guard.made.kind,
+        action: guard.action,
+        phases: guard.phases,
+        on_error: guard.onError,
+        on_unscanned: guard.onUnscanned,
+        max_hold_ms: guard.maxHoldMs,
+        ...guardOwn(guard.made),
+      }),
+    ),
+  ];
+}
+
+/** What only guards of its kind say. */
+function guardOwn(made: GuardMade): Readonly<Record<string, Printable>> {
+  switch (made.kind) {
+    case 'pii':
+      return { detect: made.detect };
+  }
 }
 
 /** Who may use the admin API: hashes are told, the client's secret is not. */

@@ -5,6 +5,7 @@ import { parseProxyUrl } from '../providers/proxy.ts';
 import { RATE_LIMIT_MAX_RPS } from '../rate-limits.ts';
 import { ADMIN } from './admin-schema.ts';
 import { isAuthority, parseListen } from './config-address.ts';
+import { GUARDS } from './guard-schema.ts';
 import { MODEL } from './model-schema.ts';
 import { CLASSES_TABLE, KEY, LIMITS, POLICY, TENANT } from './policy-schema.ts';
 import { publicKeyFault } from './public-key.ts';
@@ -354,6 +355,7 @@ export const SETTINGS = z.strictObject({
   // Read where their problems can be told with a path of their own (config-prices.ts).
   prices: table('"provider/model" = { input = "0.20", output = "0.60" }', z.unknown()),
   policies: table('NAME = what the policy says', POLICY),
+  guards: GUARDS,
   keys: table('ID = { policy = "NAME" }', KEY),
   tenants: table('ID = { policy = "NAME" }', TENANT),
   classes: CLASSES_TABLE,
@@ -422,6 +424,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['prices', 'table'],
   ['models', 'table'],
   ['policies', 'table'],
+  ['guards', 'table'],
   ['keys', 'table'],
   ['tenants', 'table'],
   ['classes', 'table'],

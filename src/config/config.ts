@@ -17,6 +17,7 @@ import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
 import { EGRESS_KEYS, KEYS, SETTINGS, type Settings } from './config-schema.ts';
 import { type FileShape, problemAt, type RawConfig, readSources } from './config-source.ts';
 import { fileSignature } from './file-signature.ts';
+import { GUARD_KEYS } from './guard-schema.ts';
 import { inFlightCapacity } from './in-flight-capacity.ts';
 import { MODEL_KEYS } from './model-schema.ts';
 import {
@@ -111,7 +112,12 @@ function checkRoutes(raw: RawConfig, settings: Settings): readonly ConfigProblem
   return [
     ...routeProblems(names, aliases, routes),
     ...modelProblems(names, aliases, models.keys()),
-    ...policyProblems(policiesOf(settings), { providers: names, aliases, routes }),
+    ...policyProblems(policiesOf(settings), {
+      providers: names,
+      aliases,
+      routes,
+      guards: [...settings.guards.keys()],
+    }),
   ].map(({ path, expected, found }) => problemAt(raw, path, expected, found));
 }
 
@@ -121,6 +127,7 @@ const KEYS_OF: ReadonlyMap<PropertyKey | undefined, readonly string[]> = new Map
   ['models', MODEL_KEYS],
   ['routes', ROUTE_KEYS],
   ['policies', POLICY_KEYS],
+  ['guards', GUARD_KEYS],
   ['keys', KEY_KEYS],
   ['tenants', TENANT_KEYS],
   ['limits', LIMITS_KEYS],
@@ -212,6 +219,7 @@ function documentOf(
     pricesFile: settings.prices_file,
     pricing,
     policy: policiesOf(settings),
+    guards: settings.guards,
     admin: settings.admin,
     budgetWebhookUrl: settings.budget_webhook_url,
     budgets: {

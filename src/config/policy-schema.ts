@@ -99,6 +99,18 @@ function unpriced() {
   return z.enum(UNPRICED_WAYS, { error }).nullable().prefault(null);
 }
 
+/** Of one policy: each reads all that passes. */
+const GUARDS_MAX = 16;
+
+function guards() {
+  const error = 'a list of guards: "pii", or what stands behind [guards.';
+  return z
+    .array(z.string({ error }).regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, { error }), { error })
+    .max(GUARDS_MAX, { error: `at most ${GUARDS_MAX} guards` })
+    .nullable()
+    .prefault(null);
+}
+
 /** Counted in milliseconds: more a minute would be counted with an error that shows. */
 const IDENTICAL_MAX = 1_000;
 
@@ -139,6 +151,7 @@ const POLICY_TABLE = z.strictObject(
     on_exceeded: onExceeded(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
+    guards: guards(),
     mode: z.enum(POLICY_MODES, { error: '"enforce", "warn" or "off"' }).nullable().prefault(null),
   },
   tableOnly('[policies.NAME]'),
@@ -252,7 +265,7 @@ export const KEY_KEYS: readonly string[] = Object.keys(KEY_TABLE.shape);
 export const TENANT_KEYS: readonly string[] = Object.keys(TENANT_TABLE.shape);
 
 /** What a policy will be able to say: until it is enforced, a configuration that says it does not load. */
-export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set(['guards', 'cache', 'auto']);
+export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set(['cache', 'auto']);
 
 /** One `[policies.NAME]` table. */
 export const POLICY = POLICY_TABLE.transform(
@@ -273,6 +286,7 @@ export const POLICY = POLICY_TABLE.transform(
     mode: table.mode,
     rehearse: table.rehearse,
     strict: table.strict,
+    guards: table.guards,
   }),
 );
 

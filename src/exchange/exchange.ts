@@ -36,6 +36,7 @@ import { headAsksForStream } from '../wire/stream-wish.ts';
 import type { Asked } from './attempt-terms.ts';
 import { Delivery } from './delivery.ts';
 import { REQUEST, RESPONSE, type RequestState, type ResponseState } from './exchange-state.ts';
+import { type GuardContext, GuardedLane } from './guarded-lane.ts';
 import type { Answer, Lane } from './lane.ts';
 import type { Recalls } from './recalls.ts';
 import { RelayLane } from './relay-lane.ts';
@@ -43,7 +44,7 @@ import { type RoutedContext, RoutedLane } from './routed-lane.ts';
 import { UnpackingLane } from './unpacking-lane.ts';
 
 /** What every exchange of a worker shares. */
-export interface WorkerContext extends Admittance, RoutedContext {
+export interface WorkerContext extends Admittance, RoutedContext, GuardContext {
   readonly settler: Settler;
   /** The gateway is stopping: each answer says that its connection serves no other. */
   readonly draining: boolean;
@@ -139,6 +140,25 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   #laneOf(admitted: Admitted, asked: Asked, answer: Answer): Lane {
+    const { routed, managed } = admitted;
+    const virtual = managed ?? routed;
+    const guards = virtual?.policy.guards ?? null;
+    // A list of models is nobody's text.
+    const isList = virtual?.metering === 'free' && asked.method !== 'POST';
+    if (virtual === null || guards === null || isList)
+      return this.#ownLane(admitted, asked, answer);
+    return new GuardedLane(
+      this.#context,
+      guards,
+      { tenant: virtual.identity.tenantText, requestId: this.#requestId },
+      asked,
+      answer,
+      null,
+      (guarded, heard) => this.#ownLane(admitted, guarded, heard),
+    );
+  }
+
+  #ownLane(admitted: Admitted, asked: Asked, answer: Answer): Lane {
     const { routed, managed } = admitted;
     if (routed === null)
       return new RelayLane(this.#context, asked, admitted, managed?.namesState === true, answer);
@@ -386,6 +406,7 @@ export class Exchange implements ClientEvents, Answer {
     if (this.#isBroken || this.#failure?.kind === 'internal') return 'gateway_error';
     if (this.#failure === null) return 'rejected';
     if (this.#failure.kind === 'stopped') return 'budget_stopped';
+    if (this.#failure.kind === 'guarded') return 'guard_stopped';
     if (this.#failure.kind === 'timeout' || this.#failure.rejection === 'upstream_timeout')
       return 'timeout';
     return this.#responseState === RESPONSE.truncated ? 'upstream_cut' : 'upstream_error';

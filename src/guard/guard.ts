@@ -154,6 +154,8 @@ export interface GuardSettings {
   readonly action: GuardAction;
   readonly phases: readonly GuardPhase[];
   readonly onError: GuardDirection;
+  /** What cannot be read: pictures, files, events of a shape that nobody knows. */
+  readonly onUnscanned: GuardDirection;
   /** Of what streams: milliseconds. */
   readonly maxHoldMs: number;
 }

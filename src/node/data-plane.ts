@@ -20,6 +20,7 @@ import { KeptBudget } from '../exchange/kept-budget.ts';
 import type { Recalls } from '../exchange/recalls.ts';
 import { Rehearsal } from '../exchange/rehearsal.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
+import { openGuards } from '../guard/registry.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
@@ -266,6 +267,7 @@ export class DataPlane implements WorkerContext {
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
       this.#spending(config, plans),
       thread.repeats,
+      openGuards(config.guards),
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);

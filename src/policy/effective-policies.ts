@@ -142,6 +142,7 @@ function rowsOf(
   const models = saidFirst(layers, 'models');
   const rehearse = saidFirst(layers, 'rehearse');
   const strict = saidFirst(layers, 'strict');
+  const guards = saidFirst(layers, 'guards');
   const identical = saidFirst(layers, 'identicalRpm');
   const estimate = saidFirst(layers, 'budgetEstimate');
   const caps = saidFirst(layers, 'capOutput');
@@ -197,6 +198,9 @@ function rowsOf(
     ...(strict === null
       ? []
       : [['strict', String(strict.value), saidBy(strict.by, 'strict', madeBy)] as const]),
+    ...(guards === null || guards.value.length === 0
+      ? []
+      : [['guards', guards.value.join(', '), saidBy(guards.by, 'guards', madeBy)] as const]),
   ];
 }
 

@@ -17,6 +17,7 @@ interface KnownNames {
   readonly providers: readonly string[];
   readonly aliases: ReadonlyMap<string, string>;
   readonly routes: ReadonlyMap<string, RouteSettings>;
+  readonly guards: readonly string[];
 }
 
 const ID = /^(?:0|[1-9][0-9]{0,19})$/;
@@ -47,12 +48,17 @@ export function policyProblems(
   }
   for (const [keyClass, name] of classes) policy(['classes', keyClass], name);
   const nameOf = targetNames(known.providers, known.aliases);
-  for (const [name, { models, onExceeded }] of policies) {
+  for (const [name, { models, onExceeded, guards }] of policies) {
     if (!NAME.test(name)) {
       const expected = 'a name of letters, digits, ".", "_" and "-", at most 64';
       problems.push({ path: ['policies', name], found: 'such a name', expected });
     }
     problems.push(...modelProblems(name, models ?? [], known));
+    for (const [at, guard] of (guards ?? []).entries()) {
+      if (known.guards.includes(guard)) continue;
+      const expected = `one of ${known.guards.join(', ')}`;
+      problems.push({ path: ['policies', name, 'guards', at], expected });
+    }
     if (onExceeded === null || onExceeded === REFUSE || onExceeded === AUTO) continue;
     if (known.routes.has(onExceeded) || nameOf(onExceeded) !== null) continue;
     const expected = `"${REFUSE}", a route, or provider/model with a provider of this configuration or its alias`;

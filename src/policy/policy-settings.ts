@@ -39,6 +39,8 @@ export interface PolicySettings {
   readonly onExceeded: string | null;
   /** What a translation would lose is a reason to pass a target over. */
   readonly strict: boolean | null;
+  /** Names of guards, in the order of requests; empty = none. */
+  readonly guards: readonly string[] | null;
   /** `warn`: what its limits and budgets would have refused is counted, and let through; `off`: they are none. */
   readonly mode: PolicyMode | null;
 }

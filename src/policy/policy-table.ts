@@ -8,6 +8,7 @@
 
 import type { OwnBudget, SpendingContext } from '../budget/spending.ts';
 import { KeySpending } from '../budget/spending.ts';
+import type { GuardSet } from '../guard/guard-session.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
 import type { KeyLimits, Limiter } from './limiter.ts';
@@ -47,6 +48,8 @@ export interface EffectivePolicy {
   readonly onExceeded: string | null;
   /** Null: it may send the same as often as it likes. */
   readonly repeats: KeyRepeats | null;
+  /** Null: nobody reads what it sends and gets. */
+  readonly guards: GuardSet | null;
   /** How much of the node may be taken when it takes more: above 0, 1 = all (`[limits.shares]`). */
   readonly share: number;
 }
@@ -77,6 +80,7 @@ export class PolicyTable {
   readonly #limiter: Limiter;
   readonly #spending: SpendingContext | null;
   readonly #repeats: RepeatContext | null;
+  readonly #guards: (names: readonly string[]) => GuardSet | null;
   readonly #known = new WeakMap<KeyIdentity, EffectivePolicy>();
   /** In front of them: a look into a weak map was 0.6 of 100 us of a request. */
   readonly #recent: (Recent | undefined)[] = new Array(RECENT_MAX).fill(undefined);
@@ -88,6 +92,7 @@ export class PolicyTable {
    * @param canonical an entry of `models` with its provider's own name in place of an alias
    * @param limiter of the same configuration
    * @param spending null: there are no budgets
+   * @param guards those of these names, together; null for none
    * @param repeats null: no body is looked at for whether it came before
    */
   constructor(
@@ -96,7 +101,9 @@ export class PolicyTable {
     limiter: Limiter,
     spending: SpendingContext | null = null,
     repeats: RepeatContext | null = null,
+    guards: (names: readonly string[]) => GuardSet | null = () => null,
   ) {
+    this.#guards = guards;
     this.#repeats = repeats;
     this.#spending = spending;
     this.#config = config;
@@ -239,6 +246,7 @@ export class PolicyTable {
       spending: null,
       onExceeded: instead === REFUSE ? null : instead,
       repeats: null,
+      guards: this.#guards(saidFirst(layers, 'guards')?.value ?? []),
       share: this.#limiter.shareOf(keyClass),
     };
   }

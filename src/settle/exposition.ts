@@ -74,6 +74,26 @@ interface NodeFacts {
 }
 
 /** @returns the whole page, ended by a newline */
+/** As `GUARD_COUNTS` has them. */
+const GUARD_ROWS: readonly (readonly [name: string, help: string])[] = [
+  ['ai_guard_requests_total', 'Requests that went through guards.'],
+  [
+    'ai_guard_findings_total',
+    'What guards found in prompts and answers, whatever was done about it.',
+  ],
+  ['ai_guard_failures_total', 'Times that a guard could not say: it failed, or was too slow.'],
+  ['ai_guard_blocked_total', 'Requests and answers that a guard did not let pass.'],
+  [
+    'ai_guard_held_too_long_total',
+    'Texts that left before it was known whether they are a part of something (max_hold_ms).',
+  ],
+  ['ai_guard_scanned_bytes_total', 'Bytes of texts that guards were given.'],
+  [
+    'ai_guard_unscanned_bytes_total',
+    'Bytes of what no guard can read: pictures, files, events of an unknown shape.',
+  ],
+];
+
 export function exposition(
   layout: MetricsLayout,
   memory: SharedArrayBuffer,
@@ -346,6 +366,8 @@ export function exposition(
     'Streams that could not go on elsewhere any more: too long, or the node kept too much.',
     [['', at(layout.resumesSkipped)]],
   );
+  for (const [index, [name, help]] of GUARD_ROWS.entries())
+    page.add(name, 'counter', help, [['', at(layout.guards + index)]]);
   page.add(
     'ai_wishes_dropped_total',
     'counter',

@@ -34,6 +34,7 @@ export const OUTCOMES = [
   'drained',
   'gateway_error',
   'budget_stopped',
+  'guard_stopped',
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
@@ -67,6 +68,18 @@ export const HOLD_BUCKETS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 10, 60]
 export const HOLD_BYTES_BUCKETS = [
   1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 8_388_608,
 ] as const;
+
+/** What is counted of guards, in the order in which it is told. */
+export const GUARD_COUNTS = [
+  'requests',
+  'findings',
+  'failures',
+  'blocked',
+  'held_too_long',
+  'scanned_bytes',
+  'unscanned_bytes',
+] as const;
+export type GuardCounts = Readonly<Record<(typeof GUARD_COUNTS)[number], number>>;
 
 const CELL_BYTES = Float64Array.BYTES_PER_ELEMENT;
 
@@ -117,6 +130,7 @@ export class MetricsLayout {
   readonly budgetRowsDropped: number;
   readonly promptCacheBroken: number;
   readonly prefixesForgotten: number;
+  readonly guards: number;
   readonly cells: number;
 
   /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
@@ -156,7 +170,8 @@ export class MetricsLayout {
     this.budgetRowsDropped = this.budgetWarnings + budgets;
     this.promptCacheBroken = this.budgetRowsDropped + 1;
     this.prefixesForgotten = this.promptCacheBroken + 1;
-    this.cells = this.prefixesForgotten + 1;
+    this.guards = this.prefixesForgotten + 1;
+    this.cells = this.guards + GUARD_COUNTS.length;
   }
 
   /** Shared memory for the slabs of `workers` workers. */
@@ -358,6 +373,12 @@ export class WorkerMetrics {
   followed(change: number, givenUp: number): void {
     this.#add(this.#layout.backgroundFollowed, change);
     this.#add(this.#layout.backgroundGivenUp, givenUp);
+  }
+
+  /** What the guards of one exchange came to, when it ends. */
+  guarded(counts: GuardCounts): void {
+    for (const [at, name] of GUARD_COUNTS.entries())
+      this.#add(this.#layout.guards + at, counts[name]);
   }
 
   /** A body could not be kept for another attempt. */

@@ -54,6 +54,7 @@ const UNPRICED_REASON = constant(',"unpriced_reason":');
 const PRICE_VERSION = constant(',"price_version":');
 const POLICY = constant(',"policy":');
 const RESUMED = constant(',"resumed":');
+const GUARDS = constant(',"guards":');
 const END = constant('}');
 const TRUE = constant('true');
 const FALSE = constant('false');
@@ -173,6 +174,11 @@ export class UsageFactLines {
     this.#served(fact, kept);
     line.word(cost.usd);
     this.#priced(fact, kept);
+    if (fact.guards !== undefined) {
+      line.put(GUARDS);
+      line.ascii(fact.guards);
+    }
+    line.put(END);
   }
 
   #payer(fact: UsageFact): void {
@@ -320,7 +326,6 @@ export class UsageFactLines {
     line.word(policy);
     line.put(RESUMED);
     line.put(resumed ? TRUE : FALSE);
-    line.put(END);
     kept.status = status;
     kept.reason = reason;
     kept.version = version;

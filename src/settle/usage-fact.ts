@@ -54,4 +54,6 @@ export interface UsageFact {
   readonly targetModel: string | null;
   /** It went on with an answer that another attempt had begun. */
   readonly resumed: boolean;
+  /** What guards found and did, and how much they read: a JSON text in ASCII without any text of it. Absent: there were none. */
+  readonly guards?: string;
 }

@@ -15,7 +15,9 @@ type FailureKind =
   /** It answered, and would not have the pool key. */
   | 'refused'
   /** A budget ended it (`hard_stop`): nobody is to blame, and nobody else is asked. */
-  | 'stopped';
+  | 'stopped'
+  /** A guard of its caller's policy would not have it: nobody is to blame. */
+  | 'guarded';
 
 export interface UpstreamFailure {
   readonly kind: FailureKind;
@@ -28,6 +30,7 @@ export interface UpstreamFailure {
     | 'internal_error'
     | 'pool_key_rejected'
     | 'budget_exceeded'
+    | 'guard_blocked'
   >;
   /** The library's own code, for the log and for the caller. Never a message: a message could quote what was sent. */
   readonly code: string;
@@ -40,6 +43,11 @@ export interface UpstreamFailure {
 /** A budget ends a stream. @param told why, to its caller */
 export function stoppedByBudget(told: Rejection): UpstreamFailure {
   return { kind: 'stopped', rejection: 'budget_exceeded', code: 'HARD_STOP', told };
+}
+
+/** A guard ends a stream. @param told why, to its caller */
+export function stoppedByGuard(told: Rejection): UpstreamFailure {
+  return { kind: 'guarded', rejection: 'guard_blocked', code: 'GUARD_BLOCKED', told };
 }
 
 /** The peer closed before the response was whole. */

@@ -63,6 +63,8 @@ const OF_BODIES: ReadonlySet<RejectionCode> = new Set<RejectionCode>([
   'invalid_body',
   'no_target',
   'cost_limit',
+  // Its own claims are in guards.test.ts.
+  'guard_blocked',
   'unpriced_model',
   'not_followed',
   'state_not_found',

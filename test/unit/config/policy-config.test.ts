@@ -33,6 +33,7 @@ models = ["claude/*"]
 [policies.all]
 models = []
 rpm = 60
+guards = ["pii", "cards"]
 mode = "warn"
 [keys.7]
 name = "nightly crawler"
@@ -43,6 +44,11 @@ expires = 2027-01-31T01:00:00+01:00
 expires = "2027-01-31T00:00:00Z"
 [tenants.42]
 policy = "agents"
+[guards.cards]
+kind = "pii"
+action = "block"
+phases = ["request"]
+detect = ["iban", "card"]
 [classes]
 developer = "all"
 [limits]
@@ -169,8 +175,28 @@ describe('policies of a configuration', () => {
     ],
     [
       'a member that comes later',
-      '[policies.a]\nguards = ["pii"]\n',
-      'policies.a.guards: found a list, expected no such line: it comes later, and nothing would enforce it now',
+      '[policies.a]\nauto = "chat"\n',
+      'policies.a.auto: found "chat", expected no such line: it comes later, and nothing would enforce it now',
+    ],
+    [
+      'a guard that is none',
+      '[policies.a]\nguards = ["pii", "pi"]\n',
+      'policies.a.guards[1]: found "pi", expected one of pii',
+    ],
+    [
+      'a guard of which nobody says what it is made of',
+      '[guards.mine]\naction = "flag"\n',
+      'guards.mine: found a table, expected kind = one of pii, or such a name',
+    ],
+    [
+      'an action that no guard knows',
+      '[guards.pii]\naction = "hide"\n',
+      'guards.pii.action: found "hide", expected "mask", "redact", "block", "flag"',
+    ],
+    [
+      'a member that no guard has',
+      '[guards.pii]\nacton = "mask"\n',
+      'guards.pii.acton: found an unknown key, expected action (nearest)',
     ],
     [
       'a budget below nothing',

@@ -79,6 +79,7 @@ const MANAGED = {
     spending: null,
     onExceeded: null,
     repeats: null,
+    guards: null,
     share: 1,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),

@@ -132,6 +132,7 @@ function scene() {
       spending,
       onExceeded: null,
       repeats: null,
+      guards: null,
       share: 1,
     },
     poolKey: new PoolKey('bearer', new Secret('sk-pool')),

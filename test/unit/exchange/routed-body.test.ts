@@ -30,6 +30,7 @@ const policy = {
   spending: null,
   onExceeded: null,
   repeats: null,
+  guards: null,
   share: 1,
 } as const;
 const routed = { metering: 'completions', provider, policy } as const;

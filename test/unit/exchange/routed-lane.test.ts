@@ -135,6 +135,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         spending: null,
         onExceeded: null,
         repeats: null,
+        guards: null,
         share: 1,
       },
       metering: 'completions',

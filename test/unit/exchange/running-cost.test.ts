@@ -120,6 +120,7 @@ function managed() {
       spending: spending(),
       onExceeded: null,
       repeats: null,
+      guards: null,
       share: 1,
     },
     poolKey: new PoolKey('bearer', new Secret('sk-pool')),

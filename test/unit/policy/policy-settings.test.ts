@@ -27,6 +27,7 @@ const SILENT: PolicySettings = {
   hardStop: null,
   onExceeded: null,
   strict: null,
+  guards: null,
   mode: null,
 };
 

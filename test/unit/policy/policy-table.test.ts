@@ -38,6 +38,7 @@ const SILENT = {
   hardStop: null,
   onExceeded: null,
   strict: null,
+  guards: null,
   mode: null,
   budgetPerDay: null,
   budgetPerMonth: null,
