@@ -54,7 +54,8 @@ export function admit(
   }
   if (found.provider.onlyVirtual && !isManaged)
     return refused(rejection('unknown_provider', UNNAMED), guessDialect(asked));
-  const { provider, path, named } = found;
+  const { provider, named } = found;
+  const path = isManaged ? house.endpoints.spelled(found.path, provider) : found.path;
   const { dialect } = provider;
   const directed: Directed = { asked, credential, provider, path, named };
   const keyless = firstRejection(KEY_GATES, directed, house);

@@ -59,14 +59,24 @@ export interface StateUse {
   readonly names: boolean;
   /** The answer may. */
   readonly keeps: boolean;
+  /** The path behind `API_PREFIX`. */
+  readonly suffix: string;
 }
 
+/** Where the default providers' APIs begin, and so the paths that name no provider. */
+const API_PREFIX = '/v1';
+
 function stateUse(path: string): StateUse {
-  return { names: !TEXT_ONLY.test(path), keeps: KEEPS.test(path) };
+  return {
+    names: !TEXT_ONLY.test(path),
+    keeps: KEEPS.test(path),
+    suffix: path.slice(API_PREFIX.length),
+  };
 }
 
 /** Of one path, read at the boot: two patterns with each request were 0.2 us. */
 interface Posted {
+  readonly path: string;
   readonly metering: EndpointMetering;
   readonly state: StateUse;
 }
@@ -119,7 +129,11 @@ class ProviderEndpoints {
   }
 
   #put(path: string, metering: EndpointMetering): void {
-    this.#paths.set(path, { metering, state: stateUse(path) });
+    this.#paths.set(path, { path, metering, state: stateUse(path) });
+  }
+
+  spelled(path: string): string {
+    return this.#paths.get(path)?.path ?? path;
   }
 
   /** Read at the boot for the paths that are whole, which are nearly all. */
@@ -216,6 +230,14 @@ export class ManagedEndpoints {
   /** What is stored under a path that was judged so; null for every other one. */
   stored(path: string, provider: Provider): StoredPath | null {
     return this.#providers[provider.index]?.stored(path) ?? null;
+  }
+
+  /**
+   * A path as one string for all requests to it, where it is whole and may be posted to: who compares it with the last one, or
+   * looks it up, is done at once.
+   */
+  spelled(path: string, provider: Provider): string {
+    return this.#providers[provider.index]?.spelled(path) ?? path;
   }
 
   /** What a request to a path that may be posted to, and its answer, may name of what is stored. @param path as it is forwarded */

@@ -81,9 +81,10 @@ export function manage(
   if (!house.keepsFacts)
     return refused(rejection('metering_unavailable'), provider.dialect, provider, identity);
   if (metering === 'stored') return manageStored(path, provider, named, identity, policy, house);
-  const { names: mayName, keeps: mayKeep } = house.endpoints.stateOf(path, provider);
+  const state = house.endpoints.stateOf(path, provider);
+  const { names: mayName, keeps: mayKeep } = state;
   if (!named && asked.method === 'POST') {
-    const suffix = path.slice(API_PREFIX.length);
+    const { suffix } = state;
     const wishes = fieldWishes(asked.fields, identity.tenantText, provider.dialect);
     const wire = wireOf(suffix);
     const routed = {
@@ -128,9 +129,6 @@ export function manage(
     stored: null,
   };
 }
-
-/** Where the default providers' APIs begin, and so the paths that name no provider. */
-const API_PREFIX = '/v1';
 
 /** How the answer to an endpoint is streamed. */
 function wireOf(suffix: string): StreamWire {

@@ -49,6 +49,31 @@ export interface Continuing {
 /** Nothing more is said of attempts once the answer is the client's. */
 const UNSAID: Said = { requestId: '', traceparent: null, payer: null };
 
+/** Of paths that were put together: more than there are endpoints in use at once. */
+const PATHS_MAX = 64;
+
+interface Path {
+  readonly prefix: string;
+  readonly suffix: string;
+  readonly path: string;
+}
+
+/** In characters; longer ones are nobody's endpoints. */
+const PATH_MAX_CHARS = 128;
+
+const PATHS: (Path | undefined)[] = new Array(PATHS_MAX).fill(undefined);
+
+/** A path as one string, as long as its parts are: a new one would be put together, compared and searched with each request. */
+function pathOf(prefix: string, suffix: string): string {
+  const place = (prefix.length * 31 + suffix.length) % PATHS_MAX;
+  const last = PATHS[place];
+  if (last !== undefined && last.prefix === prefix && last.suffix === suffix) return last.path;
+  const path = prefix + suffix;
+  // What a caller made up is put together once.
+  if (path.length <= PATH_MAX_CHARS) PATHS[place] = { prefix, suffix, path };
+  return path;
+}
+
 /**
  * The client's request: its body on the way in, what is kept of it, and how it is asked of a target. All of it goes when the
  * answer is the client's: a stream may stay open for an hour behind that.
@@ -273,7 +298,8 @@ export class RoutedRequest {
     const { metering, keepsState, query } = anew ?? routed;
     const lossy = isOwn ? null : (translated ?? this.#cleaned(target));
     this.lossLines = lossy === null ? '' : lossLines(lossy);
-    const path = anew?.path ?? (continuing?.prefix ?? target.provider.prefixes[0] ?? '') + suffix;
+    const prefix = continuing?.prefix ?? target.provider.prefixes[0] ?? '';
+    const path = anew?.path ?? pathOf(prefix, suffix);
     return new Attempt(
       played === null || rehearsal === null ? this.#context : rehearsal,
       {

@@ -1,11 +1,12 @@
+import { isNamed } from './fields.ts';
+
 /** Fields that hold a key and nothing else (contracts: where a caller's key may be). */
 export const KEY_FIELDS: ReadonlySet<string> = new Set(['x-api-key', 'api-key', 'x-goog-api-key']);
 
-/** By their lengths, in bits: lower case costs an allocation for each field of each response, and a set a look-up. */
-const LENGTHS = ['authorization', ...KEY_FIELDS].reduce(
-  (bits, { length }) => bits | (1 << length),
-  0,
-);
+const FIELDS: readonly string[] = ['authorization', ...KEY_FIELDS];
+
+/** By their lengths, in bits: a set costs a look-up for each field of each message. */
+const LENGTHS = FIELDS.reduce((bits, { length }) => bits | (1 << length), 0);
 
 /** False for nearly every name that is none of a credential's, by its length alone. */
 export function mayBeCredential({ length }: string): boolean {
@@ -15,6 +16,6 @@ export function mayBeCredential({ length }: string): boolean {
 /** True for a field that holds a credential, whatever it says. @param name in any case */
 export function isCredentialField(name: string): boolean {
   if (!mayBeCredential(name)) return false;
-  const lower = name.toLowerCase();
-  return lower === 'authorization' || KEY_FIELDS.has(lower);
+  for (const field of FIELDS) if (isNamed(name, field)) return true;
+  return false;
 }

@@ -136,3 +136,18 @@ describe('the connection behind a response', () => {
     expect(response.field('x-u')).toBe('\xe6\x97\xa5|');
   });
 });
+
+it('of 600 requests each has an id of its own, one behind the other', async () => {
+  answer = framed('sized', '', 'ok');
+  const ids: string[] = [];
+  for (let at = 0; at < 600; at++) {
+    const response = await readResponse(gateway.port, head('GET', '/v1/x'));
+    ids.push(response.field('x-sluice-request-id') ?? '');
+  }
+  const [first = ''] = ids;
+  expect(first).toMatch(/^req_[0-9a-f]{24}$/);
+  const begin = first.slice(0, -8);
+  const from = Number.parseInt(first.slice(-8), 16);
+  const following = ids.map((_, at) => begin + (from + at).toString(16).padStart(8, '0'));
+  expect(ids).toEqual(following);
+});

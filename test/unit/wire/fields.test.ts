@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { connectionOptions, isNamed, lengthIn } from '../../../src/wire/fields.ts';
+import {
+  connectionOptions,
+  isNamed,
+  lengthIn,
+  speaksForAccount,
+} from '../../../src/wire/fields.ts';
 
 it('a name is what it is in any case, and nothing else is, whichever byte it has', () => {
   const different: string[] = [];
@@ -58,4 +63,48 @@ it('a length is 1 to 15 decimal digits, and nothing else is one', () => {
     }),
     { numRuns: 300 },
   );
+});
+
+it.each([
+  'set-cookie',
+  'set-cookie2',
+  'clear-site-data',
+  'access-control-allow-origin',
+  'ratelimit-policy',
+  'rate-limit-reset',
+  'x-ratelimitbysize-limit-minute',
+  'x-rate-limit-remaining',
+  'x-organization-id',
+  'x-project',
+  'x-account-id',
+  'x-workspace',
+  'x-quota-left',
+  'x-credit',
+  'x-billing-plan',
+  'x-trial-ends',
+  'x-endpoint-monthly-call-limit',
+  'x-tokenlimit',
+  'openai-organization',
+  'openai-project',
+  'anthropic-ratelimit-tokens-limit',
+  'anthropic-priority-input',
+  'anthropic-fast-left',
+  'anthropic-organization-id',
+  'anthropic-workspace',
+])('%s speaks of the account, in any case', (name) => {
+  const all = [name, name.toUpperCase(), name.replace(/^./, (first) => first.toUpperCase())];
+  expect(all.map(speaksForAccount)).toEqual([true, true, true]);
+});
+
+it.each([
+  '',
+  's',
+  'x-',
+  'server',
+  'content-type',
+  'x-request-id',
+  'openai-version',
+  'racecar',
+])('"%s" does not speak of the account', (name) => {
+  expect(speaksForAccount(name)).toBe(false);
 });

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HEAD_LIMIT_BYTES } from '../../../src/wire/response-parser.ts';
 import { readByParser } from '../../support/response-reading.ts';
@@ -41,6 +42,34 @@ describe('a response', () => {
     const { reason, fields } = read(text);
     expect(reason).toBe('Fine by me');
     expect(fields).toEqual(['X-A', 'b', 'x-a', '\xe9', 'Content-Length', '0']);
+  });
+
+  it('has a status line of the one form that there is, and no other is read', () => {
+    const parts = (...all: string[]) => fc.constantFrom(...all);
+    const line = fc
+      .tuple(
+        parts('HTTP/1.', 'HTTP/1.', 'http/1.', 'HTTP/2.', 'HTTP/1', ''),
+        parts('1', '1', '0', '2', ' ', ''),
+        parts(' ', ' ', '\t', '', '  '),
+        parts('200', '404', '999', '099', '20', '2000', '2x0', '20:', '20/', ''),
+        parts(' ', ' ', '', '\t', 'x'),
+        fc.string({
+          maxLength: 4,
+          unit: parts('O', ' ', '\t', '\x7f', '\x80', '\xff', '\x00', '\x1f', '\r', '\n'),
+        }),
+      )
+      .map((all) => all.join(''));
+    const legal = /^HTTP\/1\.[01] [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+    fc.assert(
+      fc.property(line, (status) => {
+        const { fault } = read(lines(status, 'Content-Length: 0'));
+        expect([status, fault === null]).toEqual([
+          status,
+          legal.test(status) && !status.endsWith('\n'),
+        ]);
+      }),
+      { numRuns: 3_000 },
+    );
   });
 
   it('to HEAD has no content, whatever its fields say', () => {
