@@ -1,7 +1,11 @@
-import type { TextWindow } from './text-window.ts';
+/** What words are looked for in: UTF-16 units by their place, something negative behind the end. */
+export interface Units {
+  at(at: number): number;
+}
 
 /** Printable ASCII, its letters folded: enough for every word that is looked for, and one column a sign. */
 const FIRST = 0x20;
+const LAST = 0x7e;
 const COLUMNS = 64;
 const NONE = -1;
 
@@ -17,7 +21,7 @@ export class WordTrie {
   /** Behind the word that `longest` found. */
   end = 0;
 
-  /** @param words printable ASCII, without `{`, `|`, `}`, `~`; which one was found is told by its index */
+  /** @param words printable ASCII (`{|}~` are taken for `[\]^`); which one was found is told by its index */
   constructor(words: readonly string[]) {
     const nodes = 1 + words.reduce((sum, word) => sum + word.length, 0);
     this.#next = new Int16Array(nodes * COLUMNS);
@@ -35,12 +39,12 @@ export class WordTrie {
   }
 
   /** @returns the index of the longest word that the text goes on with at `from`, `end` being behind it; -1: none */
-  longest(window: TextWindow, from: number): number {
+  longest(units: Units, from: number): number {
     let node = 0;
     let found = NONE;
     for (let at = from; ; at++) {
-      const code = window.at(at);
-      if (code < FIRST || code > 0x7a) return found;
+      const code = units.at(at);
+      if (code < FIRST || code > LAST) return found;
       node = this.#next[node * COLUMNS + columnOf(code)] ?? 0;
       if (node === 0) return found;
       const word = this.#word[node] ?? NONE;

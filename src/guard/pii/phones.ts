@@ -1,4 +1,5 @@
 import type { TextWindow } from '../text-window.ts';
+import { ALNUM, DIGIT, traitsOf } from './characters.ts';
 import { type DigitGroups, MIXED_GAP, NO_GAP } from './digit-groups.ts';
 import { NOT_FOUND } from './span.ts';
 
@@ -42,6 +43,17 @@ export function nationalEnd(window: TextWindow, groups: DigitGroups): number {
   return endAt(window, groups, LEAST_EXIT_DIGITS, MOST_DIGITS + 2, 2);
 }
 
+/** Of an area in brackets, when no 0 begins it: four digits are a year. */
+const MOST_AREA_DIGITS = 3;
+
+/** @param groups from behind the bracket of `(11) 91234-5678` @returns behind the number; NOT_FOUND */
+export function bracketedEnd(window: TextWindow, groups: DigitGroups): number {
+  const national = nationalEnd(window, groups);
+  if (national !== NOT_FOUND || groups.size(0) < 2) return national;
+  if (groups.size(0) > MOST_AREA_DIGITS && groups.digit(window, 0, 0) !== 0) return NOT_FOUND;
+  return endAt(window, groups, LEAST_TRUNK_DIGITS, MOST_TRUNK_DIGITS, 2);
+}
+
 /** @param groups what stands behind a word such as `phone` @returns behind the number; NOT_FOUND */
 export function toldEnd(window: TextWindow, groups: DigitGroups): number {
   if (isDate(groups)) return NOT_FOUND;
@@ -61,7 +73,20 @@ function northAmericanEnd(window: TextWindow, groups: DigitGroups): number {
   // A column of numbers goes on as it went so far.
   const goesOn = groups.gaps[last] ?? NO_GAP;
   if (goesOn !== NO_GAP && goesOn === groups.gaps[first + 1]) return NOT_FOUND;
-  return groups.endsWord(window, last) ? (groups.ends[last] ?? NOT_FOUND) : NOT_FOUND;
+  return numberEnd(window, groups, last);
+}
+
+/** Digits of an extension: `x53233`. */
+const EXTENSION_DIGITS = 6;
+
+/** @returns behind the group, or behind the extension that it has; NOT_FOUND where it is a part of a longer word */
+function numberEnd(window: TextWindow, groups: DigitGroups, group: number): number {
+  const end = groups.ends[group] ?? NOT_FOUND;
+  if (groups.endsWord(window, group)) return end;
+  if ((window.at(end) | 0x20) !== 0x78) return NOT_FOUND;
+  let at = end + 1;
+  while ((traitsOf(window.at(at)) & DIGIT) !== 0 && at - end <= EXTENSION_DIGITS) at++;
+  return at - end > 1 && (traitsOf(window.at(at)) & ALNUM) === 0 ? at : NOT_FOUND;
 }
 
 /** @returns behind the longest beginning of whole groups that has so many digits; NOT_FOUND */
@@ -75,7 +100,9 @@ function endAt(
   for (let last = groups.count - 1; last + 1 >= Math.max(1, leastGroups); last--) {
     const digits = groups.totals[last] ?? 0;
     if (digits < least) return NOT_FOUND;
-    if (digits <= most && groups.endsWord(window, last)) return groups.ends[last] ?? NOT_FOUND;
+    if (digits > most) continue;
+    const end = numberEnd(window, groups, last);
+    if (end !== NOT_FOUND) return end;
   }
   return NOT_FOUND;
 }

@@ -9,7 +9,7 @@ import { domainEnd, isNobodys, LOCAL_PART_UNITS } from './email.ts';
 import { ibanEnd } from './ibans.ts';
 import { KEY_SHAPES } from './key-shapes.ts';
 import { keyEnd, pemEnd, Tokens, urlPassword } from './keys.ts';
-import { internationalEnd, nationalEnd, toldEnd } from './phones.ts';
+import { bracketedEnd, internationalEnd, nationalEnd, toldEnd } from './phones.ts';
 import { PII_KINDS, type PiiKind } from './pii-kinds.ts';
 import { NOT_FOUND, Span } from './span.ts';
 import { KEY_WORDS, NamedGap, PASSWORD_WORDS, toldSecret } from './told-secrets.ts';
@@ -126,21 +126,31 @@ export class PiiDetector implements Detector {
   #run(from: number): number {
     const window = this.#window;
     const most = from + PART_UNITS;
-    let end = from + 1;
-    while (end < most && (traitsOf(window.at(end)) & RUN) !== 0) end++;
+    let end = from;
+    let before = 0;
+    // Most words have one beginning.
+    let beginnings = 0;
+    for (let traits = traitsOf(window.at(from)); end < most && (traits & RUN) !== 0; ) {
+      if (begins(before, traits)) beginnings++;
+      before = traits;
+      end++;
+      if (end < most) traits = traitsOf(window.at(end));
+    }
     const isPart = end === most;
     const last = isPart ? end - LOCAL_PART_UNITS : end;
     const address = this.#email && !isPart ? this.#addressStart(from, end) : last;
-    let before = 0;
-    for (let at = from; at < last; at++) {
+    before = 0;
+    for (let at = from; at < last && beginnings > 0; at++) {
       if (at === address) return this.#foundAt(at, this.#addressEnd, 'email');
       const code = window.at(at);
       const traits = traitsOf(code);
-      const begins = (before & ALNUM) === 0 || ((before & LOWER) !== 0 && (traits & UPPER) !== 0);
-      if (begins && this.#word(at, code, traits, from)) return FOUND;
+      if (begins(before, traits)) {
+        beginnings--;
+        if (this.#word(at, code, traits, from)) return FOUND;
+      }
       before = traits;
     }
-    return last;
+    return address < last ? this.#foundAt(address, this.#addressEnd, 'email') : last;
   }
 
   #addressEnd = 0;
@@ -160,12 +170,19 @@ export class PiiDetector implements Detector {
     if ((traits & DIGIT) !== 0) return this.#number(at, from);
     if (code === PLUS) return this.#international(at);
     if ((traits & LETTER) !== 0) {
-      if (this.#iban && this.#is(at, ibanEnd(this.#window, at), 'iban')) return true;
+      if (this.#iban && this.#mayBeIban(at) && this.#is(at, ibanEnd(this.#window, at), 'iban')) {
+        return true;
+      }
       if (this.#ip && (traits & HEX) !== 0 && this.#is(at, ipv6End(this.#window, at), 'ip')) {
         return true;
       }
     } else if (code !== HYPHEN) return false;
     return (this.#secret || this.#phone) && this.#named(at);
+  }
+
+  /** Two letters, then digits: nearly no word goes on like that. */
+  #mayBeIban(at: number): boolean {
+    return (traitsOf(this.#window.at(at + 2)) & DIGIT) !== 0;
   }
 
   #number(at: number, from: number): boolean {
@@ -197,7 +214,7 @@ export class PiiDetector implements Detector {
     if (!this.#phone || (traitsOf(window.at(at + 1)) & DIGIT) === 0) return at + 1;
     this.#groups.read(window, at + 1);
     const isArea = window.at(this.#groups.ends[0] ?? 0) === CLOSING;
-    return isArea && this.#is(at, nationalEnd(window, this.#groups), 'phone') ? FOUND : at + 1;
+    return isArea && this.#is(at, bracketedEnd(window, this.#groups), 'phone') ? FOUND : at + 1;
   }
 
   /** What a word tells: that it begins a key, or that a key or a number stands behind it. */
@@ -254,6 +271,11 @@ export class PiiDetector implements Detector {
     this.#found.set(from, to);
     return FOUND;
   }
+}
+
+/** A word begins behind what is in none, and where a name in camel case goes on. */
+function begins(before: number, traits: number): boolean {
+  return (before & ALNUM) === 0 || ((before & LOWER) !== 0 && (traits & UPPER) !== 0);
 }
 
 /** Instead of a place. */

@@ -1,5 +1,5 @@
 import type { TextWindow } from '../text-window.ts';
-import { ALNUM, LOWER, traitsOf, VALUE } from './characters.ts';
+import { ALNUM, LETTER, LOWER, traitsOf, VALUE } from './characters.ts';
 import { Randomness } from './randomness.ts';
 import type { Span } from './span.ts';
 
@@ -148,15 +148,14 @@ export function toldSecret(
   assigns: boolean,
   found: Span,
 ): boolean {
-  if (window.at(from) === DOLLAR || window.text.startsWith('http', from)) return false;
-  let to = from;
-  while ((traitsOf(window.at(to)) & VALUE) !== 0 && to - from < MOST_UNITS) to++;
-  const behind = window.at(to);
-  if (behind > 0 && '([{'.includes(String.fromCharCode(behind))) return false;
+  if (window.text.startsWith('http', from)) return false;
+  let to = valueEnd(window, from, isPassword);
   // The sentence's; a password often ends with an exclamation mark.
   while (to > from && '.?:'.includes(window.text.charAt(to - 1))) to--;
   if (to - from < LEAST_UNITS) return false;
   randomness.measure(window.text, from, to);
+  // `$PASSWORD` stands for something that is not here.
+  if (window.at(from) === DOLLAR && isName(window.text, from + 1, to)) return false;
   const { digits, capitals, smalls, signs, turns, units, entropy } = randomness;
   if (digits === 0 || capitals + smalls === 0) return false;
   const isLong = units >= LONG_UNITS;
@@ -165,6 +164,27 @@ export function toldSecret(
   // `config.token1` and `user_password2` are names, not what they name.
   const isChosen = isPassword && assigns && (signs === 0 || !isName(window.text, from, to));
   return (isDrawn || isChosen) && found.set(from, to);
+}
+
+const BRACKET = 0x28;
+
+/**
+ * @param isPassword whether brackets may be part of it; behind letters alone they call something
+ * @returns behind the value; `from` where it is code
+ */
+function valueEnd(window: TextWindow, from: number, isPassword: boolean): number {
+  let to = from;
+  let areLetters = true;
+  for (; to - from < MOST_UNITS; to++) {
+    const code = window.at(to);
+    const traits = traitsOf(code);
+    if ((traits & VALUE) !== 0) {
+      if ((traits & LETTER) === 0 && code !== 0x5f && code !== 0x2e) areLetters = false;
+    } else if (!isPassword || (code !== BRACKET && code !== BRACKET + 1)) break;
+    else if (areLetters && to > from && code === BRACKET) return from;
+  }
+  const behind = window.at(to);
+  return behind > 0 && '([{'.includes(String.fromCharCode(behind)) ? from : to;
 }
 
 function isName(text: string, from: number, to: number): boolean {

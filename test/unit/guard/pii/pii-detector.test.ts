@@ -165,14 +165,14 @@ describe('checked numbers', () => {
     return `GB${String(98n - (BigInt(number) % 97n)).padStart(2, '0')}${bban}`;
   };
 
-  test('every IBAN with right check digits is found, and none with one sign changed', () => {
+  test('every IBAN with right check digits is found, and none with one digit changed', () => {
     const bank = fc.string({
       unit: fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'),
       minLength: 4,
       maxLength: 4,
     });
     fc.assert(
-      fc.property(bank, digits(14), fc.integer({ min: 4, max: 21 }), (letters, rest, at) => {
+      fc.property(bank, digits(14), fc.integer({ min: 8, max: 21 }), (letters, rest, at) => {
         const right = iban(`${letters}${rest.join('')}`);
         expect(found(right)).toEqual([`iban:${right}`]);
         const other = right[at] === '7' ? '8' : '7';
