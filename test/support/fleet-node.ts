@@ -18,7 +18,6 @@ interface FleetNodeOptions {
   readonly nats: NatsServer;
   readonly name: string;
   readonly withoutNats?: 'closed' | 'open';
-  /** Its clock is ahead by so much, in milliseconds. */
   readonly skewMs?: number;
   readonly folder?: string;
 }
@@ -34,12 +33,15 @@ export class FleetNode {
   #connection: NatsConnection | null = null;
   #isStopped = false;
   isCutOff = false;
+  /** Its clock is ahead by so much, in milliseconds. */
+  skewMs: number;
   /** What its requests cost, whoever counted it. */
   spent = 0;
 
   constructor({ nats, name, withoutNats = 'closed', skewMs = 0, folder }: FleetNodeOptions) {
     this.#nats = nats;
-    this.#now = () => Date.now() + skewMs;
+    this.skewMs = skewMs;
+    this.#now = () => Date.now() + this.skewMs;
     this.#store = new NatsGrants(BUCKET, () => (this.isCutOff ? null : this.#connection), SILENT);
     this.grants = new FleetGrants({
       node: name,
@@ -47,6 +49,7 @@ export class FleetNode {
       log: SILENT,
       withoutNats: () => withoutNats,
       folder: folder ?? null,
+      nowMs: this.#now,
     });
     this.keeper = new BudgetKeeper(folder ?? null, 1, () => UTC, this.grants, SILENT, this.#now);
     this.table = new BudgetTable(this.keeper.memory, 0);

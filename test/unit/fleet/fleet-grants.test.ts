@@ -95,6 +95,43 @@ describe('a budget that three nodes share', () => {
     expect(await other.spend('1', LIMIT, LIMIT - 10, 1, 300)).toBe('partition');
   });
 
+  it('N3: for ten minutes out of reach a node spends what it held and not a nano-dollar more, while the others spend on, and then has of the rest again', async () => {
+    const noon = new Date();
+    const skewMs = noon.setUTCHours(12, 0, 0, 0) - Date.now();
+    const cut = new FleetNode({ nats, name: 'a', skewMs });
+    const other = new FleetNode({ nats, name: 'b', skewMs });
+    nodes.push(cut, other);
+    await Promise.all([cut.start(), other.start()]);
+    for (let at = 0; at < 100; at++) await cut.spend('1', LIMIT, 1_000, 1_000);
+    cut.isCutOff = true;
+    await until('out of reach', () => !cut.isReachable);
+    const held = (await granted()).get('a') ?? 0;
+    const STEP_MS = 5_000;
+    let partitions = 0;
+    for (let passedMs = 0; passedMs < 600_000; passedMs += STEP_MS) {
+      cut.skewMs += STEP_MS;
+      other.skewMs += STEP_MS;
+      cut.keeper.look();
+      other.keeper.look();
+      // As often as it can.
+      let came = 'done';
+      while (came === 'done') came = await cut.spend('1', LIMIT, 1_000, 1_000, 0);
+      if (came === 'partition') partitions++;
+      expect(await other.spend('1', LIMIT, 10_000, 10_000)).toBe('done');
+    }
+    expect(partitions).toBe(600_000 / STEP_MS);
+    expect(cut.spent).toBeLessThanOrEqual(held);
+    expect(cut.spent).toBeGreaterThan(held - 1_000);
+    // Nobody else was given what it holds.
+    expect((await granted()).get('a')).toBe(held);
+    cut.isCutOff = false;
+    await until('in reach', () => cut.isReachable);
+    expect(await cut.spend('1', LIMIT, 1_000_000, 1_000_000)).toBe('done');
+    const sum = [...(await granted()).values()].reduce((all, nano) => all + nano, 0);
+    expect(sum).toBeLessThanOrEqual(LIMIT);
+    expect(cut.spent + other.spent).toBeLessThanOrEqual(LIMIT);
+  });
+
   it('goes on over a server that was killed and comes again', async () => {
     const [node] = await fleet('a');
     if (node === undefined) throw new Error('one');
