@@ -20,7 +20,14 @@ import { ReadEmbeddings } from './embeddings/translation.ts';
 import type { WantedVectors } from './embeddings/vectors.ts';
 import { type Failure, failureOf, TOO_LARGE, UNREADABLE } from './failures.ts';
 import { GeminiAnswerReader } from './gemini/answer-reader.ts';
-import { geminiPath, geminiQuery, writeGeminiRequest } from './gemini/request-writer.ts';
+import {
+  geminiCount,
+  geminiCountPath,
+  geminiPath,
+  geminiQuery,
+  writeGeminiCount,
+  writeGeminiRequest,
+} from './gemini/request-writer.ts';
 import { type JsonObject, withoutMark } from './json-values.ts';
 import { Losses, malformed, Refusal } from './losses.ts';
 import { OllamaAnswerReader } from './ollama/answer-reader.ts';
@@ -69,6 +76,8 @@ export interface TranslatedRequest {
   readonly echoed: JsonObject | null;
   /** The vectors that its caller wants; null: it is a conversation. */
   readonly vectors: WantedVectors | null;
+  /** Only its tokens are counted; what is told where its provider does not say. Null: it is answered. */
+  readonly estimatedTokens: number | null;
   /** Names of what is lost, for `x-sluice-dropped`. */
   readonly dropped: readonly string[];
   /** `name=value` of what is carried changed, for `x-sluice-adjusted`. */
@@ -211,6 +220,34 @@ export class ReadRequest {
     return orRefusal(() => new ReadRequest(readCountRequest(withoutMark(body.toString()))));
   }
 
+  /**
+   * How many tokens it has, asked of Gemini: nobody else's wire counts what is written anew.
+   * @param estimatedTokens what is told where Gemini does not say
+   */
+  countedBy(target: TranslationTarget, estimatedTokens: number): TranslatedRequest | Refusal {
+    const losses = new Losses();
+    const { nameMaxChars, nameOpensWithLetter } = TARGETS.gemini;
+    const names = new ToolNames(nameMaxChars, nameOpensWithLetter);
+    return orRefusal(() => {
+      const written = writeGeminiRequest(this.#said, target.model, losses, names);
+      return {
+        wire: 'gemini',
+        body: Buffer.from(JSON.stringify(writeGeminiCount(written, target.model))),
+        path: geminiCountPath(target.model),
+        query: '',
+        isStream: false,
+        wantsUsage: false,
+        choices: 1,
+        toolNames: names.changed,
+        echoed: null,
+        vectors: null,
+        estimatedTokens,
+        dropped: losses.dropped,
+        adjusted: losses.adjusted,
+      };
+    });
+  }
+
   /** @returns a refusal where it asks for what the target's wire cannot carry */
   writtenFor(to: TargetWire, target: TranslationTarget): TranslatedRequest | Refusal {
     const doors = TARGETS[to];
@@ -230,6 +267,7 @@ export class ReadRequest {
         toolNames: names.changed,
         echoed: this.#said.echoed,
         vectors: null,
+        estimatedTokens: null,
         dropped: losses.dropped,
         adjusted: losses.adjusted,
       };
@@ -259,6 +297,7 @@ class ReadTexts {
       toolNames: NO_NAMES,
       echoed: null,
       vectors: this.#read.wanted,
+      estimatedTokens: null,
       dropped: [],
       adjusted: [],
     };
@@ -304,6 +343,11 @@ export function translateRequest(
 ): TranslatedRequest | Refusal {
   const read = ReadRequest.of(from, body);
   return read instanceof Refusal ? read : read.writtenFor(to, target);
+}
+
+/** What Gemini says that was asked to count; null: nothing. */
+export function countIn(body: Buffer): number | null {
+  return geminiCount(withoutMark(body.toString()));
 }
 
 /** A whole answer with a status of success. @returns an error's status where it holds none after all */

@@ -27,6 +27,9 @@ export function callerWire(suffix: string): AskedWire | null {
   return CALLER_WIRES.get(suffix) ?? null;
 }
 
+/** What is asked of each target in place of what came. */
+export type Translation = Pick<RequestTranslation, 'caller' | 'writtenFor' | 'cleanedFor'>;
+
 /** One request, read once when the first target of another wire is next, and written for each. */
 export class RequestTranslation {
   /** The caller's. */
@@ -132,7 +135,7 @@ interface Lossy {
 /** What a translated request is to its provider, where its own path would be something else. */
 export function endpointOf(
   { provider: { nativeWire, prefixes }, model }: Target,
-  { wire, path, query, vectors }: TranslatedRequest,
+  { wire, path, query, vectors, estimatedTokens }: TranslatedRequest,
 ): TranslatedEndpoint {
   const ofConversation = wire === 'openai-chat' ? 'completions' : 'answers';
   const prefix = nativeWire?.wire === wire ? nativeWire.prefix : prefixes[0];
@@ -141,7 +144,7 @@ export function endpointOf(
     query,
     // The body names none.
     pathModel: wire === 'gemini' ? model : null,
-    metering: vectors === null ? ofConversation : 'reports',
+    metering: estimatedTokens !== null ? 'free' : vectors === null ? ofConversation : 'reports',
     keepsState: false,
   };
 }

@@ -316,7 +316,8 @@ export class RoutedLane implements Lane, AttemptSink, Timed, RestOwner, UploadTa
       if (failed?.again === true) {
         if (this.#goOn(failed, String(head.status))) return 'next';
       } else if (failed !== null) this.#tellPlanner(failed);
-      this.#commit(followed, failed === null && head.status < 400);
+      const isOfTarget = head.asksInstead === undefined;
+      this.#commit(followed, failed === null && head.status < 400 && isOfTarget);
       return 'commit';
     }
     const streamMode = streamSafety === 'hold' ? 'stream-to-end' : 'stream';

@@ -20,7 +20,7 @@ import type { JsonScanner } from '../wire/json-scanner.ts';
 import type { Asked } from './attempt-terms.ts';
 import type { Rehearsal, Rehearsed } from './rehearsal.ts';
 import { NOTHING_READ, type RequestReading, readRequest } from './request-reading.ts';
-import { callerWire, RequestTranslation } from './request-translation.ts';
+import { callerWire, RequestTranslation, type Translation } from './request-translation.ts';
 import type { RoutedBody } from './routed-body.ts';
 import { noPoolKey, noTarget, notPaidFor, unknownModel, untranslated } from './routed-refusals.ts';
 import { RoutedWalk, type WalkContext } from './routed-walk.ts';
@@ -59,7 +59,7 @@ export interface RoutedStart {
   readonly reading: RequestReading;
   readonly rehearsed: Rehearsed | null;
   /** Where a target may speak another wire than the caller; null: none does. */
-  readonly translation: RequestTranslation | null;
+  readonly translation: Translation | null;
 }
 
 /** @returns what is answered here, where nobody is asked */
@@ -159,9 +159,10 @@ export function plainStart(
 
 function namedStart(
   context: StartContext,
-  { asked, routed, body, claim, isWhole }: Starting,
+  starting: Starting,
   route: Route,
 ): RoutedStart | CountedTokens | Rejection {
+  const { asked, routed, body, claim, isWhole } = starting;
   const { planner, metrics, rehearsal } = context;
   const { wishes } = routed;
   const isBound = claim !== null && claim.homes !== null;
@@ -200,7 +201,9 @@ function namedStart(
   if (made.targets.length === 0 && isWhole && isCount(routed.suffix)) {
     const { targets } = planner.plan(route, { ...asks, mayTranslate: true }, homes);
     const counted = countedAt(context, body.bytes(null), targets);
-    if (counted !== null) return 'target' in counted ? counted : untranslated(counted);
+    if (counted !== null && !('target' in counted)) return untranslated(counted);
+    if (counted !== null)
+      return askedToCount(context, starting, route, reading, targets, counted) ?? counted;
   }
   const rehearsed =
     rehearsal === null || !routed.policy.mayRehearse ? null : rehearsal.asked(asked.fields);
@@ -234,6 +237,29 @@ function namedStart(
   if (!isWhole && isForEver && couldBeWritten(made, callerWire(routed.suffix)))
     return body.notWhole;
   return notPaidFor(made) ?? noTarget(made);
+}
+
+/** The target counts itself. @returns null where it cannot be asked */
+function askedToCount(
+  context: StartContext,
+  { body, isWhole }: Starting,
+  route: Route,
+  reading: RequestReading,
+  targets: readonly Planned[],
+  { target, question }: CountedTokens,
+): RoutedStart | null {
+  if (question === null || !body.keep()) return null;
+  const walk = new RoutedWalk(context);
+  const only = targets.filter((planned) => planned.target === target);
+  walk.begin(only, 0, false, reading.session, null, 0);
+  const trial = walk.next();
+  if (trial === null) return null;
+  const translation = {
+    caller: 'anthropic-messages',
+    writtenFor: () => question,
+    cleanedFor: () => null,
+  } as const;
+  return { isWhole, trial, route, walk, plan: null, reading, rehearsed: null, translation };
 }
 
 /** What would be lost on the way to another wire is a reason not to go there. */

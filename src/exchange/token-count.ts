@@ -1,10 +1,12 @@
 /**
- * `POST /v1/messages/count_tokens` where no target of the plan has Anthropic's wire: nobody counts there, and a chat request
- * in its place would cost money. The answer is an estimate of the gateway's own, which errs high and says so.
+ * `POST /v1/messages/count_tokens` where no target of the plan has Anthropic's wire. Gemini counts what it would be sent, and bills
+ * nothing for it. Nobody else does, and a chat request in its place would cost money: there, and where Gemini does not say, the
+ * answer is an estimate of the gateway's own, which errs high and says so.
  */
 
 import { Buffer } from 'node:buffer';
-import type { Refusal } from '../dialect/losses.ts';
+import { Refusal } from '../dialect/losses.ts';
+import type { TranslatedRequest } from '../dialect/translate.ts';
 import { translator } from '../dialect/translator.ts';
 import { wireTo } from '../dialect/wires.ts';
 import type { TokenRatios } from '../meter/token-ratios.ts';
@@ -25,6 +27,8 @@ export function isCount(suffix: string): boolean {
 export interface CountedTokens {
   readonly inputTokens: number;
   readonly target: Target;
+  /** How the target itself is asked to count; null: it cannot be. */
+  readonly question: TranslatedRequest | null;
 }
 
 /** What an estimate goes by. */
@@ -49,15 +53,14 @@ export function countedAt(
   let refusal: Refusal | null = null;
   for (const { target } of planned) {
     const { provider, model } = target;
-    const written = read.writtenFor(wireTo(provider), {
-      provider: provider.name,
-      model,
-      asksForUsage: false,
-    });
+    const wire = wireTo(provider);
+    const asked = { provider: provider.name, model, asksForUsage: false };
+    const written = read.writtenFor(wire, asked);
     if ('body' in written) {
       const size = sizeOf(written.body);
-      const tokens = countedTokens(size, planner.traits(target), ratios.of(target.name));
-      return { inputTokens: tokens, target };
+      const inputTokens = countedTokens(size, planner.traits(target), ratios.of(target.name));
+      const question = wire === 'gemini' ? read.countedBy(asked, inputTokens) : null;
+      return { inputTokens, target, question: question instanceof Refusal ? null : question };
     }
     refusal ??= written;
   }
@@ -76,14 +79,27 @@ export function countAnswer({ inputTokens, target }: CountedTokens): {
   readonly body: Buffer;
 } {
   const body = Buffer.from(JSON.stringify({ input_tokens: inputTokens }));
-  const own = `x-sluice-target: ${legible(target.name)}\r\nx-sluice-estimated: input_tokens\r\n`;
-  const head: ResponseHead = {
+  return { head: headOf(body, `x-sluice-target: ${legible(target.name)}\r\n`), body };
+}
+
+/** The same in place of what a target was asked, whose name its lane tells. */
+export function estimateAnswer(inputTokens: number): {
+  readonly head: ResponseHead;
+  readonly body: Buffer;
+} {
+  const body = Buffer.from(JSON.stringify({ input_tokens: inputTokens }));
+  // It says nothing of its target, and nobody else is asked.
+  return { head: { ...headOf(body, ''), asksInstead: 'nobody' }, body };
+}
+
+/** @param lines further ones, each ended by CRLF */
+function headOf(body: Buffer, lines: string): ResponseHead {
+  return {
     status: 200,
-    head: `200 OK\r\ncontent-type: application/json\r\n${own}`,
+    head: `200 OK\r\ncontent-type: application/json\r\n${lines}x-sluice-estimated: input_tokens\r\n`,
     size: body.length,
     eventStream: false,
     streamAsked: false,
     format: 'json',
   };
-  return { head, body };
 }

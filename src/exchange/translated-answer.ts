@@ -23,6 +23,7 @@ import type { Attempt, AttemptEnd, AttemptSink, Verdict } from './attempt.ts';
 import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import { NO_ROOM } from './routed-judgement.ts';
+import { estimateAnswer } from './token-count.ts';
 
 /** Of a whole answer, in bytes: the most that the lane holds of one, and 0.1 s of a worker that reads it at once. */
 const WHOLE_MAX_BYTES = 8 * 1024 * 1024;
@@ -51,6 +52,8 @@ export class TranslatedAnswer implements AttemptSink {
   /** A stream was asked for. */
   readonly #isStream: boolean;
   readonly #vectors: TranslatedRequest['vectors'];
+  /** Only tokens are counted: what is told where its provider does not say; null: it is answered. */
+  readonly #estimatedTokens: number | null;
   readonly #budget: KeptBudget;
   readonly #metrics: WorkerMetrics;
   #stream: TranslatedStream | null = null;
@@ -75,17 +78,19 @@ export class TranslatedAnswer implements AttemptSink {
   constructor(
     lane: AttemptSink,
     caller: AskedWire,
-    { wire, isStream, wantsUsage, choices, toolNames, echoed, vectors }: TranslatedRequest,
+    said: TranslatedRequest,
     model: string,
     id: string,
     budget: KeptBudget,
     metrics: WorkerMetrics,
   ) {
+    const { wire, isStream, wantsUsage, choices, toolNames, echoed } = said;
     this.#lane = lane;
     this.#from = wire;
     this.#to = tellingWire(caller);
     this.#isStream = isStream;
-    this.#vectors = vectors;
+    this.#vectors = said.vectors;
+    this.#estimatedTokens = said.estimatedTokens;
     const created = Math.floor(Date.now() / 1_000);
     this.#terms = { model, id, created, wantsUsage, choices, toolNames, echoed };
     this.#budget = budget;
@@ -202,6 +207,13 @@ export class TranslatedAnswer implements AttemptSink {
   over(attempt: Attempt, end: AttemptEnd): void {
     const whole = this.#whole;
     let isTaken = true;
+    if (this.#estimatedTokens !== null) {
+      const isCounted = end.failure === null && this.#tellCount(attempt, this.#head, whole);
+      if (!isCounted) this.#tellEstimate(attempt, this.#estimatedTokens);
+      this.drop();
+      this.#lane.over(attempt, WELL_ENDED);
+      return;
+    }
     if (end.failure === null) {
       if (this.#stream !== null) this.#tell(attempt, this.#stream.end(), true);
       else if (this.#head !== null && whole !== null)
@@ -209,6 +221,21 @@ export class TranslatedAnswer implements AttemptSink {
     }
     this.drop();
     if (isTaken) this.#lane.over(attempt, end);
+  }
+
+  /** @returns false where its provider has not counted */
+  #tellCount(attempt: Attempt, head: ResponseHead | null, whole: HeldBytes | null): boolean {
+    if (head?.status !== 200 || whole === null || this.#isTooLarge) return false;
+    const tokens = translator().countIn(whole.joined());
+    if (tokens === null) return false;
+    const text = Buffer.from(JSON.stringify({ input_tokens: tokens }));
+    this.#tellAll(attempt, this.#wholeHead(head, 200, null, text.length), text);
+    return true;
+  }
+
+  #tellEstimate(attempt: Attempt, tokens: number): void {
+    const { head, body } = estimateAnswer(tokens);
+    this.#tellAll(attempt, head, body);
   }
 
   /** @returns false when the client takes no more for now */
@@ -319,6 +346,7 @@ const REASONS: ReadonlyMap<number, string> = new Map([
 ]);
 
 const BAD_GATEWAY = 502;
+const WELL_ENDED: AttemptEnd = { failure: null };
 const NOTHING = Buffer.alloc(0);
 
 /** A request's id as its provider gave it: Anthropic's clients look for the first one, all others for the second. */

@@ -35,7 +35,9 @@ export function answerStreamGenerate(asked: Asked): Reply {
 
 /** Answers POST …:countTokens: the count alone, billing nothing. */
 export function answerGeminiCount(asked: Asked): Reply {
-  const { input } = countsOf(asChat(asked.body, asked.model), 0, 0);
+  // Either its contents alone, or the request that they are of.
+  const { generateContentRequest: request } = asked.body;
+  const { input } = countsOf(asChat(isObject(request) ? request : asked.body, asked.model), 0, 0);
   const details = [{ modality: 'TEXT', tokenCount: input }];
   return jsonReply(JSON.stringify({ totalTokens: input, promptTokensDetails: details }));
 }

@@ -9,6 +9,7 @@ import {
   cutsBehind,
   EVENTS,
   type RoutedScene,
+  resets,
   stallsBehind,
   startRoutedScene,
   streams,
@@ -317,6 +318,55 @@ describe("Anthropic's client on Gemini's own wire", () => {
     expect([refused.status >= 400, scene.asked]).toEqual([true, {}]);
     const served = await ask('gemini/gemini-2.5-pro', 50);
     expect([served.status, scene.asked]).toEqual([200, { gemini: 1 }]);
+  });
+
+  const COUNT = {
+    path: '/v1/messages/count_tokens',
+    body: JSON.stringify({
+      model: 'gemini/gemini-2.5-pro',
+      system: 'Be brief.',
+      messages: HI,
+      tools: [{ name: 'clock', input_schema: { type: 'object', properties: {} } }],
+    }),
+  };
+
+  test('is told how many tokens a conversation has by Gemini itself, which bills nothing for that', async () => {
+    scene.plays({ gemini: answers(200, '{"totalTokens":31,"promptTokensDetails":[]}') });
+    const { status, text, fields, facts: told } = await scene.ask('', COUNT);
+    expect([status, JSON.parse(text)]).toEqual([200, { input_tokens: 31 }]);
+    expect(fields.get('x-sluice-estimated')).toBeNull();
+    expect(fields.get('x-sluice-target')).toBe('gemini/gemini-2.5-pro');
+    expect(told).toMatchObject([{ cost_status: 'not_billed', cost_usd: '0', outcome: 'complete' }]);
+    const [request] = scene.upstreams['gemini']?.requests ?? [];
+    expect(request?.target).toBe('/v1beta/models/gemini-2.5-pro:countTokens');
+    expect(JSON.parse(String(request?.body))).toEqual({
+      generateContentRequest: {
+        model: 'models/gemini-2.5-pro',
+        contents: [{ role: 'user', parts: [{ text: 'hi' }] }],
+        systemInstruction: { parts: [{ text: 'Be brief.' }] },
+        tools: [{ functionDeclarations: [expect.objectContaining({ name: 'clock' })] }],
+      },
+    });
+    const asked = { model: 'gemini/gemini-2.5-pro', messages: HI };
+    expect((await anthropic.messages.countTokens(asked)).input_tokens).toBe(31);
+  });
+
+  test.each<[string, Act]>([
+    ['is too busy', answers(429, '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}')],
+    ['refuses the gateway’s own key', answers(401, '{"error":{"code":401}}')],
+    ['has no such call', answers(404, 'not found')],
+    ['breaks', answers(500, '{}')],
+    ['says no number', answers(200, '{"totalTokens":"many"}')],
+    ['answers with a page', answers(200, '<html>')],
+    ['leaves in the middle', resets],
+  ])('is told an estimate of it where Gemini %s, and that it is one', async (_what, act) => {
+    scene.plays({ gemini: act });
+    const { status, text, fields, facts: told, cut } = await scene.ask('', COUNT);
+    expect([status, cut, scene.asked]).toEqual([200, false, { gemini: 1 }]);
+    expect(told).toMatchObject([{ cost_status: 'not_billed', usage_source: 'none' }]);
+    expect(fields.get('x-sluice-estimated')).toBe('input_tokens');
+    expect((JSON.parse(text) as { input_tokens: number }).input_tokens).toBeGreaterThan(5);
+    expect(fields.get('retry-after')).toBeNull();
   });
 
   test('is told how many tokens a conversation has, by what the model was seen to count', async () => {

@@ -1,6 +1,6 @@
 import type { Conversation, FunctionTool, Wish } from '../conversation.ts';
 import { geminiTraits } from '../gemini-models.ts';
-import type { JsonObject } from '../json-values.ts';
+import { type JsonObject, measuredObject, numberIn } from '../json-values.ts';
 import { type Losses, untranslatable } from '../losses.ts';
 import { droppedHosted } from '../tool-choices.ts';
 import type { ToolNames } from '../wire-names.ts';
@@ -42,10 +42,31 @@ export function writeGeminiRequest(
   return body;
 }
 
+/** The body of a call of `countTokens` (ai.google.dev/api/tokens): all of the request that becomes a prompt. */
+export function writeGeminiCount(written: GeminiRequest, model: string): object {
+  const { contents, systemInstruction, tools, toolConfig } = written;
+  const prompt = { model: `models/${model}`, contents, systemInstruction, tools, toolConfig };
+  return { generateContentRequest: prompt };
+}
+
+/** @param text of its answer. @returns null where it is none */
+export function geminiCount(text: string): number | null {
+  const count = numberIn(measuredObject(text) ?? {}, 'totalTokens');
+  return count !== null && Number.isInteger(count) && count >= 0 ? count : null;
+}
+
+/** @param verb what is asked */
+function geminiCall(model: string, verb: string): string {
+  return `/models/${encodeURIComponent(model.toWellFormed())}:${verb}`;
+}
+
+export function geminiCountPath(model: string): string {
+  return geminiCall(model, 'countTokens');
+}
+
 /** Where it is asked, behind the prefix of the API; the model is the caller's word, half a character too, and stays one segment. */
 export function geminiPath(model: string, isStream: boolean): string {
-  const verb = isStream ? 'streamGenerateContent' : 'generateContent';
-  return `/models/${encodeURIComponent(model.toWellFormed())}:${verb}`;
+  return geminiCall(model, isStream ? 'streamGenerateContent' : 'generateContent');
 }
 
 /** Without it a stream is one JSON array. */

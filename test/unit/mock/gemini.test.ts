@@ -139,10 +139,9 @@ describe('an answer', () => {
     expect(JSON.parse(told)).toHaveProperty('name');
   });
 
-  it('counts', async () => {
-    expect(JSON.parse((await ask('countTokens', said('Say it'))).text)).toMatchObject({
-      totalTokens: 2,
-    });
+  it('counts contents alone, and all of a request', async () => {
+    for (const body of [said('Say it'), { generateContentRequest: said('Say it') }])
+      expect(JSON.parse((await ask('countTokens', body)).text)).toMatchObject({ totalTokens: 2 });
   });
 });
 
