@@ -147,6 +147,8 @@ export interface Config {
   /** What policies may name as guards. */
   readonly guards: ReadonlyMap<string, GuardConfig>;
   readonly budgets: BudgetsConfig;
+  /** Of the answers that the node's workers tell again, in memory. */
+  readonly cacheMaxBytes: number;
   /** Who may use the admin API and the dashboard; null: both are off. */
   readonly admin: AdminSettings<Secret> | null;
 }

@@ -224,6 +224,17 @@ function transport() {
   return z.enum(['h1', 'undici'], { error: '"h1" or "undici"' });
 }
 
+/** Of answers in memory: what is more than a machine has is a slip of the keyboard. */
+const CACHE_MAX_MB = 65_536;
+
+function cacheSize() {
+  const expected = `MiB: a whole number from 1 to ${CACHE_MAX_MB}`;
+  return z
+    .int({ error: expected })
+    .min(1, { error: expected })
+    .max(CACHE_MAX_MB, { error: expected });
+}
+
 function budgetStatus() {
   return z.union([z.literal(402), z.literal(403), z.literal(429)], { error: '402, 403 or 429' });
 }
@@ -367,6 +378,7 @@ export const SETTINGS = z.strictObject({
     .prefault('closed'),
   budget_webhook_url: webhookUrl().prefault(null),
   assumed_output_tokens: count('tokens').prefault(0),
+  cache_max_mb: cacheSize().prefault(256),
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -402,6 +414,7 @@ export const SHAPES: ReadonlyMap<string, Shape> = new Map<keyof Settings, Shape>
   ['rate_limit_rps', 'number'],
   ['budget_status', 'number'],
   ['assumed_output_tokens', 'number'],
+  ['cache_max_mb', 'number'],
   ['byo_rate_limit_rps', 'number'],
   ['verify_rate_limit_rps', 'number'],
   ['http2', 'boolean'],

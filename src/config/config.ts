@@ -222,6 +222,7 @@ function documentOf(
     guards: settings.guards,
     admin: settings.admin,
     budgetWebhookUrl: settings.budget_webhook_url,
+    cacheMaxBytes: settings.cache_max_mb * 2 ** 20,
     budgets: {
       timeZone: settings.budget_time_zone,
       status: settings.budget_status,

@@ -1,5 +1,11 @@
 import { z } from 'zod';
 import { BUDGET_ESTIMATES, UNPRICED_WAYS } from '../budget/budget-settings.ts';
+import {
+  CACHE_MATCHES,
+  CACHE_MODES,
+  CACHE_SCOPES,
+  HASH_STRATEGIES,
+} from '../cache/cache-settings.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import type { Limits, LimitsConfig } from '../policy/limit-settings.ts';
 import {
@@ -119,6 +125,25 @@ function identical() {
   return z.int({ error }).min(0, { error }).max(IDENTICAL_MAX, { error }).nullable().prefault(null);
 }
 
+/** One of a few words. */
+function word<const Word extends string>(words: readonly Word[]) {
+  const error = words.map((one) => `"${one}"`).join(', ');
+  return z.enum(words, { error }).nullable().prefault(null);
+}
+
+/** A month: what is told again for longer is no cache. */
+const CACHE_TTL_MAX_SECS = 2_678_400;
+
+function ttl() {
+  const error = `seconds: a whole number from 1 to ${CACHE_TTL_MAX_SECS}`;
+  return z
+    .int({ error })
+    .min(1, { error })
+    .max(CACHE_TTL_MAX_SECS, { error })
+    .nullable()
+    .prefault(null);
+}
+
 /** Of what all keys share; a class that has nothing of it is one without keys. */
 function share() {
   const error = 'a share above 0, up to 1';
@@ -149,6 +174,11 @@ const POLICY_TABLE = z.strictObject(
     cap_output: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     hard_stop: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     on_exceeded: onExceeded(),
+    cache: word(CACHE_MODES),
+    cache_match: word(CACHE_MATCHES),
+    cache_scope: word(CACHE_SCOPES),
+    hash_strategy: word(HASH_STRATEGIES),
+    cache_ttl_secs: ttl(),
     rehearse: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     strict: z.boolean({ error: 'true or false' }).nullable().prefault(null),
     guards: guards(),
@@ -265,7 +295,7 @@ export const KEY_KEYS: readonly string[] = Object.keys(KEY_TABLE.shape);
 export const TENANT_KEYS: readonly string[] = Object.keys(TENANT_TABLE.shape);
 
 /** What a policy will be able to say: until it is enforced, a configuration that says it does not load. */
-export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set(['cache', 'auto']);
+export const POLICY_KEYS_TO_COME: ReadonlySet<string> = new Set(['auto']);
 
 /** One `[policies.NAME]` table. */
 export const POLICY = POLICY_TABLE.transform(
@@ -284,6 +314,11 @@ export const POLICY = POLICY_TABLE.transform(
     hardStop: table.hard_stop,
     onExceeded: table.on_exceeded,
     mode: table.mode,
+    cache: table.cache,
+    cacheMatch: table.cache_match,
+    cacheScope: table.cache_scope,
+    hashStrategy: table.hash_strategy,
+    cacheTtlSecs: table.cache_ttl_secs,
     rehearse: table.rehearse,
     strict: table.strict,
     guards: table.guards,

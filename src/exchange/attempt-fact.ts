@@ -68,6 +68,7 @@ export function attemptFact(
     final,
     targetModel: routing?.targetModel ?? null,
     resumed: routing?.resumed ?? false,
+    cache: null,
   };
 }
 

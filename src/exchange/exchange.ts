@@ -34,9 +34,10 @@ import type { RequestFraming } from '../wire/request-framing.ts';
 import type { ResponseHead } from '../wire/response-head.ts';
 import { headAsksForStream } from '../wire/stream-wish.ts';
 import type { Asked } from './attempt-terms.ts';
+import { type CacheContext, CachedLane, cachedRequest } from './cached-lane.ts';
 import { Delivery } from './delivery.ts';
 import { REQUEST, RESPONSE, type RequestState, type ResponseState } from './exchange-state.ts';
-import { type GuardContext, GuardedLane } from './guarded-lane.ts';
+import { type AnswerKeeper, type GuardContext, GuardedLane } from './guarded-lane.ts';
 import type { Answer, Lane } from './lane.ts';
 import type { Recalls } from './recalls.ts';
 import { RelayLane } from './relay-lane.ts';
@@ -44,7 +45,7 @@ import { type RoutedContext, RoutedLane } from './routed-lane.ts';
 import { UnpackingLane } from './unpacking-lane.ts';
 
 /** What every exchange of a worker shares. */
-export interface WorkerContext extends Admittance, RoutedContext, GuardContext {
+export interface WorkerContext extends Admittance, RoutedContext, GuardContext, CacheContext {
   readonly settler: Settler;
   /** The gateway is stopping: each answer says that its connection serves no other. */
   readonly draining: boolean;
@@ -140,6 +141,20 @@ export class Exchange implements ClientEvents, Answer {
   }
 
   #laneOf(admitted: Admitted, asked: Asked, answer: Answer): Lane {
+    const cached = cachedRequest(admitted, this.#method);
+    return cached === null
+      ? this.#guardedLane(admitted, asked, answer, null)
+      : new CachedLane(this.#context, cached, asked, answer, (unkept, keeper) =>
+          this.#guardedLane(admitted, unkept, keeper, keeper),
+        );
+  }
+
+  #guardedLane(
+    admitted: Admitted,
+    asked: Asked,
+    answer: Answer,
+    keeper: AnswerKeeper | null,
+  ): Lane {
     const { routed, managed } = admitted;
     const virtual = managed ?? routed;
     const guards = virtual?.policy.guards ?? null;
@@ -153,7 +168,7 @@ export class Exchange implements ClientEvents, Answer {
       { tenant: virtual.identity.tenantText, requestId: this.#requestId },
       asked,
       answer,
-      null,
+      keeper,
       (guarded, heard) => this.#ownLane(admitted, guarded, heard),
     );
   }

@@ -43,7 +43,7 @@ const DIMENSION_OF: Readonly<Record<Dimension, string>> = {
   tenant: 'toString(tenant_id)',
   key: "ifNull(toString(key_id), '')",
   class: 'toString(key_class)',
-  provider: 'toString(provider)',
+  provider: "ifNull(toString(provider), '')",
   model: "coalesce(nullIf(CAST(model, 'Nullable(String)'), ''), requested_model, '')",
   route: "ifNull(CAST(route, 'Nullable(String)'), '')",
   status:

@@ -12,7 +12,13 @@ const TEXT = '\u0002';
 const SLOT = new RegExp(`[${NUMBER}${TEXT}]`);
 
 /** Members whose texts are each request's own. */
-const OWN_TEXTS: ReadonlySet<string> = new Set(['time', 'request_id', 'trace_id', 'cost_usd']);
+const OWN_TEXTS: ReadonlySet<string> = new Set([
+  'time',
+  'request_id',
+  'trace_id',
+  'cost_usd',
+  'saved_usd',
+]);
 
 /** A number that says what kind of fact it is: it stays in the template. */
 const STATUS = 'upstream_status';

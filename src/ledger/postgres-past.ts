@@ -66,7 +66,7 @@ const DIMENSION_OF: Readonly<Record<Dimension, string>> = {
   tenant: 'tenant_id::text',
   key: "coalesce(key_id::text, '')",
   class: 'key_class',
-  provider: 'provider',
+  provider: "coalesce(provider, '')",
   model: "coalesce(nullif(model, ''), requested_model, '')",
   route: "coalesce(route, '')",
   status:

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { Cors } from '../admit/cors.ts';
 import { ManagedEndpoints } from '../admit/endpoint.ts';
 import type { ModelList } from '../admit/model-list.ts';
@@ -11,6 +11,7 @@ import { BudgetTable } from '../budget/budget-table.ts';
 import { DefaultRates } from '../budget/default-rate.ts';
 import { OutputSizes } from '../budget/output-sizes.ts';
 import type { BudgetMet, SpendingContext } from '../budget/spending.ts';
+import type { CacheClient } from '../cache/cache-client.ts';
 import type { Config } from '../config/config-document.ts';
 import { DenyLookup } from '../deny/deny-table.ts';
 import { BackgroundAnswers } from '../exchange/background-answers.ts';
@@ -109,6 +110,8 @@ export class ThreadState {
   readonly deadlines = new Deadlines(DEADLINE_PERIOD_MS);
   readonly unseen = new UnseenAnswers(this.deadlines);
   readonly background: BackgroundAnswers;
+  /** Null: the cache's thread is not there. */
+  cache: CacheClient | null = null;
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
@@ -209,6 +212,7 @@ export class DataPlane implements WorkerContext {
   readonly replay: KeptBudget;
   readonly held: KeptBudget;
   readonly replayMaxBytes: number;
+  readonly generation: string;
   readonly holdMs: number;
   readonly rehearsal: Rehearsal | null;
   /** Of what faults are played with; null where none are. */
@@ -283,6 +287,7 @@ export class DataPlane implements WorkerContext {
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);
     this.replayMaxBytes = routing.replayMaxBytes;
     this.holdMs = routing.holdMs;
+    this.generation = generationOf(config, providers);
     this.retryAfterMaxMs = routing.retryAfterMaxMs;
     const opened = previous === null ? null : previous.transports;
     this.transports = openTransports(
@@ -362,6 +367,10 @@ export class DataPlane implements WorkerContext {
     return this.#thread.unseen;
   }
 
+  get cache(): CacheClient | null {
+    return this.#thread.cache;
+  }
+
   get deadlines(): Deadlines {
     return this.#thread.deadlines;
   }
@@ -418,6 +427,26 @@ export class DataPlane implements WorkerContext {
   brokeCache(broken: PromptBreak): void {
     this.#thread.brokeCache(broken);
   }
+}
+
+/**
+ * What names lead to, and what guards do, as one text: what was answered under another configuration of it is not told again. Breakers, weights and
+ * times are in it too, because an answer that is made once more costs little, and one of another model's is wrong.
+ */
+function generationOf(
+  { routing, poolKeys, guards }: Config,
+  providers: readonly Provider[],
+): string {
+  const named = providers.map(({ name, authority, wires, prefixes }) => [
+    name,
+    authority,
+    wires,
+    prefixes,
+    poolKeys.get(name)?.length ?? 0,
+  ]);
+  const plain = (_name: string, value: unknown): unknown =>
+    value instanceof Map ? [...value] : value;
+  return hash('sha256', JSON.stringify([routing, named, guards], plain), 'base64url');
 }
 
 /** The way to the mock that plays faults: every provider's. */

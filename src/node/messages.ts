@@ -1,5 +1,6 @@
 /** What the main thread and its workers say to each other. */
 
+import type { MessagePort } from 'node:worker_threads';
 import type { MetBudget } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
@@ -88,6 +89,8 @@ export type ToWorker =
     }
   /** @see FleetQuestions.answer */
   | { readonly kind: 'caught-up'; readonly isTold: boolean }
+  /** The worker's way to the cache's thread; the one before it has ended. */
+  | { readonly kind: 'cache'; readonly port: MessagePort }
   /** Close every connection now. */
   | { readonly kind: 'close' }
   /** Exchanges that begin from now on go by this configuration. */

@@ -5,6 +5,7 @@ import { BudgetCalendar } from '../budget/budget-calendar.ts';
 import { BudgetKeeper } from '../budget/budget-keeper.ts';
 import { BudgetWebhook } from '../budget/budget-webhook.ts';
 import { WholeBudgets } from '../budget/grant-source.ts';
+import { CacheKeeper } from '../cache/cache-keeper.ts';
 import { type ConfigSource, type LoadedConfig, loadConfig } from '../config/config.ts';
 import type { Config, ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import { ConsoleSwitch } from '../console/console-switch.ts';
@@ -165,6 +166,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     config.natsUrl === null ? null : { bucket: config.configBucket, connection },
   );
   const ledger = openLedger(config, log);
+  const cache = new CacheKeeper(config, log);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const breaks = new PromptBreaks(config.dataDir, (reason) =>
@@ -195,6 +197,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     stored,
     budgets,
     ledger,
+    cache,
     log,
     warm,
   );
@@ -210,6 +213,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       if (next.budgets.timeZone !== calendar.timeZone)
         calendar = new BudgetCalendar(next.budgets.timeZone);
       withoutNats = next.budgets.withoutNats;
+      cache.configure(next);
       supervisor.reload(next, nextSlots);
       operatorConsole.set({ document: next, slots: nextSlots, source });
     },
@@ -290,6 +294,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           budgets: budgets.totals,
           limitLocksGivenUp: purses.locksGivenUp,
           ledger,
+          cache: cache.counts,
           targets: routing.states(reloader.running),
           reloads: reloader.results,
           overlay: reloader.overlay,
@@ -354,6 +359,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   overlay.stop();
   reloader.stop();
   operatorConsole.stop();
+  cache.stop();
   const graceMs = reloader.running.shutdownGraceMs;
   log.write('info', 'draining', { signal, grace_ms: graceMs });
   await supervisor.drain(graceMs);

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:worker_threads';
 import type { BudgetKeeper } from '../budget/budget-keeper.ts';
+import type { CacheKeeper } from '../cache/cache-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
 import type { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
@@ -58,6 +59,7 @@ export class Supervisor {
   readonly #budgets: BudgetKeeper;
   readonly #limits: LimitTable;
   readonly #ledger: LedgerKeeper | null;
+  readonly #cache: CacheKeeper;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -79,6 +81,7 @@ export class Supervisor {
     stored: StateKeeper,
     budgets: BudgetKeeper,
     ledger: LedgerKeeper | null,
+    cache: CacheKeeper,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -93,6 +96,7 @@ export class Supervisor {
     this.#budgets = budgets;
     this.#limits = new LimitTable(shared.limits, null);
     this.#ledger = ledger;
+    this.#cache = cache;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -150,6 +154,9 @@ export class Supervisor {
     };
     const worker = this.#warm.take() ?? openThread();
     worker.postMessage({ kind: 'start', start } satisfies ToWorker);
+    this.#cache.connect(slot.index, (port) =>
+      worker.postMessage({ kind: 'cache', port } satisfies ToWorker, [port]),
+    );
     slot.worker = worker;
     slot.state = 'starting';
     slot.startedAtMs = performance.now();
@@ -260,6 +267,7 @@ export class Supervisor {
     // At once: others may wait for what it holds.
     this.#budgets.forget(slot.index);
     this.#limits.forget(slot.index);
+    this.#cache.disconnect(slot.index);
     this.#changed();
     if (this.#stopping || bornDead) return;
     this.restarts++;

@@ -1,6 +1,8 @@
 /** Entry of a worker thread: builds the data plane from the configuration, and listens. */
 
-import { parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
+import { CacheClient } from '../cache/cache-client.ts';
+import type { FromCache } from '../cache/cache-messages.ts';
 import { type Config, type ConfigDocument, configFromDocument } from '../config/config-document.ts';
 import { translator } from '../dialect/translator.ts';
 import { clientBufferFault } from '../edge/client-buffers.ts';
@@ -130,6 +132,22 @@ function reload(document: ConfigDocument, slots: readonly string[]): void {
   }
 }
 
+/** From now on requests ask there. */
+function connectCache(port: MessagePort): void {
+  const client = new CacheClient(
+    (message, moved) => port.postMessage(message, [...moved]),
+    thread.report,
+  );
+  port.on('message', (message: FromCache) => client.hear(message));
+  port.on('close', () => {
+    if (thread.cache === client) thread.cache = null;
+    client.gone();
+  });
+  // It alone is no reason to go on.
+  port.unref();
+  thread.cache = client;
+}
+
 function reasonOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : 'unknown';
 }
@@ -170,6 +188,7 @@ function close(door: Door, outcome: 'drained' | 'gateway_error'): void {
   thread.unseen.endAll();
   // Nobody will look at them any more.
   thread.background.endAll();
+  thread.cache?.endAll();
   flush();
   setTimeout(() => {
     tell({ kind: 'closed' });
@@ -182,6 +201,7 @@ function obey(message: ToWorker, door: Door): void {
   else if (message.kind === 'close') close(door, 'drained');
   else if (message.kind === 'recalled') recalls.answer(message.call, message.lines);
   else if (message.kind === 'caught-up') thread.fleet.answer(message.isTold);
+  else if (message.kind === 'cache') connectCache(message.port);
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);
 }
 

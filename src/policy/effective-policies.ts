@@ -149,6 +149,7 @@ function rowsOf(
   const stops = saidFirst(layers, 'hardStop');
   const instead = saidFirst(layers, 'onExceeded');
   const expiresMs = said?.expiresMs ?? null;
+  const isCached = saidFirst(layers, 'cache')?.value === 'exact';
   const own = (member: string) => `[keys.${key}]${madeBy(`keys.${key}`, member)}`;
   return [
     ['policy', first?.policy ?? 'none', first === undefined ? BUILT_IN : naming(first, madeBy)],
@@ -192,6 +193,12 @@ function rowsOf(
             `${saidBy(identical.by, 'identical_rpm', madeBy)}; each key by itself`,
           ] as const,
         ]),
+    ...CACHE_MEMBERS.flatMap(([member, name]): readonly Row[] => {
+      const of = saidFirst<keyof PolicySettings>(layers, member);
+      // Of what is off nothing counts.
+      if (of === null || (!isCached && member !== 'cache')) return [];
+      return [[name, String(of.value), saidBy(of.by, name, madeBy)]];
+    }),
     ...(rehearse === null
       ? []
       : [['rehearse', String(rehearse.value), saidBy(rehearse.by, 'rehearse', madeBy)] as const]),
@@ -213,6 +220,14 @@ function saidBy(by: Layer, member: string, madeBy: MadeBy): string {
   const { policy } = by;
   return `[policies.${policy}]${madeBy(`policies.${policy}`, member)}, by ${naming(by, madeBy)}`;
 }
+
+const CACHE_MEMBERS = [
+  ['cache', 'cache'],
+  ['cacheMatch', 'cache_match'],
+  ['cacheScope', 'cache_scope'],
+  ['hashStrategy', 'hash_strategy'],
+  ['cacheTtlSecs', 'cache_ttl_secs'],
+] as const;
 
 const LIMIT_MEMBERS = ['rpm', 'tpm', 'maxInFlight', 'mode'] as const;
 const LIMIT_NAMES = { rpm: 'rpm', tpm: 'tpm', maxInFlight: 'max_in_flight', mode: 'mode' } as const;

@@ -4,6 +4,7 @@ import {
   NO_BUDGET,
   type UnpricedWay,
 } from '../budget/budget-settings.ts';
+import type { CacheMatch, CacheMode, CacheScope, HashStrategy } from '../cache/cache-settings.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import { type Limits, type LimitsConfig, NO_LIMITS } from './limit-settings.ts';
 
@@ -43,6 +44,13 @@ export interface PolicySettings {
   readonly guards: readonly string[] | null;
   /** `warn`: what its limits and budgets would have refused is counted, and let through; `off`: they are none. */
   readonly mode: PolicyMode | null;
+  /** Whether answers are told again to the same request, to whose, and what of a request has to be the same. */
+  readonly cache: CacheMode | null;
+  readonly cacheMatch: CacheMatch | null;
+  readonly cacheScope: CacheScope | null;
+  readonly hashStrategy: HashStrategy | null;
+  /** For how long. */
+  readonly cacheTtlSecs: number | null;
 }
 
 /** One `[keys.ID]` table. */

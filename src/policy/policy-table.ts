@@ -8,6 +8,7 @@
 
 import type { OwnBudget, SpendingContext } from '../budget/spending.ts';
 import { KeySpending } from '../budget/spending.ts';
+import { CACHE_TTL_SECS, type CacheTerms } from '../cache/cache-settings.ts';
 import type { GuardSet } from '../guard/guard-session.ts';
 import type { KeyClass } from '../keys/key-class.ts';
 import type { KeyIdentity } from '../keys/virtual-key.ts';
@@ -16,6 +17,7 @@ import { ModelPermission } from './model-permission.ts';
 import {
   budgetOf,
   classOf,
+  type Layer,
   layersOf,
   limitsOf,
   modeOf,
@@ -50,6 +52,8 @@ export interface EffectivePolicy {
   readonly repeats: KeyRepeats | null;
   /** Null: nobody reads what it sends and gets. */
   readonly guards: GuardSet | null;
+  /** Null: nothing is told again, and nothing is kept. */
+  readonly cache: CacheTerms | null;
   /** How much of the node may be taken when it takes more: above 0, 1 = all (`[limits.shares]`). */
   readonly share: number;
 }
@@ -247,6 +251,7 @@ export class PolicyTable {
       onExceeded: instead === REFUSE ? null : instead,
       repeats: null,
       guards: this.#guards(saidFirst(layers, 'guards')?.value ?? []),
+      cache: cacheOf(layers, instead),
       share: this.#limiter.shareOf(keyClass),
     };
   }
@@ -259,4 +264,19 @@ export class PolicyTable {
     this.#permissions.set(entries, made);
     return made;
   }
+}
+
+function cacheOf(layers: readonly Layer[], instead: string | null): CacheTerms | null {
+  if (saidFirst(layers, 'cache')?.value !== 'exact') return null;
+  const models = saidFirst(layers, 'models')?.value ?? [];
+  const isStrict = saidFirst(layers, 'strict')?.value ?? false;
+  const guards = saidFirst(layers, 'guards')?.value ?? [];
+  return {
+    match: saidFirst(layers, 'cacheMatch')?.value ?? 'bytes',
+    strategy: saidFirst(layers, 'hashStrategy')?.value ?? 'full_request',
+    scope: saidFirst(layers, 'cacheScope')?.value ?? 'tenant',
+    ttlMs: 1_000 * (saidFirst(layers, 'cacheTtlSecs')?.value ?? CACHE_TTL_SECS),
+    permission: JSON.stringify([[...models].sort(), isStrict, instead, guards]),
+    limitsModels: models.length > 0,
+  };
 }

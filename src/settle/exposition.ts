@@ -1,11 +1,13 @@
 /** Prometheus text exposition (format 0.0.4) of the shared counters. Runs on the main thread, per scrape. */
 
 import { BUDGET_SCOPES, BUDGET_WINDOWS } from '../budget/budget-settings.ts';
+import { UNKEPT_REASONS } from '../cache/answer-judgement.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { LIMIT_SCOPES, LIMIT_UNITS } from '../policy/limit-settings.ts';
 import { REJECTION_CODES } from '../rejection.ts';
 import {
+  CACHE_RESULTS,
   CLASS_REASONS,
   HOLD_BUCKETS,
   HOLD_BYTES_BUCKETS,
@@ -70,6 +72,12 @@ interface NodeFacts {
   readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
   readonly reloads: { readonly ok: number; readonly failed: number };
+  /** The answers that the node's workers tell again. */
+  readonly cache: {
+    readonly bytes: number;
+    readonly answers: number;
+    readonly answersEvicted: number;
+  };
   readonly overlay: { readonly counting: number; readonly refused: number };
 }
 
@@ -379,6 +387,45 @@ export function exposition(
     'counter',
     'Named sessions whose tools or system prompt changed in three turns: no cache can hold them (see prompt_cache_broken in the log).',
     [['', at(layout.promptCacheBroken)]],
+  );
+  page.add(
+    'ai_cache_requests_total',
+    'counter',
+    'Requests whose policy has a cache, by what it had to say.',
+    [
+      ...CACHE_RESULTS.map(
+        (result, index): Sample => [`result="${result}"`, at(layout.cacheRequests + index)],
+      ),
+    ],
+  );
+  page.add('ai_cache_answers_kept_total', 'counter', 'Answers that were kept to be told again.', [
+    ['', at(layout.cacheKept)],
+  ]);
+  page.add(
+    'ai_cache_answers_unkept_total',
+    'counter',
+    'Answers that were made to be kept, and were not.',
+    [
+      ...UNKEPT_REASONS.map(
+        (reason, index): Sample => [`reason="${reason}"`, at(layout.cacheUnkept + index)],
+      ),
+    ],
+  );
+  page.add(
+    'ai_cache_saved_usd_total',
+    'counter',
+    'What the answers that were told again had cost.',
+    [['', at(layout.cacheSavedNano) / 1e9]],
+  );
+  page.add('ai_cache_bytes', 'gauge', 'What the answers that are kept take of cache_max_mb.', [
+    ['', node.cache.bytes],
+  ]);
+  page.add('ai_cache_answers', 'gauge', 'Answers that are kept.', [['', node.cache.answers]]);
+  page.add(
+    'ai_cache_evictions_total',
+    'counter',
+    'Answers that gave way to newer ones before they were too old.',
+    [['', node.cache.answersEvicted]],
   );
   page.add(
     'ai_prompt_prefixes_forgotten_total',

@@ -12,6 +12,7 @@ import {
   type BudgetScope,
   type BudgetWindow,
 } from '../budget/budget-settings.ts';
+import { UNKEPT_REASONS, type UnkeptReason } from '../cache/answer-judgement.ts';
 import { KEY_CLASSES, type KeyClass } from '../keys/key-class.ts';
 import { FAILOVER_REASONS, type FailoverReason } from '../plan/failover.ts';
 import {
@@ -45,6 +46,13 @@ export type UsageSource = (typeof USAGE_SOURCES)[number];
 /** What refuses requests because of their key's class: a share of what all share is taken, or the same was sent too often. */
 export const CLASS_REASONS = ['share', 'loop'] as const;
 export type ClassReason = (typeof CLASS_REASONS)[number];
+
+/**
+ * What the cache had to say of a request whose policy has one. `shared`: it was told an answer while another request made it;
+ * `bypass`: it, or its caller, wanted none; `away`: the cache did not answer, which is a miss.
+ */
+export const CACHE_RESULTS = ['hit', 'shared', 'miss', 'bypass', 'away'] as const;
+export type CacheResult = (typeof CACHE_RESULTS)[number];
 
 /** Kinds of tokens; `reasoning` is a part of `output`. */
 export const TOKEN_KINDS = ['input', 'output', 'cache_read', 'cache_write', 'reasoning'] as const;
@@ -131,6 +139,10 @@ export class MetricsLayout {
   readonly promptCacheBroken: number;
   readonly prefixesForgotten: number;
   readonly guards: number;
+  readonly cacheRequests: number;
+  readonly cacheUnkept: number;
+  readonly cacheKept: number;
+  readonly cacheSavedNano: number;
   readonly cells: number;
 
   /** @param providers names by index, at most PROVIDERS_MAX: there is room for all, whatever a reload adds */
@@ -171,7 +183,11 @@ export class MetricsLayout {
     this.promptCacheBroken = this.budgetRowsDropped + 1;
     this.prefixesForgotten = this.promptCacheBroken + 1;
     this.guards = this.prefixesForgotten + 1;
-    this.cells = this.guards + GUARD_COUNTS.length;
+    this.cacheRequests = this.guards + GUARD_COUNTS.length;
+    this.cacheUnkept = this.cacheRequests + CACHE_RESULTS.length;
+    this.cacheKept = this.cacheUnkept + UNKEPT_REASONS.length;
+    this.cacheSavedNano = this.cacheKept + 1;
+    this.cells = this.cacheSavedNano + 1;
   }
 
   /** Shared memory for the slabs of `workers` workers. */
@@ -341,6 +357,23 @@ export class WorkerMetrics {
   /** A session that may go on is not watched any more, because too many are. */
   prefixesForgotten(): void {
     this.#add(this.#layout.prefixesForgotten, 1);
+  }
+
+  cacheAsked(result: CacheResult): void {
+    this.#add(this.#layout.cacheRequests + CACHE_RESULTS.indexOf(result), 1);
+  }
+
+  answerKept(): void {
+    this.#add(this.#layout.cacheKept, 1);
+  }
+
+  answerUnkept(why: UnkeptReason): void {
+    this.#add(this.#layout.cacheUnkept + UNKEPT_REASONS.indexOf(why), 1);
+  }
+
+  /** A request was told what had cost so much. */
+  cacheSaved(nanoUsd: number): void {
+    this.#add(this.#layout.cacheSavedNano, nanoUsd);
   }
 
   retried(provider: number): void {

@@ -2,7 +2,7 @@ import type { RejectionCode } from '../rejection.ts';
 import { traceId } from '../wire/trace-context.ts';
 import { asciiJson } from './ascii-json.ts';
 import type { LineRoom } from './line-writer.ts';
-import type { Outcome, WorkerMetrics } from './metrics.ts';
+import type { CacheResult, Outcome, WorkerMetrics } from './metrics.ts';
 import type { Payer, RefusalTally } from './refusal-tally.ts';
 import { timestamp } from './timestamp.ts';
 import type { UsageFact } from './usage-fact.ts';
@@ -36,6 +36,8 @@ export interface Account {
   readonly provider: { readonly name: string; readonly index: number } | null;
   /** The upstream failure's code, from the libraries' closed sets, or why a virtual key was refused. */
   readonly failure: string | null;
+  /** What the cache had to say of it; absent: it was not asked. */
+  readonly cache?: CacheResult;
   /** One for each attempt with a pool key that reached its provider. */
   readonly facts: readonly UsageFact[];
 }
@@ -67,7 +69,8 @@ export class Settler {
 
   settle(settlement: Settlement, account: Account): void {
     const { outcome, payer, rejection, ttfbMs } = settlement;
-    const { provider, facts } = account;
+    const { provider, facts, cache } = account;
+    if (cache !== undefined) this.#metrics.cacheAsked(cache);
     this.#metrics.requestSettled(outcome);
     if (rejection !== null) this.#metrics.rejected(rejection);
     if (rejection !== null && payer !== null) this.#refusals.add(payer, rejection);
@@ -84,7 +87,7 @@ export class Settler {
   }
 }
 
-function accessLine(s: Settlement, { provider, failure }: Account): string {
+function accessLine(s: Settlement, { provider, failure, cache }: Account): string {
   const line = JSON.stringify({
     level: 'info',
     time: timestamp(Date.now()),
@@ -96,6 +99,7 @@ function accessLine(s: Settlement, { provider, failure }: Account): string {
     tenant_id: s.payer?.tenantText ?? null,
     key_id: s.payer?.keyText ?? null,
     provider: provider?.name ?? null,
+    cache: cache ?? null,
     status: s.status,
     outcome: s.outcome,
     rejection: s.rejection,

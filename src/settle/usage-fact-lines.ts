@@ -7,7 +7,7 @@ import { USAGE_RAW_MAX_BYTES } from '../wire/usage-reader.ts';
 import { asciiJson } from './ascii-json.ts';
 import { constant, type LineRoom, LineWriter } from './line-writer.ts';
 import { thousandths, wholeSecond } from './timestamp.ts';
-import type { UsageFact } from './usage-fact.ts';
+import type { CacheHit, UsageFact } from './usage-fact.ts';
 
 const NODE = asciiJson(JSON.stringify(`${hostname()}:${process.pid}`));
 
@@ -55,6 +55,7 @@ const PRICE_VERSION = constant(',"price_version":');
 const POLICY = constant(',"policy":');
 const RESUMED = constant(',"resumed":');
 const GUARDS = constant(',"guards":');
+const CACHE = constant(',"cache":');
 const END = constant('}');
 const TRUE = constant('true');
 const FALSE = constant('false');
@@ -174,6 +175,10 @@ export class UsageFactLines {
     this.#served(fact, kept);
     line.word(cost.usd);
     this.#priced(fact, kept);
+    if (fact.cache !== null) {
+      line.put(CACHE);
+      line.ascii(cacheHit(fact.cache));
+    }
     if (fact.guards !== undefined) {
       line.put(GUARDS);
       line.ascii(fact.guards);
@@ -367,6 +372,10 @@ function lines(
         `{"model":${text(model)},"kind":${text(kind)},${tokens(counts)},"cost_usd":${word(costs?.[at] ?? null)}}`,
     )
     .join(',')}]`;
+}
+
+function cacheHit({ savedUsd, ageSecs }: CacheHit): string {
+  return `{"saved_usd":${word(savedUsd)},"age_secs":${ageSecs}}`;
 }
 
 /** Their names are checked: letters, digits, underscores. */

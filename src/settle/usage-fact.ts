@@ -5,6 +5,14 @@ import type { BillingLine, ToolUses } from '../wire/billed-usage.ts';
 import type { UsageCounts } from '../wire/usage-counters.ts';
 import type { Outcome, UsageSource } from './metrics.ts';
 
+/** What a request that was told another one's answer did not cost. */
+export interface CacheHit {
+  /** USD that the answer cost, an exact decimal; null: unpriced, or it was still being made. */
+  readonly savedUsd: string | null;
+  /** Seconds since it was made; null: it was still being made. */
+  readonly ageSecs: number | null;
+}
+
 /** What one managed request used and who pays for it: everything that finance needs (contracts: `ai.usage`). */
 export interface UsageFact {
   readonly requestId: string;
@@ -18,7 +26,8 @@ export interface UsageFact {
   readonly keyClass: KeyClass;
   /** The most specific policy that holds for the key; null where none does. */
   readonly policy: string | null;
-  readonly provider: string;
+  /** Null: none was asked (`cache`). */
+  readonly provider: string | null;
   /** The forwarded path, without query. */
   readonly endpoint: string;
   /** What the provider says it served. */
@@ -38,7 +47,8 @@ export interface UsageFact {
   readonly raw: string | null;
   /** Null when the provider never answered. */
   readonly upstreamStatus: number | null;
-  readonly outcome: Outcome;
+  /** `cache_hit`: none of the exchange's own, which was complete or not, but that nobody had to answer. */
+  readonly outcome: Outcome | 'cache_hit';
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly ttfbMs: number | null;
@@ -56,4 +66,6 @@ export interface UsageFact {
   readonly resumed: boolean;
   /** What guards found and did, and how much they read: a JSON text in ASCII without any text of it. Absent: there were none. */
   readonly guards?: string;
+  /** Not null: it was told what another request was answered, and reached no provider. */
+  readonly cache: CacheHit | null;
 }

@@ -120,6 +120,40 @@ export const OUTLINE_PATH = {
   thinking: 24,
 } as const;
 
+/**
+ * Of a request whose answer may be told again: what makes a model say the same twice, in each vendor's spelling, and what lets an
+ * answer depend on more than its request (OpenAI's stored responses, conversations and prompts, Anthropic's containers, searches).
+ */
+export const REPEAT_PATH = {
+  root: 0,
+  temperature: 1,
+  seed: 2,
+  n: 3,
+  store: 4,
+  background: 5,
+  deferred: 6,
+  previousResponseId: 7,
+  conversation: 8,
+  container: 9,
+  prompt: 10,
+  webSearchOptions: 11,
+  plugins: 12,
+  mcpServers: 13,
+  generationConfig: 14,
+  generationTemperature: 15,
+  generationSeed: 16,
+  generationCandidateCount: 17,
+  generationConfigSnake: 18,
+  generationTemperatureSnake: 19,
+  generationSeedSnake: 20,
+  generationCandidateCountSnake: 21,
+  options: 22,
+  optionsTemperature: 23,
+  optionsSeed: 24,
+  cachedContent: 25,
+  model: 26,
+} as const;
+
 const { streamOptions, generationConfig, generationConfigSnake, options } = REQUEST_PATH;
 const { conversation, metadata } = OUTLINE_PATH;
 const { root, message, response, xGroq, delta, interaction } = RESPONSE_PATH;
@@ -221,7 +255,45 @@ export const OUTLINE_PATHS: PathTable = {
   ],
 };
 
-export const PATH_TABLES: readonly PathTable[] = [REQUEST_PATHS, RESPONSE_PATHS, OUTLINE_PATHS];
+export const REPEAT_PATHS: PathTable = {
+  number: 3,
+  rows: [
+    { parent: root, name: '' },
+    { parent: root, name: 'temperature' },
+    { parent: root, name: 'seed' },
+    { parent: root, name: 'n' },
+    { parent: root, name: 'store' },
+    { parent: root, name: 'background' },
+    { parent: root, name: 'deferred' },
+    { parent: root, name: 'previous_response_id' },
+    { parent: root, name: 'conversation' },
+    { parent: root, name: 'container' },
+    { parent: root, name: 'prompt' },
+    { parent: root, name: 'web_search_options' },
+    { parent: root, name: 'plugins' },
+    { parent: root, name: 'mcp_servers' },
+    { parent: root, name: 'generationConfig' },
+    { parent: REPEAT_PATH.generationConfig, name: 'temperature' },
+    { parent: REPEAT_PATH.generationConfig, name: 'seed' },
+    { parent: REPEAT_PATH.generationConfig, name: 'candidateCount' },
+    { parent: root, name: 'generation_config' },
+    { parent: REPEAT_PATH.generationConfigSnake, name: 'temperature' },
+    { parent: REPEAT_PATH.generationConfigSnake, name: 'seed' },
+    { parent: REPEAT_PATH.generationConfigSnake, name: 'candidate_count' },
+    { parent: root, name: 'options' },
+    { parent: REPEAT_PATH.options, name: 'temperature' },
+    { parent: REPEAT_PATH.options, name: 'seed' },
+    { parent: root, name: 'cachedContent' },
+    { parent: root, name: 'model' },
+  ],
+};
+
+export const PATH_TABLES: readonly PathTable[] = [
+  REQUEST_PATHS,
+  RESPONSE_PATHS,
+  OUTLINE_PATHS,
+  REPEAT_PATHS,
+];
 
 /** The path of the object that holds the value at `path`. */
 export function parentOf(table: PathTable, path: number): number {

@@ -277,6 +277,7 @@ function lineOf(pricing: Pricing, told: Attempt): string {
     final: isFinal,
     targetModel: `${provider}/${model}`,
     resumed: false,
+    cache: null,
   };
   return usageFactLine(fact).replace(/"time":"[^"]*"/, `"time":"${new Date(atMs).toISOString()}"`);
 }

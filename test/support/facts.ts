@@ -79,6 +79,7 @@ export function factLine(words: FactWords): string {
     final: words.final ?? true,
     targetModel: null,
     resumed: false,
+    cache: null,
   };
   const written = `"time":"${new Date(words.timeMs).toISOString()}"`;
   return usageFactLine(fact).replace(/"time":"[^"]*"/, written);

@@ -80,6 +80,7 @@ const MANAGED = {
     onExceeded: null,
     repeats: null,
     guards: null,
+    cache: null,
     share: 1,
   },
   poolKey: new PoolKey('bearer', new Secret('sk-pool')),

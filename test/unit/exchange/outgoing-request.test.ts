@@ -133,6 +133,7 @@ function scene() {
       onExceeded: null,
       repeats: null,
       guards: null,
+      cache: null,
       share: 1,
     },
     poolKey: new PoolKey('bearer', new Secret('sk-pool')),

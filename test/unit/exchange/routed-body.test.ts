@@ -31,6 +31,7 @@ const policy = {
   onExceeded: null,
   repeats: null,
   guards: null,
+  cache: null,
   share: 1,
 } as const;
 const routed = { metering: 'completions', provider, policy } as const;

@@ -136,6 +136,7 @@ function asked(scene: PlannedScene, client: Client): UpstreamEvents {
         onExceeded: null,
         repeats: null,
         guards: null,
+        cache: null,
         share: 1,
       },
       metering: 'completions',

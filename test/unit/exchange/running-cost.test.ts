@@ -121,6 +121,7 @@ function managed() {
       onExceeded: null,
       repeats: null,
       guards: null,
+      cache: null,
       share: 1,
     },
     poolKey: new PoolKey('bearer', new Secret('sk-pool')),

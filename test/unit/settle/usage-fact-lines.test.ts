@@ -46,6 +46,7 @@ const FACT: UsageFact = {
   final: true,
   targetModel: null,
   resumed: false,
+  cache: null,
 };
 
 const line = (changes: Partial<UsageFact> = {}): Record<string, unknown> =>
