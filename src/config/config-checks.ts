@@ -184,7 +184,8 @@ export function namedFiles(raw: RawConfig): readonly string[] {
   const own = entriesOf(raw, 'providers').flatMap((name) =>
     ['ca_file', 'client_cert_file', 'client_key_file'].map((key) => ['providers', name, key]),
   );
-  return [['ca_file'], ['prices_file'], ['tls_cert_file'], ['tls_key_file'], ...own]
+  const modules = entriesOf(raw, 'guards').map((name) => ['guards', name, 'module']);
+  return [['ca_file'], ['prices_file'], ['tls_cert_file'], ['tls_key_file'], ...own, ...modules]
     .map((at) => valueAt(raw.values, at))
     .filter((path): path is string => typeof path === 'string' && path !== '');
 }

@@ -166,6 +166,7 @@ export type ConfigDocument = Omit<
   | 'ledgerUrl'
   | 'providerEgress'
   | 'egress'
+  | 'guards'
   | 'admin'
 > & {
   readonly proxyUrl: string | null;
@@ -175,6 +176,7 @@ export type ConfigDocument = Omit<
   readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
   readonly signingKeys: readonly (readonly [kid: number, publicKey: Uint8Array])[];
+  readonly guards: ReadonlyMap<string, GuardConfig<string>>;
   readonly admin: AdminSettings<string> | null;
 };
 
@@ -202,8 +204,16 @@ export function configFromDocument(document: ConfigDocument): Config {
       document.poolKeys.map(([name, keys]) => [name, keys.map((key) => new Secret(key))]),
     ),
     signingKeys: new Map(document.signingKeys),
+    guards: new Map([...document.guards].map(([name, guard]) => [name, guardFrom(guard)])),
     admin: adminFrom(document.admin),
   });
+}
+
+function guardFrom(guard: GuardConfig<string>): GuardConfig {
+  const { made } = guard;
+  if (made.kind !== 'presidio' && made.kind !== 'moderation') return { ...guard, made };
+  const apiKey = made.apiKey === null ? null : new Secret(made.apiKey);
+  return { ...guard, made: { ...made, apiKey } };
 }
 
 function adminFrom(said: ConfigDocument['admin']): Config['admin'] {

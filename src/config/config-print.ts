@@ -322,11 +322,51 @@ function guardTexts(guards: Config['guards']): readonly string[] {
   ];
 }
 
+const MIB = 1_048_576;
+
+function guardServer(
+  made: Extract<GuardMade, { url: string }>,
+): Readonly<Record<string, Printable>> {
+  return {
+    url: made.url,
+    api_key: made.apiKey === null ? null : MASK,
+    timeout_ms: made.timeoutMs,
+    max_in_flight: made.maxInFlight,
+  };
+}
+
 /** What only guards of its kind say. */
 function guardOwn(made: GuardMade): Readonly<Record<string, Printable>> {
   switch (made.kind) {
     case 'pii':
       return { detect: made.detect };
+    case 'module':
+      return {
+        module: made.path,
+        budget_ms: made.budgetMs,
+        threads: made.threads,
+        memory_mb: made.memoryMb,
+        network: made.network,
+      };
+    case 'presidio':
+      return {
+        ...guardServer(made),
+        language: made.language,
+        entities: made.entities,
+        min_score: made.minScore,
+      };
+    case 'moderation':
+      return {
+        ...guardServer(made),
+        model: made.model === '' ? null : made.model,
+        categories: made.categories,
+      };
+    case 'logger':
+      return {
+        path: made.path,
+        max_file_mb: made.maxBytes / MIB,
+        retention_days: made.retentionDays,
+      };
   }
 }
 

@@ -11,6 +11,7 @@ import { ADMIN_KEYS, ADMIN_TOKEN_KEYS, OIDC_KEYS } from './admin-schema.ts';
 import { checkTogether, namedFiles } from './config-checks.ts';
 import { type Config, type ConfigDocument, configFromDocument } from './config-document.ts';
 import { egressOf, proxyProblems } from './config-egress.ts';
+import { guardProblems, guardsOf } from './config-guards.ts';
 import { layOverlay, takeLocks, type WrittenEntries, writtenEntries } from './config-overlay.ts';
 import { readPricing } from './config-prices.ts';
 import { ConfigError, type ConfigProblem, nearest } from './config-problem.ts';
@@ -89,6 +90,7 @@ export function loadConfig({ path, found, env, only, overlay }: ConfigSource): L
     ...checkTogether(raw),
     ...proxyProblems(env),
     ...(result.data === undefined ? [] : checkRoutes(raw, result.data)),
+    ...(result.data === undefined ? [] : guardProblems(raw, result.data)),
     ...(priced?.problems ?? []),
   ];
   if (problems.length > 0 || result.data === undefined || priced === null)
@@ -219,7 +221,7 @@ function documentOf(
     pricesFile: settings.prices_file,
     pricing,
     policy: policiesOf(settings),
-    guards: settings.guards,
+    guards: guardsOf(settings),
     admin: settings.admin,
     budgetWebhookUrl: settings.budget_webhook_url,
     cacheMaxBytes: settings.cache_max_mb * 2 ** 20,

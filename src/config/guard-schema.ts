@@ -1,18 +1,29 @@
 import { z } from 'zod';
 import { GUARD_ACTIONS, GUARD_DIRECTIONS, GUARD_PHASES, type GuardAction } from '../guard/guard.ts';
-import type { GuardConfig, GuardMade } from '../guard/guard-config.ts';
+import type { GuardConfig, GuardKind, GuardMade } from '../guard/guard-config.ts';
 import { PII_KINDS } from '../guard/pii/pii-kinds.ts';
+import { PART_ACTIONS, PART_KEYS, PART_NEEDS, PART_SHAPE, partMade } from './guard-part-schema.ts';
 
 /** The guards that need no table: each has its name. */
 export const BUILT_IN_GUARDS = ['pii'] as const;
-type BuiltIn = (typeof BUILT_IN_GUARDS)[number];
+
+const GUARD_KINDS = ['pii', 'module', 'presidio', 'moderation', 'logger'] as const;
 
 /** A held text that waits for longer is no stream any more. */
 const HOLD_MAX_MS = 60_000;
 const HOLD_MS = 500;
 
-/** What a guard does when nobody says it. */
-const ACTION_OF: Readonly<Record<GuardMade['kind'], GuardAction>> = { pii: 'mask' };
+/** What a guard can do; the first one is what it does when nobody says it. */
+const ACTIONS_OF: Readonly<Record<GuardKind, readonly [GuardAction, ...GuardAction[]]>> = {
+  pii: GUARD_ACTIONS,
+  ...PART_ACTIONS,
+};
+
+/** What only some kinds have. */
+const OWN_KEYS: Readonly<Record<GuardKind, readonly (keyof Table)[]>> = {
+  pii: ['detect'],
+  ...PART_KEYS,
+};
 
 function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
   return z.enum(values, { error: values.map((value) => `"${value}"`).join(', ') });
@@ -30,7 +41,7 @@ const hold = `milliseconds: a whole number from 1 to ${HOLD_MAX_MS}`;
 
 const TABLE = z.strictObject(
   {
-    kind: oneOf(BUILT_IN_GUARDS).optional(),
+    kind: oneOf(GUARD_KINDS).optional(),
     action: oneOf(GUARD_ACTIONS).optional(),
     phases: someOf(GUARD_PHASES).prefault([...GUARD_PHASES]),
     on_error: oneOf(GUARD_DIRECTIONS).optional(),
@@ -41,6 +52,7 @@ const TABLE = z.strictObject(
       .max(HOLD_MAX_MS, { error: hold })
       .prefault(HOLD_MS),
     detect: someOf(PII_KINDS).optional(),
+    ...PART_SHAPE,
   },
   { error: 'a table: action = "mask", and what else a guard may say' },
 );
@@ -54,15 +66,18 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 export const GUARDS = z
   .map(z.string(), TABLE, { error: 'tables like [guards.pii]' })
   .prefault(new Map())
-  .transform((tables, context): ReadonlyMap<string, GuardConfig> => {
-    const guards = new Map<string, GuardConfig>();
+  .transform((tables, context): ReadonlyMap<string, GuardConfig<string>> => {
+    const guards = new Map<string, GuardConfig<string>>();
     for (const name of BUILT_IN_GUARDS) guards.set(name, configOf(name, name, DEFAULT));
     for (const [name, table] of tables) {
-      const kind = table.kind ?? BUILT_IN_GUARDS.find((known) => known === name);
+      const kind = kindOf(name, table);
       if (!NAME.test(name)) fault(context, [name], 'a name of a-z, 0-9, "_" and "-", at most 64');
       else if (kind === undefined)
-        fault(context, [name], `kind = one of ${BUILT_IN_GUARDS.join(', ')}, or such a name`);
-      else guards.set(name, configOf(name, kind, table));
+        fault(context, [name], `kind = one of ${GUARD_KINDS.join(', ')}, or such a name`);
+      else {
+        tableFaults(context, name, kind, table);
+        guards.set(name, configOf(name, kind, table));
+      }
     }
     return guards;
   });
@@ -75,8 +90,28 @@ function fault(context: z.RefinementCtx, path: string[], message: string): void 
   context.addIssue({ code: 'custom', path, message });
 }
 
-function configOf(name: string, kind: BuiltIn, table: Table): GuardConfig {
-  const action = table.action ?? ACTION_OF[kind];
+/** As its table says; else it has a module, or the name of a kind. */
+function kindOf(name: string, table: Table): GuardKind | undefined {
+  if (table.kind !== undefined) return table.kind;
+  return table.module !== undefined ? 'module' : GUARD_KINDS.find((known) => known === name);
+}
+
+/** What a guard of this kind cannot do, or cannot be told. */
+function tableFaults(context: z.RefinementCtx, name: string, kind: GuardKind, table: Table): void {
+  const own = OWN_KEYS[kind];
+  for (const key of Object.values(OWN_KEYS).flat())
+    if (table[key] !== undefined && !own.includes(key))
+      fault(context, [name, key], `no such line: a guard of kind "${kind}" has ${own.join(', ')}`);
+  const needed = kind === 'pii' ? null : PART_NEEDS[kind];
+  if (needed !== null && table[needed] === undefined)
+    fault(context, [name], `${needed} = …: a guard of kind "${kind}" needs it`);
+  const actions = ACTIONS_OF[kind];
+  if (table.action !== undefined && !actions.includes(table.action))
+    fault(context, [name, 'action'], actions.map((action) => `"${action}"`).join(', '));
+}
+
+function configOf(name: string, kind: GuardKind, table: Table): GuardConfig<string> {
+  const action = table.action ?? ACTIONS_OF[kind][0];
   // What only tells does not stop anybody.
   const fallback = action === 'flag' ? 'pass' : 'block';
   const onError = table.on_error ?? fallback;
@@ -91,9 +126,7 @@ function configOf(name: string, kind: BuiltIn, table: Table): GuardConfig {
   };
 }
 
-function madeOf(kind: BuiltIn, table: Table): GuardMade {
-  switch (kind) {
-    case 'pii':
-      return { kind, detect: table.detect ?? PII_KINDS };
-  }
+function madeOf(kind: GuardKind, table: Table): GuardMade<string> {
+  if (kind === 'pii') return { kind, detect: table.detect ?? PII_KINDS };
+  return partMade(kind, table);
 }

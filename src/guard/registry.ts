@@ -1,8 +1,13 @@
 import type { Detector, Guard, Judge, Listener } from './guard.ts';
 import type { GuardConfig } from './guard-config.ts';
 import type { GuardSet } from './guard-session.ts';
+import { AnalyzerJudge } from './judges/analyzer-judge.ts';
+import { ModerationJudge } from './judges/moderation-judge.ts';
+import { ModuleJudge } from './judges/module-judge.ts';
+import { LogListener } from './logger/log-listener.ts';
 import { PiiDetector } from './pii/pii-detector.ts';
 import { PlaceholderMap } from './placeholder-map.ts';
+import type { WorkerGuards } from './worker-guards.ts';
 
 /** One of the three. */
 interface Part {
@@ -13,12 +18,14 @@ interface Part {
 
 /**
  * The guards of a worker, made once of one configuration.
+ * @param worker what they share with those of the next one
  * @returns the set of a list of names, in its order; the same list has the same set. Null: none is named
  */
 export function openGuards(
   configs: ReadonlyMap<string, GuardConfig>,
+  worker: WorkerGuards,
 ): (names: readonly string[]) => GuardSet | null {
-  const guards = new Map([...configs].map(([name, config]) => [name, made(config)]));
+  const guards = new Map([...configs].map(([name, config]) => [name, made(config, worker)]));
   const sets = new Map<string, GuardSet>();
   return (names) => {
     const key = names.join(' ');
@@ -35,13 +42,34 @@ export function openGuards(
   };
 }
 
-function made({ made, ...settings }: GuardConfig): Guard {
-  return { ...settings, detector: null, judge: null, listener: null, ...partOf(made) };
+function made(config: GuardConfig, worker: WorkerGuards): Guard {
+  const { made: _, ...settings } = config;
+  return { ...settings, detector: null, judge: null, listener: null, ...partOf(config, worker) };
 }
 
-function partOf(made: GuardConfig['made']): Part {
+function partOf({ name, action, made }: GuardConfig, worker: WorkerGuards): Part {
   switch (made.kind) {
     case 'pii':
       return { detector: new PiiDetector(made.detect) };
+    case 'module':
+      return { judge: new ModuleJudge(name, made.budgetMs, worker.questions, worker.tally) };
+    case 'presidio':
+      return {
+        judge: new AnalyzerJudge(
+          { ...made, name, action: action === 'mask' ? 'redact' : action },
+          worker.deadlines,
+          worker.tally,
+        ),
+      };
+    case 'moderation':
+      return {
+        judge: new ModerationJudge(
+          { ...made, name, action: action === 'flag' ? action : 'block' },
+          worker.deadlines,
+          worker.tally,
+        ),
+      };
+    case 'logger':
+      return { listener: new LogListener(name, worker.room, worker.open, worker.record) };
   }
 }

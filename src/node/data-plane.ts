@@ -22,6 +22,7 @@ import type { Recalls } from '../exchange/recalls.ts';
 import { Rehearsal } from '../exchange/rehearsal.ts';
 import { UnseenAnswers } from '../exchange/unseen-answers.ts';
 import { openGuards } from '../guard/registry.ts';
+import { type GuardWay, WorkerGuards } from '../guard/worker-guards.ts';
 import { signingKeys } from '../keys/signing-keys.ts';
 import { TokenRatios } from '../meter/token-ratios.ts';
 import { FactGate } from '../outlet/fact-gate.ts';
@@ -112,6 +113,7 @@ export class ThreadState {
   readonly background: BackgroundAnswers;
   /** Null: the cache's thread is not there. */
   cache: CacheClient | null = null;
+  readonly guards: WorkerGuards;
   draining = false;
   /** Draining is nearly over: what comes on a kept connection is refused. */
   refusing = false;
@@ -128,6 +130,7 @@ export class ThreadState {
     budgetMet: BudgetMet,
     recalls: Recalls,
     askFleet: () => void,
+    guardWay: GuardWay,
   ) {
     this.recalls = recalls;
     this.fleet = new FleetQuestions(askFleet, report);
@@ -162,6 +165,7 @@ export class ThreadState {
     this.brokeCache = brokeCache;
     this.prefixes = new PrefixWatch(this.metrics);
     this.upstreamTicker = new Ticker(UPSTREAM_TICK_MS, report);
+    this.guards = new WorkerGuards(start, guardWay, this.deadlines);
     const followed = new FollowedTable(start.followed, start.index);
     followed.reset();
     const lines = new UsageFactLines(facts);
@@ -281,7 +285,7 @@ export class DataPlane implements WorkerContext {
       new Limiter(thread.limits, config.policy.limits, thread.metrics),
       this.#spending(config, plans),
       thread.repeats,
-      openGuards(config.guards),
+      openGuards(config.guards, thread.guards),
     );
     this.replay = new KeptBudget(thread.replayMemory, thread.index, routing.replayMemoryBytes);
     this.held = new KeptBudget(thread.heldMemory, thread.index, routing.holdMemoryBytes);

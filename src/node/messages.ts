@@ -3,6 +3,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { MetBudget } from '../budget/budget-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
+import type { Judgement } from '../guard/guard.ts';
+import type { ModuleCall } from '../guard/judges/module-messages.ts';
+import type { LogRecord } from '../guard/logger/log-messages.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { PromptBreak } from '../plan/prompt-breaks.ts';
 import type { Refusals } from '../settle/refusal-tally.ts';
@@ -39,6 +42,10 @@ export interface WorkerStart {
   readonly stored: SharedArrayBuffer;
   /** Which stored responses are followed for their bill; `exchange/followed-table.ts` knows the layout. */
   readonly followed: SharedArrayBuffer;
+  /** Calls of judges without a verdict; `guard/judges/judge-counts.ts` knows the layout. */
+  readonly judgeCounts: SharedArrayBuffer;
+  /** How much waits to be logged of exchanges; `guard/logger/log-room.ts` knows the layout. */
+  readonly logRoom: SharedArrayBuffer;
   /** Provider names by index; grows with reloads, so that what was counted under an index stays there. */
   readonly providerSlots: readonly string[];
   /** Which slab is this worker's. */
@@ -67,6 +74,12 @@ export type ToMain =
     }
   /** What the ledger has of a request; answered with `recalled`. */
   | { readonly kind: 'recall'; readonly call: number; readonly requestId: string }
+  /** Texts for an operator's module; answered with `judged`. */
+  | { readonly kind: 'judge'; readonly asked: ModuleCall }
+  /** Nobody waits for that any more. */
+  | { readonly kind: 'judge-left'; readonly guard: string; readonly call: number }
+  /** What an exchange said, for the log. */
+  | { readonly kind: 'exchange'; readonly record: LogRecord }
   /** Whether the node was told all of its fleet's stored state; answered with `caught-up`, in any case. */
   | { readonly kind: 'catch-up' }
   /** Nothing is in flight on the node any more; only while draining. */
@@ -87,6 +100,7 @@ export type ToWorker =
       readonly call: number;
       readonly lines: readonly string[] | null;
     }
+  | { readonly kind: 'judged'; readonly call: number; readonly judgement: Judgement }
   /** @see FleetQuestions.answer */
   | { readonly kind: 'caught-up'; readonly isTold: boolean }
   /** The worker's way to the cache's thread; the one before it has ended. */

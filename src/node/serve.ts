@@ -18,6 +18,7 @@ import { FleetGrants } from '../fleet/fleet-grants.ts';
 import { FleetRates } from '../fleet/fleet-rates.ts';
 import { NatsGrants } from '../fleet/nats-grants.ts';
 import { nodeName } from '../fleet/node-name.ts';
+import { NodeGuards } from '../guard/node-guards.ts';
 import { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import { createFactGate, FactGate } from '../outlet/fact-gate.ts';
 import { FactSpill } from '../outlet/fact-spill.ts';
@@ -167,6 +168,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   );
   const ledger = openLedger(config, log);
   const cache = new CacheKeeper(config, log);
+  const guards = new NodeGuards(log);
+  guards.configure(document.guards);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const breaks = new PromptBreaks(config.dataDir, (reason) =>
@@ -190,6 +193,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       held,
       stored: stored.memory,
       followed: createFollowedTable(document.workers),
+      ...guards.memory,
     },
     out,
     refusals,
@@ -198,6 +202,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     budgets,
     ledger,
     cache,
+    guards,
     log,
     warm,
   );
@@ -214,6 +219,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
         calendar = new BudgetCalendar(next.budgets.timeZone);
       withoutNats = next.budgets.withoutNats;
       cache.configure(next);
+      guards.configure(next.guards);
       supervisor.reload(next, nextSlots);
       operatorConsole.set({ document: next, slots: nextSlots, source });
     },
@@ -292,6 +298,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
           storedState: stored.entries,
           storedStateDropped: stored.dropped,
           budgets: budgets.totals,
+          guards: guards.totals,
           limitLocksGivenUp: purses.locksGivenUp,
           ledger,
           cache: cache.counts,
@@ -314,7 +321,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const stopped = stopSignal(log, async () => {
     // What is open is settled first, so that its facts are told too.
     await supervisor.close(CLOSE_LIMIT_MS);
-    await ledger?.stop(DISK_LIMIT_MS);
+    await Promise.all([ledger?.stop(DISK_LIMIT_MS), guards.stop(DISK_LIMIT_MS)]);
     await finish(out);
   });
   stored.start();
@@ -371,6 +378,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     keeper.stop(DISK_LIMIT_MS, shared),
     breaks.stop(DISK_LIMIT_MS),
     ledger === null || ledger.stop(DISK_LIMIT_MS),
+    guards.stop(DISK_LIMIT_MS),
   ]).then((all) => all.flat().every((isSaved) => isSaved));
   log.write('info', 'stopped', { signal });
   admin.close();

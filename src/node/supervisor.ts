@@ -2,6 +2,8 @@ import type { Worker } from 'node:worker_threads';
 import type { BudgetKeeper } from '../budget/budget-keeper.ts';
 import type { CacheKeeper } from '../cache/cache-keeper.ts';
 import type { ConfigDocument } from '../config/config-document.ts';
+import type { ModuleCall } from '../guard/judges/module-messages.ts';
+import type { NodeGuards } from '../guard/node-guards.ts';
 import type { LedgerKeeper } from '../ledger/ledger-keeper.ts';
 import type { LineOutlet } from '../outlet/line-outlet.ts';
 import type { NodeLog } from '../outlet/log.ts';
@@ -37,6 +39,8 @@ type SharedTables = Pick<
   | 'held'
   | 'stored'
   | 'followed'
+  | 'judgeCounts'
+  | 'logRoom'
 >;
 
 interface Slot {
@@ -60,6 +64,7 @@ export class Supervisor {
   readonly #limits: LimitTable;
   readonly #ledger: LedgerKeeper | null;
   readonly #cache: CacheKeeper;
+  readonly #guards: NodeGuards;
   readonly #log: NodeLog;
   readonly #slots: Slot[];
   readonly #warm: WarmThread;
@@ -82,6 +87,7 @@ export class Supervisor {
     budgets: BudgetKeeper,
     ledger: LedgerKeeper | null,
     cache: CacheKeeper,
+    guards: NodeGuards,
     log: NodeLog,
     warm: WarmThread,
   ) {
@@ -97,6 +103,7 @@ export class Supervisor {
     this.#limits = new LimitTable(shared.limits, null);
     this.#ledger = ledger;
     this.#cache = cache;
+    this.#guards = guards;
     this.#log = log;
     this.#slots = Array.from({ length: document.workers }, (_, index) => ({
       index,
@@ -213,6 +220,15 @@ export class Supervisor {
       case 'recall':
         this.#recall(slot, message.call, message.requestId);
         break;
+      case 'judge':
+        this.#judge(slot, message.asked);
+        break;
+      case 'judge-left':
+        this.#guards.left(slot.index, message.guard, message.call);
+        break;
+      case 'exchange':
+        this.#guards.record(message.record);
+        break;
       case 'catch-up':
         this.#catchUp(slot);
         break;
@@ -252,6 +268,13 @@ export class Supervisor {
       worker?.postMessage({ kind: 'recalled', call, lines } satisfies ToWorker);
     if (this.#ledger === null) tell([]);
     else this.#ledger.find(requestId, tell);
+  }
+
+  #judge({ worker, index }: Slot, asked: ModuleCall): void {
+    const { call } = asked;
+    this.#guards.judge(index, asked, (judgement) =>
+      worker?.postMessage({ kind: 'judged', call, judgement } satisfies ToWorker),
+    );
   }
 
   #catchUp({ worker }: Slot): void {

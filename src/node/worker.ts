@@ -82,6 +82,12 @@ async function open(start: WorkerStart): Promise<Door> {
     (scope, name, window) => tell({ kind: 'budget', budget: { scope, name, window } }),
     recalls,
     () => tell({ kind: 'catch-up' }),
+    {
+      ask: (asked) => tell({ kind: 'judge', asked }),
+      left: (guard, call) => tell({ kind: 'judge-left', guard, call }),
+      record: (record) => tell({ kind: 'exchange', record }),
+      warn: (event, fields) => tell({ kind: 'log', level: 'warn', event, fields }),
+    },
   );
   const { listen, tlsCertFile, tlsKeyFile } = configure(start.document, start.providerSlots);
   const tls =
@@ -200,6 +206,8 @@ function obey(message: ToWorker, door: Door): void {
   if (message.kind === 'drain') drain(door, message.graceMs);
   else if (message.kind === 'close') close(door, 'drained');
   else if (message.kind === 'recalled') recalls.answer(message.call, message.lines);
+  else if (message.kind === 'judged')
+    thread.guards.questions.answer(message.call, message.judgement);
   else if (message.kind === 'caught-up') thread.fleet.answer(message.isTold);
   else if (message.kind === 'cache') connectCache(message.port);
   else if (message.kind === 'reload') reload(message.document, message.providerSlots);

@@ -68,6 +68,13 @@ interface NodeFacts {
     readonly sent: number;
     readonly refused: number;
   } | null;
+  /** Calls of judges without a verdict and ends of modules' threads, by why; exchanges in the log and in none. */
+  readonly guards: {
+    readonly failures: ReadonlyMap<string, number>;
+    readonly lost: ReadonlyMap<string, number>;
+    readonly logged: number;
+    readonly notLogged: number;
+  };
   /** The targets that the configuration names: `closed`, `open` or `probing`. */
   readonly targets: readonly { readonly name: string; readonly state: string }[];
   /** Configurations read again since the start. */
@@ -538,6 +545,27 @@ export function exposition(
       ],
     );
   }
+  page.add(
+    'ai_guard_judge_failures_total',
+    'counter',
+    'Calls of modules and servers that judge which had no verdict, by why.',
+    byReason(node.guards.failures),
+  );
+  page.add(
+    'ai_guard_module_ends_total',
+    'counter',
+    "Threads and processes of operators' modules that were ended or went by themselves, by why.",
+    byReason(node.guards.lost),
+  );
+  page.add('ai_exchange_log_written_total', 'counter', 'Exchanges that are in the exchange log.', [
+    ['', node.guards.logged],
+  ]);
+  page.add(
+    'ai_exchange_log_dropped_total',
+    'counter',
+    'Exchanges that found no room in the exchange log, or whose file could not be written.',
+    [['', node.guards.notLogged]],
+  );
   if (node.ledger !== null) {
     page.add('ai_ledger_facts_total', 'counter', 'Usage facts that the ledger has kept.', [
       ['', node.ledger.added],
@@ -632,4 +660,9 @@ function sum(layout: MetricsLayout, memory: SharedArrayBuffer, workers: number):
       sums[cell] = (sums[cell] ?? 0) + (slab[cell] ?? 0);
   }
   return sums;
+}
+
+/** A reason that nothing happened for is no row. */
+function byReason(counts: ReadonlyMap<string, number>): readonly (readonly [string, number])[] {
+  return [...counts].map(([reason, count]) => [`reason="${reason}"`, count]);
 }

@@ -35,6 +35,12 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
+  guards: {
+    failures: new Map([['late', 0]]),
+    lost: new Map([['late', 0]]),
+    logged: 0,
+    notLogged: 0,
+  },
   budgets: {
     rows: 0,
     reservedNano: 0,
@@ -111,6 +117,9 @@ describe('deploy/observe', () => {
       'ai_ledger_refused_total',
       'ai_overlay_entries',
       'ai_stored_state_dropped_total',
+      'ai_guard_judge_failures_total',
+      'ai_guard_module_ends_total',
+      'ai_exchange_log_dropped_total',
     ];
     const alerts = textOf('deploy/observe/alerts.yaml');
     const panels = DASHBOARD.panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));

@@ -186,7 +186,7 @@ describe('policies of a configuration', () => {
     [
       'a guard of which nobody says what it is made of',
       '[guards.mine]\naction = "flag"\n',
-      'guards.mine: found a table, expected kind = one of pii, or such a name',
+      'guards.mine: found a table, expected kind = one of pii, module, presidio, moderation, logger, or such a name',
     ],
     [
       'an action that no guard knows',

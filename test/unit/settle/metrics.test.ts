@@ -17,6 +17,12 @@ const node = {
   fleetNodes: 1,
   storedState: 0,
   storedStateDropped: 0,
+  guards: {
+    failures: new Map([['late', 0]]),
+    lost: new Map([['late', 0]]),
+    logged: 0,
+    notLogged: 0,
+  },
   budgets: {
     rows: 0,
     reservedNano: 0,
