@@ -223,8 +223,13 @@ describe.concurrent('an upload that pauses', () => {
       config: `workers = 1\nupload_timeout_secs = 1\n${authorities({ openai: early.port })}`,
     });
     const client = new RawClient(hasty.port).send(
-      `${head('POST', '/v1/x', ['Content-Length: 4'])}ab`,
+      head('POST', '/v1/x', [`Content-Length: ${MIB}`]),
     );
+    // However long the machine takes to answer: until then it sends.
+    await until('the answer to begin', () => {
+      if (client.receivedBytes === 0) client.send('a');
+      return client.receivedBytes > 0;
+    });
     expect(await client.response()).toMatchObject({ status: 200, complete: true });
     client.close();
     await hasty.stop();
