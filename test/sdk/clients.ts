@@ -136,7 +136,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'Go openai-go',
     packages: ['github.com/openai/openai-go/v3'],
     program: 'openai_go',
-    works: [...OPENAI, 'plain-stream', 'responses', 'retry'],
+    works: [...OPENAI, 'parallel', 'plain-stream', 'responses', 'retry'],
   },
   {
     ...GO,
@@ -145,7 +145,7 @@ export const CLIENTS: readonly Client[] = [
     program: 'anthropic_go',
     dialect: 'anthropic',
     wire: 'anthropic-messages',
-    works: [...ANTHROPIC, 'count', 'retry'],
+    works: [...ANTHROPIC, 'parallel', 'reasoning', 'count', 'retry'],
     keyless: false,
   },
   {
@@ -243,6 +243,6 @@ export const CLIENTS: readonly Client[] = [
     name: 'curl',
     packages: [],
     program: 'calls.ts',
-    works: [...OPENAI, 'plain-stream'],
+    works: [...OPENAI, 'parallel', 'reasoning', 'plain-stream'],
   },
 ];

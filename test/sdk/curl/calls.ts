@@ -5,12 +5,14 @@ import {
   type Ask,
   type Call,
   expect,
+  expectCalls,
   expectPicture,
   expectSaid,
   expectVectors,
   PICTURE_URL,
   type Refusal,
   run,
+  THOUGHT,
   type Used,
 } from '../node/contract.ts';
 
@@ -54,12 +56,17 @@ interface Usage {
   readonly completion_tokens: number;
 }
 
+interface CalledTool {
+  readonly id: string;
+  readonly type: 'function';
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
 interface Message {
   readonly content: string | null;
-  readonly tool_calls?: readonly {
-    readonly id: string;
-    readonly function: { readonly name: string; readonly arguments: string };
-  }[];
+  /** What everybody but OpenAI calls a thought on this wire. */
+  readonly reasoning_content?: string | null;
+  readonly tool_calls?: readonly CalledTool[];
 }
 
 interface Answer {
@@ -101,8 +108,18 @@ async function streamed(ask: Ask, extra: object): Promise<readonly string[]> {
     .map((line) => line.slice('data: '.length));
 }
 
+interface Delta {
+  readonly content?: string | null;
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly {
+    readonly index: number;
+    readonly id?: string;
+    readonly function?: { readonly name?: string; readonly arguments?: string };
+  }[];
+}
+
 interface Chunk {
-  readonly choices: readonly { readonly delta: { readonly content?: string } }[];
+  readonly choices: readonly { readonly delta: Delta }[];
   readonly usage?: Usage | null;
 }
 
@@ -146,6 +163,74 @@ const tools: Call = async (ask) => {
   const second = await ok(ask, '/chat/completions', { model, messages: turns, tools: offered });
   expectSaid(ask, messageOf(second)?.content);
   return [used(first.usage), used(second.usage)];
+};
+
+const offer = (name: string, argument: string) => ({
+  type: 'function',
+  function: {
+    name,
+    parameters: { type: 'object', properties: { [argument]: { type: 'string' } } },
+  },
+});
+const BOTH = [offer('weather', 'city'), offer('clock', 'zone')];
+
+/** The calls of a stream, their arguments put together by the place of each. */
+function calledIn(chunks: readonly Chunk[]): readonly CalledTool[] {
+  const calls: { id: string; name: string; input: string }[] = [];
+  for (const { choices } of chunks)
+    for (const { index, id, function: made } of choices[0]?.delta.tool_calls ?? []) {
+      calls[index] ??= { id: '', name: '', input: '' };
+      const call = calls[index];
+      call.id += id ?? '';
+      call.name += made?.name ?? '';
+      call.input += made?.arguments ?? '';
+    }
+  return calls.map(({ id, name, input }) => ({
+    id,
+    type: 'function',
+    function: { name, arguments: input },
+  }));
+}
+
+const behind = (message: Message) => [
+  message,
+  ...(message.tool_calls ?? []).map(({ id }) => ({
+    role: 'tool',
+    tool_call_id: id,
+    content: 'Rain.',
+  })),
+];
+
+const USAGE_TOO = { stream_options: { include_usage: true } };
+
+const parallel: Call = async (ask) => {
+  const { model, messages } = asked(ask);
+  const chunks = await chunksOf(ask, { tools: BOTH, ...USAGE_TOO });
+  const calls = calledIn(chunks);
+  expectCalls(calls.map(({ id, function: made }) => [id, made.name, JSON.parse(made.arguments)]));
+  const message = { role: 'assistant', content: textOf(chunks) || null, tool_calls: calls };
+  const turns = [...messages, ...behind(message)];
+  const second = await ok(ask, '/chat/completions', { model, messages: turns, tools: BOTH });
+  expect(messageOf(second)?.content?.startsWith('You said:') === true, second);
+  const usage = chunks.at(-1)?.usage;
+  expect(usage !== null && usage !== undefined, chunks.at(-1));
+  return [used(usage), used(second.usage)];
+};
+
+const reasoning: Call = async (ask) => {
+  const { model, messages } = asked(ask);
+  const params = { model, tools: BOTH.slice(0, 1), reasoning_effort: 'low' };
+  const first = await ok(ask, '/chat/completions', { ...params, messages });
+  const message = messageOf(first);
+  expect(message?.reasoning_content === THOUGHT, first);
+  const turns = [...messages, ...behind(message)];
+  const chunks = await chunksOf(ask, { ...params, messages: turns, ...USAGE_TOO });
+  const thought = chunks.map(({ choices }) => choices[0]?.delta.reasoning_content ?? '').join('');
+  expect(thought === THOUGHT, thought);
+  expectSaid(ask, textOf(chunks));
+  const usage = chunks.at(-1)?.usage;
+  expect(usage !== null && usage !== undefined, chunks.at(-1));
+  return [used(first.usage), used(usage)];
 };
 
 const structured: Call = async (ask) => {
@@ -207,6 +292,8 @@ await run(
     stream,
     'plain-stream': plainStream,
     tools,
+    parallel,
+    reasoning,
     structured,
     vision,
     embeddings,

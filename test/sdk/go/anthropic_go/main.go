@@ -40,6 +40,14 @@ var weather = anthropic.ToolUnionParam{OfTool: &anthropic.ToolParam{
 	},
 }}
 
+var clock = anthropic.ToolUnionParam{OfTool: &anthropic.ToolParam{
+	Name: "clock",
+	InputSchema: anthropic.ToolInputSchemaParam{
+		Properties: map[string]any{"zone": map[string]any{"type": "string"}},
+		Required:   []string{"zone"},
+	},
+}}
+
 func once(ask contract.Ask) anthropic.Client {
 	return anthropic.NewClient(option.WithBaseURL(ask.URL), option.WithAPIKey(ask.Key), option.WithMaxRetries(0))
 }
@@ -87,16 +95,89 @@ func retry(ask contract.Ask) ([]contract.Used, error) {
 	return answered(ask, answer, err)
 }
 
-func stream(ask contract.Ask) ([]contract.Used, error) {
-	client := once(ask)
-	events := client.Messages.NewStreaming(ctx, asked(ask))
+// streamed is a stream as the SDK puts it together.
+func streamed(client anthropic.Client, params anthropic.MessageNewParams) (*anthropic.Message, error) {
+	events := client.Messages.NewStreaming(ctx, params)
 	whole := anthropic.Message{}
 	for events.Next() {
 		if err := whole.Accumulate(events.Current()); err != nil {
 			return nil, err
 		}
 	}
-	return answered(ask, &whole, events.Err())
+	return &whole, events.Err()
+}
+
+func stream(ask contract.Ask) ([]contract.Used, error) {
+	whole, err := streamed(once(ask), asked(ask))
+	return answered(ask, whole, err)
+}
+
+func callsOf(answer *anthropic.Message) []contract.ToolCall {
+	calls := []contract.ToolCall{}
+	for _, block := range answer.Content {
+		if block.Type == "tool_use" {
+			calls = append(calls, contract.ToolCall{ID: block.ID, Name: block.Name, Input: string(block.Input)})
+		}
+	}
+	return calls
+}
+
+// behind is what was said and what came of its calls, as the next request's last messages.
+func behind(answer *anthropic.Message) []anthropic.MessageParam {
+	results := []anthropic.ContentBlockParamUnion{}
+	for _, call := range callsOf(answer) {
+		results = append(results, anthropic.NewToolResultBlock(call.ID, "Rain.", false))
+	}
+	return []anthropic.MessageParam{answer.ToParam(), anthropic.NewUserMessage(results...)}
+}
+
+func parallel(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	params.Tools = []anthropic.ToolUnionParam{weather, clock}
+	first, err := streamed(client, params)
+	if err != nil {
+		return nil, err
+	}
+	if err := contract.ExpectCalls(callsOf(first)); err != nil {
+		return nil, err
+	}
+	params.Messages = append(params.Messages, behind(first)...)
+	second, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	return []contract.Used{used(first.Usage), used(second.Usage)}, contract.ExpectAnswered(textOf(second))
+}
+
+// thoughtOf is what was thought before an answer.
+func thoughtOf(answer *anthropic.Message) string {
+	if len(answer.Content) == 0 {
+		return ""
+	}
+	return answer.Content[0].Thinking
+}
+
+func reasoning(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	params.MaxTokens = 2048
+	params.Thinking = anthropic.ThinkingConfigParamOfEnabled(1024)
+	params.Tools = []anthropic.ToolUnionParam{weather}
+	first, err := client.Messages.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	if thoughtOf(first) != contract.Thought {
+		return nil, errors.New(first.RawJSON())
+	}
+	params.Messages = append(params.Messages, behind(first)...)
+	second, err := streamed(client, params)
+	if err != nil {
+		return nil, err
+	}
+	if thoughtOf(second) != contract.Thought {
+		return nil, errors.New(second.RawJSON())
+	}
+	return []contract.Used{used(first.Usage), used(second.Usage)}, contract.ExpectSaid(ask, textOf(second))
 }
 
 func tools(ask contract.Ask) ([]contract.Used, error) {
@@ -200,6 +281,8 @@ func main() {
 		"chat":       chat,
 		"stream":     stream,
 		"tools":      tools,
+		"parallel":   parallel,
+		"reasoning":  reasoning,
 		"structured": structured,
 		"vision":     vision,
 		"count":      count,

@@ -100,6 +100,28 @@ func ExpectVectors[Float float32 | float64](vectors [][]Float) error {
 	return nil
 }
 
+// Thought is what the mock thinks before it speaks.
+const Thought = "Let me think about what was asked."
+
+// ToolCall is one call of a tool as the SDK tells it.
+type ToolCall struct{ ID, Name, Input string }
+
+// ExpectCalls checks that both tools that were offered were called, each call with an id of its own.
+func ExpectCalls(calls []ToolCall) error {
+	if len(calls) != 2 || calls[0].Name != "weather" || calls[1].Name != "clock" || calls[0].ID == calls[1].ID {
+		return fmt.Errorf("called %v", calls)
+	}
+	return errors.Join(ExpectJSON(calls[0].Input, `{"city":"mock"}`), ExpectJSON(calls[1].Input, `{"zone":"mock"}`))
+}
+
+// ExpectAnswered checks for an answer to anything.
+func ExpectAnswered(text string) error {
+	if strings.HasPrefix(text, "You said:") {
+		return nil
+	}
+	return fmt.Errorf("answered %q", text)
+}
+
 // ExpectJSON checks a tool's arguments.
 func ExpectJSON(text, wanted string) error {
 	var compact bytes.Buffer

@@ -41,6 +41,15 @@ var weather = openai.ChatCompletionFunctionTool(openai.FunctionDefinitionParam{
 	},
 })
 
+var clock = openai.ChatCompletionFunctionTool(openai.FunctionDefinitionParam{
+	Name: "clock",
+	Parameters: openai.FunctionParameters{
+		"type":       "object",
+		"properties": map[string]any{"zone": map[string]any{"type": "string"}},
+		"required":   []string{"zone"},
+	},
+})
+
 func once(ask contract.Ask) openai.Client {
 	return openai.NewClient(option.WithBaseURL(ask.URL), option.WithAPIKey(ask.Key), option.WithMaxRetries(0))
 }
@@ -119,6 +128,38 @@ func tools(ask contract.Ask) ([]contract.Used, error) {
 	second, err := client.Chat.Completions.New(ctx, params)
 	usage, err := answered(ask, second, err)
 	return append([]contract.Used{used(first.Usage)}, usage...), err
+}
+
+func parallel(ask contract.Ask) ([]contract.Used, error) {
+	client, params := once(ask), asked(ask)
+	params.Tools = []openai.ChatCompletionToolUnionParam{weather, clock}
+	params.StreamOptions.IncludeUsage = openai.Bool(true)
+	events := client.Chat.Completions.NewStreaming(ctx, params)
+	first := openai.ChatCompletionAccumulator{}
+	for events.Next() {
+		first.AddChunk(events.Current())
+	}
+	if err := events.Err(); err != nil {
+		return nil, err
+	}
+	calls := []contract.ToolCall{}
+	message := first.Choices[0].Message
+	params.Messages = append(params.Messages, message.ToParam())
+	for _, call := range message.ToolCalls {
+		made := contract.ToolCall{ID: call.ID, Name: call.Function.Name, Input: call.Function.Arguments}
+		calls = append(calls, made)
+		params.Messages = append(params.Messages, openai.ToolMessage("Rain.", call.ID))
+	}
+	if err := contract.ExpectCalls(calls); err != nil {
+		return nil, err
+	}
+	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{}
+	second, err := client.Chat.Completions.New(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	usage := []contract.Used{used(first.Usage), used(second.Usage)}
+	return usage, contract.ExpectAnswered(second.Choices[0].Message.Content)
 }
 
 func structured(ask contract.Ask) ([]contract.Used, error) {
@@ -233,6 +274,7 @@ func main() {
 		"chat":         chat,
 		"stream":       stream,
 		"plain-stream": plainStream,
+		"parallel":     parallel,
 		"tools":        tools,
 		"structured":   structured,
 		"vision":       vision,
