@@ -4,6 +4,7 @@ import type { ConfigDocument, ListenAddress } from '../config/config-document.ts
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { OverlayEntry } from '../overlay/overlay-entry.ts';
 import type { KeptBreak } from '../plan/prompt-breaks.ts';
+import type { GuardCounts } from '../settle/metrics.ts';
 import type { Now } from './live-view.ts';
 
 /** A request as it came, its body whole. */
@@ -67,6 +68,8 @@ export interface MainAnswers {
   readonly refusals: string;
   /** Who breaks the cache of its prompts, those that did last first. */
   readonly promptBreaks: readonly KeptBreak[];
+  /** What guards came to since the node started. */
+  readonly guards: GuardCounts;
   /** Reads the configuration again. */
   readonly reload: { readonly ok: boolean; readonly problems: readonly string[] };
   /** What was made at run time and has not ended, as the node knows it now. */

@@ -12,6 +12,7 @@ import { configOperations } from './operations/config-operations.ts';
 import { documentOperations } from './operations/document.ts';
 import { entryOperations } from './operations/entry-operations.ts';
 import { explainOperations } from './operations/explain-operation.ts';
+import { guardOperations } from './operations/guard-operations.ts';
 import { keyOperations } from './operations/key-operations.ts';
 import { nodeOperations } from './operations/node-state.ts';
 import { promptCacheOperations } from './operations/prompt-cache-operations.ts';
@@ -36,6 +37,10 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
     ...nodeOperations(room),
     ...usageOperations(view, past),
     ...promptCacheOperations(view, live, past, () => room.ask('promptBreaks')),
+    ...guardOperations(
+      () => room.config,
+      () => room.ask('guards'),
+    ),
     ...requestOperations(view, past),
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),

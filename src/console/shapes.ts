@@ -163,6 +163,32 @@ export const PROMPT_BREAK = z.object({
 });
 export const PROMPT_BREAKS = z.object({ rows: z.array(PROMPT_BREAK) });
 
+const scanning = z.enum(['block', 'pass']);
+
+/** Guards as this node's policies name them, and what they came to since it started. Never a text. */
+export const GUARDS = z.object({
+  requests: count,
+  /** In prompts and answers, whatever was done about it. */
+  findings: count,
+  failures: count,
+  blocked: count,
+  held_too_long: count,
+  scanned_bytes: count,
+  unscanned_bytes: count,
+  guards: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.string(),
+      action: z.string(),
+      phases: z.array(z.string()),
+      on_error: scanning,
+      on_unscanned: scanning,
+      /** Policies that name it. */
+      policies: z.array(z.string()),
+    }),
+  ),
+});
+
 /** One attempt that reached its provider: a usage fact, as `docs/facts.md` has it, its members unchanged. */
 const FACT = z.record(z.string(), z.unknown());
 

@@ -47,7 +47,7 @@ const TYPES: Readonly<Record<string, string>> = {
 export const OIDC_START = '/oidc/start';
 
 /** Shorter files are sent as they are, in bytes. */
-const PACK_FROM_BYTES = 1_024;
+const PACK_FROM_BYTES = 256;
 
 /** `from 'x'`, `import 'x'` and `import('x')` of what is no path. */
 const BARE_IMPORT = /(\bfrom\s*|\bimport\s*\(?\s*)(['"])([a-z@][^'"]*)\2/g;

@@ -37,7 +37,8 @@ import { providerTable } from '../providers/providers.ts';
 import type { RateLimits } from '../rate-limits.ts';
 import { Secret } from '../secret.ts';
 import { exposition } from '../settle/exposition.ts';
-import { MetricsLayout } from '../settle/metrics.ts';
+import { GUARD_COUNTS, MetricsLayout } from '../settle/metrics.ts';
+import { NodeCounts } from '../settle/node-counts.ts';
 import { StateKeeper } from '../stored/state-keeper.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
@@ -170,6 +171,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const cache = new CacheKeeper(config, log);
   const guards = new NodeGuards(log);
   guards.configure(document.guards);
+  const counts = new NodeCounts(new MetricsLayout(slots), memory, config.workers);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const breaks = new PromptBreaks(config.dataDir, (reason) =>
@@ -272,6 +274,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
     answers: {
       refusals: () => refusals.page(),
       promptBreaks: () => breaks.rows,
+      guards: () => counts.named(GUARD_COUNTS, counts.layout.guards),
       overlay: () => overlay.entries,
       reload: () => {
         const problems = reloader.reload('admin');

@@ -440,6 +440,40 @@ describe('numbers', () => {
       );
     });
   });
+
+  test('what guards found is there with the policies that name them, and nothing of it', async () => {
+    const response = await fetch(`${scene.console.gateway.origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${scene.keys.get('1001')}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({
+        model: 'openai/gpt-5-mini',
+        messages: [{ role: 'user', content: 'Write to nobody@example.com.' }],
+      }),
+    });
+    expect(response.status).toBe(200);
+    await response.arrayBuffer();
+    await look(scene.viewer, async (page) => {
+      await show(page, 'cache');
+      const told = (await scene.console.call(scene.viewer, 'GET', '/guards')).json() as {
+        requests: number;
+        findings: number;
+      };
+      expect(told.findings).toBeGreaterThanOrEqual(1);
+      const tiles = page.locator('#guards data');
+      expect(await tiles.nth(0).getAttribute('value')).toBe(String(told.requests));
+      expect(await tiles.nth(1).getAttribute('value')).toBe(String(told.findings));
+      const rows = page
+        .getByRole('table', { name: 'Guards that policies name' })
+        .locator('tbody tr');
+      expect(await rows.allInnerTexts()).toEqual([
+        expect.stringMatching(/pii[\s\S]*mask[\s\S]*wide/),
+      ]);
+      expect(await page.locator('main').innerText()).not.toContain('nobody@example.com');
+    });
+  });
 });
 
 describe('a request', () => {

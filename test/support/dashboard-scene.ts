@@ -123,6 +123,7 @@ max_in_flight = 8
 budget_usd_per_day = 5
 models = ["chat", "openai/*", "anthropic/*", "locked-one", "fragile"]
 [policies.wide]
+guards = ["pii"]
 budget_usd_per_month = 3000
 
 [tenants.7]

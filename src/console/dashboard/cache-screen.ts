@@ -1,6 +1,7 @@
 import type { VNode } from 'preact';
 import { type Address, changed } from './address.ts';
 import { addressTo, useAsked } from './admin-api.ts';
+import { GuardsPart } from './cache-guards.ts';
 import {
   bar,
   Choice,
@@ -19,7 +20,7 @@ import {
 } from './elements.ts';
 import { DIMENSIONS, type DimensionName, Filters, filtersOf } from './filters.ts';
 import { compact, counted, percent } from './format.ts';
-import { h, html } from './html.ts';
+import { type Content, h, html } from './html.ts';
 import { go } from './navigation.ts';
 import { RangePicker } from './range-picker.ts';
 import { useScene } from './scene.ts';
@@ -42,6 +43,12 @@ function rateOf({ hit_rate: rate }: PromptCache): VNode {
 function unpricedNote(tokens: number): VNode | null {
   if (tokens === 0) return null;
   return html`<span class="unpriced" title=${counted(tokens)}>${compact(tokens)} tokens unpriced</span>`;
+}
+
+/** What has no price is said, and never shown as nothing. */
+function savedOf({ saved_usd: saved, unpriced_tokens: unpriced }: PromptCache): Content {
+  if (unpriced > 0 && saved === '0') return unpricedNote(unpriced);
+  return html`${money(saved)} ${unpricedNote(unpriced)}`;
 }
 
 function totals(total: PromptCache): VNode {
@@ -111,7 +118,7 @@ function Prompts({ address, span, by }: PromptsProps): VNode {
     },
     {
       head: 'Saved',
-      cell: ({ use }) => html`${money(use.saved_usd)} ${unpricedNote(use.unpriced_tokens)}`,
+      cell: ({ use }) => savedOf(use),
       isNumber: true,
     },
   ];
@@ -188,13 +195,13 @@ function Breaks(): VNode {
 }
 
 export function CacheScreen({ address }: { readonly address: Address }): VNode {
-  const { zone, node } = useScene();
+  const { zone, node, session } = useScene();
   const span = spanOf(address, zone, '7d');
   const said = address.query['by'] ?? 'model';
   const by = Object.hasOwn(DIMENSIONS, said) ? (said as DimensionName) : 'model';
   return html`
     <header class="screen-head">
-      <h1>Cache</h1>
+      <h1>Cache and guards</h1>
       <div class="row wrap">
         ${h(RangePicker, { address, span })}
         ${h(Choice, {
@@ -220,5 +227,6 @@ export function CacheScreen({ address }: { readonly address: Address }): VNode {
           ${h(Prompts, { address, span, by })}`
     }
     ${h(Breaks, {})}
+    ${session.tenants === null && h(GuardsPart, {})}
   `;
 }

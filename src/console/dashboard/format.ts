@@ -22,6 +22,14 @@ export function percent(part: number | null): string {
   return part === null ? '–' : `${(Math.floor(part * 1_000) / 10).toFixed(1)} %`;
 }
 
+/** @returns `512 B`, `3.4 KiB`, `256 MiB` */
+export function bytesText(bytes: number): string {
+  if (bytes < 1_024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB'];
+  const at = Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10) - 1);
+  return `${RATE.format(bytes / 1_024 ** (at + 1))} ${units[at]}`;
+}
+
 /** Decimal places of the smallest part that is told: pico-dollars. */
 const PLACES = 12;
 

@@ -2,12 +2,12 @@ import type { VNode } from 'preact';
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import { type Address, changed, hrefOf } from './address.ts';
 import { asRefused, keepSession, type Refused, read, write } from './admin-api.ts';
-import { CacheScreen } from './cache-screen.ts';
 import { ConfigScreen } from './config-screen.ts';
 import { badge, Choice, refusedNote } from './elements.ts';
 import { type Content, h, html } from './html.ts';
 import { type IconName, icon } from './icons.ts';
 import { KeysScreen } from './keys-screen.ts';
+import { LaterScreen } from './later-screen.ts';
 import { go, useAddress } from './navigation.ts';
 import { NowScreen } from './now-screen.ts';
 import { PoliciesScreen } from './policies-screen.ts';
@@ -47,7 +47,15 @@ const SCREENS: Readonly<Record<string, Screen>> = {
   },
   routes: { text: 'Routes', isNodeWide: true, show: (address) => h(RoutesScreen, { address }) },
   providers: { text: 'Providers', isNodeWide: true, show: () => h(ProvidersScreen, {}) },
-  cache: { text: 'Cache', isNodeWide: false, show: (address) => h(CacheScreen, { address }) },
+  cache: {
+    text: 'Cache and guards',
+    isNodeWide: false,
+    show: (address) =>
+      h(LaterScreen, {
+        address,
+        load: async () => (await import('./cache-screen.ts')).CacheScreen,
+      }),
+  },
   policies: {
     text: 'Policies and limits',
     isNodeWide: false,

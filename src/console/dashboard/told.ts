@@ -7,6 +7,7 @@ import type {
   CONFIG,
   ENTRY,
   EXPLAINED,
+  GUARDS,
   KEY,
   LIMIT,
   NODE,
@@ -33,6 +34,7 @@ export type Budget = z.infer<typeof BUDGET>;
 export type Config = z.infer<typeof CONFIG>;
 export type Entry = z.infer<typeof ENTRY>;
 export type Explained = z.infer<typeof EXPLAINED>;
+export type Guards = z.infer<typeof GUARDS>;
 export type Key = z.infer<typeof KEY>;
 export type Limit = z.infer<typeof LIMIT>;
 export type Node = z.infer<typeof NODE>;

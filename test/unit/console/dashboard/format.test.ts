@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  bytesText,
   compact,
   dollars,
   duration,
   fromNow,
   instant,
+  percent,
   picoOf,
   stepName,
   usdOf,
@@ -59,6 +61,27 @@ describe('numbers and times on the dashboard', () => {
     [176_400_000, '2 d 1 h'],
   ])('%s milliseconds are written as %s', (ms, written) => {
     expect(duration(ms)).toBe(written);
+  });
+
+  test.each([
+    [0, '0 B'],
+    [1_023, '1023 B'],
+    [1_024, '1 KiB'],
+    [3_500, '3.4 KiB'],
+    [268_435_456, '256 MiB'],
+    [5_000_000_000_000, '4,656.6 GiB'],
+  ])('%s bytes are written as %s', (bytes, written) => {
+    expect(bytesText(bytes)).toBe(written);
+  });
+
+  test.each([
+    [null, '–'],
+    [0, '0.0 %'],
+    [0.4899, '48.9 %'],
+    [0.9999, '99.9 %'],
+    [1, '100.0 %'],
+  ])('the part %s is written as %s', (part, written) => {
+    expect(percent(part)).toBe(written);
   });
 
   test('an instant is written by the clock of the zone', () => {
