@@ -340,6 +340,8 @@ function guardOwn(made: GuardMade): Readonly<Record<string, Printable>> {
   switch (made.kind) {
     case 'pii':
       return { detect: made.detect };
+    case 'injection':
+      return { threshold: made.threshold };
     case 'module':
       return {
         module: made.path,

@@ -88,7 +88,7 @@ const PART_TABLE = z.object(PART_SHAPE);
 export type PartTable = z.output<typeof PART_TABLE>;
 
 /** Kinds that are made of such keys. */
-export type PartKind = Exclude<GuardKind, 'pii'>;
+export type PartKind = Exclude<GuardKind, 'pii' | 'injection'>;
 
 const SERVER = ['url', 'api_key', 'timeout_ms', 'max_in_flight'] as const;
 

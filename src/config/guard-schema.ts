@@ -1,13 +1,20 @@
 import { z } from 'zod';
-import { GUARD_ACTIONS, GUARD_DIRECTIONS, GUARD_PHASES, type GuardAction } from '../guard/guard.ts';
+import {
+  GUARD_ACTIONS,
+  GUARD_DIRECTIONS,
+  GUARD_PHASES,
+  type GuardAction,
+  type GuardPhase,
+} from '../guard/guard.ts';
 import type { GuardConfig, GuardKind, GuardMade } from '../guard/guard-config.ts';
+import { USUAL_THRESHOLD } from '../guard/injection/injection-kinds.ts';
 import { PII_KINDS } from '../guard/pii/pii-kinds.ts';
 import { PART_ACTIONS, PART_KEYS, PART_NEEDS, PART_SHAPE, partMade } from './guard-part-schema.ts';
 
 /** The guards that need no table: each has its name. */
-export const BUILT_IN_GUARDS = ['pii'] as const;
+export const BUILT_IN_GUARDS = ['pii', 'injection'] as const;
 
-const GUARD_KINDS = ['pii', 'module', 'presidio', 'moderation', 'logger'] as const;
+const GUARD_KINDS = ['pii', 'injection', 'module', 'presidio', 'moderation', 'logger'] as const;
 
 /** A held text that waits for longer is no stream any more. */
 const HOLD_MAX_MS = 60_000;
@@ -16,14 +23,21 @@ const HOLD_MS = 500;
 /** What a guard can do; the first one is what it does when nobody says it. */
 const ACTIONS_OF: Readonly<Record<GuardKind, readonly [GuardAction, ...GuardAction[]]>> = {
   pii: GUARD_ACTIONS,
+  // An order that is masked would be put back where the model repeats it.
+  injection: ['flag', 'redact', 'block'],
   ...PART_ACTIONS,
 };
 
 /** What only some kinds have. */
 const OWN_KEYS: Readonly<Record<GuardKind, readonly (keyof Table)[]>> = {
   pii: ['detect'],
+  injection: ['threshold'],
   ...PART_KEYS,
 };
+
+/** Where a guard looks when nobody says it: what a model says gives it no orders. */
+const phasesOf = (kind: GuardKind): readonly GuardPhase[] =>
+  kind === 'injection' ? ['request'] : GUARD_PHASES;
 
 function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
   return z.enum(values, { error: values.map((value) => `"${value}"`).join(', ') });
@@ -39,11 +53,13 @@ function someOf<Value extends string>(values: readonly [Value, ...Value[]]) {
 
 const hold = `milliseconds: a whole number from 1 to ${HOLD_MAX_MS}`;
 
+const threshold = 'a number from 0.01 to 1';
+
 const TABLE = z.strictObject(
   {
     kind: oneOf(GUARD_KINDS).optional(),
     action: oneOf(GUARD_ACTIONS).optional(),
-    phases: someOf(GUARD_PHASES).prefault([...GUARD_PHASES]),
+    phases: someOf(GUARD_PHASES).optional(),
     on_error: oneOf(GUARD_DIRECTIONS).optional(),
     on_unscanned: oneOf(GUARD_DIRECTIONS).optional(),
     max_hold_ms: z
@@ -52,6 +68,11 @@ const TABLE = z.strictObject(
       .max(HOLD_MAX_MS, { error: hold })
       .prefault(HOLD_MS),
     detect: someOf(PII_KINDS).optional(),
+    threshold: z
+      .number({ error: threshold })
+      .min(0.01, { error: threshold })
+      .max(1, { error: threshold })
+      .optional(),
     ...PART_SHAPE,
   },
   { error: 'a table: action = "mask", and what else a guard may say' },
@@ -102,7 +123,7 @@ function tableFaults(context: z.RefinementCtx, name: string, kind: GuardKind, ta
   for (const key of Object.values(OWN_KEYS).flat())
     if (table[key] !== undefined && !own.includes(key))
       fault(context, [name, key], `no such line: a guard of kind "${kind}" has ${own.join(', ')}`);
-  const needed = kind === 'pii' ? null : PART_NEEDS[kind];
+  const needed = kind === 'pii' || kind === 'injection' ? null : PART_NEEDS[kind];
   if (needed !== null && table[needed] === undefined)
     fault(context, [name], `${needed} = …: a guard of kind "${kind}" needs it`);
   const actions = ACTIONS_OF[kind];
@@ -118,7 +139,7 @@ function configOf(name: string, kind: GuardKind, table: Table): GuardConfig<stri
   return {
     name,
     action,
-    phases: table.phases,
+    phases: table.phases ?? phasesOf(kind),
     onError,
     onUnscanned: table.on_unscanned ?? onError,
     maxHoldMs: table.max_hold_ms,
@@ -128,5 +149,6 @@ function configOf(name: string, kind: GuardKind, table: Table): GuardConfig<stri
 
 function madeOf(kind: GuardKind, table: Table): GuardMade<string> {
   if (kind === 'pii') return { kind, detect: table.detect ?? PII_KINDS };
+  if (kind === 'injection') return { kind, threshold: table.threshold ?? USUAL_THRESHOLD };
   return partMade(kind, table);
 }

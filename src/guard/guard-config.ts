@@ -18,6 +18,11 @@ export type GuardMade<Key = Secret> =
       readonly detect: readonly PiiKind[];
     }
   | {
+      readonly kind: 'injection';
+      /** How sure it must be, above 0 and up to 1. */
+      readonly threshold: number;
+    }
+  | {
       readonly kind: 'module';
       /** Absolute, once the configuration is read. */
       readonly path: string;

@@ -1,6 +1,7 @@
 import type { Detector, Guard, Judge, Listener } from './guard.ts';
 import type { GuardConfig } from './guard-config.ts';
 import type { GuardSet } from './guard-session.ts';
+import { InjectionDetector } from './injection/injection-detector.ts';
 import { AnalyzerJudge } from './judges/analyzer-judge.ts';
 import { ModerationJudge } from './judges/moderation-judge.ts';
 import { ModuleJudge } from './judges/module-judge.ts';
@@ -51,6 +52,8 @@ function partOf({ name, action, made }: GuardConfig, worker: WorkerGuards): Part
   switch (made.kind) {
     case 'pii':
       return { detector: new PiiDetector(made.detect) };
+    case 'injection':
+      return { detector: new InjectionDetector(made.threshold) };
     case 'module':
       return { judge: new ModuleJudge(name, made.budgetMs, worker.questions, worker.tally) };
     case 'presidio':

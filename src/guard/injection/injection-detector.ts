@@ -1,12 +1,10 @@
 import type { Detector, Finding, RunKind } from '../guard.ts';
 import { TextWindow } from '../text-window.ts';
 import { WordTrie } from '../word-trie.ts';
+import { USUAL_THRESHOLD } from './injection-kinds.ts';
 import { FIRST_HEADING, FRAMES } from './phrases.ts';
 import { Sentence, SHOWN_TAGS } from './sentence.ts';
 import { SentenceScore } from './sentence-score.ts';
-
-/** From so many hundredths on a sentence is told (`threshold`, 0.01 to 1). */
-export const USUAL_THRESHOLD = 0.6;
 
 const frames = new WordTrie(FRAMES);
 

@@ -9,3 +9,6 @@ export const INJECTION_KINDS = [
   'hidden',
 ] as const;
 export type InjectionKind = (typeof INJECTION_KINDS)[number];
+
+/** How sure it must be that a sentence is one, when nobody says it. */
+export const USUAL_THRESHOLD = 0.6;

@@ -101,7 +101,10 @@ export class SentenceScore {
       this.#vices++;
       this.#lastVice = phrase;
     }
-    if (has(parts, PART.mail) && this.#near(this.#drop, word)) this.#isMail = true;
+    // What the order is about stands before whatever it goes on with.
+    if (has(parts, PART.mail) && this.#overridden === 0 && this.#near(this.#drop, word)) {
+      this.#isMail = true;
+    }
     if (has(parts, PART.not)) this.#not = word;
     if (has(parts, PART.rules)) this.#rules(word, isQuoted);
     if (has(parts, PART.above) && this.#near(this.#drop, word)) {

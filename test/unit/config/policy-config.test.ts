@@ -49,6 +49,8 @@ kind = "pii"
 action = "block"
 phases = ["request"]
 detect = ["iban", "card"]
+[guards.injection]
+threshold = 0.75
 [classes]
 developer = "all"
 [limits]
@@ -73,6 +75,13 @@ describe('policies of a configuration', () => {
     });
     expect(config.policy.keys.get('8')?.expiresMs).toBe(Date.UTC(2027, 0, 31));
     expect(load(printConfig(config)).policy).toEqual(config.policy);
+    expect(load(printConfig(config)).guards).toEqual(config.guards);
+    expect(config.guards.get('injection')).toMatchObject({
+      action: 'flag',
+      phases: ['request'],
+      onError: 'pass',
+      made: { kind: 'injection', threshold: 0.75 },
+    });
   });
 
   it('are told value by value, each with what says it', () => {
@@ -181,12 +190,12 @@ describe('policies of a configuration', () => {
     [
       'a guard that is none',
       '[policies.a]\nguards = ["pii", "pi"]\n',
-      'policies.a.guards[1]: found "pi", expected one of pii',
+      'policies.a.guards[1]: found "pi", expected one of pii, injection',
     ],
     [
       'a guard of which nobody says what it is made of',
       '[guards.mine]\naction = "flag"\n',
-      'guards.mine: found a table, expected kind = one of pii, module, presidio, moderation, logger, or such a name',
+      'guards.mine: found a table, expected kind = one of pii, injection, module, presidio, moderation, logger, or such a name',
     ],
     [
       'an action that no guard knows',
@@ -197,6 +206,21 @@ describe('policies of a configuration', () => {
       'a member that no guard has',
       '[guards.pii]\nacton = "mask"\n',
       'guards.pii.acton: found an unknown key, expected action (nearest)',
+    ],
+    [
+      'a threshold of nothing',
+      '[guards.injection]\nthreshold = 0\n',
+      'guards.injection.threshold: found 0, expected a number from 0.01 to 1',
+    ],
+    [
+      'orders that are masked',
+      '[guards.injection]\naction = "mask"\n',
+      'guards.injection.action: found "mask", expected "flag", "redact", "block"',
+    ],
+    [
+      'what another kind of guard is told',
+      '[guards.pii]\nthreshold = 0.5\n',
+      'guards.pii.threshold: found 0.5, expected no such line: a guard of kind "pii" has detect',
     ],
     [
       'a budget below nothing',
