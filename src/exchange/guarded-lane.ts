@@ -240,6 +240,7 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
       return;
     }
     this.#head = head;
+    this.#session.isFailure = head.status >= 400;
     if (head.format === null) {
       // Packed: what is in it nobody can tell.
       this.#session.unscanned('response', typeof head.size === 'number' ? head.size : 1);

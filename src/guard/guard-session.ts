@@ -99,10 +99,14 @@ export class GuardSession {
     return this.#abort.signal;
   }
 
+  /** The answer tells of a failure: what of it cannot be read is a server's page, and nobody's text. */
+  isFailure = false;
+
   /** Somebody's text that nobody can read. */
   unscanned(phase: GuardPhase, bytes: number): void {
     if (bytes === 0) return;
     this.unscannedBytes += bytes;
+    if (phase === 'response' && this.isFailure) return;
     const strict = this.of(phase).find(({ onUnscanned }) => onUnscanned === 'block');
     if (strict !== undefined) this.block(strict, 'unscanned');
   }

@@ -1,0 +1,331 @@
+import { Buffer } from 'node:buffer';
+import { describe, expect, it, vi } from 'vitest';
+import { GuardedLane } from '../../../src/exchange/guarded-lane.ts';
+import { createKeptMemory, KeptBudget } from '../../../src/exchange/kept-budget.ts';
+import type { Answer, Lane } from '../../../src/exchange/lane.ts';
+import type { Guard, Judge, JudgedRun, Judgement } from '../../../src/guard/guard.ts';
+import type { Rejection } from '../../../src/rejection.ts';
+import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
+import { NO_ACCOUNT } from '../../../src/settle/settle.ts';
+import { Deadlines } from '../../../src/ticker.ts';
+import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
+import { CLOSED_EARLY } from '../../../src/upstream/failure.ts';
+import type { ResponseHead } from '../../../src/wire/response-head.ts';
+import { until } from '../../support/conditions.ts';
+import { guardSet, markGuard } from '../../support/word-guard.ts';
+
+/** A judge whose verdicts the test gives. */
+class ToldJudge implements Judge {
+  readonly name = 'told';
+  readonly asked: {
+    readonly runs: readonly JudgedRun[];
+    readonly signal: AbortSignal;
+    readonly settle: (judgement: Judgement) => void;
+  }[] = [];
+
+  judge(
+    _phase: 'request' | 'response',
+    runs: readonly JudgedRun[],
+    _context: object,
+    signal: AbortSignal,
+  ): Promise<Judgement> {
+    return new Promise((settle) => this.asked.push({ runs, signal, settle }));
+  }
+
+  async says(judgement: Judgement): Promise<void> {
+    const one = this.asked.shift();
+    if (one === undefined) throw new Error('Nobody asked.');
+    one.settle(judgement);
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+}
+
+/** What the lane behind was given. */
+class Behind implements Lane {
+  readonly bodies: string[] = [];
+  aborted = 0;
+  drained = 0;
+
+  begin(): void {}
+  body(piece: Buffer): void {
+    this.bodies.push(piece.toString());
+  }
+  writerDrained(): void {
+    this.drained++;
+  }
+  uploadStalled(): void {}
+  clientLeft(): boolean {
+    return false;
+  }
+  abort(): void {
+    this.aborted++;
+  }
+  takeBack(): void {}
+  giveBack(): void {}
+  account() {
+    return NO_ACCOUNT;
+  }
+}
+
+/** What the client's side was told. */
+class Told implements Answer {
+  text = '';
+  heads: ResponseHead[] = [];
+  takesMore = true;
+  isAnswered = false;
+  failure: UpstreamFailure | null = null;
+  rejected: Rejection | null = null;
+
+  uploadFull(): void {}
+  uploadDrained(): void {}
+  head(head: ResponseHead): void {
+    this.heads.push(head);
+  }
+  piece(piece: Buffer): boolean {
+    this.text += piece.toString();
+    return this.takesMore;
+  }
+  answered(): void {
+    this.isAnswered = true;
+  }
+  failed(failure: UpstreamFailure): void {
+    this.failure = failure;
+  }
+  refused(why: Rejection): void {
+    this.rejected = why;
+  }
+  onBroken(error: unknown): void {
+    throw error;
+  }
+}
+
+const FRAMING = { contentLength: -1, chunked: true, fault: null, lengthMissing: false };
+const REQUEST = Buffer.from('{"model":"m","messages":[{"role":"user","content":"a <<b>>"}]}');
+const event = (text: string): string =>
+  `data: {"choices":[{"index":0,"delta":{"content":"${text}"}}]}\n\n`;
+const END = 'data: [DONE]\n\n';
+
+function head(more: Partial<ResponseHead> = {}): ResponseHead {
+  return {
+    status: 200,
+    head: '200 OK\r\n',
+    size: 'chunked',
+    eventStream: true,
+    streamAsked: true,
+    format: 'events',
+    ...more,
+  };
+}
+
+function scene(guards: readonly Guard[], maxBytes = 4_096) {
+  const layout = new MetricsLayout([]);
+  const behind = new Behind();
+  const told = new Told();
+  const keeper = { notKept: vi.fn() };
+  const lane = new GuardedLane(
+    {
+      deadlines: new Deadlines(5),
+      replay: new KeptBudget(createKeptMemory(1), 0, 0),
+      replayMaxBytes: maxBytes,
+      held: new KeptBudget(createKeptMemory(1), 0, 0),
+      metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
+    },
+    guardSet(...guards),
+    { tenant: '7', requestId: 'req_1' },
+    { method: 'POST', fields: [], framing: FRAMING },
+    told,
+    keeper,
+    () => behind,
+  );
+  return { lane, behind, told, keeper };
+}
+
+function judged(more: Partial<Guard> = {}) {
+  const judge = new ToldJudge();
+  return { judge, guard: markGuard('redact', { name: 'told', detector: null, judge, ...more }) };
+}
+
+describe('a guarded request', () => {
+  it('goes on when it is whole, as its guards left it', () => {
+    const { lane, behind } = scene([markGuard('redact')]);
+    lane.body(REQUEST.subarray(0, 30), false);
+    expect(behind.bodies).toEqual([]);
+    lane.body(REQUEST.subarray(30), true);
+    expect(behind.bodies).toEqual([REQUEST.toString().replace('<<b>>', '[MARK]')]);
+  });
+
+  it('one that is larger than guards may keep is a 413, and goes nowhere', () => {
+    const { lane, behind, told } = scene([markGuard('redact')], 40);
+    lane.body(REQUEST, true);
+    expect(told.rejected?.code).toBe('body_too_large');
+    expect(behind.bodies).toEqual([]);
+  });
+
+  it('waits for a judge, who has what the guards before it left, and goes on with what it says', async () => {
+    const { judge, guard } = judged();
+    const { lane, behind } = scene([markGuard('redact'), guard]);
+    lane.body(REQUEST, true);
+    expect(judge.asked[0]?.runs).toEqual([{ kind: 'prompt', text: 'a [MARK]' }]);
+    expect(behind.bodies).toEqual([]);
+    await judge.says({ verdict: 'replace', texts: ['other'] });
+    expect(behind.bodies).toEqual([REQUEST.toString().replace('a <<b>>', 'other')]);
+  });
+
+  it.each([
+    ['a judge objects', { verdict: 'block', why: 'rude' }, 'block', true],
+    ['a judge fails, and that blocks', { verdict: 'failed', why: 'late' }, 'block', true],
+    ['a judge fails, and that passes', { verdict: 'failed', why: 'late' }, 'pass', false],
+    ['a judge only tells', { verdict: 'flag', what: ['rude'] }, 'block', false],
+  ] as const)('%s', async (_name, judgement, onError, isBlocked) => {
+    const { judge, guard } = judged({ onError });
+    const { lane, behind, told } = scene([guard]);
+    lane.body(REQUEST, true);
+    await judge.says(judgement);
+    expect(told.rejected?.code ?? null).toBe(isBlocked ? 'guard_blocked' : null);
+    expect(behind.bodies).toHaveLength(isBlocked ? 0 : 1);
+  });
+
+  it('a client that leaves while a judge is asked has its judge told so, and nothing is sent', async () => {
+    const { judge, guard } = judged();
+    const { lane, behind, told } = scene([guard]);
+    lane.body(REQUEST, true);
+    const signal = judge.asked[0]?.signal;
+    lane.abort();
+    expect(signal?.aborted).toBe(true);
+    await judge.says({ verdict: 'block', why: 'rude' });
+    expect(behind.bodies).toEqual([]);
+    expect(told.rejected).toBeNull();
+  });
+});
+
+describe('a guarded answer', () => {
+  const begun = (guards: readonly Guard[], said: Partial<ResponseHead> = {}) => {
+    const made = scene(guards);
+    made.lane.body(Buffer.from('{"model":"m"}'), true);
+    made.lane.head(head(said), false);
+    return made;
+  };
+  const answers = [{ phases: ['response'] }] as const;
+
+  it('a stream is judged run by run: what is asked about is held, and its provider waits', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told, behind } = begun([guard]);
+    const long = 'x'.repeat(1_024);
+    expect(lane.piece(Buffer.from(event(long)), false)).toBe(false);
+    expect(lane.piece(Buffer.from(event('more')), false)).toBe(false);
+    expect(told.text).toBe('');
+    await judge.says({ verdict: 'replace', texts: ['short'] });
+    expect(told.text).toBe(event('short'));
+    expect(behind.drained).toBe(1);
+    lane.piece(Buffer.from(END), true);
+    lane.answered();
+    expect(told.isAnswered).toBe(false);
+    await judge.says({ verdict: 'keep' });
+    expect(told.text).toBe(event('short') + event('more') + END);
+    expect(told.isAnswered).toBe(true);
+  });
+
+  it('a client that takes no more is not sent more because a judge has spoken', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told, behind } = begun([guard]);
+    told.takesMore = false;
+    lane.piece(Buffer.from(event('x'.repeat(1_024))), false);
+    await judge.says({ verdict: 'keep' });
+    expect(behind.drained).toBe(0);
+    lane.writerDrained();
+    expect(behind.drained).toBe(1);
+  });
+
+  it('what a judge objects to in a stream ends it: the provider is told to stop, the caller why', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told, behind } = begun([guard]);
+    lane.piece(Buffer.from(event('x'.repeat(1_024))), false);
+    await judge.says({ verdict: 'block', why: 'rude' });
+    expect(behind.aborted).toBe(1);
+    expect(told.text).toBe('');
+    expect(told.failure).toMatchObject({ kind: 'guarded', told: { code: 'guard_blocked' } });
+  });
+
+  it('before its beginning has left, a find in a whole answer is a refusal', () => {
+    const { lane, told } = begun([markGuard('block')], { format: 'json', eventStream: false });
+    lane.piece(Buffer.from('{"choices":[{"message":{"content":"a <<b>>"}}]}'), true);
+    lane.answered();
+    expect(told.heads).toEqual([]);
+    expect(told.rejected?.code).toBe('guard_blocked');
+  });
+
+  it('a whole answer has its own length, and is kept by nobody when it was changed', () => {
+    for (const [text, changes] of [
+      ['a <<b>>', 1],
+      ['a b', 0],
+    ] as const) {
+      const { lane, told, keeper } = begun([markGuard('redact')], {
+        format: 'json',
+        eventStream: false,
+        size: 99,
+      });
+      lane.piece(Buffer.from(`{"choices":[{"message":{"content":"${text}"}}]}`), true);
+      lane.answered();
+      expect(told.heads[0]?.size).toBe(told.text.length);
+      expect(keeper.notKept).toHaveBeenCalledTimes(changes);
+    }
+  });
+
+  it('what was put back is kept by nobody', () => {
+    const { lane, told, keeper, behind } = scene([markGuard('mask')]);
+    lane.body(REQUEST, true);
+    expect(behind.bodies[0]).toContain('a [MARK_1]');
+    lane.head(head(), false);
+    lane.piece(Buffer.from(event('a [MAR') + event('K_1] b') + END), true);
+    lane.answered();
+    expect(told.text).toBe(event('a <<b>>') + event(' b') + END);
+    expect(keeper.notKept).toHaveBeenCalledOnce();
+  });
+
+  it('what is held leaves after its time, while nothing more comes', async () => {
+    const { lane, told } = begun([markGuard('redact', { maxHoldMs: 10 })]);
+    lane.piece(Buffer.from(event('a <<')), false);
+    expect(told.text).toBe('');
+    await until('the event', () => told.text === event('a <<'));
+    lane.piece(Buffer.from(event(' b') + END), true);
+    lane.answered();
+    expect(told.text).toBe(event('a <<') + event(' b') + END);
+  });
+
+  it('a stream that breaks off tells first what is whole of it', () => {
+    const { lane, told } = begun([markGuard('redact')]);
+    lane.piece(Buffer.from(`${event('a <<')}data: {"cho`), false);
+    lane.failed(CLOSED_EARLY, '');
+    expect(told.text).toBe(event('a <<'));
+    expect(told.failure).toBe(CLOSED_EARLY);
+  });
+
+  it.each([
+    ['JSON under an event stream’s name', { format: 'events' }, '{"error":{"message":"<<b>>"}}'],
+    ['events under JSON’s name', { format: 'json', eventStream: false }, event('<<b>>') + END],
+    ['white space before it', { format: 'events' }, `\n\r\n\n${event('<<b>>')}${END}`],
+  ] as const)('%s is guarded as what it is', (_name, said, text) => {
+    const { lane, told } = begun([markGuard('redact')], said);
+    for (const unit of text) lane.piece(Buffer.from(unit), false);
+    lane.answered();
+    expect(told.text).toBe(text.replace('<<b>>', '[MARK]'));
+    expect(told.isAnswered).toBe(true);
+  });
+
+  it.each([
+    [200, 'guard_blocked'],
+    [502, null],
+  ])('a page under status %i: %s', (status, code) => {
+    const page = '<html>sorry</html>';
+    const { lane, told } = begun([markGuard('redact')], {
+      status,
+      format: 'json',
+      eventStream: false,
+    });
+    lane.piece(Buffer.from(page), true);
+    lane.answered();
+    expect(told.rejected?.code ?? null).toBe(code);
+    expect(told.text).toBe(code === null ? page : '');
+  });
+});
