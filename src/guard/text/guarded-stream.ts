@@ -4,7 +4,7 @@ import type { JsonElements } from '../../wire/json-elements.ts';
 import type { JsonLines } from '../../wire/json-lines.ts';
 import type { GuardSession } from '../guard-session.ts';
 import { type EventTexts, eventTexts, type TextPart } from './event-texts.ts';
-import { type DataSegment, HeldEvent } from './held-event.ts';
+import { type DataSegment, HeldEvent, keptCopy } from './held-event.ts';
 import { jsonTree } from './json-tree.ts';
 import { SourceRun } from './source-run.ts';
 import type { RunStage } from './text-piece.ts';
@@ -126,7 +126,7 @@ export class GuardedStream implements EventSink {
 
   /** The beginning of an event, in the chunk's last bytes. */
   #begin(part: Buffer): void {
-    this.#begun.push(Buffer.from(part));
+    this.#begun.push(keptCopy(part));
     this.#begunBytes += part.length;
     this.#segments = [];
     this.#dataBytes = 0;

@@ -9,6 +9,13 @@ export interface DataSegment {
   readonly bytes: number;
 }
 
+/** A copy with memory of its own: a part of a slab keeps all of it alive, 8 KiB for each stream that holds one event. */
+export function keptCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
+}
+
 /** A text within an event's data. */
 export class EventPiece implements TextPiece {
   readonly original: string;
@@ -52,7 +59,7 @@ export class HeldEvent implements PieceOwner {
 
   /** What was lent is gone soon. */
   keep(): void {
-    if (!this.#isKept) this.#raw = Buffer.from(this.#raw);
+    if (!this.#isKept) this.#raw = keptCopy(this.#raw);
     this.#isKept = true;
   }
 
