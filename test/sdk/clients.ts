@@ -221,7 +221,7 @@ export const CLIENTS: readonly Client[] = [
     name: 'Python litellm, openai',
     packages: ['litellm'],
     program: 'litellm_openai.py',
-    works: [...OPENAI, 'responses'],
+    works: [...OPENAI, 'parallel', 'responses'],
     tellsCode: false,
   },
   {
@@ -231,7 +231,7 @@ export const CLIENTS: readonly Client[] = [
     program: 'litellm_anthropic.py',
     dialect: 'anthropic',
     wire: 'anthropic-messages',
-    works: ANTHROPIC,
+    works: [...ANTHROPIC, 'parallel'],
     tellsCode: false,
     // It knows no 413, and any `overloaded_error` is a 500 to it.
     remaps: { 'too-large': 400, 'no-pool-key': 500, overloaded: 500 },

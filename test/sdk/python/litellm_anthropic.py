@@ -6,13 +6,21 @@ import litellm
 from litellm_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE_URL, Ask, expect, expect_picture, expect_said, fails, run
+from contract import PICTURE_URL, Ask, expect, expect_answered, expect_calls, expect_picture, expect_said, fails, run
 
 WEATHER = {
     "type": "function",
     "function": {
         "name": "weather",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+CLOCK = {
+    "type": "function",
+    "function": {
+        "name": "clock",
+        "parameters": {"type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]},
     },
 }
 
@@ -70,6 +78,19 @@ def tools(ask: Ask):
     return [used(first.usage), used(second.usage)]
 
 
+def parallel(ask: Ask):
+    messages = asked(ask)
+    options = {"tools": [WEATHER, CLOCK], "max_tokens": 40}
+    chunks = list(complete(ask, messages, stream=True, stream_options={"include_usage": True}, **options))
+    first = litellm.stream_chunk_builder(chunks, messages=messages)
+    message = first.choices[0].message
+    expect_calls([(call.id, call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls])
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in message.tool_calls]
+    second = complete(ask, [*messages, message, *results], **options)
+    expect_answered(second.choices[0].message.content)
+    return [used(first.usage), used(second.usage)]
+
+
 def structured(ask: Ask):
     answer = complete(ask, asked(ask), max_tokens=1024, response_format=Stone)
     Stone.model_validate_json(answer.choices[0].message.content)
@@ -96,6 +117,7 @@ run(
         "chat": chat,
         "stream": stream,
         "tools": tools,
+        "parallel": parallel,
         "structured": structured,
         "vision": vision,
         "cut-stream": cut_stream,
