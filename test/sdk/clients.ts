@@ -231,7 +231,7 @@ export const CLIENTS: readonly Client[] = [
     program: 'litellm_anthropic.py',
     dialect: 'anthropic',
     wire: 'anthropic-messages',
-    works: [...ANTHROPIC, 'parallel'],
+    works: [...ANTHROPIC, 'parallel', 'reasoning'],
     tellsCode: false,
     // It knows no 413, and any `overloaded_error` is a 500 to it.
     remaps: { 'too-large': 400, 'no-pool-key': 500, overloaded: 500 },

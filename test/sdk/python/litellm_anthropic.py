@@ -6,7 +6,7 @@ import litellm
 from litellm_errors import RAISES, tell
 from pydantic import BaseModel
 
-from contract import PICTURE_URL, Ask, expect, expect_answered, expect_calls, expect_picture, expect_said, fails, run
+from contract import PICTURE_URL, THOUGHT, Ask, expect, expect_answered, expect_calls, expect_picture, expect_said, fails, run
 
 WEATHER = {
     "type": "function",
@@ -91,6 +91,21 @@ def parallel(ask: Ask):
     return [used(first.usage), used(second.usage)]
 
 
+def reasoning(ask: Ask):
+    messages = asked(ask)
+    options = {"tools": [WEATHER], "max_tokens": 2048, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    first = complete(ask, messages, **options)
+    message = first.choices[0].message
+    expect(message.reasoning_content == THOUGHT, first)
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in message.tool_calls]
+    turns = [*messages, message, *results]
+    chunks = list(complete(ask, turns, stream=True, stream_options={"include_usage": True}, **options))
+    second = litellm.stream_chunk_builder(chunks, messages=turns)
+    expect(second.choices[0].message.reasoning_content == THOUGHT, second)
+    expect_said(ask, second.choices[0].message.content)
+    return [used(first.usage), used(second.usage)]
+
+
 def structured(ask: Ask):
     answer = complete(ask, asked(ask), max_tokens=1024, response_format=Stone)
     Stone.model_validate_json(answer.choices[0].message.content)
@@ -118,6 +133,7 @@ run(
         "stream": stream,
         "tools": tools,
         "parallel": parallel,
+        "reasoning": reasoning,
         "structured": structured,
         "vision": vision,
         "cut-stream": cut_stream,
