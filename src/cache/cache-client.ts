@@ -226,10 +226,11 @@ export class CacheClient {
     this.#unfollow(asker);
     const known = this.#flights.get(id);
     const key = this.#keys.get(call);
-    // The others that were told it left while this one was on its way, and it went with them.
-    if (known === undefined && isTold && key !== undefined)
-      this.send({ kind: 'again', call, key }, NOTHING);
-    const flight = known ?? new FollowedFlight(id, ANSWER_MAX_BYTES);
+    // The others that were told it left while this one was on its way, and it went with them. Each asks for itself: by then it may
+    // be over, and each gets an answer of its own.
+    const lacksBeginning = isTold && known?.lacksBeginning !== false;
+    if (lacksBeginning && key !== undefined) this.send({ kind: 'again', call, key }, NOTHING);
+    const flight = known ?? new FollowedFlight(id, ANSWER_MAX_BYTES, lacksBeginning);
     if (known === undefined) this.#flights.set(id, flight);
     flight.join(asker);
     this.#followed.set(asker, flight);

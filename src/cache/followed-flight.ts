@@ -24,6 +24,8 @@ interface Place {
 export class FollowedFlight {
   readonly id: number;
   readonly #keptBytes: number;
+  /** What came first was told its worker before it was here: it comes once more. */
+  lacksBeginning: boolean;
   readonly #followers = new Map<Follower, Place>();
   head: AnswerHead | null = null;
   /** Null: it goes on. */
@@ -36,8 +38,9 @@ export class FollowedFlight {
   #heldBytes = 0;
 
   /** @param keptBytes up to here all of it stays, for whoever comes later */
-  constructor(id: number, keptBytes: number) {
+  constructor(id: number, keptBytes: number, lacksBeginning: boolean) {
     this.id = id;
+    this.lacksBeginning = lacksBeginning;
     this.#keptBytes = keptBytes;
   }
 
@@ -95,6 +98,7 @@ export class FollowedFlight {
 
   /** What came of it is void. @param isSame it comes once more, and whoever was told a part of it goes on from there */
   anew(isSame: boolean): void {
+    this.lacksBeginning = false;
     this.head = null;
     this.end = null;
     this.#pieces = [];

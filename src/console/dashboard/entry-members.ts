@@ -33,6 +33,10 @@ export const POLICY: readonly Member[] = [
   },
   { name: 'budget_estimate', label: 'What is reserved', kind: ['likely', 'strict'] },
   { name: 'cap_output', label: 'Cap what nobody limits', kind: 'flag' },
+  { name: 'cache', label: 'Tell answers again', kind: ['off', 'exact'] },
+  { name: 'cache_match', label: 'Same request by', kind: ['bytes', 'canonical'] },
+  { name: 'cache_scope', label: 'Answers shared by', kind: ['tenant', 'key', 'global'] },
+  { name: 'cache_ttl_secs', label: 'Told again for, seconds', kind: 'number' },
   {
     name: 'hard_stop',
     label: 'Stop answers at the limit',

@@ -78,6 +78,7 @@ class Asker implements CacheAsker, Leader {
   text = '';
   head: AnswerHead | null = null;
   isSlow = false;
+  isLong = false;
   leaves = 0;
   made = '';
 
@@ -446,13 +447,14 @@ test('whatever comes in whatever order, everybody who stays is told once, and no
     for (let turn = 0; turn < 60; turn++) {
       const what = pick(8);
       const some = askers[pick(Math.max(1, askers.length))];
-      if (what === 0) askers.push(new Asker(pick(2) === 0 ? one : two).ask(`key ${pick(2)}`));
+      if (what === 0)
+        askers.push(new Asker(pick(2) === 0 ? one : two).ask(`key ${pick(2)}`, pick(6) === 0));
       else if (what === 1) node.step(pick(2));
       else if (what <= 3) {
         node.step(pick(2));
         node.step(pick(2));
       } else if (some === undefined || left.has(some) || over.has(some)) continue;
-      else if (some.told === 'lead') act(some, pick(5), over);
+      else if (some.told === 'lead') act(some, pick(6), over);
       else if (what === 7 && pick(3) === 0) {
         some.client.leave(some);
         left.add(some);
@@ -492,12 +494,21 @@ function act(asker: Asker, what: number, over: Set<Asker>): void {
     over.add(asker);
     return;
   }
+  // A stream may grow too long to be kept; a whole answer that does is nobody else's.
+  if (what === 5 && asker.head?.isEventStream === true) {
+    asker.isLong = true;
+    asker.lead?.closed();
+    if (asker.lead?.isShared === true) return;
+    asker.lead?.failed();
+    over.add(asker);
+    return;
+  }
   if (asker.made === '') asker.says(`${++names}`);
   const [name = ''] = asker.made.split(/[,;]/);
-  if (what < 3) asker.says(`,${name}`);
+  if (what < 3 || what === 5) asker.says(`,${name}`);
   else {
     asker.says(`;${name}`);
-    asker.ends(names % 3 > 0);
+    asker.ends(names % 3 > 0 && !asker.isLong);
     over.add(asker);
   }
 }

@@ -273,6 +273,21 @@ describe('policies of a configuration', () => {
       'policies.a.identical_rpm: found 1001, expected identical requests a minute: 0 (off), or a whole number up to 1000',
     ],
     [
+      'a cache that guesses',
+      '[policies.a]\ncache = "semantic"\n',
+      'policies.a.cache: found "semantic", expected "off", "exact"',
+    ],
+    [
+      'answers that nobody may be told',
+      '[policies.a]\ncache_ttl_secs = 0\n',
+      'policies.a.cache_ttl_secs: found 0, expected seconds: a whole number from 1 to 2678400',
+    ],
+    [
+      'a cache without room',
+      'cache_max_mb = 0\n',
+      'cache_max_mb: found 0, expected MiB: a whole number from 1 to 65536',
+    ],
+    [
       'a way out of a budget that leads nowhere',
       '[policies.a]\non_exceeded = "smal"\n',
       'policies.a.on_exceeded: found "smal", expected "refuse", a route, or provider/model with a provider of this configuration or its alias',
@@ -318,6 +333,18 @@ describe('policies of a configuration', () => {
       maxCostPerRequest: 0,
       unpriced: null,
     });
+  });
+
+  it('what is said of the cache is told with its origin where it is on, and printed so that it reads back', () => {
+    const text =
+      'cache_max_mb = 64\n[policies.a]\ncache = "exact"\ncache_scope = "key"\ncache_ttl_secs = 60\n[policies.b]\ncache_match = "canonical"\n[classes]\nagent = "a"\ndeveloper = "b"\n';
+    const config = load(text);
+    expect(config.cacheMaxBytes).toBe(64 * 1_048_576);
+    expect(load(printConfig(config)).policy).toEqual(config.policy);
+    const told = effectivePolicies(config.policy).join('\n').replace(/ +/g, ' ');
+    expect(told).toContain('cache_scope key # [policies.a], by [classes] agent');
+    expect(told).toContain('cache_ttl_secs 60 # [policies.a], by [classes] agent');
+    expect(told).not.toContain('cache_match');
   });
 
   it('shares and the loop guard are read, told with their origin, and printed so that they read back', () => {
