@@ -1,7 +1,6 @@
 import type { TextWindow } from '../text-window.ts';
-import { ALNUM, BASE64URL, traitsOf } from './characters.ts';
+import { ALNUM, BASE64URL, DIGIT, traitsOf, UPPER } from './characters.ts';
 import type { KeyShape } from './key-shapes.ts';
-import { Randomness } from './randomness.ts';
 import { NOT_FOUND, type Span } from './span.ts';
 
 const DOT = 0x2e;
@@ -9,33 +8,26 @@ const COLON = 0x3a;
 const SIGN = 0x40;
 const HYPHEN = 0x2d;
 const DOLLAR = 0x24;
-const DIGITS_OF_SMALLS = 6;
-const randomness = new Randomness();
 
-/**
- * A key whose beginning is its maker's.
- * @param end behind the beginning, whose case may be another one still
- * @returns behind the key; NOT_FOUND
- */
-export function keyEnd(window: TextWindow, at: number, end: number, shape: KeyShape): number {
-  if (!window.text.startsWith(shape.prefix, at)) return NOT_FOUND;
-  const most = end + shape.most;
-  let to = end;
-  while (to < most && (traitsOf(window.at(to)) & shape.of) !== 0) to++;
-  const isCut = to === most && shape.most > shape.least;
-  // A sentence's end is none of it.
-  while (to > end && (traitsOf(window.at(to - 1)) & (ALNUM | BASE64URL)) === 0) to--;
-  if (to - end < shape.least) return NOT_FOUND;
-  if (!isCut && (traitsOf(window.at(to)) & ALNUM) !== 0) return NOT_FOUND;
-  return shape.isMixed && !isMixed(window, end, to) ? NOT_FOUND : to;
-}
+/** Where runs of base64 for URLs end. A hostile one has a beginning every three units: it is read once, whoever asks. */
+class Base64Run {
+  #from = 0;
+  #to = 0;
 
-/** Words have no digits, or one number; what is drawn by chance has digits, and capitals too unless it is hexadecimal. */
-function isMixed(window: TextWindow, from: number, to: number): boolean {
-  randomness.measure(window.text, from, to);
-  return (
-    randomness.digits > 0 && (randomness.capitals > 0 || randomness.digits >= DIGITS_OF_SMALLS)
-  );
+  reset(): void {
+    this.#from = this.#to = 0;
+  }
+
+  /** @returns behind the run, or `from + most` where it is longer */
+  end(window: TextWindow, from: number, most: number): number {
+    const isKnown = from >= this.#from && from <= this.#to;
+    const limit = from + most;
+    let at = isKnown ? this.#to : from;
+    while (at < limit && (traitsOf(window.at(at)) & BASE64URL) !== 0) at++;
+    if (!isKnown) this.#from = from;
+    this.#to = at;
+    return Math.min(at, limit);
+  }
 }
 
 /** Of a JWT's parts: `x5c` puts a certificate into a header, and claims may be long. */
@@ -43,38 +35,75 @@ const JWT_HEADER_UNITS = 600;
 const JWT_PART_UNITS = 1_500;
 const JWT_PART_LEAST = 8;
 
-/**
- * JSON Web Tokens in their compact form (RFC 7515, section 3.1): three parts of base64 for URLs, of which the first begins as
- * `{"` does. The signature may be missing.
- */
-export class Tokens {
-  /** What begins before it, in the same header, fails as the one before did: else hostile text is read a hundred times. */
-  #failsBefore = 0;
+/** Credentials that are told by how they begin. What it remembers of a text makes it quicker, and nothing else. */
+export class Keys {
+  readonly #run = new Base64Run();
+  /** Of second parts: hundreds of headers may end in front of the same one. */
+  readonly #payloads = new Base64Run();
 
+  /** Another text. */
   reset(): void {
-    this.#failsBefore = 0;
+    this.#run.reset();
+    this.#payloads.reset();
   }
 
-  /** @returns behind the token that begins at `at`; NOT_FOUND */
-  end(window: TextWindow, at: number): number {
-    if (at < this.#failsBefore || !window.text.startsWith('eyJ', at)) return NOT_FOUND;
-    const header = partEnd(window, at, JWT_HEADER_UNITS);
-    if (header - at >= JWT_HEADER_UNITS) return NOT_FOUND;
-    if (window.at(header) === DOT && header - at >= JWT_PART_LEAST) {
-      const payload = partEnd(window, header + 1, JWT_PART_UNITS);
-      if (payload - header > JWT_PART_LEAST && window.at(payload) === DOT) {
-        return partEnd(window, payload + 1, JWT_PART_UNITS);
-      }
-    }
-    this.#failsBefore = header;
-    return NOT_FOUND;
+  /**
+   * A key whose beginning is its maker's.
+   * @param end behind the beginning, whose case may be another one still
+   * @returns behind the key; NOT_FOUND
+   */
+  keyEnd(window: TextWindow, at: number, end: number, shape: KeyShape): number {
+    if (!window.text.startsWith(shape.prefix, at)) return NOT_FOUND;
+    const most = end + shape.most;
+    let to = end;
+    if (shape.of === BASE64URL) to = this.#run.end(window, end, shape.most);
+    else while (to < most && (traitsOf(window.at(to)) & shape.of) !== 0) to++;
+    const isCut = to === most && shape.most > shape.least;
+    // A sentence's end is none of it.
+    while (to > end && (traitsOf(window.at(to - 1)) & (ALNUM | BASE64URL)) === 0) to--;
+    if (to - end < shape.least) return NOT_FOUND;
+    if (!isCut && (traitsOf(window.at(to)) & ALNUM) !== 0) return NOT_FOUND;
+    return shape.isMixed && !isMixed(window, end, to) ? NOT_FOUND : to;
+  }
+
+  /**
+   * A JSON Web Token in its compact form (RFC 7515, section 3.1): three parts of base64 for URLs, of which the first begins as
+   * `{"` does. The signature may be missing.
+   * @returns behind it; NOT_FOUND
+   */
+  tokenEnd(window: TextWindow, at: number): number {
+    if (!window.text.startsWith('eyJ', at)) return NOT_FOUND;
+    const header = this.#run.end(window, at, JWT_HEADER_UNITS);
+    if (header - at < JWT_PART_LEAST || window.at(header) !== DOT) return NOT_FOUND;
+    const begin = header + 1;
+    const payload = this.#payloads.end(window, begin, JWT_PART_UNITS);
+    if (payload - begin < JWT_PART_LEAST || window.at(payload) !== DOT) return NOT_FOUND;
+    return partEnd(window, payload + 1);
   }
 }
 
-function partEnd(window: TextWindow, from: number, most: number): number {
+function partEnd(window: TextWindow, from: number): number {
   let at = from;
-  while ((traitsOf(window.at(at)) & BASE64URL) !== 0 && at - from < most) at++;
+  while ((traitsOf(window.at(at)) & BASE64URL) !== 0 && at - from < JWT_PART_UNITS) at++;
   return at;
+}
+
+/** Of what follows a beginning: a key shows in them that it is none of words. */
+const MIXED_UNITS = 64;
+const DIGITS_OF_SMALLS = 6;
+
+/** Words have no digits, or one number; what is drawn by chance has digits, and capitals too unless it is hexadecimal. */
+function isMixed(window: TextWindow, from: number, to: number): boolean {
+  const most = Math.min(to, from + MIXED_UNITS);
+  let digits = 0;
+  let hasCapital = false;
+  for (let at = from; at < most; at++) {
+    const traits = traitsOf(window.at(at));
+    if ((traits & DIGIT) !== 0) digits++;
+    else if ((traits & UPPER) !== 0) hasCapital = true;
+    if (digits >= DIGITS_OF_SMALLS || (hasCapital && digits > 0)) return true;
+  }
+  return false;
 }
 
 const PEM_LABEL = 'PRIVATE KEY-----';

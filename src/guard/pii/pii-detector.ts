@@ -8,7 +8,7 @@ import { DigitGroups } from './digit-groups.ts';
 import { domainEnd, isNobodys, LOCAL_PART_UNITS } from './email.ts';
 import { ibanEnd } from './ibans.ts';
 import { KEY_SHAPES } from './key-shapes.ts';
-import { keyEnd, pemEnd, Tokens, urlPassword } from './keys.ts';
+import { Keys, pemEnd, urlPassword } from './keys.ts';
 import { bracketedEnd, internationalEnd, nationalEnd, toldEnd } from './phones.ts';
 import { PII_KINDS, type PiiKind } from './pii-kinds.ts';
 import { NOT_FOUND, Span } from './span.ts';
@@ -73,7 +73,7 @@ export class PiiDetector implements Detector {
   readonly name = 'pii';
   readonly #window = new TextWindow();
   readonly #groups = new DigitGroups();
-  readonly #tokens = new Tokens();
+  readonly #keys = new Keys();
   readonly #gap = new NamedGap();
   readonly #found = new Span();
   #what: PiiKind = 'secret';
@@ -101,7 +101,7 @@ export class PiiDetector implements Detector {
   ): { readonly findings: readonly Finding[]; readonly settledTo: number } {
     const window = this.#window;
     window.open(text);
-    this.#tokens.reset();
+    this.#keys.reset();
     const findings: Finding[] = [];
     let at = 0;
     while (at < text.length) {
@@ -238,14 +238,14 @@ export class PiiDetector implements Detector {
   /** @param word which one begins at `at`, of those that begin a secret */
   #shaped(at: number, word: number, end: number): boolean {
     const window = this.#window;
-    if (word === AT_JWT) return this.#is(at, this.#tokens.end(window, at), 'secret');
+    if (word === AT_JWT) return this.#is(at, this.#keys.tokenEnd(window, at), 'secret');
     if (word === AT_PEM) return this.#is(at, pemEnd(window, at, end), 'secret');
     if (word >= AT_SCHEMES) {
       this.#what = 'secret';
       return urlPassword(window, end, this.#found);
     }
     const shape = KEY_SHAPES[word];
-    return shape !== undefined && this.#is(at, keyEnd(window, at, end, shape), 'secret');
+    return shape !== undefined && this.#is(at, this.#keys.keyEnd(window, at, end, shape), 'secret');
   }
 
   #toldPhone(end: number): boolean {

@@ -1,5 +1,5 @@
 import type { TextWindow } from '../text-window.ts';
-import { ALNUM, LETTER, LOWER, traitsOf, VALUE } from './characters.ts';
+import { ALNUM, DIGIT, LETTER, LOWER, traitsOf, VALUE } from './characters.ts';
 import { Randomness } from './randomness.ts';
 import type { Span } from './span.ts';
 
@@ -125,7 +125,7 @@ function nameEnd(window: TextWindow, from: number): number {
 }
 
 const LEAST_UNITS = 8;
-const MOST_UNITS = 256;
+const MOST_UNITS = 128;
 /** From here on it needs no sign that assigns it. */
 const LONG_UNITS = 20;
 /** Bits a unit, of long ones and of others: hexadecimal of 20 units has 3.3 on average, `aaaa1111b2` 1.9. */
@@ -170,21 +170,24 @@ const BRACKET = 0x28;
 
 /**
  * @param isPassword whether brackets may be part of it; behind letters alone they call something
- * @returns behind the value; `from` where it is code
+ * @returns behind the value; `from` where it is code, or has no digit, which it must have
  */
 function valueEnd(window: TextWindow, from: number, isPassword: boolean): number {
   let to = from;
   let areLetters = true;
+  let hasDigit = false;
   for (; to - from < MOST_UNITS; to++) {
     const code = window.at(to);
     const traits = traitsOf(code);
+    if ((traits & DIGIT) !== 0) hasDigit = true;
     if ((traits & VALUE) !== 0) {
       if ((traits & LETTER) === 0 && code !== 0x5f && code !== 0x2e) areLetters = false;
     } else if (!isPassword || (code !== BRACKET && code !== BRACKET + 1)) break;
     else if (areLetters && to > from && code === BRACKET) return from;
   }
   const behind = window.at(to);
-  return behind > 0 && '([{'.includes(String.fromCharCode(behind)) ? from : to;
+  const isCode = behind > 0 && '([{'.includes(String.fromCharCode(behind));
+  return isCode || !hasDigit ? from : to;
 }
 
 function isName(text: string, from: number, to: number): boolean {

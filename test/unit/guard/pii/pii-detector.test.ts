@@ -93,6 +93,8 @@ const NOTHING: readonly string[] = [
   'v1.2.3.4 1.2.3.4.5 256.1.1.1 127.0.0.1 0.0.0.0 255.255.255.0 Chrome/120.0.0.0',
   'Foo::Bar dead::beef std::vector aa:bb:cc:dd:ee:ff',
   'git@github.com:org/repo.git logo@2x.png @decorator.name a@b user@localhost x@y.z',
+  '4111-1111 1111-1111 and 555 234 4567 890 123',
+  'the token abc12def34 expired',
   '3.14159265358979 0.4111111111111111 order_4111111111111111',
   '550e8400-e29b-41d4-a716-446655440000',
   'sk-learn-pipeline-something-long-in-words task-1234567890123456789012345',
@@ -260,6 +262,8 @@ describe('hostile texts', () => {
     `${'eyJ-'.repeat(140)}.${'a'.repeat(1_000)}`,
     'DE89 ',
     'password=',
+    'password1=',
+    'token:a1',
     'token ',
     'sk-',
     'sk-1',
@@ -271,8 +275,8 @@ describe('hostile texts', () => {
     '\u00e9',
     ' ',
   ];
-  /** The worst of those begins something every three units, and each time some hundred of them are read. */
-  const MOST_LOOKS = 160;
+  /** The worst of those begin a number every two units, and each time some hundred of them are read. */
+  const MOST_LOOKS = 64;
 
   /** @returns how often a unit of the text was looked at, on average */
   const looksAt = (text: string): number => {
