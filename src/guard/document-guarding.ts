@@ -35,6 +35,7 @@ export class DocumentGuarding {
     session.scannedBytes += document.scannedBytes;
     if (this.#phase === 'request') {
       session.model = document.model;
+      session.mayPutBack = !document.goesOn;
       for (const { text } of document.runs) session.saw(text);
     }
     session.unscanned(this.#phase, document.unscannedBytes);

@@ -99,6 +99,11 @@ export class GuardSession {
     return this.#abort.signal;
   }
 
+  /**
+   * Placeholders of this exchange are its own. Where the provider has kept what was said before, some of an earlier exchange stand
+   * there, and one of theirs would be told as a value of this one.
+   */
+  mayPutBack = true;
   /** The answer tells of a failure: what of it cannot be read is a server's page, and nobody's text. */
   isFailure = false;
 
@@ -357,7 +362,8 @@ class DetectorEditor implements Editor {
   /** An answer's finds are nobody's to be put back: the caller never had them. */
   #instead(what: string, value: string): string {
     const { action } = this.#guard;
-    if (action !== 'mask' || this.#phase === 'response') return redacted(what);
+    const isKept = action === 'mask' && this.#phase === 'request' && this.#session.mayPutBack;
+    if (!isKept) return redacted(what);
     return this.#session.placeholders.mask(what, value) ?? redacted(what);
   }
 

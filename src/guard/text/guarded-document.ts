@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { RunKind } from '../guard.ts';
 import { DocumentTexts, type TextAt } from './document-texts.ts';
-import { type JsonNode, jsonTree, textMember } from './json-tree.ts';
+import { type JsonNode, jsonTree, memberOf, textMember } from './json-tree.ts';
 
 /** A text of a document, whole: what a guard reads and changes. */
 export interface DocumentRun {
@@ -19,6 +19,14 @@ interface Placed {
   readonly isBare: boolean;
 }
 
+/** Members that name what was said before. */
+const EARLIER: readonly string[] = ['previous_response_id', 'conversation'];
+
+/** Null says nothing, and neither does a number. */
+function isSaid(node: JsonNode | null): boolean {
+  return node !== null && node.kind !== 'scalar';
+}
+
 /** JSON within JSON within JSON: whoever writes more of it writes it to be read slowly. */
 const WITHIN_MAX = 4;
 
@@ -31,9 +39,12 @@ export class GuardedDocument {
   readonly scannedBytes: number;
   /** Of its root; null where it says none. */
   readonly model: string | null;
+  /** It goes on with what its provider has kept (platform.openai.com/docs/guides/conversation-state). */
+  readonly goesOn: boolean;
 
   private constructor(bytes: Buffer, root: JsonNode, read: DocumentTexts, depth: number) {
     this.model = textMember(bytes, root, 'model') || null;
+    this.goesOn = EARLIER.some((name) => isSaid(memberOf(root, name)));
     this.#bytes = bytes;
     this.unscannedBytes = read.unscannedBytes;
     let scanned = 0;

@@ -157,6 +157,38 @@ describe('what a guarded stream holds', () => {
     expect(content(long, sessionOf())).toBe('so [MARK] it is');
   });
 
+  it('no more than 4 KiB of events wait: more of them leave without the text that is held', () => {
+    const guard = new GuardedStream(new EventStream(), sessionOf());
+    const event = (text: string) =>
+      `data: {"id":"${'i'.repeat(300)}","choices":[{"index":0,"delta":{"content":"${text}"}}]}\n\n`;
+    let told = '';
+    for (const unit of '<<abcdefghijklmnopqrstuvw') {
+      guard.push(Buffer.from(event(unit)));
+      told += guard.take().toString();
+    }
+    expect(told.split(event('')).length).toBeGreaterThan(10);
+    guard.push(Buffer.from(event('>> end')));
+    guard.finish();
+    told += guard.take().toString();
+    expect(chat?.read(told)).toBe('[MARK] end');
+  });
+
+  it('an event that is longer than any is counted as one that cannot be read', () => {
+    const session = sessionOf(guardSet(markGuard('redact', { onUnscanned: 'pass' })));
+    const guard = new GuardedStream(new EventStream(), session);
+    const event = Buffer.from(
+      `data: {"choices":[{"index":0,"delta":{"content":"${'x'.repeat(2_000_000)}"}}]}\n\n`,
+    );
+    let bytes = 0;
+    for (let at = 0; at < event.length; at += 65_536) {
+      guard.push(event.subarray(at, at + 65_536));
+      bytes += guard.take().length;
+    }
+    guard.finish();
+    expect(bytes + guard.take().length).toBe(event.length);
+    expect(session.unscannedBytes).toBeGreaterThan(1_000_000);
+  });
+
   it('what was held for too long leaves; a value that it was a part of is cut where the guard blocks', () => {
     const session = sessionOf();
     // Flushed within the mark.

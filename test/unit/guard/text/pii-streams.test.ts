@@ -107,6 +107,21 @@ describe('personal data in a stream', () => {
     }
   });
 
+  it.each([
+    ['previous_response_id', '"resp_1"', '[EMAIL]'],
+    ['conversation', '{"id":"conv_1"}', '[EMAIL]'],
+    ['previous_response_id', 'null', '[EMAIL_1]'],
+  ])('what goes on with kept turns (%s: %s) is %s: no placeholder of theirs is taken for one of its own', (name, value, expected) => {
+    const session = sessionOf('mask');
+    let body = '';
+    new DocumentGuarding(session, 'request', {
+      onGuarded: (bytes) => {
+        body = bytes.toString();
+      },
+    }).guard(Buffer.from(`{"input":"Ask ada@analytical.org","${name}":${value}}`));
+    expect(JSON.parse(body).input).toBe(`Ask ${expected}`);
+  });
+
   it('two exchanges at once never see each other’s values', () => {
     const [wire] = TEXT_WIRES;
     if (wire === undefined) throw new Error('There is no wire.');
