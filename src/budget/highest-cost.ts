@@ -4,13 +4,7 @@
  */
 
 import type { ModelTraits } from '../plan/model-traits.ts';
-import {
-  type PriceRow,
-  type RateSteps,
-  type Rates,
-  ratesFor,
-  stepsAt,
-} from '../prices/price-row.ts';
+import { type PriceRow, type Rates, ratesFor, stepsAt } from '../prices/price-row.ts';
 import type { AskedSpending } from '../wire/asked-spending.ts';
 
 /**
@@ -67,15 +61,34 @@ export function highestCost(question: CostQuestion): number | null {
   const uses = usesOf(asked);
   const input = inputTokens(question) + uses * TOKENS_PER_USE;
   const output = question.writes ? outputTokens(question) : 0;
-  const fee = Math.max(0, ...row.fees.values());
-  let dearest: number | null = null;
-  for (const steps of stepsAsked(question)) {
-    const pico = passCost(ratesFor(steps, input), question, input, output);
-    if (pico !== null && (dearest === null || pico > dearest)) dearest = pico;
-  }
+  const fee = uses === 0 ? 0 : Math.max(0, ...row.fees.values());
+  const dearest = dearestPass(question, input, output);
   if (dearest === null) return null;
   const placed = dearest * placeFactor(row, asked.inferenceGeo);
   return Math.ceil((placed + row.perRequest + uses * fee) / PICO_PER_NANO);
+}
+
+/** In the dearest tier that it may be served in; null: none has a price at this size. */
+function dearestPass(question: CostQuestion, input: number, output: number): number | null {
+  const { row, asked, nowMs } = question;
+  const standard = stepsAt(row, nowMs) ?? row.standard;
+  const name = tierAsked(asked);
+  // Of what is not asked for, which is nearly all, no list is made: that and its fees were 0.5 of 100 us of a request.
+  if (name === null || STANDARD.has(name))
+    return passCost(ratesFor(standard, input), question, input, output);
+  let dearest: number | null = null;
+  const named = row.serviceTiers.get(name);
+  // What is asked for in a tier may be served, and billed, in the standard one; of a word that nobody knows in any.
+  const others = named === undefined ? row.serviceTiers.values() : [named];
+  for (const steps of [standard, ...others]) {
+    const pico = passCost(ratesFor(steps, input), question, input, output);
+    if (pico !== null && (dearest === null || pico > dearest)) dearest = pico;
+  }
+  return dearest;
+}
+
+function tierAsked({ serviceTier, speed }: AskedSpending): string | null {
+  return speed !== null && speed !== 'standard' ? speed : serviceTier;
 }
 
 function passCost(
@@ -125,18 +138,6 @@ function outputTokens({ traits, asked, assumedOutputTokens, isStrict }: CostQues
 
 function usesOf({ tools, toolUses }: AskedSpending): number {
   return toolUses + tools * USES_ASSUMED;
-}
-
-/** The rates of the tier that is asked for. Where the provider chooses, or nobody knows the word: each that there is. */
-function stepsAsked({ row, asked, nowMs }: CostQuestion): readonly RateSteps[] {
-  const { serviceTier, speed } = asked;
-  const standard = stepsAt(row, nowMs) ?? row.standard;
-  const isFast = speed !== null && speed !== 'standard';
-  const name = isFast ? speed : serviceTier;
-  if (name === null || STANDARD.has(name)) return [standard];
-  const named = row.serviceTiers.get(name);
-  // What is asked for in a tier may be served, and billed, in the standard one.
-  return named === undefined ? [standard, ...row.serviceTiers.values()] : [standard, named];
 }
 
 /** Thousandths, of the place that is asked for; of one that nobody knows the dearest. */

@@ -50,9 +50,11 @@ export function settleIn(
   reservedNano: number,
   spentNano: number,
 ): void {
-  for (const [at, { row, label }] of claims.entries()) {
+  for (let at = 0; at < claims.length; at++) {
     const line = lines[at];
-    if (line !== undefined) table.settle(line.print, row, label, reservedNano, spentNano);
+    const claim = claims[at];
+    if (line === undefined || claim === undefined) continue;
+    table.settle(line.print, claim.row, claim.label, reservedNano, spentNano);
   }
 }
 

@@ -364,9 +364,11 @@ export class KeySpending {
 
   /** Rows are remembered, and whoever keeps them over a restart is told of a new window. */
   #placed(claims: readonly Claim[]): void {
-    for (const [at, { row, label }] of claims.entries()) {
+    for (let at = 0; at < claims.length; at++) {
       const line = this.#lines[at];
-      if (line === undefined) continue;
+      const claim = claims[at];
+      if (line === undefined || claim === undefined) continue;
+      const { row, label } = claim;
       line.row = row;
       if (line.told === label || row === NO_ROW) continue;
       line.told = label;

@@ -24,6 +24,8 @@
  */
 
 import { hash } from 'node:crypto';
+// The global of this name is a getter, which optimised code calls each time.
+import { performance } from 'node:perf_hooks';
 import { letGo, ownerOf, takeLock } from '../row-lock.ts';
 
 /** Names that have a limit of their own: keys, tenants, classes, models, providers. */
@@ -68,9 +70,31 @@ export function createLimitTable(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(HEAD_BYTES + ROWS * (ROW_CELLS * 8 + workers * 4));
 }
 
-/** The system's monotonic time, the same for all threads, in microseconds. */
+/**
+ * The system's monotonic time, the same for all threads to a few microseconds. `performance.now()` counts from each thread's own
+ * start, and makes no bigint of itself: a request asks four times.
+ *
+ * @returns microseconds
+ */
 export function monotonicUs(): number {
-  return Number(process.hrtime.bigint()) / 1_000;
+  return (START_MS + performance.now()) * 1_000;
+}
+
+/** When this thread's `performance.now()` was 0. The distance is known to the width of two reads: a few tries meet a short one. */
+const START_MS = startMs();
+
+function startMs(): number {
+  let start = 0;
+  let narrowest = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 16; i++) {
+    const before = performance.now();
+    const nowMs = Number(process.hrtime.bigint()) / 1e6;
+    const width = performance.now() - before;
+    if (width >= narrowest) continue;
+    narrowest = width;
+    start = nowMs - (before + width / 2);
+  }
+  return start;
 }
 
 /** One thread's access to the shared table. */

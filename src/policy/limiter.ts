@@ -345,6 +345,8 @@ export class KeyLimits {
 const MINUTE_UNITS = ['requests', 'tokens'] as const;
 const NO_MISSES: readonly (readonly [at: number, unit: LimitUnit])[] = [];
 
+const NOTHING_YET = (): number => 0;
+
 /** What one attempt has taken. */
 export class LimitGrant {
   readonly #table: LimitTable;
@@ -384,8 +386,8 @@ export class LimitGrant {
     this.#expected = expected;
     this.#isFirst = isFirst;
     // With their room from the start: an array that is written behind its end makes room for 17.
-    this.#takenUntil = new Array<number>(purses.length).fill(0);
-    this.#givenBack = new Array<number>(purses.length).fill(0);
+    this.#takenUntil = purses.map(NOTHING_YET);
+    this.#givenBack = purses.map(NOTHING_YET);
     this.#shares = table.isShared
       ? purses.flatMap(({ row }) => [table.share(row, 'requests'), table.share(row, 'tokens')])
       : null;

@@ -35,8 +35,10 @@ const OWN_PREFIX = 'x-sluice-';
  * @param name in any case
  */
 export function endsHere(name: string): boolean {
-  if (((HOP_BY_HOP_LENGTHS >>> name.length) & 1) === 1 && HOP_BY_HOP.has(name.toLowerCase()))
-    return true;
+  if (((HOP_BY_HOP_LENGTHS >>> name.length) & 1) === 1) {
+    // The one that nearly all responses have is not brought to lower case for it.
+    if (isNamed(name, 'connection') || HOP_BY_HOP.has(name.toLowerCase())) return true;
+  }
   const first = name.charCodeAt(0);
   return (first === 0x78 || first === 0x58) && name.toLowerCase().startsWith(OWN_PREFIX);
 }

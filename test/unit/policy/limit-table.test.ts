@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -5,6 +6,7 @@ import {
   createLimitTable,
   LimitTable,
   MINUTE_US,
+  monotonicUs,
   NO_ROW,
   RESERVED_ROWS,
   ROWS,
@@ -274,4 +276,20 @@ describe('LimitTable', () => {
     a.leave(row);
     expect(b.inFlight(row)).toBe(0);
   });
+});
+
+it("the clock of limits is the system's, whichever thread asks: to a tenth of a millisecond", async () => {
+  const system = (): number => Number(process.hrtime.bigint()) / 1_000;
+  const module = new URL('../../../src/policy/limit-table.ts', import.meta.url);
+  const script = `
+    import { parentPort } from 'node:worker_threads';
+    import { monotonicUs } from ${JSON.stringify(module.href)};
+    const offBy = Array.from({ length: 50 }, () => monotonicUs() - Number(process.hrtime.bigint()) / 1_000);
+    parentPort.postMessage(Math.min(...offBy.map(Math.abs)));`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(script)}`));
+  const [offThere] = (await once(worker, 'message')) as [number];
+  await worker.terminate();
+  const here = Array.from({ length: 50 }, () => Math.abs(monotonicUs() - system()));
+  expect(offThere).toBeLessThan(100);
+  expect(Math.min(...here)).toBeLessThan(100);
 });
