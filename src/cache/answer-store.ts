@@ -46,10 +46,11 @@ export interface KeptAnswer {
 export interface AnswerStore {
   /**
    * @param key of `cacheKey`
-   * @param found told once, in this turn or later; null: it is not there, is too old, or cannot be had in time
+   * @param found told once, in this turn or later; null: it is not there, is too old, or cannot be had in time. The content is lent:
+   *   it ends with the call
    */
   get(key: string, found: (answer: KeptAnswer | null) => void): void;
-  /** What it has no room for is not kept; what was kept under the key before is replaced. */
+  /** What it has no room for is not kept; what was kept under the key before is replaced. The content is the store's from then on. */
   put(key: string, answer: KeptAnswer): void;
   /** @param done told how many there were */
   purge(of: PurgeScope, done: (count: number) => void): void;
