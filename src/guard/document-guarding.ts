@@ -1,9 +1,12 @@
 import type { Buffer } from 'node:buffer';
 import type { Guard, GuardPhase } from './guard.ts';
 import type { GuardSession } from './guard-session.ts';
-import { GuardedDocument } from './text/guarded-document.ts';
+import { type DocumentRun, GuardedDocument } from './text/guarded-document.ts';
 
-/** Whoever waits for a document: told once, in the same turn where no judge is asked. */
+/** Text that guards read in one turn, in UTF-16 units: 4 ms. A prompt of a million tokens would hold up all others for a quarter of a second. */
+const TURN_UNITS = 65_536;
+
+/** Whoever waits for a document: told once, in the same turn where no judge is asked and it is not long. */
 export interface DocumentHost {
   /** @param body lent; the one that was given where nothing was changed */
   onGuarded(body: Buffer): void;
@@ -15,6 +18,12 @@ export class DocumentGuarding {
   readonly #phase: GuardPhase;
   readonly #guards: readonly Guard[];
   readonly #host: DocumentHost;
+  #document: GuardedDocument | null = null;
+  /** Where it has come to: a guard, a run, and what of that is settled. */
+  #guardAt = 0;
+  #runAt = 0;
+  #from = 0;
+  #edited = '';
 
   constructor(session: GuardSession, phase: GuardPhase, host: DocumentHost) {
     this.#session = session;
@@ -39,22 +48,34 @@ export class DocumentGuarding {
       for (const { text } of document.runs) session.saw(text);
     }
     session.unscanned(this.#phase, document.unscannedBytes);
-    this.#through(document, 0);
+    this.#document = document;
+    this.#goOn();
   }
 
-  #through(document: GuardedDocument, from: number): void {
+  /** Until a judge is asked, or this turn has done enough: others wait for it. */
+  #goOn(): void {
     const session = this.#session;
-    for (let at = from; at < this.#guards.length; at++) {
-      if (session.blockedBy !== null) return;
-      const guard = this.#guards[at];
+    const document = this.#document;
+    if (document === null || session.isOver) return;
+    let units = TURN_UNITS;
+    for (; this.#guardAt < this.#guards.length; this.#guardAt++) {
+      const guard = this.#guards[this.#guardAt];
       if (guard === undefined) continue;
       if (guard.judge !== null && document.runs.length > 0) {
-        this.#ask(guard, document, at + 1);
+        this.#ask(guard, document);
         return;
       }
-      this.#apply(guard, document);
+      for (; this.#runAt < document.runs.length; ) {
+        if (units <= 0) {
+          this.#laterOn();
+          return;
+        }
+        units -= this.#scan(guard, document.runs[this.#runAt]);
+        if (session.blockedBy !== null) return;
+      }
+      this.#runAt = 0;
     }
-    if (session.blockedBy !== null) return;
+    this.#document = null;
     if (this.#phase === 'response') {
       session.restore(document.runs);
       if (document.isChanged) session.isChanged = true;
@@ -62,26 +83,58 @@ export class DocumentGuarding {
     this.#host.onGuarded(document.written());
   }
 
-  #apply(guard: Guard, document: GuardedDocument): void {
+  #laterOn(): void {
+    setImmediate(() => {
+      try {
+        this.#goOn();
+      } catch (error) {
+        this.#session.broke(error);
+      }
+    });
+  }
+
+  /**
+   * The next part of a run: a detector is given the rest of it only where it needs more to settle anything.
+   * @returns units that were read
+   */
+  #scan(guard: Guard, run: DocumentRun | undefined): number {
+    if (run === undefined) return 0;
     const session = this.#session;
+    const { text, kind } = run;
     const hearing = session.hearingOf(guard);
-    for (const [at, run] of document.runs.entries()) {
-      if (hearing !== null) hearing.heard(this.#phase, run.kind, at, run.text, true);
-      if (guard.detector === null) continue;
-      const edited = session.edited(guard, this.#phase, run.kind, run.text);
-      if (edited === null) return;
-      run.text = edited;
+    if (hearing !== null) hearing.heard(this.#phase, kind, this.#runAt, text, true);
+    if (guard.detector === null) {
+      this.#runAt++;
+      return text.length;
+    }
+    for (let units = TURN_UNITS; ; units *= 2) {
+      const from = this.#from;
+      const isEnd = from + units >= text.length;
+      const part = isEnd && from === 0 ? text : text.slice(from, from + units);
+      const found = session.edited(guard, this.#phase, kind, part, isEnd);
+      if (found === null) return 0;
+      if (found.settledTo === 0 && !isEnd) continue;
+      this.#edited += found.text;
+      this.#from = from + found.settledTo;
+      if (isEnd) {
+        run.text = this.#edited;
+        this.#edited = '';
+        this.#from = 0;
+        this.#runAt++;
+      }
+      return part.length;
     }
   }
 
-  #ask(guard: Guard, document: GuardedDocument, next: number): void {
+  #ask(guard: Guard, document: GuardedDocument): void {
     const session = this.#session;
     const runs = document.runs.map(({ kind, text }) => ({ kind, text }));
     session.ask(guard, this.#phase, runs, (judgement) => {
       const texts = session.outcome(guard, runs, judgement);
       if (texts === null) return;
       for (const [at, run] of document.runs.entries()) run.text = texts[at] ?? run.text;
-      this.#through(document, next);
+      this.#guardAt++;
+      this.#goOn();
     });
   }
 }

@@ -104,6 +104,8 @@ export class GuardSession {
    * there, and one of theirs would be told as a value of this one.
    */
   mayPutBack = true;
+  /** Nobody waits for anything any more. */
+  isOver = false;
   /** The answer tells of a failure: what of it cannot be read is a server's page, and nobody's text. */
   isFailure = false;
 
@@ -152,10 +154,23 @@ export class GuardSession {
     if (this.#set.guards.some(({ action }) => action === 'mask')) this.placeholders.saw(text);
   }
 
-  /** One text, whole, as a guard with a detector leaves it. @returns null: it may not pass */
-  edited(guard: Guard, phase: GuardPhase, kind: RunKind, text: string): string | null {
-    const found = new DetectorEditor(this, guard, phase).edits(text, kind, true);
-    return found === null ? null : withEdits(text, found.edits);
+  /**
+   * A text as a guard with a detector leaves it.
+   * @param isEnd nothing follows: it is settled whole
+   * @returns what is settled of it; null: it may not pass
+   */
+  edited(
+    guard: Guard,
+    phase: GuardPhase,
+    kind: RunKind,
+    text: string,
+    isEnd: boolean,
+  ): { readonly text: string; readonly settledTo: number } | null {
+    const found = new DetectorEditor(this, guard, phase).edits(text, kind, isEnd);
+    if (found === null) return null;
+    const { edits, settledTo } = found;
+    const settled = settledTo === text.length ? text : text.slice(0, settledTo);
+    return { text: withEdits(settled, edits), settledTo };
   }
 
   /** Puts back what was masked, in texts that are whole. */
@@ -265,7 +280,13 @@ export class GuardSession {
       : new EditStage(editor, kind, next);
   }
 
+  /** A bug was met. */
+  broke(error: unknown): void {
+    if (!this.isOver) this.#host?.onBroken(error);
+  }
+
   over(): void {
+    this.isOver = true;
     this.#abort?.abort();
     for (const hearing of this.#hearings.values()) hearing.over();
     this.#hearings.clear();

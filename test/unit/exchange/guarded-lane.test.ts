@@ -162,6 +162,22 @@ describe('a guarded request', () => {
     expect(behind.bodies).toEqual([]);
   });
 
+  it('a long one is read in several turns, as it would be in one; a client that leaves between them is noticed', async () => {
+    const text = `${'plain '.repeat(10_922)}<<b>>${' plain'.repeat(30_000)} <<c>>`;
+    const body = Buffer.from(JSON.stringify({ messages: [{ content: text }] }));
+    const { lane, behind } = scene([markGuard('redact')], 1_000_000);
+    const gone = scene([markGuard('redact')], 1_000_000);
+    lane.body(body, true);
+    gone.lane.body(body, true);
+    expect(behind.bodies).toEqual([]);
+    gone.lane.abort();
+    await until('the request', () => behind.bodies.length > 0);
+    expect(behind.bodies[0]).toBe(
+      body.toString().replace('<<b>>', '[MARK]').replace('<<c>>', '[MARK]'),
+    );
+    expect(gone.behind.bodies).toEqual([]);
+  });
+
   it('waits for a judge, who has what the guards before it left, and goes on with what it says', async () => {
     const { judge, guard } = judged();
     const { lane, behind } = scene([markGuard('redact'), guard]);
