@@ -39,6 +39,31 @@ export interface KeptAnswer {
   readonly expiresMs: number;
 }
 
+/** What is told of one answer to whoever runs the gateway; nothing of its content. */
+export interface Surveyed {
+  /** Who asked for it, in decimal. */
+  readonly tenant: string;
+  readonly key: string | null;
+  /** Null: not known, or none. */
+  readonly model: string | null;
+  readonly route: string | null;
+  /** Of its content, or all that it takes where that is not known. */
+  readonly bytes: number;
+  /** Unix time in milliseconds; null: not known. */
+  readonly madeMs: number | null;
+  readonly expiresMs: number | null;
+}
+
+/** What a store has. */
+export interface Survey {
+  readonly answers: number;
+  readonly bytes: number;
+  /** False: it has more, which were not looked at. */
+  readonly isWhole: boolean;
+  /** The largest one first. */
+  readonly largest: readonly Surveyed[];
+}
+
 /**
  * Where answers are kept: one for a node, asked by its cache's thread alone. It never throws and never fails: what cannot be
  * had now is not there, and is counted by whoever knows why.
@@ -52,8 +77,10 @@ export interface AnswerStore {
   get(key: string, found: (answer: KeptAnswer | null) => void): void;
   /** What it has no room for is not kept; what was kept under the key before is replaced. The content is the store's from then on. */
   put(key: string, answer: KeptAnswer): void;
-  /** @param done told how many there were */
+  /** @param done told how many there were, once nothing of them is told any more */
   purge(of: PurgeScope, done: (count: number) => void): void;
+  /** @param limit so many of the largest. @param done told null where it cannot be asked */
+  survey(limit: number, done: (survey: Survey | null) => void): void;
   /** Nothing more is asked of it. */
   close(): void;
 }

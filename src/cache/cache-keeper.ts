@@ -1,7 +1,8 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { Log } from '../outlet/log.ts';
 import type { PolicyConfig } from '../policy/policy-settings.ts';
-import type { PurgeScope } from './answer-store.ts';
+import type { Secret } from '../secret.ts';
+import type { PurgeScope, Survey } from './answer-store.ts';
 import { CacheCounts, type CacheStart, createCacheCounts } from './cache-counts.ts';
 import type { FromCacheThread, ToCacheThread } from './cache-messages.ts';
 
@@ -18,6 +19,12 @@ export interface CacheConfig {
   readonly cacheMaxBytes: number;
 }
 
+/** What of it a restart alone changes. */
+interface FixedConfig {
+  /** Where answers are kept; null: in the thread's memory. */
+  readonly redisUrl: Secret | null;
+}
+
 /** Gives a worker its way to the cache's thread. */
 type Give = (port: MessagePort) => void;
 
@@ -27,14 +34,18 @@ export class CacheKeeper {
   readonly #memory = createCacheCounts();
   readonly #workers = new Map<number, Give>();
   readonly #purges = new Map<number, (count: number) => void>();
+  readonly #surveys = new Map<number, (survey: Survey | null) => void>();
+  readonly #redisUrl: Secret | null;
   #config: CacheConfig;
   #thread: Worker | null = null;
   #calls = 0;
   #isStopping = false;
-  readonly counts = new CacheCounts(this.#memory);
+  readonly counts: CacheCounts;
 
-  constructor(config: CacheConfig, log: Log) {
+  constructor(config: CacheConfig & FixedConfig, log: Log) {
     this.#config = config;
+    this.#redisUrl = config.redisUrl;
+    this.counts = new CacheCounts(this.#memory, config.redisUrl !== null);
     this.#log = log;
     if (isCacheWanted(config)) this.#spawn();
   }
@@ -67,12 +78,33 @@ export class CacheKeeper {
     this.#tell({ kind: 'purge', call, of });
   }
 
+  /** @param done told null where there is nothing, or nobody who could say */
+  survey(limit: number, done: (survey: Survey | null) => void): void {
+    if (this.#thread === null) {
+      done(null);
+      return;
+    }
+    const call = ++this.#calls;
+    this.#surveys.set(call, done);
+    this.#tell({ kind: 'survey', call, limit });
+  }
+
+  /** Where answers are kept; null: nowhere, no policy has a cache. */
+  get store(): 'memory' | 'redis' | null {
+    if (this.#thread === null) return null;
+    return this.#redisUrl === null ? 'memory' : 'redis';
+  }
+
   stop(): void {
     this.#isStopping = true;
   }
 
   #spawn(): void {
-    const start: CacheStart = { counts: this.#memory, maxBytes: this.#config.cacheMaxBytes };
+    const start: CacheStart = {
+      counts: this.#memory,
+      maxBytes: this.#config.cacheMaxBytes,
+      redisUrl: this.#redisUrl?.reveal() ?? null,
+    };
     const thread = new Worker(new URL('./cache-thread.ts', import.meta.url), {
       workerData: start,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
@@ -80,7 +112,7 @@ export class CacheKeeper {
     // What is cached is worth no second of a process that is to end.
     thread.unref();
     this.#thread = thread;
-    thread.on('message', ({ call, count }: FromCacheThread) => this.#purged(call, count));
+    thread.on('message', (message: FromCacheThread) => this.#hear(message));
     thread.on('error', (error) =>
       this.#log.write('error', 'cache_thread_failed', { reason: error.message }),
     );
@@ -98,6 +130,19 @@ export class CacheKeeper {
     this.#thread?.postMessage(message);
   }
 
+  #hear(message: FromCacheThread): void {
+    if (message.kind === 'purged') this.#purged(message.call, message.count);
+    else if (message.kind === 'surveyed') this.#surveyed(message.call, message.survey);
+    else if (message.isUp) this.#log.write('info', 'cache_redis_connected');
+    else this.#log.write('warn', 'cache_redis_failed', { reason: message.reason });
+  }
+
+  #surveyed(call: number, survey: Survey | null): void {
+    const done = this.#surveys.get(call);
+    this.#surveys.delete(call);
+    done?.(survey);
+  }
+
   #purged(call: number, count: number): void {
     const done = this.#purges.get(call);
     this.#purges.delete(call);
@@ -107,6 +152,8 @@ export class CacheKeeper {
   #onExit(): void {
     this.#thread = null;
     for (const call of [...this.#purges.keys()]) this.#purged(call, 0);
+    for (const call of [...this.#surveys.keys()]) this.#surveyed(call, null);
+    this.counts.redisUp(false);
     if (this.#isStopping) return;
     setTimeout(() => {
       if (!this.#isStopping && this.#thread === null) this.#spawn();

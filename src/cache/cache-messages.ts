@@ -1,7 +1,7 @@
 /** What workers and the cache's thread say to each other, and the main thread to it. */
 
 import type { MessagePort } from 'node:worker_threads';
-import type { AnswerHead, KeptAnswer, PurgeScope } from './answer-store.ts';
+import type { AnswerHead, KeptAnswer, PurgeScope, Survey } from './answer-store.ts';
 
 /** Of a worker. A `call` is one request that asks, a `flight` one answer that is being made for all who ask for it. */
 export type ToCache =
@@ -55,11 +55,12 @@ export type FromCache =
 export type ToCacheThread =
   | { readonly kind: 'connect'; readonly port: MessagePort }
   | { readonly kind: 'configure'; readonly maxBytes: number }
-  | { readonly kind: 'purge'; readonly call: number; readonly of: PurgeScope };
+  | { readonly kind: 'purge'; readonly call: number; readonly of: PurgeScope }
+  | { readonly kind: 'survey'; readonly call: number; readonly limit: number };
 
 /** To the main thread. */
-export type FromCacheThread = {
-  readonly kind: 'purged';
-  readonly call: number;
-  readonly count: number;
-};
+export type FromCacheThread =
+  | { readonly kind: 'purged'; readonly call: number; readonly count: number }
+  | { readonly kind: 'surveyed'; readonly call: number; readonly survey: Survey | null }
+  /** Redis is asked from now on, or not any more. */
+  | { readonly kind: 'redis'; readonly isUp: boolean; readonly reason: string | null };

@@ -1,5 +1,5 @@
 import { AnswerArena, BLOCK_BYTES, type Stored } from './answer-arena.ts';
-import type { AnswerStore, KeptAnswer, PurgeScope } from './answer-store.ts';
+import type { AnswerStore, KeptAnswer, PurgeScope, Survey } from './answer-store.ts';
 
 /**
  * What an answer takes beside its content and its texts, in bytes: objects, the key, its place in the table. Measured: 20,000
@@ -108,6 +108,32 @@ export class MemoryStore implements AnswerStore {
     }
     this.#tell();
     done(count);
+  }
+
+  survey(limit: number, done: (survey: Survey | null) => void): void {
+    const largest: Entry[] = [];
+    let least = 0;
+    for (const entry of this.#answers.values()) {
+      if (largest.length === limit && entry.stored.bytes <= least) continue;
+      largest.push(entry);
+      largest.sort((one, other) => other.stored.bytes - one.stored.bytes);
+      if (largest.length > limit) largest.pop();
+      least = largest.at(-1)?.stored.bytes ?? 0;
+    }
+    done({
+      answers: this.#answers.size,
+      bytes: this.#bytes,
+      isWhole: true,
+      largest: largest.map(({ made, stored, madeMs, expiresMs }) => ({
+        tenant: made.tenant,
+        key: made.key,
+        model: made.model,
+        route: made.route,
+        bytes: stored.bytes,
+        madeMs,
+        expiresMs,
+      })),
+    });
   }
 
   close(): void {

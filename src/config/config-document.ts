@@ -149,6 +149,8 @@ export interface Config {
   readonly budgets: BudgetsConfig;
   /** Of the answers that the node's workers tell again, in memory. */
   readonly cacheMaxBytes: number;
+  /** Where these are kept instead, for all gateways that say the same; null: in memory. */
+  readonly redisUrl: Secret | null;
   /** Who may use the admin API and the dashboard; null: both are off. */
   readonly admin: AdminSettings<Secret> | null;
 }
@@ -164,6 +166,7 @@ export type ConfigDocument = Omit<
   | 'proxyUrl'
   | 'budgetWebhookUrl'
   | 'ledgerUrl'
+  | 'redisUrl'
   | 'providerEgress'
   | 'egress'
   | 'guards'
@@ -172,6 +175,7 @@ export type ConfigDocument = Omit<
   readonly proxyUrl: string | null;
   readonly budgetWebhookUrl: string | null;
   readonly ledgerUrl: string | null;
+  readonly redisUrl: string | null;
   readonly providerEgress: readonly (readonly [provider: string, said: ProviderEgress])[];
   readonly egress: readonly (readonly [provider: string, way: EgressDocument])[];
   readonly poolKeys: readonly (readonly [provider: string, keys: readonly string[]])[];
@@ -189,6 +193,7 @@ export function configFromDocument(document: ConfigDocument): Config {
     providers: Object.freeze(document.providers.map((row) => Object.freeze({ ...row }))),
     proxyUrl: document.proxyUrl === null ? null : new Secret(document.proxyUrl),
     ledgerUrl: document.ledgerUrl === null ? null : new Secret(document.ledgerUrl),
+    redisUrl: document.redisUrl === null ? null : new Secret(document.redisUrl),
     budgetWebhookUrl:
       document.budgetWebhookUrl === null ? null : new Secret(document.budgetWebhookUrl),
     noProxy: Object.freeze([...document.noProxy]),

@@ -103,6 +103,7 @@ function scalarsOf(config: Config): readonly ScalarRow[] {
     plain('budget_webhook_url', shownWebhook(config.budgetWebhookUrl)),
     plain('assumed_output_tokens', config.budgets.assumedOutputTokens),
     plain('cache_max_mb', config.cacheMaxBytes / 2 ** 20),
+    plain('redis_url', shownDatabase(config.redisUrl)),
     plain('replay_max_bytes', config.routing.replayMaxBytes),
     plain('replay_memory_bytes', config.routing.replayMemoryBytes),
     time('hold_secs', config.routing.holdMs),

@@ -257,6 +257,14 @@ function databaseUrl() {
   ).nullable();
 }
 
+/** It has a password: printed it is masked. */
+function redisUrl() {
+  return text('redis://[user:password@]host[:port][/number], or rediss://… over TLS', (value) => {
+    const url = URL.parse(value);
+    return url !== null && url.hostname !== '' && /^rediss?:$/.test(url.protocol);
+  }).nullable();
+}
+
 /** Some webhooks are secret by their path: printed they are masked. */
 function webhookUrl() {
   return text('an http:// or https:// URL', (value) =>
@@ -379,6 +387,7 @@ export const SETTINGS = z.strictObject({
   budget_webhook_url: webhookUrl().prefault(null),
   assumed_output_tokens: count('tokens').prefault(0),
   cache_max_mb: cacheSize().prefault(256),
+  redis_url: redisUrl().prefault(null),
   replay_max_bytes: byteSize().prefault('32MiB'),
   replay_memory_bytes: byteSize().prefault('256MiB'),
   hold_secs: seconds('nothing is held').prefault(3),
@@ -468,6 +477,7 @@ export function isSecretAt(path: readonly PropertyKey[]): boolean {
     path.at(-1) === 'proxy_url' ||
     path.at(-1) === 'budget_webhook_url' ||
     path.at(-1) === 'ledger_url' ||
+    path.at(-1) === 'redis_url' ||
     path.at(-1) === 'client_secret'
   );
 }

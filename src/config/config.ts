@@ -225,6 +225,7 @@ function documentOf(
     admin: settings.admin,
     budgetWebhookUrl: settings.budget_webhook_url,
     cacheMaxBytes: settings.cache_max_mb * 2 ** 20,
+    redisUrl: settings.redis_url,
     budgets: {
       timeZone: settings.budget_time_zone,
       status: settings.budget_status,

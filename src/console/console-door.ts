@@ -7,12 +7,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
+import type { PurgeScope } from '../cache/answer-store.ts';
 import type { Log } from '../outlet/log.ts';
 import type {
   ConsoleConfig,
   ConsoleStart,
   FromConsole,
-  MainAnswers,
+  MainAnswerer,
+  MainQuestion,
   ToConsole,
   ToldAnswer,
 } from './console-messages.ts';
@@ -80,7 +82,7 @@ export interface ConsoleDoorOptions {
   readonly start: Omit<ConsoleStart, 'config'>;
   readonly view: LiveView;
   readonly log: Log;
-  readonly answers: { readonly [Question in keyof MainAnswers]: () => MainAnswers[Question] };
+  readonly answers: MainAnswerer;
 }
 
 /** A page of the listener's own, made when it is told. */
@@ -313,6 +315,11 @@ export class ConsoleDoor {
     request.on('error', () => {});
   }
 
+  async #answer(question: number, what: MainQuestion, about: PurgeScope | null): Promise<void> {
+    const answer = await this.#options.answers[what](about);
+    this.#tell({ kind: 'told', question, answer });
+  }
+
   #onMessage(message: FromConsole): void {
     switch (message.kind) {
       case 'ready':
@@ -344,11 +351,7 @@ export class ConsoleDoor {
         for (const reader of this.#live) if (reader.owner === message.owner) this.#endLive(reader);
         break;
       case 'ask':
-        this.#tell({
-          kind: 'told',
-          question: message.question,
-          answer: this.#options.answers[message.what](),
-        });
+        void this.#answer(message.question, message.what, message.about);
         break;
       case 'log':
         this.#options.log.write(message.level, message.event, message.fields);

@@ -1,5 +1,7 @@
 /** What the main thread and the console's say to each other. No socket is shared: a call is one message, its answer another. */
 
+import type { PurgeScope } from '../cache/answer-store.ts';
+import type { CacheState } from '../cache/cache-state.ts';
 import type { ConfigDocument, ListenAddress } from '../config/config-document.ts';
 import type { LogFields, LogLevel } from '../outlet/log.ts';
 import type { OverlayEntry } from '../overlay/overlay-entry.ts';
@@ -70,6 +72,10 @@ export interface MainAnswers {
   readonly promptBreaks: readonly KeptBreak[];
   /** What guards came to since the node started. */
   readonly guards: GuardCounts;
+  /** How the cache of answers stands. */
+  readonly cache: CacheState;
+  /** Throws some of them away. How many; null: they will have gone before any of them is told again. */
+  readonly purgeCache: number | null;
   /** Reads the configuration again. */
   readonly reload: { readonly ok: boolean; readonly problems: readonly string[] };
   /** What was made at run time and has not ended, as the node knows it now. */
@@ -77,6 +83,13 @@ export interface MainAnswers {
 }
 
 export type MainQuestion = keyof MainAnswers;
+
+/** Whoever answers them; what takes time is a promise. */
+export type MainAnswerer = {
+  readonly [Question in MainQuestion]: (
+    about: PurgeScope | null,
+  ) => MainAnswers[Question] | Promise<MainAnswers[Question]>;
+};
 
 export type ToConsole =
   | { readonly kind: 'call'; readonly call: number; readonly asked: AskedCall }
@@ -102,7 +115,13 @@ export type FromConsole =
     }
   /** Whoever asked may no longer. */
   | { readonly kind: 'live-over'; readonly owner: string }
-  | { readonly kind: 'ask'; readonly question: number; readonly what: MainQuestion }
+  | {
+      readonly kind: 'ask';
+      readonly question: number;
+      readonly what: MainQuestion;
+      /** Of `purgeCache`: whose answers. */
+      readonly about: PurgeScope | null;
+    }
   | {
       readonly kind: 'log';
       readonly level: LogLevel;

@@ -1,5 +1,6 @@
 /** What operations have to do their work with: the configuration as it runs, the shared memory, and the main thread's ear. */
 
+import type { PurgeScope } from '../cache/answer-store.ts';
 import type { ConfigSource } from '../config/config.ts';
 import {
   type Config,
@@ -37,7 +38,7 @@ export interface ConsoleRoomParts {
   readonly audit: Audit;
   readonly live: LiveCalls;
   /** Passes a question on; its answer comes to `told`. */
-  readonly ask: (question: number, what: MainQuestion) => void;
+  readonly ask: (question: number, what: MainQuestion, about: PurgeScope | null) => void;
 }
 
 export class ConsoleRoom {
@@ -130,13 +131,16 @@ export class ConsoleRoom {
    * Asks the main thread what only it knows, or to do what only it can.
    * @throws Problem `unavailable` when too many questions wait
    */
-  ask<Question extends MainQuestion>(what: Question): Promise<MainAnswers[Question]> {
+  ask<Question extends MainQuestion>(
+    what: Question,
+    about: PurgeScope | null = null,
+  ): Promise<MainAnswers[Question]> {
     if (this.#questions.size >= QUESTIONS_MAX)
       throw new Problem('unavailable', 'The gateway is busy.', { retryAfter: 1 });
     const question = ++this.#asked;
     return new Promise((resolve) => {
       this.#questions.set(question, (answer) => resolve(answer as MainAnswers[Question]));
-      this.#parts.ask(question, what);
+      this.#parts.ask(question, what, about);
     });
   }
 

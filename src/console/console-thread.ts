@@ -53,7 +53,7 @@ const room = new ConsoleRoom({
   sessions,
   audit,
   live: { over: (owner) => tell({ kind: 'live-over', owner }) },
-  ask: (question, what) => tell({ kind: 'ask', question, what }),
+  ask: (question, what, about) => tell({ kind: 'ask', question, what, about }),
 });
 const wrong = new WrongCredentials();
 const front = new Front(sessions, wrong, log, () => {

@@ -8,6 +8,7 @@ import { KnownEntries } from './known-entries.ts';
 import { LivePlans } from './live-plans.ts';
 import type { Operation } from './operation.ts';
 import { auditOperations } from './operations/audit-trail.ts';
+import { cacheOperations } from './operations/cache-operations.ts';
 import { configOperations } from './operations/config-operations.ts';
 import { documentOperations } from './operations/document.ts';
 import { entryOperations } from './operations/entry-operations.ts';
@@ -41,6 +42,10 @@ export function operationTable(room: ConsoleRoom, front: Front): readonly Operat
       () => room.config,
       () => room.ask('guards'),
     ),
+    ...cacheOperations({
+      state: () => room.ask('cache'),
+      purge: (of) => room.ask('purgeCache', of),
+    }),
     ...requestOperations(view, past),
     ...keyOperations(view, entries, denials),
     ...tenantOperations(entries, denials),

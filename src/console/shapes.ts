@@ -163,6 +163,41 @@ export const PROMPT_BREAK = z.object({
 });
 export const PROMPT_BREAKS = z.object({ rows: z.array(PROMPT_BREAK) });
 
+const answerRow = z.object({
+  tenant: z.string(),
+  key: z.string().nullable(),
+  /** Null: not known, or none. */
+  model: z.string().nullable(),
+  route: z.string().nullable(),
+  bytes: count,
+  made: instant.nullable(),
+  expires: instant.nullable(),
+});
+
+/** The cache of answers as this node has it, counted since it started. */
+export const CACHE = z.object({
+  /** Where answers are kept; null: no policy has a cache. */
+  store: z.enum(['memory', 'redis']).nullable(),
+  is_up: z.boolean(),
+  /** Null: the store's own affair. */
+  max_bytes: count.nullable(),
+  /** Null: nobody could say in time. */
+  answers: count.nullable(),
+  bytes: count.nullable(),
+  /** False: there are more answers than were looked at. */
+  whole: z.boolean(),
+  evicted: count,
+  /** Requests whose policy has a cache, by what it had to say; `shared`: told an answer while another request made it. */
+  requests: z.object({ hit: count, shared: count, miss: count, bypass: count, away: count }),
+  /** `hit` and `shared` of all that were asked of the cache; null: none were. */
+  hit_rate: z.number().min(0).max(1).nullable(),
+  kept: count,
+  /** Answers that were made to be kept and were not, by why. */
+  unkept: z.record(z.string(), count),
+  saved_usd: usd,
+  largest: z.array(answerRow),
+});
+
 const scanning = z.enum(['block', 'pass']);
 
 /** Guards as this node's policies name them, and what they came to since it started. Never a text. */
@@ -188,6 +223,15 @@ export const GUARDS = z.object({
     }),
   ),
 });
+
+/** Whose answers are thrown away: with both, one key's of a tenant; with none, all. */
+export const PURGE_WISH = z.strictObject({
+  tenant: decimalId.optional(),
+  key: decimalId.optional(),
+  reason: z.string().max(1_000).default(''),
+});
+/** `answers` null: Redis is away; they will have gone before this node tells any of them again. */
+export const PURGED = z.object({ answers: count.nullable() });
 
 /** One attempt that reached its provider: a usage fact, as `docs/facts.md` has it, its members unchanged. */
 const FACT = z.record(z.string(), z.unknown());

@@ -30,6 +30,7 @@ const FIXED = [
   'ledger',
   'ledgerRetentionDays',
   'ledgerUrl',
+  'redisUrl',
   'usageSpillPath',
 ] as const satisfies readonly (keyof ConfigDocument)[];
 

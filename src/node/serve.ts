@@ -43,6 +43,7 @@ import { StateKeeper } from '../stored/state-keeper.ts';
 import { VERSION } from '../version.ts';
 import { openAdmin } from './admin.ts';
 import { banner } from './banner.ts';
+import { CacheView } from './cache-view.ts';
 import { claimPort } from './claimed-port.ts';
 import { terminalWatch, whenLauncherLeaves } from './launcher.ts';
 import { OwnCommands } from './own-commands.ts';
@@ -172,6 +173,7 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
   const guards = new NodeGuards(log);
   guards.configure(document.guards);
   const counts = new NodeCounts(new MetricsLayout(slots), memory, config.workers);
+  const cacheView = new CacheView(cache, counts, () => reloader.running.cacheMaxBytes);
   const running = { ...document, listen };
   const refusals = new RefusalList();
   const breaks = new PromptBreaks(config.dataDir, (reason) =>
@@ -275,6 +277,8 @@ export async function serve(from: ConfigSource, warm: WarmThread): Promise<numbe
       refusals: () => refusals.page(),
       promptBreaks: () => breaks.rows,
       guards: () => counts.named(GUARD_COUNTS, counts.layout.guards),
+      cache: () => cacheView.state(),
+      purgeCache: (about) => (about === null ? 0 : cacheView.purge(about)),
       overlay: () => overlay.entries,
       reload: () => {
         const problems = reloader.reload('admin');

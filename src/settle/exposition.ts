@@ -2,6 +2,7 @@
 
 import { BUDGET_SCOPES, BUDGET_WINDOWS } from '../budget/budget-settings.ts';
 import { UNKEPT_REASONS } from '../cache/answer-judgement.ts';
+import { REDIS_FAULTS, type RedisFault } from '../cache/redis-faults.ts';
 import { KEY_CLASSES } from '../keys/key-class.ts';
 import { FAILOVER_REASONS } from '../plan/failover.ts';
 import { LIMIT_SCOPES, LIMIT_UNITS } from '../policy/limit-settings.ts';
@@ -84,6 +85,9 @@ interface NodeFacts {
     readonly bytes: number;
     readonly answers: number;
     readonly answersEvicted: number;
+    /** Null: there is none. */
+    readonly isRedisUp: boolean | null;
+    redisFaults(fault: RedisFault): number;
   };
   readonly overlay: { readonly counting: number; readonly refused: number };
 }
@@ -434,6 +438,17 @@ export function exposition(
     'Answers that gave way to newer ones before they were too old.',
     [['', node.cache.answersEvicted]],
   );
+  if (node.cache.isRedisUp !== null) {
+    page.add('ai_cache_redis_up', 'gauge', 'Whether the Redis of redis_url is asked.', [
+      ['', node.cache.isRedisUp ? 1 : 0],
+    ]);
+    page.add(
+      'ai_cache_redis_faults_total',
+      'counter',
+      'Questions to Redis that were misses, and answers that it was not given, by why.',
+      REDIS_FAULTS.map((fault): Sample => [`fault="${fault}"`, node.cache.redisFaults(fault)]),
+    );
+  }
   page.add(
     'ai_prompt_prefixes_forgotten_total',
     'counter',

@@ -231,6 +231,28 @@ describe('every screen', () => {
   });
 });
 
+/** What can be told again: twice the same. */
+async function askAgain(): Promise<void> {
+  for (const key of ['1003', '1001']) {
+    for (let nth = 0; nth < 2; nth++) {
+      const response = await fetch(`${scene.console.gateway.origin}/v1/chat/completions`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${scene.keys.get(key)}`,
+          'content-type': 'application/json',
+        },
+        body: JSON.stringify({
+          model: 'openai/gpt-5-mini',
+          temperature: 0,
+          messages: [{ role: 'user', content: 'Nobody may read this.' }],
+        }),
+      });
+      expect(response.status).toBe(200);
+      await response.arrayBuffer();
+    }
+  }
+}
+
 /** A session whose prompt tells the time. */
 async function breakCache(): Promise<void> {
   const key = scene.keys.get('1001') ?? '';
@@ -472,6 +494,35 @@ describe('numbers', () => {
         expect.stringMatching(/pii[\s\S]*mask[\s\S]*wide/),
       ]);
       expect(await page.locator('main').innerText()).not.toContain('nobody@example.com');
+    });
+  });
+
+  test('the answers that are told again are there with their size and owner, never their content, and go when an operator says so', async () => {
+    await askAgain();
+    await look(scene.operator, async (page) => {
+      await show(page, 'cache');
+      const tiles = page.locator('#answers data');
+      const { requests, saved_usd: saved } = (
+        await scene.console.call(scene.viewer, 'GET', '/cache')
+      ).json() as { requests: { hit: number; shared: number }; saved_usd: string };
+      expect(requests.hit).toBeGreaterThanOrEqual(2);
+      expect(await tiles.nth(1).getAttribute('value')).toBe(String(requests.hit + requests.shared));
+      expect(await tiles.nth(2).getAttribute('value')).toBe(saved);
+      const rows = page.getByRole('table', { name: 'Largest answers' }).locator('tbody tr');
+      const owners = await rows.locator('td[data-label="Key"]').allInnerTexts();
+      expect(owners.map((text) => text.replace(/\s+/g, ' ')).sort()).toEqual([
+        '1001 tenant 7',
+        '1003 tenant 8',
+      ]);
+      expect(await page.locator('main').innerText()).not.toContain('Nobody may read');
+      await page.getByRole('button', { name: 'Purge…' }).click();
+      await send(page, { Tenant: '7', Reason: 'r' }, 'Throw away');
+      await until('one to be left', async () => (await rows.count()) === 1);
+      expect(await rows.innerText()).toContain('tenant 8');
+    });
+    await look(scene.tenant, async (page) => {
+      await show(page, 'cache');
+      expect(await page.locator('#answers').count()).toBe(0);
     });
   });
 });

@@ -52,7 +52,7 @@ const PAGE = exposition(layout, layout.allocate(1), 1, {
   ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true, sent: 0, refused: 0 },
   targets: [{ name: 'openai/one', state: 'open' }],
   reloads: { ok: 0, failed: 0 },
-  cache: { bytes: 0, answers: 0, answersEvicted: 0 },
+  cache: { bytes: 0, answers: 0, answersEvicted: 0, isRedisUp: true, redisFaults: () => 0 },
   overlay: { counting: 0, refused: 0 },
 });
 

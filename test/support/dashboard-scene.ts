@@ -115,6 +115,7 @@ function writeHistory(folder: string, days: number, oddName: string): void {
 const tables = (oddName: string): string => `
 [policies.default]
 rpm = 600
+cache = "exact"
 rehearse = true
 [policies.agents]
 rpm = 120

@@ -36,6 +36,7 @@ const NEEDS: readonly Need[] = [
   },
   // Debian's package; nobody installs a whole server for one file of tests.
   { says: /^needs postgresql\b/, isMet: () => existsSync('/usr/lib/postgresql') },
+  { says: /^needs redis-server\b/, isMet: () => isOnPath('redis-server') },
   { says: /^needs chdb\b/, isMet: () => works('python3', '-c', 'import chdb') },
   // One that is too old says what was found.
   { says: /^needs \S+ .*, found (?!none$)/, isMet: () => false },

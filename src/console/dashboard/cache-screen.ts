@@ -1,6 +1,7 @@
 import type { VNode } from 'preact';
 import { type Address, changed } from './address.ts';
 import { addressTo, useAsked } from './admin-api.ts';
+import { Answers } from './cache-answers.ts';
 import { GuardsPart } from './cache-guards.ts';
 import {
   bar,
@@ -227,6 +228,6 @@ export function CacheScreen({ address }: { readonly address: Address }): VNode {
           ${h(Prompts, { address, span, by })}`
     }
     ${h(Breaks, {})}
-    ${session.tenants === null && h(GuardsPart, {})}
+    ${session.tenants === null && html`${h(Answers, {})} ${h(GuardsPart, {})}`}
   `;
 }

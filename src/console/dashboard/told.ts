@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type {
   AUDIT_ROW,
   BUDGET,
+  CACHE,
   CONFIG,
   ENTRY,
   EXPLAINED,
@@ -18,6 +19,7 @@ import type {
   PROMPT_CACHE_PAGE,
   PROVIDER,
   PROVIDERS_PAGE,
+  PURGED,
   REFUSALS,
   REHEARSED,
   REQUEST,
@@ -31,6 +33,7 @@ import type {
 
 export type AuditRow = z.infer<typeof AUDIT_ROW>;
 export type Budget = z.infer<typeof BUDGET>;
+export type Cache = z.infer<typeof CACHE>;
 export type Config = z.infer<typeof CONFIG>;
 export type Entry = z.infer<typeof ENTRY>;
 export type Explained = z.infer<typeof EXPLAINED>;
@@ -45,6 +48,7 @@ export type PromptCache = z.infer<typeof PROMPT_CACHE>;
 export type PromptCachePage = z.infer<typeof PROMPT_CACHE_PAGE>;
 export type Provider = z.infer<typeof PROVIDER>;
 export type Providers = z.infer<typeof PROVIDERS_PAGE>;
+export type Purged = z.infer<typeof PURGED>;
 export type Refusals = z.infer<typeof REFUSALS>;
 export type Rehearsed = z.infer<typeof REHEARSED>;
 export type Request = z.infer<typeof REQUEST>;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { KeptAnswer, PurgeScope } from '../../../src/cache/answer-store.ts';
+import type { KeptAnswer, PurgeScope, Survey } from '../../../src/cache/answer-store.ts';
 import { MemoryStore } from '../../../src/cache/memory-store.ts';
 
 const HEAD = {
@@ -167,6 +167,24 @@ describe('answers in memory', () => {
     expect(purged(store, { tenant: '9', key: null })).toBe(0);
     expect([got(store, 'a'), got(store, 'c')]).toEqual([null, null]);
     expect(got(store, 'b')).not.toBeNull();
+  });
+
+  test('the largest are told with their owners, the largest one first, whatever the order in which they came', () => {
+    const { store } = storeOf(1e6);
+    const later = Number.MAX_SAFE_INTEGER;
+    for (const [at, bytes] of [30, 500, 10, 4_000, 700, 60].entries())
+      store.put(`${at}`, answer(bytes, later, `${at}`));
+    let told: Survey | null = null;
+    store.survey(3, (survey) => {
+      told = survey;
+    });
+    expect(told).toMatchObject({ answers: 6, bytes: store.bytes, isWhole: true });
+    const { largest } = told ?? { largest: [] };
+    expect(largest.map(({ tenant, bytes }) => [tenant, bytes])).toEqual([
+      ['3', 4_000],
+      ['4', 700],
+      ['1', 500],
+    ]);
   });
 
   test('less room lets the oldest go at once', () => {

@@ -34,7 +34,7 @@ const node = {
   ledger: { added: 0, lost: 0, backlogBytes: 0, isKeeping: true, sent: 0, refused: 0 },
   targets: [{ name: 'a/"b\\', state: 'probing' }],
   reloads: { ok: 2, failed: 1 },
-  cache: { bytes: 0, answers: 0, answersEvicted: 0 },
+  cache: { bytes: 0, answers: 0, answersEvicted: 0, isRedisUp: true, redisFaults: () => 0 },
   overlay: { counting: 0, refused: 0 },
 };
 
