@@ -527,6 +527,33 @@ describe('numbers', () => {
   });
 });
 
+test('tabs that nobody sees keep no connection: the ninth of one browser is as live as the first', async () => {
+  await look(scene.viewer, async (page, { context }) => {
+    const shown = async (tab: Page): Promise<void> => {
+      await tab.goto(`${scene.console.origin}/#/now`);
+      await tab.locator('.stats').first().waitFor();
+    };
+    const turn = async (tab: Page, to: 'hidden' | 'visible'): Promise<void> => {
+      await tab.evaluate(`(() => {
+        Object.defineProperty(document, 'visibilityState', { configurable: true, value: '${to}' });
+        document.dispatchEvent(new Event('visibilitychange'));
+      })()`);
+    };
+    await shown(page);
+    for (let tabs = 0; tabs < 8; tabs++) {
+      const tab = await context.newPage();
+      await shown(tab);
+      await turn(tab, 'hidden');
+    }
+    // And one that is looked at again goes on.
+    await turn(page, 'hidden');
+    await Promise.all([
+      page.waitForResponse((answer) => answer.url().endsWith('/live') && answer.status() === 200),
+      turn(page, 'visible'),
+    ]);
+  });
+});
+
 describe('a request', () => {
   test('shows every attempt with its cost, and where such a request would go now', async () => {
     await look(scene.owner, async (page) => {

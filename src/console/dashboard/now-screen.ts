@@ -28,17 +28,33 @@ interface Live {
   readonly isCut: boolean;
 }
 
-/** What the node tells each second, for as long as the screen is there. */
+/**
+ * What the node tells each second, for as long as somebody can see the screen: a browser opens six connections to one place for
+ * all of its tabs, and a seventh tab would wait for one of those that nobody looks at.
+ */
 function useLive(): Live {
   const [live, setLive] = useState<Live>({ past: [], isCut: false });
   useEffect(() => {
-    const source = new EventSource(addressTo('/live'));
-    source.addEventListener('now', (event) => {
-      const told = JSON.parse((event as MessageEvent<string>).data) as Now;
-      setLive(({ past }) => ({ past: [...past, told].slice(-KEPT), isCut: false }));
-    });
-    source.addEventListener('error', () => setLive(({ past }) => ({ past, isCut: true })));
-    return () => source.close();
+    let source: EventSource | null = null;
+    const look = (): void => {
+      const isSeen = document.visibilityState === 'visible';
+      if (isSeen === (source !== null)) return;
+      source?.close();
+      source = null;
+      if (!isSeen) return;
+      source = new EventSource(addressTo('/live'));
+      source.addEventListener('now', (event) => {
+        const told = JSON.parse((event as MessageEvent<string>).data) as Now;
+        setLive(({ past }) => ({ past: [...past, told].slice(-KEPT), isCut: false }));
+      });
+      source.addEventListener('error', () => setLive(({ past }) => ({ past, isCut: true })));
+    };
+    look();
+    document.addEventListener('visibilitychange', look);
+    return () => {
+      document.removeEventListener('visibilitychange', look);
+      source?.close();
+    };
   }, []);
   return live;
 }
