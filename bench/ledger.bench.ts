@@ -14,76 +14,25 @@ import { Retention } from '../src/ledger/retention.ts';
 import { TimeZone } from '../src/ledger/time-zone.ts';
 import { UsageReport } from '../src/ledger/usage-report.ts';
 import { type Step, stepsOf } from '../src/ledger/usage-steps.ts';
-import { factLine, requestIdOf } from '../test/support/facts.ts';
+import { requestIdOf } from '../test/support/facts.ts';
+import { DAY_MS, DAYS, KEYS, MODELS, writeMonth } from './ends/made-month.ts';
 
 const FACTS = Number(process.argv[2] ?? 10_000_000);
-const DAYS = 30;
-const DAY_MS = 86_400_000;
-const BATCH = 5_000;
-const KEYS = 200;
-const MODELS = 6;
 
 const folder = process.argv[3] ?? mkdtempSync(join(tmpdir(), 'sluice-ledger-bench-'));
-const beganMs = (dayOf(Date.now()) - DAYS) * DAY_MS;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** A line of each kind, to be given its own parts: making each from scratch would cost more than keeping it. */
-const kinds = Array.from({ length: KEYS * MODELS }, (_, at) => {
-  const key = at % KEYS;
-  const line = factLine({
-    timeMs: beganMs,
-    requestId: requestIdOf(0xabcdef),
-    tenantId: String(key % 40),
-    keyId: String(key),
-    provider: ['openai', 'anthropic', 'gemini'][at % 3] ?? '',
-    model: `model-${Math.floor(at / KEYS)}`,
-    input: 777_777_777,
-    cost: '0.123456789',
-  });
-  return line.split(
-    /2[0-9-]{9}T[0-9:.]{12}Z|req_[0-9a-f]{24}|777777777|(?<=cost_usd":")0\.123456789/,
-  );
-});
-
-const ledger = new SqliteLedger(folder);
-let cpuUs = 0;
-for (let from = 0; from < FACTS; from += BATCH) {
-  let text = '';
-  for (let n = from; n < Math.min(from + BATCH, FACTS); n++) {
-    // Keys are used unequally, as they are.
-    const kind = kinds[Math.floor(kinds.length * ((n * 0.618_033_988_7) % 1) ** 2)] ?? [];
-    const time = new Date(beganMs + Math.floor((n / FACTS) * DAYS * DAY_MS)).toISOString();
-    const [a, b, c, d, e] = kind;
-    text += `${a}${time}${b}${requestIdOf(n)}${c}${100 + (n % 9_000)}${d}0.${String(1 + (n % 90_000)).padStart(6, '0')}1${e}\n`;
-  }
-  const lines = Buffer.from(text);
-  const before = process.cpuUsage();
-  const { added } = ledger.add(lines);
-  const { user, system } = process.cpuUsage(before);
-  cpuUs += user + system;
-  if (added === 0) throw new Error('nothing was added');
-}
-let sumUs = 0;
-let longestSum = 0;
-for (;;) {
-  const before = process.cpuUsage();
-  const beganAt = performance.now();
-  if (!ledger.sumUp(Date.now())) break;
-  longestSum = Math.max(longestSum, performance.now() - beganAt);
-  const { user, system } = process.cpuUsage(before);
-  sumUs += user + system;
-}
-ledger.close();
+const { beganMs, keptUs, summedUs, longestStepMs } = writeMonth(folder, FACTS);
 const size = readdirSync(join(folder, 'ledger')).reduce(
   (sum, name) => sum + statSync(join(folder, 'ledger', name)).size,
   0,
 );
 say(`${FACTS} facts of ${DAYS} days, ${KEYS} keys, ${MODELS} models`);
 say(
-  `written: ${(cpuUs / FACTS).toFixed(1)} us of CPU a fact, ${Math.floor(1e6 / (cpuUs / FACTS))} a second on one core`,
+  `written: ${keptUs.toFixed(1)} us of CPU a fact, ${Math.floor(1e6 / keptUs)} a second on one core`,
 );
 say(
-  `added up: ${(sumUs / FACTS).toFixed(2)} us of CPU a fact, the longest step ${longestSum.toFixed(0)} ms`,
+  `added up: ${summedUs.toFixed(2)} us of CPU a fact, the longest step ${longestStepMs.toFixed(0)} ms`,
 );
 say(`size: ${(size / 1e6).toFixed(0)} MB, ${(size / FACTS).toFixed(0)} bytes a fact`);
 

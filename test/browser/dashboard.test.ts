@@ -527,6 +527,17 @@ describe('numbers', () => {
   });
 });
 
+test('something is painted before any script is there', async () => {
+  const watched = await WatchedPage.open(browser, scene.console.origin);
+  const { page } = watched;
+  await page.route('**/ui/*.ts', (route) => route.abort());
+  await page.goto(`${scene.console.origin}/`);
+  await page.getByText('Sluice', { exact: true }).waitFor();
+  const painted = `performance.getEntriesByName('first-contentful-paint').length`;
+  await until('its paint', async () => (await page.evaluate(painted)) === 1);
+  await watched.close();
+});
+
 test('tabs that nobody sees keep no connection: the ninth of one browser is as live as the first', async () => {
   await look(scene.viewer, async (page, { context }) => {
     const shown = async (tab: Page): Promise<void> => {

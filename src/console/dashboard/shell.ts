@@ -239,7 +239,8 @@ export function Dashboard(): VNode {
   };
   switch (state.kind) {
     case 'asking':
-      return html`<div class="booting" role="status" aria-label="Loading"></div>`;
+      // As the page has it from the beginning, before any of this is there.
+      return html`<div class="booting" role="status" aria-label="Loading"><img src="/ui/icon.svg" alt="" width="40" height="40" /><b>Sluice</b></div>`;
     case 'signed-out':
       return h(SignIn, { onSignedIn: () => void ask() });
     case 'refused':

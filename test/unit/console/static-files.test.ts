@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CallFields } from '../../../src/console/call-fields.ts';
@@ -61,6 +61,17 @@ describe("the dashboard's files", () => {
       imported.filter((target) => !/^(?:\.\/[\w-]+\.ts|\/ui\/lib\/[\w/]+\.js)$/.test(target)),
     ).toEqual([]);
     expect(imported.length).toBeGreaterThan(100);
+  });
+
+  test('have a style sheet that says what its source says, without what only its readers need', () => {
+    const source = readFileSync(join(ROOT, 'src/console/dashboard/dashboard.css'), 'utf8');
+    const served = get('/ui/dashboard.css').body;
+    expect(served).not.toMatch(/\/\*|\n|\s{2}/);
+    const bare = (text: string) => text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/\s/g, '');
+    expect(bare(served)).toBe(bare(source));
+    // What a blank before a colon says is kept.
+    const descendants = (text: string) => text.match(/[\w)\]*] :[a-z]/g)?.length ?? 0;
+    expect(descendants(served)).toBe(descendants(source.replaceAll(/\/\*[\s\S]*?\*\//g, '')));
   });
 
   test('weigh less than 80 KB in all, packed', () => {
