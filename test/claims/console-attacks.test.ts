@@ -309,6 +309,27 @@ describe('whoever tries credentials', () => {
   });
 });
 
+describe('whoever comes from the same address as somebody who tries credentials', () => {
+  it('is let in with a token that was right before, and a token that is taken away opens nothing', async () => {
+    const scene = await new ConsoleScene([owner, watcher]).ready();
+    const status = async (by: Admin) => (await scene.call(by, 'GET', '/node')).status;
+    expect([await status(owner), await status(watcher)]).toEqual([200, 200]);
+    const wrong = async () => {
+      const fields = { authorization: `Bearer ${admin('x', 'owner').token}` };
+      return (await scene.call(null, 'GET', '/node', { fields })).status;
+    };
+    await until('strangers not to be looked at', async () => (await wrong()) === 429);
+    expect(await status(owner)).toBe(200);
+    const told = await scene.call(null, 'POST', '/session', { body: { token: owner.token } });
+    expect(told.status).toBe(204);
+    await scene.gateway.reload(`workers = 1\n${owner.table}`);
+    await until('the other one to open nothing', async () => (await status(watcher)) !== 200);
+    expect([401, 429]).toContain(await status(watcher));
+    expect(await status(owner)).toBe(200);
+    await scene.stop();
+  });
+});
+
 describe('whoever asks too much', () => {
   it('and says nothing on a thousand connections keeps no probe and no dashboard out', async () => {
     const scene = await new ConsoleScene([owner]).ready();
