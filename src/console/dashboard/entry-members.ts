@@ -36,7 +36,13 @@ export const POLICY: readonly Member[] = [
   { name: 'cache', label: 'Tell answers again', kind: ['off', 'exact'] },
   { name: 'cache_match', label: 'Same request by', kind: ['bytes', 'canonical'] },
   { name: 'cache_scope', label: 'Answers shared by', kind: ['tenant', 'key', 'global'] },
+  {
+    name: 'hash_strategy',
+    label: 'Of the body counts',
+    kind: ['full_request', 'content+model', 'content'],
+  },
   { name: 'cache_ttl_secs', label: 'Told again for, seconds', kind: 'number' },
+  { name: 'guards', label: 'Guards', kind: 'list', hint: 'Names with commas between, as pii' },
   {
     name: 'hard_stop',
     label: 'Stop answers at the limit',
