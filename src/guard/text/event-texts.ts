@@ -216,10 +216,10 @@ class EventReader {
       }
       const kind = RESPONSES_KIND.find(([pattern]) => pattern.test(name))?.[1] ?? 'text';
       const isSource = name.endsWith('arguments');
-      if (delta?.kind === 'text') this.#part(`${name}@${at}`, kind, delta, isSource);
-      else if (delta?.kind === 'object') this.#part(`${name}@${at}`, kind, memberOf(delta, 'text'));
+      if (delta?.kind === 'text') this.#part(`${at}@${name}`, kind, delta, isSource);
+      else if (delta?.kind === 'object') this.#part(`${at}@${name}`, kind, memberOf(delta, 'text'));
     } else if (RESPONSES_OVER.test(type)) this.#endsBefore = ALL;
-    else if (type.endsWith('.done')) this.#endsBefore = `${type.slice(0, -'.done'.length)}@${at}`;
+    else if (type.endsWith('.done')) this.#endsBefore = `${at}@${type.slice(0, -'.done'.length)}`;
   }
 
   // ---- Anthropic messages ------------------------------------------------------------------------------------------

@@ -197,6 +197,7 @@ export class GuardedStream implements EventSink {
   #guard(event: HeldEvent, { parts, texts, unscannedBytes }: EventTexts): void {
     const session = this.#session;
     session.unscanned('response', unscannedBytes);
+    if (this.isHolding) this.#leave(parts);
     // All of them before any is settled: an event is ready when the last one is.
     const pieces = parts.map(({ text, at }) => event.piece(text, at.from, at.to, false));
     const wholes = texts.map(({ text, at, isBare }) => event.piece(text, at.from, at.to, isBare));
@@ -213,6 +214,18 @@ export class GuardedStream implements EventSink {
       if (part === undefined) continue;
       session.scannedBytes += part.at.to - part.at.from;
       this.#runOf(part).push(piece);
+    }
+  }
+
+  /**
+   * A choice that goes on with another of its texts is done with the one before: behind its last thought nothing of an answer would
+   * leave else before `max_hold_ms`. What goes on all the same is found as behind that.
+   */
+  #leave(parts: readonly TextPart[]): void {
+    for (const { run } of parts) {
+      const choice = run.slice(0, run.indexOf('.') + 1);
+      for (const [name, stages] of this.#runs)
+        if (name.startsWith(choice) && !parts.some((part) => part.run === name)) stages.flush();
     }
   }
 

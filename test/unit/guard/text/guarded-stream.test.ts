@@ -208,6 +208,31 @@ describe('what a guarded stream holds', () => {
     expect(session.blockedBy).toBeNull();
   });
 
+  const delta = (index: number, members: string): string =>
+    `data: {"choices":[{"index":${index},"delta":{${members}}}]}\n\n`;
+
+  it('an answer’s first word does not wait for what its last thought could have become', () => {
+    const guard = new GuardedStream(new EventStream(), sessionOf());
+    const stream = delta(0, '"reasoning":"so <<"') + delta(0, '"content":"plain"');
+    guard.push(Buffer.from(stream));
+    expect(guard.take().toString()).toBe(stream);
+  });
+
+  it('choices, and two tellings of one thought, that take turns are held each by itself', () => {
+    const session = sessionOf();
+    const guard = new GuardedStream(new EventStream(), session);
+    const both = (text: string): string =>
+      `"reasoning":"${text}","reasoning_details":[{"index":0,"text":"${text}"}]`;
+    for (const text of ['a <<sec', 'ret>> b'])
+      for (const index of [0, 1]) guard.push(Buffer.from(delta(index, both(text))));
+    guard.finish();
+    const told = guard.take().toString();
+    expect(told).toBe(
+      ['a [MARK]', ' b'].map((text) => delta(0, both(text)) + delta(1, both(text))).join(''),
+    );
+    expect(session.blockedBy).toBeNull();
+  });
+
   it('a guard that only tells holds nothing, and finds over events', () => {
     const session = sessionOf(guardSet(markGuard('flag')));
     const guard = new GuardedStream(new EventStream(), session);
