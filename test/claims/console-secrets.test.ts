@@ -59,6 +59,7 @@ ${signingKeys()}
 rpm = 10
 budget_usd_per_day = 5
 rehearse = true
+cache = "exact"
 [keys.7]
 name = "seven"
 tenant = "7"
@@ -78,6 +79,7 @@ const LONELY = `nats_url = "nats://127.0.0.1:1"
 ledger = true
 ledger_url = "${dsn('postgres', 'the password of Postgres', '/ledger')}"
 proxy_url = "${dsn('http', 'the password of a proxy', '')}"
+redis_url = "${dsn('redis', 'the password of a Redis', '/0')}"
 budget_webhook_url = "http://127.0.0.1:1/${planted('the path of a webhook')}"
 rehearse_authority = "http://127.0.0.1:1"
 `;
@@ -226,6 +228,7 @@ describe('no secret is told by any operation of the admin API', () => {
       const wrong = `nats_url = "${planted('a NATS that is no URL')}"
 ledger_url = "${dsn('mysql', 'the password of another data base', '/x')}"
 proxy_url = "${dsn('socks9', 'the password of an odd proxy', '')}"
+redis_url = "${dsn('memcached', 'the password of an odd cache', '')}"
 data_dir = "${folder}"
 ${tables.replace('[pool_keys]', `[pool_keys]\nxai = [5, "${planted('a pool key beside a number')}"]`)}`;
       scene.gateway.configure(`workers = 1\n${wrong}${owner.table}${another.table}`);
@@ -239,7 +242,7 @@ ${tables.replace('[pool_keys]', `[pool_keys]\nxai = [5, "${planted('a pool key b
 });
 
 it(
-  'no secret is told of what is away: a NATS, a Postgres, a proxy, a webhook, an OpenID provider',
+  'no secret is told of what is away: a NATS, a Postgres, a Redis, a proxy, a webhook, an OpenID provider',
   async () => {
     const own = mkdtempSync(join(tmpdir(), 'sluice-told-secrets-'));
     writeFileSync(inFile.replace(folder, own), 'x'.repeat(40));
