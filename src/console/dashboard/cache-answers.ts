@@ -30,7 +30,7 @@ function tiles(cache: Cache): VNode {
   const size = bytes === null ? '–' : bytesText(bytes);
   return html`<div class="stats" id="answers">
     ${stat(
-      'Hit rate',
+      'Hit rate of answers',
       html`<data value=${rate ?? ''}>${percent(rate)}</data>`,
       bar('Part of the requests that were told an answer again', rate ?? 0),
     )}
@@ -39,7 +39,7 @@ function tiles(cache: Cache): VNode {
       html`<data value=${told} title=${counted(told)}>${compact(told)}</data>`,
       html`<b>${compact(requests.shared)}</b> of them while it was being made`,
     )}
-    ${stat('Saved', money(saved), html`<b>${compact(requests.miss + requests.away)}</b> misses, <b>${compact(requests.bypass)}</b> that wanted none`)}
+    ${stat('Saved by answers', money(saved), html`<b>${compact(requests.miss + requests.away)}</b> misses, <b>${compact(requests.bypass)}</b> that wanted none`)}
     ${stat(
       'Answers kept',
       answers === null

@@ -54,13 +54,13 @@ function savedOf({ saved_usd: saved, unpriced_tokens: unpriced }: PromptCache): 
 
 function totals(total: PromptCache): VNode {
   return html`<div class="stats" id="prompt-cache">
-    ${stat('Hit rate', rateOf(total), bar('Part of the input that came from caches', total.hit_rate ?? 0))}
+    ${stat('Hit rate of prompts', rateOf(total), bar('Part of the input that came from caches', total.hit_rate ?? 0))}
     ${stat(
       'Read from caches',
       html`<data value=${total.cache_read_tokens} title=${counted(total.cache_read_tokens)}>${compact(total.cache_read_tokens)}</data>`,
       html`of <b>${compact(total.input_tokens)}</b> tokens that went in`,
     )}
-    ${stat('Saved', money(total.saved_usd), unpricedNote(total.unpriced_tokens))}
+    ${stat('Saved by prompts', money(total.saved_usd), unpricedNote(total.unpriced_tokens))}
     ${stat(
       'Paid to write',
       money(total.written_usd),
