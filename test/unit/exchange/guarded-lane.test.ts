@@ -253,6 +253,29 @@ describe('a guarded answer', () => {
     expect(behind.drained).toBe(1);
   });
 
+  it('a client that has taken what it was given gets no more while a judge is asked', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, behind } = begun([guard]);
+    lane.piece(Buffer.from(event('x'.repeat(1_024))), false);
+    lane.writerDrained();
+    expect(behind.drained).toBe(0);
+    await judge.says({ verdict: 'keep' });
+    expect(behind.drained).toBe(1);
+  });
+
+  it('a client that leaves while the last words are judged is told nothing more', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told } = begun([guard]);
+    lane.piece(Buffer.from(event('last') + END), true);
+    lane.answered();
+    const signal = judge.asked[0]?.signal;
+    lane.abort();
+    expect(signal?.aborted).toBe(true);
+    await judge.says({ verdict: 'keep' });
+    expect(told.text).toBe('');
+    expect(told.isAnswered).toBe(false);
+  });
+
   it('what a judge objects to in a stream ends it: the provider is told to stop, the caller why', async () => {
     const { judge, guard } = judged(answers[0]);
     const { lane, told, behind } = begun([guard]);
