@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { constants, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { constants, existsSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -214,6 +214,50 @@ describe("an operator's module", () => {
     replaceModule(changing, 'export default { request: text => ');
     await scene.gateway.waitForLog((line) => line['event'] === 'guard_module_not_reloaded');
     expect((await ask('changing', 'a word')).read).toBe('a second');
+  });
+});
+
+/** Processes that a gateway has begun. */
+const childrenOf = (pid: number): readonly string[] =>
+  readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' ').filter(Boolean),
+  );
+
+describe('the process of a module', () => {
+  test.each([
+    'SIGKILL',
+    'SIGTERM',
+  ] as const)('ends with its gateway by %s, though the module hangs', async (signal) => {
+    const own = await startRoutedScene(
+      ['openai'],
+      `rate_limit_rps = 0
+shutdown_grace_secs = 0
+[policies.default]
+guards = ["stuck"]
+[guards.stuck]
+module = ${JSON.stringify(hangs)}
+budget_ms = 60000
+[routes.chat]
+targets = ["openai/m"]
+`,
+    );
+    const { child } = own.gateway;
+    const [module = 'none', ...others] = childrenOf(child.pid ?? 0);
+    expect(others).toEqual([]);
+    const asked = fetch(`http://127.0.0.1:${own.gateway.port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${own.key}` },
+      body: JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: 'poison' }] }),
+    }).catch(() => null);
+    // Its thread computes: more than its start has taken.
+    const ticks = (): number =>
+      Number(readFileSync(`/proc/${module}/stat`, 'utf8').split(') ')[1]?.split(' ')[11]);
+    const before = ticks();
+    await until('it hangs', () => ticks() > before + 100);
+    child.kill(signal);
+    await asked;
+    await until('its module is gone', () => !existsSync(`/proc/${module}`));
+    for (const upstream of Object.values(own.upstreams)) await upstream.close();
   });
 });
 
