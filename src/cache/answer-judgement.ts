@@ -26,6 +26,8 @@ export const UNKEPT_REASONS = [
   'memory',
   /** A guard put something back into it, or took something out. */
   'guarded',
+  /** Its caller's budget had no room for what it asked for: another model's, which it is served by then. */
+  'instead',
   /** No shape that is known. */
   'unread',
 ] as const;
@@ -64,6 +66,8 @@ const ITEMS: ReadonlySet<unknown> = new Set([
   'custom_tool_call',
 ]);
 const CALLS: ReadonlySet<unknown> = new Set([undefined, 'function', 'custom']);
+/** Where answers name what was looked up for them. */
+const LOOKED_UP = ['citations', 'search_results'] as const;
 /** And of Gemini's parts; any other one is what a tool of Google's wrote, or data. */
 const PARTS: ReadonlySet<string> = new Set(['text', 'thought', 'thoughtSignature', 'functionCall']);
 
@@ -85,10 +89,15 @@ export function unkeptBecause(head: AnswerHead, body: Buffer): UnkeptReason | nu
 
 /** Ends a stream and is no JSON. */
 const DONE = '[DONE]';
+const ERROR_EVENT = /^event: ?error$/;
+const ERROR = '{"type":"error"}';
 
 function eventData(text: string): readonly string[] {
   return text.split(/\r\n\r\n|\n\n|\r\r/).flatMap((event) => {
-    const lines = event.split(/\r\n|\n|\r/).filter((line) => line.startsWith('data:'));
+    const said = event.split(/\r\n|\n|\r/);
+    // Its data may say anything, and in some servers' it is a text.
+    if (said.some((line) => ERROR_EVENT.test(line))) return [ERROR];
+    const lines = said.filter((line) => line.startsWith('data:'));
     const data = lines.map((line) => line.slice('data:'.length).replace(/^ /, '')).join('\n');
     return data.trim() === '' || data.trim() === DONE ? [] : [data];
   });
@@ -99,10 +108,13 @@ class Reading {
   #why: UnkeptReason | null = null;
   /** Choices, candidates, messages: whether each has its end. */
   readonly #ended = new Map<number, boolean>();
+  /** An Anthropic stream has begun, and its last event has not come. */
+  #isOpen = false;
 
   get verdict(): UnkeptReason | null {
     if (this.#why !== null) return this.#why;
     if (this.#ended.size === 0) return 'unread';
+    if (this.#isOpen) return 'cut';
     return [...this.#ended.values()].every((hasEnded) => hasEnded) ? null : 'unfinished';
   }
 
@@ -112,8 +124,11 @@ class Reading {
       return;
     }
     const { type, error, object, choices, candidates, data, done, promptFeedback } = value;
-    if ((error !== undefined && error !== null) || type === 'error') this.#because('cut');
-    else if (Array.isArray(choices)) for (const choice of choices) this.#choice(choice);
+    if (isSaid(error) || type === 'error') this.#because('cut');
+    // What was looked up is told beside the choices by some (Perplexity), and is another tomorrow.
+    if (LOOKED_UP.some((name) => listOf(value[name]).length > 0)) this.#because('tools');
+    if (isObject(promptFeedback) && isSaid(promptFeedback['blockReason'])) this.#because('refused');
+    if (Array.isArray(choices)) for (const choice of choices) this.#choice(choice);
     else if (Array.isArray(candidates)) for (const one of candidates) this.#candidate(one);
     else if (isObject(promptFeedback)) this.#because('refused');
     else if (object === 'response') this.#response(value);
@@ -137,15 +152,17 @@ class Reading {
   /** Chat and completions, whole and as an event. */
   #choice(choice: unknown): void {
     if (!isObject(choice)) return;
-    const { index, finish_reason: end, message, delta } = choice;
+    const { index, finish_reason: end, message, delta, error } = choice;
+    // As OpenRouter tells what broke behind the head.
+    if (isSaid(error)) this.#because('cut');
     const said = isObject(message) ? message : isObject(delta) ? delta : {};
     if (isText(said['refusal'])) this.#because('refused');
     const calls = said['tool_calls'];
     if (Array.isArray(calls) && !calls.every((call) => isObject(call) && CALLS.has(call['type'])))
       this.#because('tools');
-    // What was looked up on the web, or in files, is another tomorrow.
-    const { annotations } = said;
-    if (Array.isArray(annotations) && annotations.length > 0) this.#because('tools');
+    // What was looked up on the web, or in files, or run (Groq), is another tomorrow.
+    if (listOf(said['annotations']).length > 0) this.#because('tools');
+    if (listOf(said['executed_tools']).length > 0) this.#because('tools');
     this.#end(typeof index === 'number' ? index : 0, end);
   }
 
@@ -185,7 +202,8 @@ class Reading {
       this.#because('tools');
   }
 
-  #response({ status, output }: Members): void {
+  #response({ status, output, error }: Members): void {
+    if (isSaid(error)) this.#because('cut');
     for (const item of Array.isArray(output) ? output : []) {
       if (!isObject(item) || !ITEMS.has(item['type'])) this.#because('tools');
       else for (const part of listOf(item['content'])) this.#part(part);
@@ -202,7 +220,11 @@ class Reading {
   /** One event of Anthropic's stream, or of Responses'. */
   #event(type: string, value: Members): void {
     const { message, delta, content_block: block, response } = value;
-    if (type === 'message_start' && isObject(message)) this.#message(message, 0);
+    if (type === 'message_start' && isObject(message)) {
+      this.#isOpen = true;
+      this.#message(message, 0);
+    } else if (type === 'message_stop') this.#isOpen = false;
+    else if (isObject(delta) && delta['type'] === 'citations_delta') this.#because('tools');
     else if (type === 'content_block_start') this.#block(block);
     else if (type === 'message_delta' && isObject(delta)) this.#end(0, delta['stop_reason']);
     else if (type === 'response.completed' && isObject(response)) this.#response(response);
@@ -214,6 +236,10 @@ class Reading {
 
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
+}
+
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function isText(value: unknown): boolean {

@@ -10,7 +10,7 @@ import type { CacheTerms } from './cache-settings.ts';
 import { type CanonicalMembers, canonicalMembers, canonicalObject } from './canonical-json.ts';
 
 /** Another layout of what is hashed: nobody finds what was kept under the one before. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /**
  * Fields that an answer depends on: what providers are told of their API's version, how the body is to be read, and what the
@@ -28,34 +28,43 @@ const FIELDS = [
 ] as const;
 const FIELD_AT: ReadonlyMap<string, number> = new Map(FIELDS.map((name, at) => [name, at]));
 
-/** Members of a body that are its content, in any wire's word. */
-const CONTENT = [
-  'messages',
-  'input',
-  'prompt',
-  'system',
-  'instructions',
-  'contents',
-  'systemInstruction',
-  'system_instruction',
-] as const;
-
-/** Members that decide what shape an answer has: one of another shape is no answer to whoever asks. */
-const SHAPE = [
-  'stream',
-  'stream_options',
-  'n',
-  'tools',
-  'tool_choice',
-  'response_format',
-  'text',
-  'output_config',
-  'encoding_format',
-  'dimensions',
-  'generationConfig',
-  'generation_config',
-  'format',
-] as const;
+/**
+ * Members of a body that are not its content, and change no answer's shape: how it is sampled, how long it may be, whose it is and
+ * who serves it, in any wire's word.
+ *
+ * Decision: these, and not the ones that are content. What is not known here counts: a picture beside a prompt, or the rest of a
+ * text behind it, that was forgotten would have one answer told for another.
+ */
+const NO_CONTENT: ReadonlySet<string> = new Set([
+  'model',
+  'temperature',
+  'top_p',
+  'top_k',
+  'top_a',
+  'min_p',
+  'typical_p',
+  'seed',
+  'random_seed',
+  'frequency_penalty',
+  'presence_penalty',
+  'repetition_penalty',
+  'logit_bias',
+  'reasoning_effort',
+  'max_tokens',
+  'max_completion_tokens',
+  'max_output_tokens',
+  'options',
+  'user',
+  'safety_identifier',
+  'metadata',
+  'store',
+  'session_id',
+  'prompt_cache_key',
+  'prompt_cache_retention',
+  'service_tier',
+  'provider',
+  'keep_alive',
+]);
 
 /** A request, as far as its key depends on what is no body. */
 export interface KeyedRequest {
@@ -131,13 +140,9 @@ function counted(
   { strategy, limitsModels }: CacheTerms,
 ): CanonicalMembers {
   if (strategy === 'full_request') return members;
-  const names: string[] = [...CONTENT, ...SHAPE];
   // A model that may not be asked for must not be answered with what another one said.
-  if (strategy === 'content+model' || limitsModels) names.push('model');
+  const isModelCounted = strategy === 'content+model' || limitsModels;
   return new Map(
-    names.flatMap((name) => {
-      const value = members.get(name);
-      return value === undefined ? [] : [[name, value] as const];
-    }),
+    [...members].filter(([name]) => !NO_CONTENT.has(name) || (name === 'model' && isModelCounted)),
   );
 }

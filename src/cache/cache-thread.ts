@@ -37,7 +37,7 @@ parentPort?.on('message', (message: ToCacheThread) => {
       if (memory !== null) memory.maxBytes = message.maxBytes;
       break;
     case 'purge':
-      store.purge(message.of, (count) => tell({ kind: 'purged', call: message.call, count }));
+      flights.purge(message.of, (count) => tell({ kind: 'purged', call: message.call, count }));
       break;
     case 'survey':
       store.survey(message.limit, (survey) =>

@@ -3,7 +3,7 @@
  * states and its failures.
  */
 
-import type { AnswerHead, AnswerStore, KeptAnswer } from './answer-store.ts';
+import type { AnswerHead, AnswerStore, KeptAnswer, PurgeScope } from './answer-store.ts';
 import type { FromCache, ToCache } from './cache-messages.ts';
 
 /**
@@ -34,6 +34,8 @@ interface Flight {
   readonly parts: Uint8Array<ArrayBuffer>[];
   hasEnded: boolean;
   failures: number;
+  /** What was thrown away meanwhile, and must not come back with it. */
+  readonly purged: PurgeScope[];
 }
 
 /** Tells a worker. */
@@ -91,6 +93,19 @@ export class Flights {
       if (flight.leader === worker) this.#failed(flight);
       else this.#unwanted(flight);
     }
+  }
+
+  /**
+   * What is kept is thrown away, and so is what is being made, as far as it is the same owner's. Whoever asks from now on gets none
+   * of it; whoever waits already does.
+   * @param done told how many were kept
+   */
+  purge(of: PurgeScope, done: (count: number) => void): void {
+    for (const flight of this.#byId.values()) {
+      flight.purged.push(of);
+      this.#unlist(flight);
+    }
+    this.#store.purge(of, done);
   }
 
   // ---- who asks ------------------------------------------------------------------------------------------------------
@@ -233,8 +248,11 @@ export class Flights {
 
   #failed(flight: Flight): void {
     flight.failures++;
-    // Of a stream that has begun nobody can be told another one's rest.
-    if (flight.head?.isEventStream === true || flight.hasEnded) {
+    if (flight.hasEnded) {
+      // Whoever waited was told all of it.
+      this.#end(flight);
+    } else if (flight.head?.isEventStream === true) {
+      // Of a stream that has begun nobody can be told another one's rest.
       for (const worker of this.#workersOf(flight))
         this.#tell(worker, { kind: 'failed', flight: flight.id });
       this.#end(flight);
@@ -259,7 +277,12 @@ export class Flights {
       }
       this.#found(flight, answer);
     }
-    if (answer !== null) this.#store.put(flight.key, answer);
+    const isPurged = flight.purged.some(
+      ({ tenant, key }) =>
+        (tenant === null || tenant === answer?.made.tenant) &&
+        (key === null || key === answer?.made.key),
+    );
+    if (answer !== null && !isPurged) this.#store.put(flight.key, answer);
     this.#end(flight);
   }
 
@@ -277,6 +300,7 @@ export class Flights {
       parts: [],
       hasEnded: false,
       failures: 0,
+      purged: [],
     };
     this.#byId.set(flight.id, flight);
     return flight;

@@ -48,6 +48,8 @@ const STATEFUL = [
   REPEAT_PATH.plugins,
   REPEAT_PATH.mcpServers,
   REPEAT_PATH.cachedContent,
+  REPEAT_PATH.cachedContentSnake,
+  REPEAT_PATH.previousInteractionId,
 ] as const;
 
 const WANTED = pathBits(
@@ -64,8 +66,9 @@ const WANTED = pathBits(
 const NOTHING: ReadonlySet<string> = new Set(['null', 'false', '', '""', '[]']);
 const ZERO = /^-?0(?:\.0+)?(?:[eE][+-]?\d+)?$/;
 const ONE = /^(?:1|null)$/;
-/** A saying as long as this is no number and no word. */
+/** A saying that is longer is no number and no word that means anything here. */
 const SAID_BYTES = 24;
+const LONG = '…';
 const OPEN_BRACE = 0x7b;
 
 const UNREAD: ReadRequest = { repeatable: 'never', model: null };
@@ -98,7 +101,9 @@ function repeatable(said: Sayings, isStoredUnasked: boolean): Repeatable {
   for (const path of STATEFUL) if (!NOTHING.has(said.at(path))) return 'never';
   // A prompt that its provider keeps; a text is the request's own.
   if (said.firstOf(REPEAT_PATH.prompt) === OPEN_BRACE) return 'never';
-  const isCold = TEMPERATURES.some((path) => ZERO.test(said.at(path)));
+  // Of several temperatures one alone is read, and by whom is not known here.
+  const temperatures = TEMPERATURES.map((path) => said.at(path)).filter((text) => text !== '');
+  const isCold = temperatures.length > 0 && temperatures.every((text) => ZERO.test(text));
   if (isCold) return 'by itself';
   const isSeeded = SEEDS.some((path) => !NOTHING.has(said.at(path)));
   const isOne = CHOICES.every((path) => said.at(path) === '' || ONE.test(said.at(path)));
@@ -125,11 +130,12 @@ class Sayings implements JsonEvents {
     this.#to[path] = at;
   }
 
-  /** A value as it is written, its beginning where it is long; empty: it is not there. */
+  /** A value as it is written; of a long one that it is one; empty: it is not there. */
   at(path: number): string {
     const from = this.#from[path] ?? 0;
-    const to = Math.min(this.#to[path] ?? 0, from + SAID_BYTES);
-    return to === 0 ? '' : this.#body.toString('latin1', from, to);
+    const to = this.#to[path] ?? 0;
+    if (to === 0) return '';
+    return to - from > SAID_BYTES ? LONG : this.#body.toString('latin1', from, to);
   }
 
   get model(): string | null {

@@ -30,7 +30,7 @@ import { HeldBytes } from './held-bytes.ts';
 import type { KeptBudget } from './kept-budget.ts';
 import type { Answer, Lane } from './lane.ts';
 import { RequestCopy } from './request-copy.ts';
-import { namesState } from './stored-names.ts';
+import { leadsElsewhere } from './stored-names.ts';
 
 /** What the cached requests of a worker share. */
 export interface CacheContext {
@@ -58,6 +58,9 @@ const PIECE_BYTES = 65_536;
 
 /** What a request that no provider is asked for takes of limits: a request. */
 const NO_TOKENS = { inputTokens: 0, outputTokens: 0 };
+
+/** Somebody else was asked before; whether for money, the head does not say for certain. */
+const FURTHER_ATTEMPT = /^x-sluice-attempts: [^\r\n]*,/m;
 
 const RESPONSES = /\/responses\/?$/;
 
@@ -186,7 +189,7 @@ export class CachedLane implements Lane, Answer, CacheAsker, Leader, AnswerKeepe
     const read = readRequest(this.#context.scanner, body, RESPONSES.test(admitted.path));
     const isAsked = this.#wish === 'on' || this.#wish === 'refresh';
     if (read.repeatable === 'never' || (read.repeatable === 'asked' && !isAsked)) return null;
-    if (managed.namesState && namesState(body)) return null;
+    if (managed.namesState && leadsElsewhere(body)) return null;
     this.#model = read.model;
     return cacheKey(
       terms,
@@ -390,9 +393,18 @@ export class CachedLane implements Lane, Answer, CacheAsker, Leader, AnswerKeepe
       this.#doesNotLead('size');
       return;
     }
+    if (this.#isInstead(head)) {
+      this.#doesNotLead('instead');
+      return;
+    }
     this.#head = kept;
     this.#recorded = new HeldBytes(this.#context.held);
     if (lead.isShared) lead.head(kept);
+  }
+
+  /** What it asked for, its budget has no room for; whoever has room is told what it asked for. */
+  #isInstead({ head }: ResponseHead): boolean {
+    return this.#request.managed.policy.onExceeded !== null && FURTHER_ATTEMPT.test(head);
   }
 
   piece(piece: Buffer, last: boolean): boolean {

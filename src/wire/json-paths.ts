@@ -152,6 +152,8 @@ export const REPEAT_PATH = {
   optionsSeed: 24,
   cachedContent: 25,
   model: 26,
+  cachedContentSnake: 27,
+  previousInteractionId: 28,
 } as const;
 
 const { streamOptions, generationConfig, generationConfigSnake, options } = REQUEST_PATH;
@@ -285,6 +287,8 @@ export const REPEAT_PATHS: PathTable = {
     { parent: REPEAT_PATH.options, name: 'seed' },
     { parent: root, name: 'cachedContent' },
     { parent: root, name: 'model' },
+    { parent: root, name: 'cached_content' },
+    { parent: root, name: 'previous_interaction_id' },
   ],
 };
 

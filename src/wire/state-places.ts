@@ -36,7 +36,7 @@ const MESSAGE = {
  * (`container`, `source`). Places for arguments and schemas of a caller's own tools are none of them: they hold what the
  * caller likes.
  */
-export const REQUEST_STATE: Place = place({
+const STATE = {
   previous_response_id: 'previous_response_id',
   conversation: { '': 'conversation', id: 'conversation' },
   container: { '': CONTAINER, id: CONTAINER },
@@ -56,6 +56,33 @@ export const REQUEST_STATE: Place = place({
   file_ids: FILES,
   input_file_id: 'input_file_id',
   contents: { parts: { thoughtSignature: SEALED.gemini } },
+} as const;
+export const REQUEST_STATE: Place = place(STATE);
+
+/** Which kind of input item it is: one is a reference, and has its name where others have their own. */
+export const ITEM_TYPE = 'item type';
+
+const GEMINI_FILE = { fileUri: FILE, file_uri: FILE } as const;
+const GEMINI_PART = { fileData: GEMINI_FILE, file_data: GEMINI_FILE } as const;
+const GEMINI_CONTENT = {
+  parts: { ...GEMINI_PART, ...STATE.contents.parts },
+} as const;
+const STORES = { vector_store_ids: 'vector_store_ids', file_ids: FILES } as const;
+
+/**
+ * Where a request leads to what is kept elsewhere and may be another thing tomorrow: all of the above, and what needs no account
+ * of its own to be found again, or is found by the account alone. Google's `fileData` (ai.google.dev/api/caching#FileData), in
+ * either of the spellings that it takes; OpenAI's `item_reference`, earlier audio, and the assistants' `tool_resources`.
+ */
+export const REQUEST_ELSEWHERE: Place = place({
+  ...STATE,
+  input: { ...MESSAGE, type: ITEM_TYPE },
+  messages: { ...MESSAGE, audio: { id: 'audio' } },
+  system: PARTS,
+  contents: GEMINI_CONTENT,
+  systemInstruction: GEMINI_CONTENT,
+  system_instruction: GEMINI_CONTENT,
+  tool_resources: { file_search: STORES, code_interpreter: STORES },
 });
 
 /** What an answer's own id is told as. */

@@ -26,6 +26,9 @@ output = "1000"
 [prices."anthropic/m"]
 input = "1"
 output = "1000"
+[prices."openai/small"]
+input = "1"
+output = "1"
 [policies.default]
 cache = "exact"
 [policies.canonical]
@@ -40,6 +43,16 @@ models = ["openai/m"]
 cache = "off"
 [policies.guarded]
 guards = ["pii"]
+[policies.poor]
+budget_usd_per_day = "0.25"
+on_exceeded = "openai/small"
+[policies.rich]
+budget_usd_per_day = 100
+on_exceeded = "openai/small"
+[keys.8]
+policy = "poor"
+[keys.9]
+policy = "rich"
 [keys.1]
 policy = "canonical"
 [keys.2]
@@ -273,6 +286,53 @@ describe('what is not told again', () => {
   test('a request that says its temperature twice', async () => {
     const body = fresh().replace('{', '{"temperature":1,');
     expect((await twice(answers(200, WHOLE), body)).said).toBe('bypass bypass');
+  });
+
+  test('what a key is served when its budget has no room, to a key that has room', async () => {
+    const [poor, rich] = [8n, 9n].map((keyId) => ({
+      authorization: `Bearer ${token({ keyId })}`,
+    }));
+    scene.plays({ openai: answers(200, WHOLE) });
+    // A thousand tokens of it cost a dollar at most.
+    const body = fresh({ max_tokens: 1_000 });
+    const said = [];
+    for (const fields of [poor, rich, rich, poor]) {
+      const { fields: told } = await ask(body, fields);
+      said.push(`${told.get('x-sluice-target')} ${told.get('x-sluice-cache')}`);
+    }
+    expect(said).toEqual(['openai/small miss', 'openai/m miss', 'openai/m hit', 'openai/m hit']);
+  });
+
+  test('fields of whoever asked first: neither its cookies nor its ids, nor what is left to it', async () => {
+    const own = [
+      'set-cookie: session=first',
+      'x-request-id: of-the-first',
+      'x-ratelimit-remaining-requests: 7',
+      'openai-organization: first',
+      'openai-processing-ms: 12',
+      'cf-ray: first',
+      'x-sluice-cache: lie',
+      'date: Mon, 01 Jan 2001 00:00:00 GMT',
+    ];
+    const streamed: Act = async (turn) => {
+      await turn.bodyDone();
+      await turn.stream(['content-type: text/event-stream', ...own]);
+      await turn.chunk(EVENTS.chat.opening + EVENTS.chat.word('word') + EVENTS.chat.end);
+      await turn.lastChunk();
+    };
+    const kinds: readonly (readonly [Act, object])[] = [
+      [answers(200, WHOLE, own), {}],
+      [streamed, STREAM],
+    ];
+    for (const [act, members] of kinds) {
+      const { said, first, second } = await twice(act, fresh(members));
+      expect(said).toBe('miss hit');
+      expect(JSON.stringify([...second.fields])).not.toMatch(/first|lie|2001/);
+      expect(second.fields.get('x-ratelimit-remaining-requests')).toBeNull();
+      expect(second.fields.get('x-sluice-request-id')).not.toBe(
+        first.fields.get('x-sluice-request-id'),
+      );
+    }
   });
 
   test('a key without a cache is not told that there is one', async () => {

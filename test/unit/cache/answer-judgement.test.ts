@@ -152,6 +152,32 @@ describe('answers that may not', () => {
       },
     ],
     ['a container', 'tools', { type: 'message', container: { id: 'c' }, stop_reason: 'end_turn' }],
+    [
+      'a choice that broke off',
+      'cut',
+      choice({ finish_reason: 'stop', error: { code: 502 }, message: { content: 'x' } }),
+    ],
+    ['an answer beside an error', 'cut', { ...choice({ finish_reason: 'stop' }), error: {} }],
+    [
+      'a response with an error in it',
+      'cut',
+      { object: 'response', status: 'completed', error: { code: 'x' }, output: [] },
+    ],
+    [
+      'candidates of a prompt that was blocked',
+      'refused',
+      { candidates: [{ finishReason: 'STOP' }], promptFeedback: { blockReason: 'SAFETY' } },
+    ],
+    [
+      'a chat that searched by itself',
+      'tools',
+      { ...choice({ finish_reason: 'stop' }), citations: ['https://example.org'] },
+    ],
+    [
+      'a chat that ran something by itself',
+      'tools',
+      choice({ finish_reason: 'stop', message: { executed_tools: [{ type: 'python' }] } }),
+    ],
     ['nothing that is known', 'unread', { answer: 'x' }],
     ['no vectors', 'unread', { object: 'list', data: [{ id: 'm' }] }],
     ['a list of answers', 'unread', [choice({ finish_reason: 'stop' })]],
@@ -170,6 +196,22 @@ describe('answers that may not', () => {
     expect(events({ type: 'response.created', response: {} })).toBe('unread');
     const half = Buffer.from(`data: ${JSON.stringify(last)}\n\ndata: {"choi`);
     expect(unkeptBecause(STREAM, half)).toBe('unread');
+  });
+
+  test('a stream of which the last event did not come, that cites, or has an event of an error', () => {
+    const opening = {
+      type: 'message_start',
+      message: { type: 'message', content: [], stop_reason: null },
+    };
+    const end = { type: 'message_delta', delta: { stop_reason: 'end_turn' } };
+    const stop = { type: 'message_stop' };
+    const cites = { type: 'content_block_delta', delta: { type: 'citations_delta' } };
+    expect(events(opening, end, stop)).toBeNull();
+    expect(events(opening, end)).toBe('cut');
+    expect(events(opening, cites, end, stop)).toBe('tools');
+    const whole = `data: ${JSON.stringify(choice({ delta: {}, finish_reason: 'stop' }))}\n\n`;
+    for (const said of ['event: error\ndata: {"message":"x"}', 'event:error\r\ndata: broken'])
+      expect(unkeptBecause(STREAM, Buffer.from(`${whole}${said}\n\n`))).toBe('cut');
   });
 
   test('any other status, and what is no JSON', () => {

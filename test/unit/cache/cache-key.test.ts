@@ -212,6 +212,20 @@ describe('where the content counts', () => {
     expect(keyOf(one, limited)).not.toBe(keyOf(other, limited));
   });
 
+  test.each([
+    ['a picture beside its prompt', { prompt: 'what is it', images: ['AAAA'] }],
+    ['what comes behind its text', { prompt: 'once', suffix: 'ever after' }],
+    ['its tools, in an older word', { messages: [], functions: [{ name: 'f' }] }],
+    ['which of them may be called', { contents: [], toolConfig: { mode: 'NONE' } }],
+    ['thoughts', { messages: [], thinking: { type: 'enabled' } }],
+    ['what nobody has heard of', { messages: [], another: 1 }],
+  ])('%s does', (_what, members) => {
+    const [, name = ''] = Object.keys(members);
+    const of = (body: object): string => keyOf(JSON.stringify(body), content);
+    expect(of({ ...members, temperature: 1 })).toBe(of(members));
+    expect(of({ ...members, [name]: 'other' })).not.toBe(of(members));
+  });
+
   test('the shape of its answer does', () => {
     const one = `{"model":"m",${messages}}`;
     expect(keyOf(one, content)).not.toBe(keyOf(`{${messages},"stream":true}`, content));

@@ -81,6 +81,7 @@ class Asker implements CacheAsker, Leader {
   isLong = false;
   leaves = 0;
   made = '';
+  owner = { tenant: '', key: '' };
 
   constructor(client: CacheClient) {
     this.client = client;
@@ -164,8 +165,7 @@ class Asker implements CacheAsker, Leader {
       targetModel: null,
       route: null,
       costUsd: null,
-      tenant: '',
-      key: '',
+      ...this.owner,
     };
     const head = this.head ?? WHOLE;
     const answer = { head, body, made, madeMs: 0, expiresMs: Number.MAX_SAFE_INTEGER };
@@ -270,6 +270,37 @@ describe('one answer for all who ask for it', () => {
   });
 });
 
+describe('what is thrown away while it is made', () => {
+  test.each([
+    ['its tenant’s', { tenant: '42', key: null }, true],
+    ['its key’s', { tenant: '42', key: '7' }, true],
+    ['all', { tenant: null, key: null }, true],
+    ['another tenant’s', { tenant: '43', key: null }, false],
+    ['another key’s', { tenant: null, key: '8' }, false],
+  ])('%s: whoever waits is told it, and nobody else where it is the same owner’s', (_what, of, isGone) => {
+    const { node, one, two } = scene();
+    const [leader, follower] = [new Asker(one).ask(), new Asker(two).ask()];
+    node.settle();
+    leader.owner = { tenant: '42', key: '7' };
+    leader.begins(STREAM);
+    leader.says('of before');
+    node.settle();
+    node.flights.purge(of, () => {});
+    const meanwhile = new Asker(two).ask();
+    node.settle();
+    expect(meanwhile.told).toBe('lead');
+    leader.ends();
+    node.settle();
+    expect([follower.told, follower.text]).toEqual(['ended', 'of before']);
+    meanwhile.ends(false);
+    node.settle();
+    const after = new Asker(one).ask();
+    node.settle();
+    expect(after.told).toBe(isGone ? 'lead' : 'hit');
+    expect(node.flights.size).toBe(isGone ? 1 : 0);
+  });
+});
+
 describe('an answer that comes to nothing', () => {
   test.each([
     'says so',
@@ -337,6 +368,23 @@ describe('an answer that comes to nothing', () => {
     }
     node.settle();
     expect(askers.slice(3).map(({ told }) => told)).toEqual(['alone', 'alone', 'alone']);
+    expect(node.flights.size).toBe(0);
+  });
+
+  test('where a worker dies behind the end of its stream, a slow reader is told all of it', () => {
+    const { node, one, two } = scene();
+    const [leader, slow] = [new Asker(one).ask(), new Asker(two).ask()];
+    node.settle();
+    slow.isSlow = true;
+    leader.begins(STREAM);
+    leader.says('all');
+    leader.lead?.ended();
+    node.settle();
+    node.kill(0);
+    node.settle();
+    slow.isSlow = false;
+    slow.flightCame();
+    expect([slow.told, slow.text]).toEqual(['ended', 'all']);
     expect(node.flights.size).toBe(0);
   });
 

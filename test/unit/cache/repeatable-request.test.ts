@@ -44,6 +44,12 @@ describe('whether an answer depends on its request alone', () => {
     ['a prompt that is kept elsewhere', { temperature: 0, prompt: { id: 'p' } }, 'never'],
     ['a prompt', { temperature: 0, prompt: 'once' }, 'by itself'],
     ['a temperature twice', '{"temperature":0,"temperature":1}', 'never'],
+    ['a store that is spelled otherwise', '{"temperature":0,"st\\u006fre":true}', 'never'],
+    ['another spelling of 1', '{"temperature":0.0000000000000000000000001e25}', 'asked'],
+    ['two temperatures', { temperature: 0.9, options: { temperature: 0 } }, 'asked'],
+    ['an earlier interaction', { temperature: 0, previous_interaction_id: 'i' }, 'never'],
+    ['what Google caches', { temperature: 0, cachedContent: 'c' }, 'never'],
+    ['another spelling of that', { temperature: 0, cached_content: 'c' }, 'never'],
     ['no JSON', 'temperature=0', 'never'],
     ['half of it', '{"temperature":0', 'never'],
   ])('%s', (_what, body, said) => {
