@@ -70,6 +70,7 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
   /** The lane behind has told everything. */
   #isAnswered = false;
   #way: AnswerWay = 'passing';
+  #isUnread = false;
   #head: ResponseHead | null = null;
   #probe: FormatProbe | null = null;
   #stream: GuardedStream | null = null;
@@ -217,7 +218,8 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
 
   onDue(): void {
     if (this.#isOver || this.#stream === null) return;
-    this.#session.heldTooLong++;
+    // Nothing that could settle it comes before the judge has spoken: its time begins then.
+    if (this.#session.isAsking) return;
     this.#stream.flush();
     this.#tell(this.#stream);
   }
@@ -243,7 +245,7 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
     this.#session.isFailure = head.status >= 400;
     if (head.format === null) {
       // Packed: what is in it nobody can tell.
-      this.#session.unscanned('response', typeof head.size === 'number' ? head.size : 1);
+      this.#passUnread();
       if (!this.#isOver) this.#start(head, followed);
       return;
     }
@@ -251,6 +253,13 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
     this.#probe = new FormatProbe(head.format);
     // A stream's beginning may take a while, and its head says that somebody is at it.
     if (head.format !== 'json') this.#start(withHead(head, head.head, 'chunked'), false);
+  }
+
+  /** Nobody can read it: its pieces are counted as they pass, where they may. */
+  #passUnread(): void {
+    this.#way = 'passing';
+    this.#isUnread = true;
+    this.#session.unread('response');
   }
 
   #start(head: ResponseHead, followed: boolean): void {
@@ -267,7 +276,10 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
       this.#stream.push(piece);
       return this.#isOver || (this.#tell(this.#stream) && !this.#session.isAsking);
     }
-    if (this.#whole === null) return this.#answer.piece(piece, last);
+    if (this.#whole === null) {
+      if (this.#isUnread) this.#session.unscannedBytes += piece.length;
+      return this.#answer.piece(piece, last);
+    }
     return this.#keep(this.#whole, piece, last);
   }
 
@@ -280,8 +292,7 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
     }
     this.#probe = null;
     if (format === 'page' || format === 'packed') {
-      this.#way = 'passing';
-      this.#session.unscanned('response', piece.length);
+      this.#passUnread();
       if (!this.#isOver && this.#head !== null) this.#start(this.#head, false);
     } else if (format === 'json' && piece[at] !== OPEN_BRACKET) this.#begun('whole');
     else {
@@ -306,9 +317,9 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
 
   #keep(whole: RequestCopy, piece: Buffer, last: boolean): boolean {
     if (whole.append(piece) || last) return true;
-    this.#session.unscanned('response', whole.length);
+    this.#session.unscannedBytes += whole.length;
+    this.#passUnread();
     if (this.#isOver) return true;
-    this.#way = 'passing';
     if (this.#head !== null) this.#start(this.#head, true);
     const takesMore = this.#answer.piece(whole.bytes, false);
     whole.drop();
@@ -321,12 +332,12 @@ export class GuardedLane implements Lane, Answer, GuardHost, DocumentHost, Due {
     const { deadlines } = this.#context;
     const told = stream.take();
     if (told.length > 0) {
-      // What is held now has been held since then at most.
       deadlines.clear(this);
       if (!this.#answer.piece(told, false)) this.#isFull = true;
     }
     if (!stream.isHolding) deadlines.clear(this);
-    else if (this.dueSlot < 0) deadlines.set(this, this.#session.maxHoldMs);
+    else if (this.dueSlot < 0)
+      deadlines.set(this, Math.max(0, this.#session.maxHoldMs - stream.heldMs));
     return !this.#isFull;
   }
 

@@ -91,7 +91,10 @@ export class GuardSession {
 
   /** For how long a part of an answer may be held, in milliseconds. */
   get maxHoldMs(): number {
-    return Math.min(...this.#set.guards.map(({ maxHoldMs }) => maxHoldMs));
+    const readers = this.of('response');
+    // Where none reads it, what is held may be a placeholder.
+    const guards = readers.length > 0 ? readers : this.#set.guards;
+    return Math.min(...guards.map(({ maxHoldMs }) => maxHoldMs));
   }
 
   get signal(): AbortSignal {
@@ -113,6 +116,11 @@ export class GuardSession {
   unscanned(phase: GuardPhase, bytes: number): void {
     if (bytes === 0) return;
     this.unscannedBytes += bytes;
+    this.unread(phase);
+  }
+
+  /** The same of what is counted as it passes, if it may. */
+  unread(phase: GuardPhase): void {
     if (phase === 'response' && this.isFailure) return;
     const strict = this.of(phase).find(({ onUnscanned }) => onUnscanned === 'block');
     if (strict !== undefined) this.block(strict, 'unscanned');
@@ -438,8 +446,8 @@ class HearingStage implements RunStage {
     this.#next.end();
   }
 
-  flush(): void {
-    this.#next.flush();
+  flush(): boolean {
+    return this.#next.flush();
   }
 
   compact(): void {

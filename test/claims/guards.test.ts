@@ -1,6 +1,7 @@
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { until } from '../support/conditions.ts';
 import { token } from '../support/managed.ts';
 import { type Act, answers, type RoutedScene, startRoutedScene } from '../support/routed-scene.ts';
 import { failureOf } from '../support/sdk-calls.ts';
@@ -416,6 +417,65 @@ describe('what is not let through', () => {
     );
     expect(String(failure)).toContain('Guard');
     expect(told.join('')).not.toMatch(/4111|1111/);
+  });
+
+  const SAID = 'The card is 4111 1111 1111 1111, and more.';
+  const wholeSaid = JSON.stringify({
+    id: 'c',
+    model: 'm',
+    choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: SAID } }],
+    usage: { prompt_tokens: 70, completion_tokens: 30, total_tokens: 100 },
+  });
+  const asks = async (managed: boolean, stream: boolean) =>
+    await scene.ask('chat', {
+      ...(managed ? { path: '/openai/v1/chat/completions' } : {}),
+      body: JSON.stringify({
+        model: managed ? 'm' : 'chat',
+        stream,
+        messages: [{ role: 'user', content: 'Hi' }],
+      }),
+      fields: { authorization: `Bearer ${blocked}` },
+    });
+
+  test.each([
+    ['a route', false],
+    ["a provider's own path", true],
+  ])('a whole answer that is refused on %s is told by its fact, once, with what it cost', async (_name, managed) => {
+    scene.plays({ openai: answers(200, wholeSaid) });
+    const { status, text, facts } = await asks(managed, false);
+    expect(status).toBe(400);
+    expect(text).not.toMatch(/4111|1111/);
+    expect(facts).toHaveLength(1);
+    expect(facts[0]).toMatchObject({
+      input_tokens: 70,
+      output_tokens: 30,
+      usage_source: 'reported',
+      guards: { blocked_by: 'cards' },
+    });
+  });
+
+  test.each([
+    ['a route', false],
+    ["a provider's own path", true],
+  ])('a stream that is ended on %s is told by its fact, once, and its provider is left', async (_name, managed) => {
+    scene.plays({
+      openai: async (turn) => {
+        await turn.bodyDone();
+        await turn.stream([`content-type: ${SSE}`]);
+        for (const content of split(SAID)) await turn.chunk(event(chatChunk({ content })));
+      },
+    });
+    const { text, facts } = await asks(managed, true);
+    // As an error event, or as a refusal where nothing had left yet.
+    expect(text).toContain('"code":"content_filter"');
+    expect(text).not.toMatch(/1111/);
+    expect(facts).toHaveLength(1);
+    expect(facts[0]).toMatchObject({ outcome: 'guard_stopped', guards: { blocked_by: 'cards' } });
+    expect(Number(facts[0]?.['output_tokens'])).toBeGreaterThan(0);
+    await until(
+      'the provider to be left',
+      () => scene.upstreams['openai']?.requests[0]?.peerClosed === true,
+    );
   });
 
   test('a picture is a 400 where what cannot be read is blocked, and is counted where it passes', async () => {

@@ -62,14 +62,15 @@ export class EditStage implements RunStage {
     this.#next.end();
   }
 
-  flush(): void {
+  flush(): boolean {
+    const isHeld = this.#text !== '';
     if (this.#pieces.length > 0) {
       const unsettled = this.#left + this.#text;
       this.#scan(true);
       // What was found is over and done: nothing begins within it.
       this.#left = this.#changes === 0 ? unsettled.slice(-KEPT_MAX_UNITS) : '';
     }
-    this.#next.flush();
+    return this.#next.flush() || isHeld;
   }
 
   compact(): void {
@@ -184,8 +185,8 @@ export class WatchStage implements RunStage {
     this.#next.end();
   }
 
-  flush(): void {
-    this.#next.flush();
+  flush(): boolean {
+    return this.#next.flush();
   }
 
   compact(): void {

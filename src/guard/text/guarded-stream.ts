@@ -50,6 +50,8 @@ export class GuardedStream implements EventSink {
   /** What came of an event whose end has not: copied. */
   #begun: Buffer[] = [];
   #begunBytes = 0;
+  /** The event that is begun is longer than any that is read. */
+  #isUnread = false;
   /** Of the block that is being read: where its data stands in the chunk. */
   #segments: DataSegment[] = [];
   #dataBytes = 0;
@@ -89,6 +91,7 @@ export class GuardedStream implements EventSink {
 
   /** The answer is over: every run is, and a last event may have no end. */
   finish(): void {
+    this.#isUnread = false;
     if (this.#begunBytes > 0) this.#block(NOTHING);
     this.#end('');
   }
@@ -102,13 +105,23 @@ export class GuardedStream implements EventSink {
 
   /** What is held has been held for as long as it may be. */
   flush(): void {
-    for (const run of this.#runs.values()) run.flush();
+    let hasLeft = false;
+    for (const run of this.#runs.values()) hasLeft = run.flush() || hasLeft;
+    if (hasLeft) this.#session.heldTooLong++;
     this.#pass();
   }
 
-  /** Something that was held may leave. */
+  /** Something that was held may leave. What still waits could not go on meanwhile: its time begins now. */
   judged(): void {
     this.#pass();
+    const nowMs = performance.now();
+    for (const event of this.#waiting) event.heldSinceMs = nowMs;
+  }
+
+  /** For how long the first of those that wait has done so, in milliseconds. */
+  get heldMs(): number {
+    const sinceMs = this.#waiting[0]?.heldSinceMs ?? -1;
+    return sinceMs < 0 ? 0 : performance.now() - sinceMs;
   }
 
   /** Events wait for what comes. */
@@ -130,15 +143,32 @@ export class GuardedStream implements EventSink {
     this.#begunBytes += part.length;
     this.#segments = [];
     this.#dataBytes = 0;
-    if (this.#begunBytes <= EVENT_MAX_BYTES) return;
-    this.#session.unscanned('response', this.#begunBytes);
-    this.#out.push(...this.#begun);
+    if (this.#begunBytes > EVENT_MAX_BYTES || this.#isUnread) this.#beginUnread(NOTHING);
+  }
+
+  /** What came of an event that is too long to be read leaves behind those that wait. @param rest its last bytes */
+  #beginUnread(rest: Buffer): void {
+    const event = new HeldEvent(Buffer.concat([...this.#begun, rest]), []);
     this.#begun = [];
     this.#begunBytes = 0;
+    this.#isUnread = true;
+    this.#session.unscanned('response', event.bytes);
+    if (this.#session.blockedBy !== null) return;
+    event.isRead = true;
+    this.#waiting.push(event);
+    this.#waitingBytes += event.bytes;
+    this.#end('');
   }
 
   /** A block is whole. @param rest what of it stands in this chunk */
   #block(rest: Buffer): void {
+    if (this.#isUnread) {
+      this.#segments = [];
+      this.#dataBytes = 0;
+      this.#beginUnread(rest);
+      this.#isUnread = false;
+      return;
+    }
     let raw = rest;
     if (this.#begunBytes > 0) {
       raw = Buffer.concat([...this.#begun, rest]);
@@ -259,7 +289,8 @@ export class GuardedStream implements EventSink {
     }
     let held = 0;
     for (const run of this.#runs.values()) held += run.heldUnits;
-    if (held > HELD_MAX_UNITS && this.isHolding) this.flush();
+    // While a judge is asked nothing more is taken of the provider, and what is held waits for nobody else.
+    if (held > HELD_MAX_UNITS && this.isHolding && !this.#session.isAsking) this.flush();
   }
 
   /** Events leave in their order. */

@@ -43,6 +43,8 @@ export class HeldEvent implements PieceOwner {
   readonly #edits: EventPiece[] = [];
   #open = 0;
   #isKept = false;
+  /** Of `performance.now()`: since when it waits; -1 while it does not. */
+  heldSinceMs = -1;
   isChanged = false;
   /** All of its texts are known: until then it does not leave. */
   isRead = false;
@@ -59,8 +61,10 @@ export class HeldEvent implements PieceOwner {
 
   /** What was lent is gone soon. */
   keep(): void {
-    if (!this.#isKept) this.#raw = keptCopy(this.#raw);
+    if (this.#isKept) return;
+    this.#raw = keptCopy(this.#raw);
     this.#isKept = true;
+    this.heldSinceMs = performance.now();
   }
 
   piece(text: string, from: number, to: number, isBare: boolean): EventPiece {

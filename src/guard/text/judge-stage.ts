@@ -66,9 +66,9 @@ export class JudgeStage implements RunStage {
     else this.#next.end();
   }
 
-  flush(): void {
+  flush(): boolean {
     if (!this.#isAsked) this.#ask();
-    this.#next.flush();
+    return this.#next.flush();
   }
 
   /** They are held for a verdict, and not for a place. */

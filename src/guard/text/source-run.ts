@@ -80,9 +80,10 @@ export class SourceRun implements RunStage, PieceOwner {
     this.#pass();
   }
 
-  flush(): void {
-    this.#inner.flush();
+  flush(): boolean {
+    const hasLeft = this.#inner.flush();
     this.#pass();
+    return hasLeft;
   }
 
   compact(): void {

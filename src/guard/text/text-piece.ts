@@ -20,8 +20,11 @@ export interface RunStage {
   push(piece: TextPiece): void;
   /** The run is over: everything leaves. The next piece begins another one. */
   end(): void;
-  /** What is held has been held for too long, and leaves as it is known; the run goes on. */
-  flush(): void;
+  /**
+   * What is held has been held for too long, and leaves as it is known; the run goes on.
+   * @returns whether any text left before it was known what it is a part of
+   */
+  flush(): boolean;
   /** Pieces wait for too long a row of them: their text goes on in the last one. */
   compact(): void;
   /** UTF-16 units that are kept. */
@@ -34,7 +37,9 @@ export const LAST_STAGE: RunStage = {
     piece.owner.settled(piece);
   },
   end(): void {},
-  flush(): void {},
+  flush(): boolean {
+    return false;
+  },
   compact(): void {},
   heldUnits: 0,
 };

@@ -6,7 +6,7 @@ import type { Answer, Lane } from '../../../src/exchange/lane.ts';
 import type { Guard, Judge, JudgedRun, Judgement } from '../../../src/guard/guard.ts';
 import type { Rejection } from '../../../src/rejection.ts';
 import { MetricsLayout, WorkerMetrics } from '../../../src/settle/metrics.ts';
-import { NO_ACCOUNT } from '../../../src/settle/settle.ts';
+import { NO_ACCOUNT, type Settlement } from '../../../src/settle/settle.ts';
 import { Deadlines } from '../../../src/ticker.ts';
 import type { UpstreamFailure } from '../../../src/upstream/failure.ts';
 import { CLOSED_EARLY } from '../../../src/upstream/failure.ts';
@@ -118,18 +118,36 @@ function head(more: Partial<ResponseHead> = {}): ResponseHead {
   };
 }
 
+const SETTLEMENT: Settlement = {
+  requestId: 'req_1',
+  traceparent: null,
+  method: 'POST',
+  path: '/v1/chat/completions',
+  payer: null,
+  status: 200,
+  outcome: 'complete',
+  rejection: null,
+  eventStream: false,
+  bytesIn: 0,
+  bytesOut: 0,
+  ttfbMs: null,
+  durationMs: 1,
+};
+
 function scene(guards: readonly Guard[], maxBytes = 4_096) {
   const layout = new MetricsLayout([]);
   const behind = new Behind();
   const told = new Told();
   const keeper = { notKept: vi.fn() };
+  const metrics = new WorkerMetrics(layout, layout.allocate(1), 0);
+  const counted = vi.spyOn(metrics, 'guarded');
   const lane = new GuardedLane(
     {
       deadlines: new Deadlines(5),
       replay: new KeptBudget(createKeptMemory(1), 0, 0),
       replayMaxBytes: maxBytes,
       held: new KeptBudget(createKeptMemory(1), 0, 0),
-      metrics: new WorkerMetrics(layout, layout.allocate(1), 0),
+      metrics,
     },
     guardSet(...guards),
     { tenant: '7', requestId: 'req_1' },
@@ -138,7 +156,11 @@ function scene(guards: readonly Guard[], maxBytes = 4_096) {
     keeper,
     () => behind,
   );
-  return { lane, behind, told, keeper };
+  const counts = () => {
+    lane.account(SETTLEMENT);
+    return counted.mock.calls[0]?.[0];
+  };
+  return { lane, behind, told, keeper, counts };
 }
 
 function judged(more: Partial<Guard> = {}) {
@@ -330,6 +352,86 @@ describe('a guarded answer', () => {
     lane.piece(Buffer.from(event(' b') + END), true);
     lane.answered();
     expect(told.text).toBe(event('a <<') + event(' b') + END);
+  });
+
+  it.each([
+    'behind',
+    'before',
+  ])('a judge that takes longer than a text may be held: what is held %s it does not leave, for its rest cannot come', async (place) => {
+    const { judge, guard } = judged({ ...answers[0], maxHoldMs: 10 });
+    const mark = markGuard('redact', { maxHoldMs: 10 });
+    // Answers go through them from the last to the first.
+    const { lane, told } = begun(place === 'behind' ? [mark, guard] : [guard, mark]);
+    const clock = begun([mark]);
+    const long = 'x'.repeat(1_024);
+    if (place === 'behind') {
+      lane.piece(Buffer.from(event(`${long} <<`)), false);
+      await judge.says({ verdict: 'keep' });
+      lane.piece(Buffer.from(event(`b>>${long}`) + event('y'.repeat(5_000))), false);
+    } else lane.piece(Buffer.from(event(long) + event('y'.repeat(5_000)) + event('<<')), false);
+    clock.lane.piece(Buffer.from(event('a <<')), false);
+    await until('its time to be over', () => clock.told.text !== '');
+    await judge.says({ verdict: 'keep' });
+    lane.piece(Buffer.from((place === 'behind' ? '' : event('b>>')) + END), true);
+    lane.answered();
+    for (let asked = 0; asked < 4 && judge.asked.length > 0; asked++)
+      await judge.says({ verdict: 'keep' });
+    expect(told.failure).toBeNull();
+    expect(told.isAnswered).toBe(true);
+    expect(told.text).toContain('[MARK]');
+    expect(told.text).not.toContain('<<');
+  });
+
+  it('a text is held as long as a guard that reads it says; what only reads requests has no say', async () => {
+    const { lane, told } = begun([
+      markGuard('redact', { maxHoldMs: 60_000 }),
+      markGuard('redact', { phases: ['request'], maxHoldMs: 10 }),
+    ]);
+    const clock = begun([markGuard('redact', { maxHoldMs: 20 })]);
+    lane.piece(Buffer.from(event('a <<')), false);
+    clock.lane.piece(Buffer.from(event('a <<')), false);
+    await until('the shorter time to be over', () => clock.told.text !== '');
+    expect(told.text).toBe('');
+    lane.abort();
+  });
+
+  it('no text is held for longer than it may be, though others before it leave meanwhile', () => {
+    vi.useFakeTimers();
+    try {
+      const { lane, told } = begun([markGuard('redact', { maxHoldMs: 500 })]);
+      for (const unit of ['1 <', '2 <', '<']) lane.piece(Buffer.from(event(unit)), false);
+      expect(told.text).toBe(event('1 <'));
+      vi.advanceTimersByTime(400);
+      // It tells that the one before it is nothing, and may begin something itself.
+      lane.piece(Buffer.from(event('<')), false);
+      expect(told.text).toBe(event('1 <') + event('2 <'));
+      vi.advanceTimersByTime(120);
+      expect(told.text).toBe(event('1 <') + event('2 <') + event('<') + event('<'));
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('one that is packed is counted to its last byte, though nobody said how long it is', () => {
+    const { lane, told, counts } = begun([markGuard('redact', { onUnscanned: 'pass' })], {
+      format: null,
+    });
+    lane.piece(Buffer.from('packed'), false);
+    lane.piece(Buffer.from(', too'), true);
+    lane.answered();
+    expect(told.text).toBe('packed, too');
+    expect(counts()).toMatchObject({ unscanned_bytes: 11 });
+  });
+
+  it('a page is counted to its last byte', () => {
+    const { lane, counts } = begun([markGuard('redact', { onUnscanned: 'pass' })], {
+      format: 'json',
+      eventStream: false,
+    });
+    lane.piece(Buffer.from('<html>'), false);
+    lane.piece(Buffer.from('sorry'), true);
+    lane.answered();
+    expect(counts()).toMatchObject({ unscanned_bytes: 11 });
   });
 
   it('a stream that breaks off tells first what is whole of it', () => {

@@ -173,20 +173,43 @@ describe('what a guarded stream holds', () => {
     expect(chat?.read(told)).toBe('[MARK] end');
   });
 
-  it('an event that is longer than any is counted as one that cannot be read', () => {
+  it('an event that is longer than any is counted as one that cannot be read, and leaves behind those before it', () => {
     const session = sessionOf(guardSet(markGuard('redact', { onUnscanned: 'pass' })));
     const guard = new GuardedStream(new EventStream(), session);
-    const event = Buffer.from(
-      `data: {"choices":[{"index":0,"delta":{"content":"${'x'.repeat(2_000_000)}"}}]}\n\n`,
-    );
-    let bytes = 0;
-    for (let at = 0; at < event.length; at += 65_536) {
-      guard.push(event.subarray(at, at + 65_536));
-      bytes += guard.take().length;
+    const event = (text: string) =>
+      `data: {"choices":[{"index":0,"delta":{"content":"${text}"}}]}\n\n`;
+    const long = event('x'.repeat(2_000_000));
+    const stream = Buffer.from(event('a <<') + long + event('<<b>>') + event('c'));
+    let told = '';
+    for (let at = 0; at < stream.length; at += 65_536) {
+      guard.push(stream.subarray(at, at + 65_536));
+      told += guard.take().toString();
     }
     guard.finish();
-    expect(bytes + guard.take().length).toBe(event.length);
-    expect(session.unscannedBytes).toBeGreaterThan(1_000_000);
+    told += guard.take().toString();
+    expect(told === event('a <<') + long + event('[MARK]') + event('c')).toBe(true);
+    expect(session.unscannedBytes).toBe(long.length);
+  });
+
+  it('one that is longer than any ends the stream where what cannot be read is blocked', () => {
+    const session = sessionOf();
+    const guard = new GuardedStream(new EventStream(), session);
+    const chunk = Buffer.alloc(65_536, 'x');
+    guard.push(Buffer.from('data: '));
+    for (let at = 0; at < 17; at++) guard.push(chunk);
+    expect(session.blockedBy).toEqual({ guard: 'mark', what: 'unscanned' });
+    expect(guard.take()).toHaveLength(0);
+  });
+
+  it('what leaves unsettled is counted, whether its time was over or it was too much', () => {
+    const session = sessionOf();
+    const guard = new GuardedStream(new EventStream(), session);
+    const event = (index: number) =>
+      `data: {"choices":[{"index":${index},"delta":{"content":"<<${'x'.repeat(22)}"}}]}\n\n`;
+    guard.flush();
+    expect(session.heldTooLong).toBe(0);
+    for (let index = 0; index < 200; index++) guard.push(Buffer.from(event(index)));
+    expect(session.heldTooLong).toBeGreaterThan(0);
   });
 
   it('what was held for too long leaves; a value that it was a part of is cut where the guard blocks', () => {
