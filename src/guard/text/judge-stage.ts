@@ -68,7 +68,8 @@ export class JudgeStage implements RunStage {
 
   flush(): boolean {
     if (!this.#isAsked) this.#ask();
-    return this.#next.flush();
+    // What stands behind may go on with what is being judged.
+    return !this.#isAsked && this.#next.flush();
   }
 
   /** They are held for a verdict, and not for a place. */

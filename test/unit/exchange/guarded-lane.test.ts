@@ -382,6 +382,25 @@ describe('a guarded answer', () => {
     expect(told.text).not.toContain('<<');
   });
 
+  it('a thought whose rest is judged when the answer begins is not let go half read', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told } = begun([markGuard('redact'), guard]);
+    const thought = (text: string): string =>
+      `data: {"choices":[{"index":0,"delta":{"reasoning_content":"${text}"}}]}\n\n`;
+    lane.piece(Buffer.from(thought(`${'x'.repeat(1_024)} <<`)), false);
+    await judge.says({ verdict: 'keep' });
+    lane.piece(Buffer.from(thought('b>>') + event('It is.')), false);
+    await judge.says({ verdict: 'keep' });
+    lane.piece(Buffer.from(END), true);
+    lane.answered();
+    for (let asked = 0; asked < 4 && judge.asked.length > 0; asked++)
+      await judge.says({ verdict: 'keep' });
+    expect(told.failure).toBeNull();
+    expect(told.text).toContain('[MARK]');
+    expect(told.text).toContain(event('It is.') + END);
+    expect(told.text).not.toContain('<<');
+  });
+
   it('a text is held as long as a guard that reads it says; what only reads requests has no say', async () => {
     const { lane, told } = begun([
       markGuard('redact', { maxHoldMs: 60_000 }),
