@@ -61,8 +61,13 @@ export class JudgeStage implements RunStage {
   }
 
   end(): void {
-    if (!this.#isAsked) this.#ask();
-    if (this.#isAsked) this.#waiting.push(null);
+    if (this.#isAsked) {
+      this.#waiting.push(null);
+      return;
+    }
+    this.#ask();
+    // Before whatever waits already: the next texts are none of this run.
+    if (this.#isAsked) this.#waiting.unshift(null);
     else this.#next.end();
   }
 
@@ -118,6 +123,5 @@ export class JudgeStage implements RunStage {
       if (piece === null) this.end();
       else this.push(piece);
     }
-    // What the end of a run had to wait for waits once more.
   }
 }

@@ -401,6 +401,29 @@ describe('a guarded answer', () => {
     expect(told.text).not.toContain('<<');
   });
 
+  it('texts of a call that are judged one after the other stay texts by themselves for the guards behind', async () => {
+    const { judge, guard } = judged(answers[0]);
+    const { lane, told } = begun([markGuard('redact'), guard]);
+    const call = JSON.stringify({
+      choices: [
+        {
+          index: 0,
+          delta: { tool_calls: [{ index: 0, function: { arguments: '{"a":"<<","c":"b>>"}' } }] },
+        },
+      ],
+    });
+    lane.piece(Buffer.from(`data: ${call}\n\n${END}`), true);
+    lane.answered();
+    const asked: string[] = [];
+    for (let at = 0; at < 9 && judge.asked.length > 0; at++) {
+      asked.push(...(judge.asked[0]?.runs.map(({ text }) => text) ?? []));
+      await judge.says({ verdict: 'keep' });
+    }
+    expect(asked).toEqual(['a', '<<', 'c', 'b>>']);
+    expect(told.text).toBe(`data: ${call}\n\n${END}`);
+    expect(told.isAnswered).toBe(true);
+  });
+
   it('a text is held as long as a guard that reads it says; what only reads requests has no say', async () => {
     const { lane, told } = begun([
       markGuard('redact', { maxHoldMs: 60_000 }),
