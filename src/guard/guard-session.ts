@@ -254,7 +254,7 @@ export class GuardSession {
         for (const what of judgement.what) this.found(guard, what);
         return nothing;
       case 'block':
-        this.found(guard, judgement.why);
+        for (const what of judgement.what ?? OBJECTED) this.found(guard, what);
         this.block(guard, judgement.why);
         return null;
       default:
@@ -336,6 +336,9 @@ export class GuardSession {
     });
   }
 }
+
+/** In facts, of a judge with nothing but a sentence: there may be a part of the text in it. */
+const OBJECTED: readonly string[] = ['blocked'];
 
 function withEdits(text: string, edits: readonly Edit[]): string {
   let edited = '';

@@ -108,7 +108,8 @@ export type Judgement =
   | { readonly verdict: 'keep' }
   /** One for each run, in their order; null: as it is. */
   | { readonly verdict: 'replace'; readonly texts: readonly (string | null)[] }
-  | { readonly verdict: 'block'; readonly why: string }
+  /** `why` is a sentence for the caller, who knows the text; `what` are labels for everybody else. */
+  | { readonly verdict: 'block'; readonly why: string; readonly what?: readonly string[] }
   | { readonly verdict: 'flag'; readonly what: readonly string[] }
   /** It could not say: its guard's direction decides. */
   | { readonly verdict: 'failed'; readonly why: string };

@@ -71,7 +71,7 @@ export class AnalyzerJudge implements Judge {
     if (what.size === 0) return KEEP;
     const kinds = [...what].sort();
     if (this.#settings.action === 'block')
-      return { verdict: 'block', why: `it holds ${kinds.join(', ')}` };
+      return { verdict: 'block', why: `it holds ${kinds.join(', ')}`, what: kinds };
     if (this.#settings.action === 'flag') return { verdict: 'flag', what: kinds };
     return { verdict: 'replace', texts };
   }

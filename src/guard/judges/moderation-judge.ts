@@ -55,7 +55,7 @@ export class ModerationJudge implements Judge {
     if (what.size === 0) return KEEP;
     const names = [...what].sort();
     if (action === 'flag') return { verdict: 'flag', what: names };
-    return { verdict: 'block', why: `it was flagged for ${names.join(', ')}` };
+    return { verdict: 'block', why: `it was flagged for ${names.join(', ')}`, what: names };
   }
 
   #failed(why: JudgeFailure): Judgement {

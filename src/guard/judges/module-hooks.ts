@@ -131,11 +131,16 @@ export function isJudgement(value: unknown, runs: readonly JudgedRun[]): value i
       );
     }
     case 'block':
+      return typeof memberOf(value, 'why') === 'string' && memberOf(value, 'what') === undefined;
     case 'failed':
       return typeof memberOf(value, 'why') === 'string';
     case 'flag': {
       const what = memberOf(value, 'what');
-      return Array.isArray(what) && what.every((one) => typeof one === 'string');
+      return (
+        Array.isArray(what) &&
+        what.length <= WHAT_MAX &&
+        what.every((one) => typeof one === 'string' && LABEL.test(one))
+      );
     }
     default:
       return false;

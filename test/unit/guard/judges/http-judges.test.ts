@@ -140,7 +140,7 @@ describe('AnalyzerJudge', () => {
   });
 
   it.each([
-    ['block', { verdict: 'block', why: 'it holds PERSON' }],
+    ['block', { verdict: 'block', why: 'it holds PERSON', what: ['PERSON'] }],
     ['flag', { verdict: 'flag', what: ['PERSON'] }],
   ] as const)('can %s what is found', async (action, said) => {
     const server = await serverOf(finding({ Ada: 'PERSON' }));
@@ -322,6 +322,7 @@ describe('ModerationJudge', () => {
     expect(await judged(judge, 'good', 'a bad one')).toEqual({
       verdict: 'block',
       why: 'it was flagged for hate/threatening, violence',
+      what: ['hate/threatening', 'violence'],
     });
     expect(server.asked[1]).toEqual({
       path: '/v1/moderations',

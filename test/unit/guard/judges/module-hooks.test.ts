@@ -187,6 +187,12 @@ describe('isJudgement', () => {
     expect(isJudgement({ verdict: 'replace', texts: ['x', 1] }, runs)).toBe(false);
     expect(isJudgement({ verdict: 'flag', what: ['x'] }, runs)).toBe(true);
     expect(isJudgement({ verdict: 'flag', what: [1] }, runs)).toBe(false);
+    expect(isJudgement({ verdict: 'flag', what: ['write to ada@analytical.org'] }, runs)).toBe(
+      false,
+    );
+    expect(isJudgement({ verdict: 'flag', what: Array(17).fill('x') }, runs)).toBe(false);
+    expect(isJudgement({ verdict: 'block', why: 'a b' }, runs)).toBe(true);
+    expect(isJudgement({ verdict: 'block', why: 'a b', what: ['a'] }, runs)).toBe(false);
     expect(isJudgement({ verdict: 'block' }, runs)).toBe(false);
     expect(isJudgement({ verdict: 'pass' }, runs)).toBe(false);
     expect(isJudgement(null, runs)).toBe(false);
