@@ -162,7 +162,14 @@ export class MemoryStore implements AnswerStore {
   }
 }
 
-function bytesOf(key: string, { head }: Pick<KeptAnswer, 'head'>, bytes: number): number {
+function bytesOf(
+  key: string,
+  { head, made }: Pick<KeptAnswer, 'head' | 'made'>,
+  bytes: number,
+): number {
   const blocks = Math.ceil(bytes / BLOCK_BYTES);
-  return blocks * BLOCK_BYTES + head.lines.length + key.length + ANSWER_BYTES;
+  // Names are as long as whoever asked, or answered, made them.
+  const names = [made.model, made.targetModel, made.route];
+  const named = names.reduce((sum, name) => sum + (name?.length ?? 0), 0);
+  return blocks * BLOCK_BYTES + head.lines.length + named + key.length + ANSWER_BYTES;
 }

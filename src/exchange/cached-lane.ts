@@ -249,8 +249,8 @@ export class CachedLane implements Lane, Answer, CacheAsker, Leader, AnswerKeepe
   }
 
   leads(lead: Lead): void {
-    // It waited for another one's, which came to nothing. That it was counted then is not taken back.
-    this.#grant?.settle(0);
+    // It waited for another one's, which came to nothing; the lane behind counts it.
+    this.#grant?.withdraw();
     this.#grant = null;
     this.#flight = null;
     const lane = this.#passTo('miss');
@@ -274,7 +274,7 @@ export class CachedLane implements Lane, Answer, CacheAsker, Leader, AnswerKeepe
       this.#break();
       return;
     }
-    this.#grant?.settle(0);
+    this.#grant?.withdraw();
     this.#grant = null;
     this.#flight = null;
     this.#giveTo(this.#passTo(isAway ? 'away' : 'miss'), true);
@@ -349,6 +349,9 @@ export class CachedLane implements Lane, Answer, CacheAsker, Leader, AnswerKeepe
 
   #tellHead(head: AnswerHead, bytes: number, ageSecs: number | null): void {
     this.#isHeadTold = true;
+    // From here on nobody else is asked for it.
+    this.#copy?.drop();
+    this.#copy = null;
     const lines = this.#grant?.lines(this.#request.admitted.dialect) ?? '';
     this.#answer.head(toldAgainHead(head, bytes, ageSecs, lines), bytes > 0);
   }

@@ -540,6 +540,13 @@ export class LimitGrant {
     }
   }
 
+  /** Nothing is done for it after all, and what is done instead is counted by itself: it was no request. Further calls do nothing. */
+  withdraw(): void {
+    if (this.#isOver) return;
+    this.#giveBack('requests', this.#purses.length, this.#clock());
+    this.settle(0);
+  }
+
   #names(served: string): boolean {
     return this.#models.some((name) => isSpellingOf(served, split(name)[1]));
   }

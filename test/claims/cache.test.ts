@@ -49,6 +49,16 @@ on_exceeded = "openai/small"
 [policies.rich]
 budget_usd_per_day = 100
 on_exceeded = "openai/small"
+[policies.once]
+rpm = 1
+[policies.single]
+max_in_flight = 1
+[keys.10]
+policy = "once"
+[keys.11]
+policy = "once"
+[keys.12]
+policy = "single"
 [keys.8]
 policy = "poor"
 [keys.9]
@@ -178,6 +188,18 @@ describe('an answer that is told again', () => {
     for (let at = 0; at < 3; at++) statuses.push((await ask(body, few)).status);
     expect(statuses).toEqual([200, 200, 429]);
     expect(scene.asked).toEqual({ openai: 1 });
+  });
+
+  test('it gives back its place in flight, and is told again and again', async () => {
+    const single = { authorization: `Bearer ${token({ keyId: 12n })}` };
+    scene.plays({ openai: answers(200, WHOLE) });
+    const body = fresh();
+    const said = [];
+    for (let at = 0; at < 4; at++) {
+      const { status, fields } = await ask(body, single);
+      said.push(`${status} ${fields.get('x-sluice-cache')}`);
+    }
+    expect(said).toEqual(['200 miss', '200 hit', '200 hit', '200 hit']);
   });
 
   test('stock SDKs are told it as an answer', async () => {
@@ -498,10 +520,14 @@ describe('the same request, many times at once', () => {
     return await Promise.all(all);
   }
 
-  async function send(body: string, signal?: AbortSignal): Promise<Response> {
+  async function send(
+    body: string,
+    signal?: AbortSignal,
+    key: string = scene.key,
+  ): Promise<Response> {
     return await fetch(`${scene.gateway.origin}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${scene.key}` },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
       body,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -624,6 +650,25 @@ describe('the same request, many times at once', () => {
     expect(scene.asked).toEqual({ openai: 2 });
   });
 
+  test('whoever follows is counted as one request of its key, also when it has to ask itself', async () => {
+    const held = gated(answers(500, '{"error":{"message":"broken"}}'));
+    scene.plays({ openai: [held.act, answers(200, WHOLE)] });
+    const body = fresh();
+    const leader = send(body);
+    await asked(1);
+    // A minute of either key's has one request.
+    const own = send(body, undefined, token({ keyId: 10n }));
+    await inFlight(2);
+    const pair = [11n, 11n].map((keyId) => send(body, undefined, token({ keyId })));
+    expect((await Promise.race(pair)).status).toBe(429);
+    held.go();
+    const statuses = (await Promise.all([leader, own, ...pair])).map(({ status }) => status);
+    expect(statuses.slice(0, 2)).toEqual([500, 200]);
+    expect(statuses.slice(2).sort()).toEqual([200, 429]);
+    expect((await send(body, undefined, token({ keyId: 10n }))).status).toBe(429);
+    expect(scene.asked).toEqual({ openai: 2 });
+  });
+
   test('what fails for three in a row is asked for by each of the others', async () => {
     const held = gated(resets);
     scene.plays({ openai: [held.act, resets] });
@@ -636,6 +681,25 @@ describe('the same request, many times at once', () => {
 });
 
 describe('the memory of the node', () => {
+  test('holds no body of what was told again, made, or refused', async () => {
+    const config = `replay_memory_bytes = 400000\n${CONFIG}`;
+    const small = await startRoutedScene(['openai'], config, {}, 1);
+    try {
+      small.plays({ openai: answers(200, WHOLE) });
+      const content = 'x'.repeat(150_000);
+      const body = fresh({ messages: [{ role: 'user', content }] });
+      const fields = { authorization: `Bearer ${token({ keyId: 10n })}` };
+      // The key has one request a minute: the others are refused where they would be told it.
+      for (let at = 0; at < 4; at++) await small.ask('m', { body, fields });
+      for (let at = 0; at < 4; at++)
+        expect((await small.ask('m', { body })).fields.get('x-sluice-cache')).toBe('hit');
+      const other = fresh({ messages: [{ role: 'user', content: `${content}, another` }] });
+      expect((await small.ask('m', { body: other })).fields.get('x-sluice-cache')).toBe('miss');
+    } finally {
+      await small.stop();
+    }
+  });
+
   test('holds what it may, and the oldest answers give way', async () => {
     const small = await startRoutedScene(['openai'], `cache_max_mb = 1\n${CONFIG}`, {}, 2);
     try {

@@ -117,6 +117,18 @@ describe('answers in memory', () => {
     expect(got(store, 'all')?.text.length).toBe(297_000);
   });
 
+  test('what it holds beside contents counts: names as long as somebody made them', () => {
+    const { store, told } = storeOf(1e6);
+    const short = answer(10);
+    store.put('short', short);
+    const { bytes } = told;
+    const made = { ...short.made, model: 'm'.repeat(4_000), targetModel: 't'.repeat(5_000) };
+    store.put('longer', { ...answer(10), made });
+    expect(told.bytes - 2 * bytes).toBeGreaterThan(8_900);
+    purged(store, { tenant: null, key: null });
+    expect(told.bytes).toBe(0);
+  });
+
   test('an answer that is larger than all the memory is not kept, and nobody gives way to it', () => {
     const { store, told } = storeOf(10_000);
     store.put('a', answer(1_000));
