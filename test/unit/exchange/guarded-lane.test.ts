@@ -484,6 +484,25 @@ describe('a guarded answer', () => {
     expect(told.failure).toBe(CLOSED_EARLY);
   });
 
+  it('what is found at the end of a stream that breaks off is told as that, once, and does not leave', () => {
+    const { lane, told, behind } = begun([
+      markGuard('block', {
+        detector: {
+          name: 'late',
+          scan: (text, _kind, isEnd) => ({
+            findings: isEnd ? [{ from: 0, to: text.length, what: 'late' }] : [],
+            settledTo: isEnd ? text.length : 0,
+          }),
+        },
+      }),
+    ]);
+    lane.piece(Buffer.from(event('bad')), false);
+    lane.failed(CLOSED_EARLY, '');
+    expect(told.text).toBe('');
+    expect(told.failure?.kind).toBe('guarded');
+    expect(behind.aborted).toBe(1);
+  });
+
   it.each([
     ['JSON under an event stream’s name', { format: 'events' }, '{"error":{"message":"<<b>>"}}'],
     ['events under JSON’s name', { format: 'json', eventStream: false }, event('<<b>>') + END],
