@@ -13,13 +13,17 @@ import { type CanonicalMembers, canonicalMembers, canonicalObject } from './cano
 const LAYOUT = 2;
 
 /**
- * Fields that an answer depends on: what providers are told of their API's version, how the body is to be read, and what the
- * caller wishes of who answers. Everything else that goes upstream names clients and conversations.
+ * Fields that an answer depends on: what providers are told of their API's version, of whose settings hold, and of the language, how
+ * the body is to be read, and what the caller wishes of who answers. Everything else that goes upstream names clients and conversations.
  */
 const FIELDS = [
   'anthropic-version',
   'anthropic-beta',
   'openai-beta',
+  'openai-organization',
+  'openai-project',
+  'x-goog-user-project',
+  'accept-language',
   'content-type',
   'x-sluice-order',
   'x-sluice-only',

@@ -65,9 +65,15 @@ describe('a key covers everything that an answer depends on', () => {
     ['beta', { fields: [...ASKED.fields, 'anthropic-beta', 'a'] }],
     ['second beta', { fields: [...ASKED.fields, 'anthropic-beta', 'a', 'anthropic-beta', 'b'] }],
     ['other beta', { fields: [...ASKED.fields, 'openai-beta', 'a'] }],
+    ['organization', { fields: [...ASKED.fields, 'openai-organization', 'a'] }],
+    ['project', { fields: [...ASKED.fields, 'openai-project', 'a'] }],
+    ['project of Google’s', { fields: [...ASKED.fields, 'x-goog-user-project', 'a'] }],
+    ['language', { fields: [...ASKED.fields, 'accept-language', 'de'] }],
     ['content type', { fields: ['content-type', 'text/plain'] }],
     ['accepted events', { fields: [...ASKED.fields, 'accept', 'text/event-stream'] }],
     ['wished order', { fields: [...ASKED.fields, 'x-sluice-order', 'groq'] }],
+    ['wished cost', { fields: [...ASKED.fields, 'x-sluice-max-cost', '1'] }],
+    ['wished strictness', { fields: [...ASKED.fields, 'x-sluice-strict', 'true'] }],
     ['wished targets', { fields: [...ASKED.fields, 'x-sluice-only', 'groq'] }],
   ])('another %s is another key', (_what, other) => {
     expect(cacheKey(TERMS, { ...ASKED, ...other }, BODY)).not.toBe(cacheKey(TERMS, ASKED, BODY));
