@@ -21,7 +21,9 @@ const START_BYTES = 256;
 export function asksForStream(piece: Buffer): boolean {
   const { length } = piece;
   const behind = Math.max(0, length - END_BYTES);
-  return namesStream(piece, behind, length) || namesStream(piece, 0, Math.min(behind, START_BYTES));
+  // One that begins before the end's bytes may end within them.
+  const start = Math.min(behind + NAME.length - 1, START_BYTES, length);
+  return namesStream(piece, behind, length) || namesStream(piece, 0, start);
 }
 
 /** Looks backwards: where it stands at the end, it is found at once. */

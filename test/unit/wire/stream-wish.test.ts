@@ -16,6 +16,12 @@ describe('a content', () => {
     );
   });
 
+  it('asks for a stream where its name begins in front of the last 1,024 bytes and ends within them', () => {
+    for (let behind = 900; behind < 1_300; behind++) {
+      expect(asks(`{"a":0,"stream":true${' '.repeat(behind)}}`), `${behind}`).toBe(true);
+    }
+  });
+
   it.each([
     '{"stream":false}',
     '{"stream":null}',
