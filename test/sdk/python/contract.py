@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import inspect
 import json
@@ -105,7 +106,11 @@ def run(calls: dict[str, Callable[[Ask], Any]]) -> None:
     Makes every call that was asked for. A function gives the usage of each billed call as (input, output), or None
     where its SDK does not tell it; `fails` gives what the error said.
     """
+    # Some SDKs leave a stream's generator to the collector, which closes it wherever it runs: within httpcore's lock of its
+    # connections, which that then waits for itself, for ever. So it runs between two asks alone.
+    gc.disable()
     for row in json.load(sys.stdin):
+        gc.collect()
         ask = Ask(**row)
         line: dict[str, Any] = {"id": ask.id, "ok": True, "detail": ""}
         began = time.monotonic()
