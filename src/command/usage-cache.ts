@@ -14,7 +14,7 @@ import type { TimeZone } from '../ledger/time-zone.ts';
 import type { Span, UsageReport } from '../ledger/usage-report.ts';
 import { stepsOf } from '../ledger/usage-steps.ts';
 import { bookPrices } from '../plan/book-prices.ts';
-import type { KeptBreak } from '../plan/prompt-breaks.ts';
+import { type KeptBreak, shownBreak } from '../plan/prompt-breaks.ts';
 import { usdText } from '../prices/money.ts';
 import { PriceBook, type PricingConfig, shippedBook } from '../prices/price-book.ts';
 import { tableText } from './table-text.ts';
@@ -86,21 +86,7 @@ export function cacheJson(
       written_usd: usdText(use.written),
       unpriced_tokens: use.unpriced,
     })),
-    broken: broken.map((row) => ({
-      tenant: row.tenantId,
-      key: row.keyId,
-      model: row.model,
-      target: row.target,
-      part: row.part,
-      offset: row.offset,
-      part_offset: row.partOffset,
-      sessions: row.sessions,
-      turns: row.turns,
-      lost_usd: usdText(row.lostPico),
-      unpriced: row.unpriced,
-      first: new Date(row.firstMs).toISOString(),
-      last: new Date(row.lastMs).toISOString(),
-    })),
+    broken: broken.map(shownBreak),
   };
   return JSON.stringify(told, null, 2);
 }

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { usdText } from '../prices/money.ts';
 
 /** One session that broke its cache time and again: what is said of it, and nothing of its prompt. */
 export interface PromptBreak {
@@ -37,6 +38,25 @@ export interface KeptBreak extends Omit<PromptBreak, 'lostPico'> {
   /** Unix time in milliseconds. */
   readonly firstMs: number;
   readonly lastMs: number;
+}
+
+/** @returns a row as the command and the admin API tell it: money as decimal text, instants in ISO 8601 */
+export function shownBreak(row: KeptBreak) {
+  return {
+    tenant: row.tenantId,
+    key: row.keyId,
+    model: row.model,
+    target: row.target,
+    part: row.part,
+    offset: row.offset,
+    part_offset: row.partOffset,
+    sessions: row.sessions,
+    turns: row.turns,
+    lost_usd: usdText(row.lostPico),
+    unpriced: row.unpriced,
+    first: new Date(row.firstMs).toISOString(),
+    last: new Date(row.lastMs).toISOString(),
+  };
 }
 
 /** Rows that are kept, those that broke last: a table that somebody reads, of 100 KB at most in one message or file. */

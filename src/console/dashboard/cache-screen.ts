@@ -19,7 +19,7 @@ import {
   table,
   when,
 } from './elements.ts';
-import { DIMENSIONS, type DimensionName, Filters, filtersOf } from './filters.ts';
+import { DIMENSIONS, type DimensionName, Filters, filtersOf, requestsOf } from './filters.ts';
 import { compact, counted, percent } from './format.ts';
 import { type Content, h, html } from './html.ts';
 import { go } from './navigation.ts';
@@ -67,16 +67,6 @@ function totals(total: PromptCache): VNode {
       html`<b>${compact(total.cache_write_tokens)}</b> tokens went into caches`,
     )}
   </div>`;
-}
-
-/** What leads from a row to the requests behind it. */
-function requestsOf(address: Address, by: string, value: string): string {
-  const { range, since, until } = address.query;
-  const said = new URLSearchParams({ ...filtersOf(address), [by]: value });
-  for (const [name, text] of Object.entries({ range, since, until })) {
-    if (text !== undefined) said.set(name, text);
-  }
-  return `#/requests?${said}`;
 }
 
 interface PromptsProps {

@@ -29,6 +29,16 @@ export function filtersOf({ query }: Address): Readonly<Record<string, string>> 
   return said;
 }
 
+/** @returns the address of the requests behind a row whose dimension `by` is `value` */
+export function requestsOf(address: Address, by: string, value: string): string {
+  const { range, since, until } = address.query;
+  const said = new URLSearchParams({ ...filtersOf(address), [by]: value });
+  for (const [name, text] of Object.entries({ range, since, until })) {
+    if (text !== undefined) said.set(name, text);
+  }
+  return `#/requests?${said}`;
+}
+
 interface FiltersProps {
   readonly address: Address;
   /** Further ones that this view has, with their names. */

@@ -18,7 +18,7 @@ import {
   stat,
   table,
 } from './elements.ts';
-import { DIMENSIONS, type DimensionName, Filters, filtersOf } from './filters.ts';
+import { DIMENSIONS, type DimensionName, Filters, filtersOf, requestsOf } from './filters.ts';
 import {
   compact,
   counted,
@@ -169,16 +169,6 @@ function totals(spend: Spend): VNode {
         : html`mean request <b>${duration(total.facts === 0 ? null : total.duration_ms / total.facts)}</b>`,
     )}
   </div>`;
-}
-
-/** What leads from a row of the table to the requests behind it. */
-function requestsOf(address: Address, by: string, value: string): string {
-  const { range, since, until } = address.query;
-  const said = new URLSearchParams({ ...filtersOf(address), [by]: value });
-  for (const [name, text] of Object.entries({ range, since, until })) {
-    if (text !== undefined) said.set(name, text);
-  }
-  return `#/requests?${said}`;
 }
 
 function UsageTable({ address, by }: { readonly address: Address; readonly by: string }): VNode {

@@ -9,7 +9,7 @@ import {
   hitRate,
 } from '../../ledger/prompt-cache.ts';
 import { bookPrices } from '../../plan/book-prices.ts';
-import type { KeptBreak } from '../../plan/prompt-breaks.ts';
+import { type KeptBreak, shownBreak } from '../../plan/prompt-breaks.ts';
 import { usdText } from '../../prices/money.ts';
 import type { AskedPast } from '../asked-past.ts';
 import type { GatewayView } from '../gateway-view.ts';
@@ -19,13 +19,12 @@ import { pageOf } from '../pages.ts';
 import {
   NO_PATH,
   NO_QUERY,
-  type PROMPT_BREAK,
   PROMPT_BREAKS,
   PROMPT_CACHE,
   PROMPT_CACHE_PAGE,
   PROMPT_CACHE_QUERY,
 } from '../shapes.ts';
-import { filtersOf, instantText, quarterEndText, quarterText, spanOf } from '../usage-wish.ts';
+import { filtersOf, quarterEndText, quarterText, spanOf } from '../usage-wish.ts';
 import { dimensionsOf, named } from './usage-operations.ts';
 
 type Shown = z.output<typeof PROMPT_CACHE>;
@@ -104,7 +103,7 @@ export function promptCacheOperations(
       run: async ({ caller: { tenants } }) => {
         const rows = await breaks();
         const seen = rows.filter(({ tenantId }) => tenants === null || tenants.has(tenantId));
-        return { status: 200, body: { rows: seen.map(breakShown) } };
+        return { status: 200, body: { rows: seen.map(shownBreak) } };
       },
     }),
   ];
@@ -146,22 +145,4 @@ function sorted(rows: readonly CacheRow[], order: Order): readonly CacheRow[] {
     case 'name':
       return rows.toSorted((one, other) => (one.by.join('\0') < other.by.join('\0') ? -1 : 1));
   }
-}
-
-function breakShown(row: KeptBreak): z.output<typeof PROMPT_BREAK> {
-  return {
-    tenant: row.tenantId,
-    key: row.keyId,
-    model: row.model,
-    target: row.target,
-    part: row.part,
-    offset: row.offset,
-    part_offset: row.partOffset,
-    sessions: row.sessions,
-    turns: row.turns,
-    lost_usd: usdText(row.lostPico),
-    unpriced: row.unpriced,
-    first: instantText(row.firstMs),
-    last: instantText(row.lastMs),
-  };
 }
